@@ -1,0 +1,94 @@
+"""What goes to a partner and what comes back: two frozen values and the one network method.
+
+Nothing here does I/O. The reprs show neither header values, nor query values, nor bodies: any of them may be a secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+from urllib.parse import urlsplit
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request, complete: ``url`` is absolute and already carries the encoded query.
+
+    ``headers`` keep their order and spelling. ``timeout`` is in seconds and covers the whole exchange.
+    ``secrets`` are values that occur in the request and must be masked wherever the request is shown.
+    ``follow_redirects`` applies to GET and HEAD only; every hop is checked like a first request.
+    ``answer_limit`` is the most bytes of (decompressed) body that are read; ``None`` is the server's own limit.
+    """
+
+    method: str
+    url: str
+    headers: Pairs = ()
+    body: bytes | None = field(default=None, repr=False)
+    timeout: float = 30.0
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    follow_redirects: bool = True
+    answer_limit: int | None = None
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, found without regard to case."""
+        return _first(self.headers, name)
+
+    def with_header(self, name: str, value: str) -> Request:
+        """A copy in which ``name`` has this one value."""
+        folded = name.lower()
+        kept = tuple(pair for pair in self.headers if pair[0].lower() != folded)
+        return replace(self, headers=(*kept, (name, value)))
+
+    def with_secrets(self, *values: str) -> Request:
+        """A copy that also masks these values; empty ones are ignored."""
+        return replace(self, secrets=self.secrets | {value for value in values if value})
+
+    def __repr__(self) -> str:
+        parts = urlsplit(self.url)
+        size = 0 if self.body is None else len(self.body)
+        return f"<Request {self.method} {parts.scheme}://{parts.hostname} ({len(self.headers)} headers, {size} bytes)>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One HTTP answer, read to its end and decompressed. ``elapsed`` is in seconds, ``url`` is the final one."""
+
+    status: int
+    headers: Pairs = ()
+    body: bytes = field(default=b"", repr=False)
+    url: str = ""
+    elapsed: float = 0.0
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, found without regard to case."""
+        return _first(self.headers, name)
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.status} ({len(self.headers)} headers, {len(self.body)} bytes)>"
+
+
+class Network(Protocol):
+    """The one object that reaches partners. Tests swap the object; nothing is patched."""
+
+    async def send(self, request: Request) -> Reply:
+        """Send one request and read the whole answer, whatever its status.
+
+        Raises ``NetworkFault`` when there is no answer, and ``BlockedAddress`` when the egress policy forbids the address.
+        """
+
+
+class NetworkFault(Exception):
+    """There is no (whole) answer. ``reached`` is false only when the request provably never left."""
+
+    def __init__(self, message: str, /, *, reached: bool, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reached = reached
+        self.timed_out = timed_out
+
+
+def _first(headers: Pairs, name: str) -> str | None:
+    folded = name.lower()
+    return next((value for key, value in headers if key.lower() == folded), None)

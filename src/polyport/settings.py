@@ -1,0 +1,217 @@
+"""Settings: ``defaults.toml`` < the file named by ``POLYPORT_CONFIG`` < ``POLYPORT_*``. The only reader of the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from polyport.errors import SetupError
+
+PREFIX: Final = "POLYPORT_"
+_PARTNER_BASE: Final = re.compile(r"^PARTNER_([A-Z0-9_]+)_BASE_URL$")
+
+
+def _split(value: object) -> object:
+    """A comma-separated text as a list; anything else as it is."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Bootstrap(_Section):
+    """The first account."""
+
+    email: str
+    password: SecretStr
+
+
+class CatalogSettings(_Section):
+    """Who may read the catalogue."""
+
+    public: bool
+
+
+class HttpSettings(_Section):
+    """Limits of incoming requests; sizes in bytes, times in seconds."""
+
+    body_limit: Positive
+    depth_limit: Positive
+    grace: float
+
+
+class LoginSettings(_Section):
+    """Limits of signing in; times in seconds."""
+
+    attempts: Positive
+    attempts_per_address: Positive
+    window: Positive
+    token_lifetime: Positive
+    refresh_lifetime: Positive
+
+
+class PartnerSettings(_Section):
+    """Limits of calls to partners; times in seconds, sizes in bytes."""
+
+    timeout: float
+    timeout_limit: float
+    answer_limit: Positive
+    connections: Positive
+    connections_per_host: Positive
+
+
+class RunSettings(_Section):
+    """Limits of runs."""
+
+    concurrency: Positive
+    sync_limit: Positive
+    queue_limit: Positive
+    idempotency_hours: Positive
+    attempts: Positive
+
+
+class ListSettings(_Section):
+    """How long what was read for a connection stays good, in seconds."""
+
+    lifetime: Positive
+
+
+class LogSettings(_Section):
+    """What the log shows."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["json", "text"]
+
+
+class Settings(_Section):
+    """All settings, checked. ``defaults.toml`` explains each one.
+
+    ``partner_base_urls`` maps a partner's slug to the scheme, host and port that replace its own
+    (``POLYPORT_PARTNER_<SLUG>_BASE_URL``).
+    """
+
+    host: str
+    port: Port
+    data: Path
+    public_url: str
+    workers: Annotated[int, Field(ge=1, le=64)]
+    master_key: SecretStr
+    allow_networks: Texts
+    connectors: Texts
+    bootstrap: Bootstrap
+    catalog: CatalogSettings
+    http: HttpSettings
+    login: LoginSettings
+    partner: PartnerSettings
+    runs: RunSettings
+    lists: ListSettings
+    log: LogSettings
+    partner_base_urls: Mapping[str, str] = Field(default_factory=dict)
+
+    @field_validator("allow_networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ipaddress.ip_network(text, strict=False)
+        return value
+
+    @field_validator("partner_base_urls")
+    @classmethod
+    def _are_origins(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for slug, url in value.items():
+            if not re.fullmatch(r"https?://[^/?#@\s]+/?", url):
+                message = f"the base URL of partner {slug} has to be a scheme, a host and maybe a port, like http://127.0.0.1:9000"
+                raise ValueError(message)
+        return value
+
+    @property
+    def origin(self) -> str:
+        """The public address of this server, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+def load_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
+    """The settings of this process.
+
+    ``overrides`` are top-level settings that win over everything (command-line options); ``None`` means not given.
+    Raises ``SetupError`` that names every wrong setting by its environment name.
+    """
+    tree = _read_toml(files("polyport").joinpath("defaults.toml").read_text("utf-8"), "defaults.toml")
+    if config := environ.get(PREFIX + "CONFIG"):
+        try:
+            text = Path(config).read_text("utf-8")
+        except OSError as error:
+            message = f"{PREFIX}CONFIG names {config}, which cannot be read: {error.strerror}."
+            raise SetupError(message) from error
+        _merge(tree, _read_toml(text, config))
+    known = _names(tree)
+    bases: dict[str, str] = dict(tree.get("partner_base_urls", {}))
+    for name, value in environ.items():
+        if not name.startswith(PREFIX) or name == PREFIX + "CONFIG":
+            continue
+        rest = name.removeprefix(PREFIX)
+        if found := _PARTNER_BASE.match(rest):
+            bases[found[1].lower().replace("_", "-")] = value
+        elif rest in known:
+            section, key = known[rest]
+            (tree[section] if section else tree)[key] = value
+    tree["partner_base_urls"] = bases
+    tree.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        faults = "; ".join(_sentence(fault) for fault in error.errors(include_input=False, include_url=False))
+        message = f"Settings are wrong: {faults}."
+        raise SetupError(message) from None
+
+
+def environment_names() -> list[str]:
+    """The ``POLYPORT_*`` name of every setting, in the order of ``defaults.toml``."""
+    tree = _read_toml(files("polyport").joinpath("defaults.toml").read_text("utf-8"), "defaults.toml")
+    return [PREFIX + name for name in _names(tree)]
+
+
+def _names(tree: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found.update({f"{key}_{inner}".upper(): (key, inner) for inner in value})
+        else:
+            found[key.upper()] = ("", key)
+    return found
+
+
+def _read_toml(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = f"{name} is not valid TOML: {error}."
+        raise SetupError(message) from error
+
+
+def _merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            tree[key].update(value)
+        else:
+            tree[key] = value
+
+
+def _sentence(fault: Any) -> str:
+    name = PREFIX + "_".join(str(part) for part in fault["loc"] if not isinstance(part, int)).upper()
+    return f"{name}: {fault['msg'].removeprefix('Value error, ')}"

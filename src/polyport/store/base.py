@@ -1,0 +1,62 @@
+"""The narrow protocol that a database has to keep; ``repo`` says everything else in terms of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Params = Mapping[str, Any]
+DbRow = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One named statement of ``sql/queries`` with its parameters.
+
+    ``expect`` is the number of rows it has to change (or return): when it differs, the whole unit is undone and the
+    caller gets ``Stale``. That is how every compare-and-swap is written.
+    """
+
+    query: str
+    params: Params = field(default_factory=dict)
+    expect: int | None = None
+
+
+class StoreFault(Exception):
+    """The database did not do what was asked."""
+
+
+class Stale(StoreFault):
+    """A compare-and-swap found that somebody else was first; nothing of its unit was written."""
+
+
+class Duplicate(StoreFault):
+    """A unique key exists already; nothing of its unit was written. ``constraint`` tells which."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class StoreUnavailable(StoreFault):
+    """The database cannot be written or read now (disk full, read-only, corrupt, gone). Nothing was accepted."""
+
+
+class Database(Protocol):
+    """A database of Polyport: SQLite on one machine, PostgreSQL on many."""
+
+    async def read(self, query: str, params: Params | None = None) -> Sequence[DbRow]:
+        """Run a named query that changes nothing; all rows."""
+
+    async def write(self, *statements: Statement) -> Sequence[Sequence[DbRow]]:
+        """Run a unit of statements, all or none; returns once it is durable, with the rows of each statement.
+
+        Units of many callers share one commit. Raises ``Stale``, ``Duplicate`` or ``StoreUnavailable``.
+        """
+
+    async def ready(self) -> None:
+        """Return if the database can be written now; raise ``StoreUnavailable`` with the reason if not."""
+
+    async def close(self) -> None:
+        """Finish what was accepted, then release everything."""

@@ -1,0 +1,163 @@
+"""The rows that Polyport keeps, as frozen records. Times are unix milliseconds unless a name says otherwise.
+
+Sealed fields hold ciphertext of ``vault``; nothing in a record is a secret in the clear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. The last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.UNCERTAIN, RunStatus.CANCELLED})
+
+
+class ConnectionStatus(StrEnum):
+    """Whether a connection can be used."""
+
+    ACTIVE = "active"
+    INVALID = "invalid"
+    EXPIRED = "expired"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A company that uses this server. ``data_key`` is its wrapped key for runs and caches."""
+
+    account_id: int
+    title: str
+    data_key: bytes
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person who signs in for an account."""
+
+    user_id: int
+    account_id: int
+    email: str
+    password_hash: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A session token, a refresh token or an API key; only the SHA-256 of its text is kept.
+
+    ``kind`` is ``session``, ``refresh`` or ``api_key``. ``family`` joins the tokens of one sign-in, so that all end together.
+    ``scopes`` are space-separated. ``prefix`` is the start of the text, for people to tell keys apart.
+    """
+
+    token_id: int
+    token_hash: bytes
+    kind: str
+    account_id: int
+    user_id: int | None
+    family: str
+    title: str
+    prefix: str
+    scopes: str
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """A customer's account at a partner.
+
+    ``sealed`` is the JSON of all its fields under ``data_key`` (itself wrapped). ``shown`` is the JSON of the fields as they may be
+    shown: secrets masked. ``generation`` counts every change of the sealed fields. ``data_status`` is the wire's ``updateStatus``.
+    """
+
+    connection_id: int
+    account_id: int
+    partner_id: int
+    title: str
+    status: ConnectionStatus
+    auth: str
+    account_label: str | None
+    external_user_id: str | None
+    metadata: str
+    shown: str
+    data_key: bytes
+    sealed: bytes
+    generation: int
+    data_status: int
+    last_error: str | None
+    last_used_at: int | None
+    last_verified_at: int | None
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedList:
+    """What was read from a partner for one connection (a list, custom fields), sealed; ``stale_at`` is when to read it again."""
+
+    connection_id: int
+    name: str
+    sealed: bytes
+    read_at: int
+    stale_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run, from its acceptance to its end.
+
+    ``mode`` is ``sync`` or ``async``. ``sending`` is true from before the first byte of a request that must not be repeated can leave until
+    its outcome is known: a run found dead in that state is ``uncertain``. ``owner`` is the process that works on it. ``error`` is the JSON of the
+    error record. ``sealed_input``, ``sealed_result`` and ``sealed_attempts`` are ciphertext under the account's key.
+    """
+
+    run_id: str
+    account_id: int
+    partner_id: int
+    operation_id: int
+    connection_id: int | None
+    external_user_id: str | None
+    mode: str
+    status: RunStatus
+    sending: bool
+    repeatable: bool
+    owner: str | None
+    attempts: int
+    due_at: int
+    deadline_at: int | None
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    upstream_ms: int | None
+    idempotency_key: str | None
+    callback_url: str | None
+    metadata: str
+    error: str | None
+    sealed_input: bytes | None
+    sealed_result: bytes | None
+    sealed_attempts: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """A remembered ``Idempotency-Key``: ``digest`` is the SHA-256 of operation and canonical body."""
+
+    account_id: int
+    key: str
+    digest: bytes
+    run_id: str
+    created_at: int
