@@ -1,0 +1,121 @@
+"""Encoders: how a value becomes the body of a request. Each kind is one function in ``ENCODERS`` that gives content type and bytes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Literal
+from urllib.parse import quote_plus
+
+import msgspec
+
+from polyport.kinds.fields import FileValue
+from polyport.template import RenderFault, to_text
+
+Encoding = Literal["json", "form", "multipart", "text", "bytes", "none"]
+Body = tuple[str | None, bytes | None]
+
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number", enc_hook=lambda value: _no_json(value))
+
+
+def _no_json(value: Any) -> Any:
+    if isinstance(value, FileValue) and value.content is not None:
+        return base64.b64encode(value.content).decode()
+    raise RenderFault("this value has no place in JSON")
+
+
+def encode_json(value: Any) -> Body:
+    """JSON; a decimal is written with its digits; a file becomes base64."""
+    try:
+        return "application/json", _ENCODER.encode(value)
+    except (OverflowError, RecursionError, UnicodeEncodeError):
+        raise RenderFault("a number or a text cannot be written as JSON") from None
+
+
+def encode_form(value: Any) -> Body:
+    """``application/x-www-form-urlencoded``; objects and lists nest with brackets: ``a[b]=1``, ``a[]=1``."""
+    pairs = [f"{quote_plus(name)}={quote_plus(text)}" for name, text in flat_pairs(value)]
+    return "application/x-www-form-urlencoded", "&".join(pairs).encode()
+
+
+def encode_multipart(value: Any) -> Body:
+    """``multipart/form-data``; files are parts with a name and a type. The boundary comes from the content, so it is stable."""
+    parts: list[tuple[str, bytes]] = []
+    for name, part in _parts(value):
+        if isinstance(part, FileValue):
+            if part.content is None:
+                raise RenderFault("a file has to be fetched before it can be sent")
+            filename, kind = part.name or "file", part.content_type or "application/octet-stream"
+            head = f'Content-Disposition: form-data; name="{_quoted(name)}"; filename="{_quoted(filename)}"\r\nContent-Type: {kind}\r\n\r\n'
+            parts.append((head, part.content))
+        else:
+            parts.append((f'Content-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n', part.encode()))
+    digest = hashlib.sha256()
+    for head, content in parts:
+        digest.update(head.encode())
+        digest.update(content)
+    boundary = f"polyport-{digest.hexdigest()[:40]}"
+    chunks = [b"--%b\r\n%b%b\r\n" % (boundary.encode(), head.encode(), content) for head, content in parts]
+    return f"multipart/form-data; boundary={boundary}", b"".join(chunks) + b"--%b--\r\n" % boundary.encode()
+
+
+def encode_text(value: Any) -> Body:
+    """Plain text in UTF-8."""
+    return "text/plain; charset=utf-8", to_text(value).encode()
+
+
+def encode_bytes(value: Any) -> Body:
+    """The bytes of a file, or a text in UTF-8."""
+    if isinstance(value, FileValue):
+        if value.content is None:
+            raise RenderFault("a file has to be fetched before it can be sent")
+        return value.content_type or "application/octet-stream", value.content
+    return "application/octet-stream", to_text(value).encode()
+
+
+def encode_none(_value: Any) -> Body:
+    """No body."""
+    return None, None
+
+
+def flat_pairs(value: Any) -> Iterator[tuple[str, str]]:
+    """The pairs of a form: nested names in brackets, null as an empty text."""
+    for name, part in _parts(value):
+        if isinstance(part, FileValue):
+            raise RenderFault("a form cannot hold a file; use multipart")
+        yield name, part
+
+
+def _parts(value: Any) -> Iterator[tuple[str, str | FileValue]]:
+    if not isinstance(value, dict):
+        raise RenderFault("a form is made from an object")
+    for key, item in value.items():
+        yield from _named(key, item)
+
+
+def _named(name: str, item: Any) -> Iterator[tuple[str, str | FileValue]]:
+    if isinstance(item, dict):
+        for key, inner in item.items():
+            yield from _named(f"{name}[{key}]", inner)
+    elif isinstance(item, list):
+        for index, inner in enumerate(item):
+            yield from _named(f"{name}[{index}]" if isinstance(inner, dict | list) else f"{name}[]", inner)
+    elif isinstance(item, FileValue):
+        yield name, item
+    else:
+        yield name, "" if item is None else to_text(item)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("%", "%25").replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+ENCODERS: Final[Mapping[str, Callable[[Any], Body]]] = {
+    "json": encode_json,
+    "form": encode_form,
+    "multipart": encode_multipart,
+    "text": encode_text,
+    "bytes": encode_bytes,
+    "none": encode_none,
+}

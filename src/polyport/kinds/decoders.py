@@ -1,0 +1,83 @@
+"""Decoders: how the bytes of an answer become a value. Each kind is one function in ``DECODERS``.
+
+Answers are hostile: every decoder is linear in the size of the answer, and everything that cannot be read raises ``UnreadableAnswer``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from polyport.net.message import Reply
+
+Decoding = Literal["json", "text", "form", "auto", "none"]
+
+
+class UnreadableAnswer(ValueError):
+    """The answer is not what the partner's description says; the message names what was found, never the content."""
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("a number of absurd size") from None
+
+
+_JSON: Final = msgspec.json.Decoder(float_hook=_number)
+
+
+def decode_json(reply: Reply) -> Any:
+    """The JSON of the answer; numbers with a fraction keep their digits. An empty answer is null."""
+    if not reply.body.strip():
+        return None
+    try:
+        return _JSON.decode(reply.body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        found = (reply.header("content-type") or "no content type").split(";")[0].strip()[:80]
+        raise UnreadableAnswer(f"The partner's answer is not JSON ({found}, {len(reply.body)} bytes).") from None
+
+
+def decode_text(reply: Reply) -> str:
+    """The text of the answer, in the charset it names (UTF-8 otherwise); bytes that fit nowhere become U+FFFD."""
+    charset = "utf-8"
+    for part in (reply.header("content-type") or "").split(";")[1:]:
+        key, _, value = part.strip().partition("=")
+        if key.lower() == "charset":
+            charset = value.strip('"').lower()
+    if charset not in {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "latin1", "windows-1252", "cp1252", "utf-16"}:
+        charset = "utf-8"
+    return reply.body.decode(charset, errors="replace")
+
+
+def decode_form(reply: Reply) -> dict[str, str]:
+    """The fields of a form-encoded answer; the last of a repeated field counts."""
+    try:
+        return dict(parse_qsl(decode_text(reply), keep_blank_values=True, max_num_fields=10_000))
+    except ValueError:
+        raise UnreadableAnswer("The partner's answer is not a form.") from None
+
+
+def decode_auto(reply: Reply) -> Any:
+    """JSON where the answer says that it is JSON, text otherwise."""
+    kind = (reply.header("content-type") or "").split(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        return decode_json(reply)
+    return decode_text(reply)
+
+
+def decode_none(_reply: Reply) -> None:
+    """Nothing: the answer's body does not matter."""
+
+
+DECODERS: Final[Mapping[str, Callable[[Reply], Any]]] = {
+    "json": decode_json,
+    "text": decode_text,
+    "form": decode_form,
+    "auto": decode_auto,
+    "none": decode_none,
+}

@@ -1,0 +1,420 @@
+"""The way out: one exchange with a partner, under the egress policy. The only importer of aiohttp.
+
+What holds for every call:
+
+- **Nothing is sent twice.** aiohttp repeats GET, HEAD, PUT, DELETE and the like by itself when a connection breaks before an answer
+  (``_request`` in its client.py, on fresh connections too). It does so for its own ``ClientOSError`` and ``ServerDisconnectedError``
+  only; ``_Exchange`` is a middleware that turns them into ``NetworkFault`` before aiohttp sees them. So one hop is at most one
+  arrival, for safe methods too: a repeat is the engine's decision, counted, recorded and within the partner's budget.
+- **Idle connections are kept for 4 s.** When a server closes an idle connection just as a request goes out, that request fails and
+  nobody knows whether it had an effect. Common servers close after 5 s and more, so we are first to let go.
+- **The address that was judged is the one that is called.** Names are judged address by address as they are resolved; the socket
+  factory judges the final address once more, literals included. Of a name with addresses of both kinds the forbidden ones are left
+  out; when none remains the call is refused.
+- ``NetworkFault.reached`` is false only while the request had not been handed to a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Final, Self, cast
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+    ClientError,
+    ClientHandlerType,
+    ClientPayloadError,
+    ClientRequest,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    ServerDisconnectedError,
+    TCPConnector,
+)
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import AddrInfoType, Connection
+from aiohttp.hdrs import ACCEPT_ENCODING
+from aiohttp.http import HttpProcessingError
+from aiohttp.tracing import Trace
+from yarl import URL
+
+from polyport import __version__
+from polyport.errors import BlockedAddress
+from polyport.net.egress import EgressPolicy
+from polyport.net.message import NetworkFault, Pairs, Reply, Request
+
+Resolve = Callable[[str], Awaitable[list[str]]]
+
+_HOPS: Final = 5
+_KEEP_ALIVE: Final = 4.0
+_NAMES_LIVE: Final = 5
+_TIMEOUT: Final = ClientTimeout(total=None, connect=10.0)
+_LARGE: Final = 2**20
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_AGENT: Final = ("User-Agent", f"polyport/{__version__}")
+_ENCODINGS: Final = ("Accept-Encoding", ClientRequest.DEFAULT_HEADERS[ACCEPT_ENCODING])
+_NO_TYPE: Final = ("Content-Type",)
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_BAD_VALUE: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+_FRAMING: Final = frozenset({"host", "content-length", "connection", "transfer-encoding", "upgrade", "expect"})
+# What another origin may see after a redirect; everything else was written for the first one.
+_PUBLIC: Final = frozenset({"accept", "accept-encoding", "accept-language", "range", "user-agent"})
+
+_FAILURES: Final = (ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
+# The first class that fits gives the sentence.
+_SENTENCES: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (ClientConnectorDNSError, "The name {host} could not be resolved."),
+    (ClientConnectorCertificateError, "The certificate of {host} is not valid."),
+    (ClientConnectorSSLError, "No secure connection to {host} could be made."),
+    (ClientConnectorError, "No connection to {host} could be made."),
+    (ServerDisconnectedError, "{host} closed the connection before it had answered."),
+    (ClientPayloadError, "The answer of {host} broke off or could not be decoded."),
+    (ClientResponseError, "The answer of {host} is not valid HTTP."),
+    (HttpProcessingError, "The answer of {host} is not valid HTTP."),
+    (ValueError, "The request to {host} is not valid HTTP."),
+    (BaseException, "The connection to {host} broke."),
+)
+
+
+class Sender:
+    """The ``Network`` of a running server. Use it as an async context, or ``close`` it.
+
+    ``connections`` and ``connections_per_host`` bound the open connections; a call waits for a free one at most as long as for a
+    connection (10 s). ``answer_limit`` is in bytes, decompressed; ``timeout_limit`` in seconds caps what requests ask for.
+    ``resolve`` gives the addresses of a name (``OSError`` when there are none); by default the system is asked. Answers live
+    for 5 s. ``tls`` replaces the system's trust store.
+    """
+
+    def __init__(
+        self,
+        policy: EgressPolicy,
+        *,
+        connections: int,
+        connections_per_host: int,
+        answer_limit: int,
+        timeout_limit: float,
+        resolve: Resolve | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._policy = policy
+        self._connections = connections
+        self._connections_per_host = connections_per_host
+        self._answer_limit = answer_limit
+        self._timeout_limit = timeout_limit
+        self._resolve = resolve or _ask_system
+        self._tls = tls
+        self._session: ClientSession | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection; what is under way fails, and nothing is sent any more."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def opened(self) -> ClientSession:
+        """The session, made at its first use because it belongs to the running event loop."""
+        if self._session is None:
+            connector = _Connector(
+                limit=self._connections,
+                limit_per_host=self._connections_per_host,
+                keepalive_timeout=_KEEP_ALIVE,
+                resolver=_GuardedResolver(self._policy, self._resolve),
+                use_dns_cache=True,
+                ttl_dns_cache=_NAMES_LIVE,
+                socket_factory=self._make_socket,
+                ssl=self._tls or True,
+            )
+            self._session = ClientSession(
+                connector=connector,
+                request_class=_Outgoing,
+                cookie_jar=DummyCookieJar(),
+                timeout=_TIMEOUT,
+                trust_env=False,
+            )
+        return self._session
+
+    async def send(self, request: Request) -> Reply:
+        """Send one request and read the whole answer, whatever its status.
+
+        Redirects of GET and HEAD are followed when the request says so, at most five, each judged like a first request; another
+        origin gets neither credentials nor a body. Raises ``BlockedAddress`` when the policy forbids the first address or that of
+        a redirect, and ``NetworkFault`` for everything that leaves no whole answer within the limits, headers that HTTP
+        does not allow included.
+        """
+        exchange = _Exchange()
+        seconds = min(request.timeout, self._timeout_limit)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._follow(request, exchange)
+        except TimeoutError:
+            message = f"{exchange.host} did not answer within {seconds:g} seconds."
+            raise NetworkFault(message, reached=exchange.reached, timed_out=True) from None
+
+    async def _follow(self, request: Request, exchange: _Exchange) -> Reply:
+        started = perf_counter()
+        url, headers, body = request.url, request.headers, request.body
+        limit = self._answer_limit if request.answer_limit is None else request.answer_limit
+        follows = request.follow_redirects and request.method.upper() in _SAFE
+        for _ in range(_HOPS + 1):
+            exchange.host = self._policy.check_url(url)
+            response = await self._begin(request.method, url, headers, body, exchange)
+            place = response.headers.get("Location") if follows and response.status in _REDIRECTS else None
+            if place is None:
+                answer = await _read(response, limit, exchange)
+                return Reply(
+                    status=response.status,
+                    headers=_received(response),
+                    body=answer,
+                    url=url,
+                    elapsed=perf_counter() - started,
+                )
+            response.release()
+            exchange.answered = True
+            target = _target(url, place, exchange)
+            if not _same_origin(url, target):
+                headers = tuple(pair for pair in headers if _may_travel(pair, request.secrets))
+                body = None
+            url = target
+        message = f"{exchange.host} redirects more than {_HOPS} times."
+        raise NetworkFault(message, reached=True)
+
+    async def _begin(self, method: str, url: str, headers: Pairs, body: bytes | None, exchange: _Exchange) -> ClientResponse:
+        """Send one hop and wait for the head of its answer."""
+        if self._closed:
+            raise NetworkFault("This server is stopping: nothing is sent any more.", reached=exchange.reached)
+        if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
+            raise NetworkFault("The method of the request is not one that can be sent.", reached=exchange.reached)
+        pairs, has_type = _checked(headers, 0 if body is None else len(body))
+        try:
+            response = await self.opened.request(
+                method,
+                URL(url, encoded=True),
+                headers=pairs,
+                # Large bodies go out piece by piece: the event loop stays free.
+                data=io.BytesIO(body) if body is not None and len(body) > _LARGE else body,
+                skip_auto_headers=None if has_type else _NO_TYPE,
+                allow_redirects=False,
+                middlewares=(exchange,),
+            )
+        except _FAILURES as error:
+            raise exchange.fault(error) from None
+        if response.status < 200:
+            response.close()
+            raise NetworkFault(f"{exchange.host} changed the protocol without being asked.", reached=True)
+        return response
+
+    def _make_socket(self, info: AddrInfoType) -> socket.socket:
+        """The last gate: the socket of a forbidden address is never made."""
+        family, kind, protocol, _, address = info
+        self._policy.check_address(str(address[0]))
+        return socket.socket(family, kind, protocol)
+
+
+class _Outgoing(ClientRequest):
+    """A request that adds no headers of its own and remembers whether it was handed to a connection."""
+
+    DEFAULT_HEADERS = {}  # noqa: RUF012 - the base class declares it as an instance-free dictionary
+    left = False
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        self.left = True
+        return await super().send(conn)
+
+
+class _Exchange:
+    """What is known of one ``Sender.send``; also the middleware that keeps aiohttp from repeating a request."""
+
+    __slots__ = ("answered", "current", "host")
+
+    def __init__(self) -> None:
+        self.host = "The partner"
+        self.answered = False
+        self.current: _Outgoing | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether any byte may have arrived anywhere."""
+        return self.answered or (self.current is not None and self.current.left)
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        self.current = cast("_Outgoing", request)
+        try:
+            return await handler(request)
+        except _FAILURES as error:
+            raise self.fault(error) from None
+
+    def fault(self, error: BaseException) -> NetworkFault:
+        """The fault that a lower failure means. aiohttp's own text is left out: it may hold the URL."""
+        if isinstance(error, TimeoutError):
+            left = self.current is not None and self.current.left
+            sentence = f"{self.host} did not answer in time." if left else f"No connection to {self.host} could be made in time."
+            return NetworkFault(sentence, reached=self.reached, timed_out=True)
+        sentence = next(text for kind, text in _SENTENCES if isinstance(error, kind))
+        return NetworkFault(sentence.format(host=self.host), reached=self.reached)
+
+
+class _Connector(TCPConnector):
+    """Never hands out a kept connection on which something arrived unasked: that would be taken for the next request's answer."""
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = cast("ResponseHandler", connection.protocol)
+            if not protocol.should_close:
+                return connection
+            connection.close()
+
+
+class _GuardedResolver(AbstractResolver):
+    """Gives only addresses that the policy allows. aiohttp keeps them for ``_NAMES_LIVE`` seconds and asks once for many callers."""
+
+    def __init__(self, policy: EgressPolicy, resolve: Resolve) -> None:
+        self._policy = policy
+        self._resolve = resolve
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
+        del family  # the connector itself keeps to the family that it asks for
+        addresses = await self._resolve(host)
+        allowed = [address for address in addresses if self._policy.allows(address)]
+        if addresses and not allowed:
+            # The addresses are not told: they describe the network this server stands in.
+            raise BlockedAddress(f"{host} leads to no public address, and this server's operator has not allowed the one it leads to.")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in allowed
+        ]
+
+    async def close(self) -> None:
+        return
+
+
+async def _ask_system(host: str) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return [str(address[0]) for _, _, _, _, address in found]
+
+
+async def _read(response: ClientResponse, limit: int, exchange: _Exchange) -> bytes:
+    """The whole body. What is left of a connection after any failure is closed, never reused."""
+    try:
+        body = await _gather(response, limit)
+    except _FAILURES as error:
+        response.close()
+        raise exchange.fault(error) from None
+    except BaseException:
+        response.close()
+        raise
+    if body is None:
+        response.close()
+        raise NetworkFault(f"The answer of {exchange.host} is larger than {limit} bytes.", reached=True)
+    return body
+
+
+async def _gather(response: ClientResponse, limit: int) -> bytes | None:
+    """The body, decompressed piece by piece (aiohttp stops reading while pieces wait); ``None`` once it is beyond the limit."""
+    stream = response.content
+    if stream.at_eof():
+        return b""
+    declared = response.headers.get("Content-Length", "")
+    if declared.isascii() and declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
+        return None
+    pieces = [await stream.readany()]
+    size = len(pieces[0])
+    while size <= limit and not stream.at_eof():
+        piece = await stream.readany()
+        pieces.append(piece)
+        size += len(piece)
+    if size > limit:
+        return None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _checked(headers: Pairs, length: int) -> tuple[list[tuple[str, str]], bool]:
+    """The headers to send, and whether a content type is among them.
+
+    Refuses what HTTP does not allow and what would change where a message ends; a correct Content-Length is accepted.
+    """
+    pairs: list[tuple[str, str]] = []
+    names: set[str] = set()
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name):
+            raise NetworkFault("The name of a header holds characters that HTTP does not allow.", reached=False)
+        if _BAD_VALUE.search(value):
+            raise NetworkFault(f"The header {name} holds characters that HTTP does not allow.", reached=False)
+        folded = name.lower()
+        names.add(folded)
+        if folded not in _FRAMING:
+            pairs.append((name, value))
+        elif folded == "host":
+            pairs.append(("Host", value))
+        elif folded == "connection" and value.lower() in {"close", "keep-alive"}:
+            pairs.append((name, value))
+        elif folded != "content-length" or value != str(length):
+            raise NetworkFault(f"The header {name} is set by the connection itself and cannot be given.", reached=False)
+    if "user-agent" not in names:
+        pairs.append(_AGENT)
+    if "accept-encoding" not in names:
+        pairs.append(_ENCODINGS)
+    return pairs, "content-type" in names
+
+
+def _received(response: ClientResponse) -> Pairs:
+    """The answer's headers. Bytes that are not UTF-8 are read as latin-1: lone surrogates would break every later encoder."""
+    return tuple((name, value if value.isascii() else _as_text(value)) for name, value in response.headers.items())
+
+
+def _as_text(value: str) -> str:
+    raw = value.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _target(url: str, place: str, exchange: _Exchange) -> str:
+    """The absolute URL that a ``Location`` means; an encoded one is left as it is, signed URLs break otherwise."""
+    try:
+        target = URL(url, encoded=True).join(URL(place, encoded=place.isascii() and " " not in place))
+    except ValueError:
+        raise NetworkFault(f"{exchange.host} redirects to something that is not a URL.", reached=True) from None
+    if url[:6].lower() == "https:" and target.scheme == "http":
+        raise NetworkFault(f"{exchange.host} redirects from https to http, which is not followed.", reached=True)
+    return str(target)
+
+
+def _same_origin(url: str, target: str) -> bool:
+    one, other = URL(url, encoded=True), URL(target, encoded=True)
+    return (one.scheme, (one.raw_host or "").lower(), one.port) == (other.scheme, (other.raw_host or "").lower(), other.port)
+
+
+def _may_travel(pair: tuple[str, str], secrets: frozenset[str]) -> bool:
+    name, value = pair
+    return name.lower() in _PUBLIC and not any(secret in value for secret in secrets)

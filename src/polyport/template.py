@@ -1,0 +1,295 @@
+"""Templates: JSON with typed placeholders, compiled once to closures.
+
+``{{name}}`` alone keeps the value's type; inside a text it becomes text; nothing is guessed. A value that was not given leaves no
+trace: the key, the list element or the whole text that needs it is left out. After ``|`` come filters of a fixed set, pure and bounded:
+``{{when | date: "%Y-%m-%d"}}``. There are no loops, no conditions, no attribute access and no calls: the work is bounded by the
+size of the template and of the values.
+
+A placeholder reads from a scope, a mapping of names. Names are plain (``email``), dotted into values (``row.id``, ``items[0].id``), or quoted
+literals (``"text"``), numbers, ``true``, ``false`` and ``null``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import quote
+
+from polyport.paths import MISSING, Path, get, parse_path
+
+Scope = Mapping[str, Any]
+Filter = Callable[..., Any]
+Filters = Mapping[str, Filter]
+Render = Callable[[Scope], Any]
+
+TEXT_LIMIT: Final = 16 * 1024 * 1024
+DEPTH_LIMIT: Final = 32
+FILTER_LIMIT: Final = 12
+_PLACEHOLDER: Final = re.compile(r"\{\{((?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*)\}\}")
+_TOKEN: Final = re.compile(
+    r"""\s*(?:("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?)(?![\w.])|([|:,])|([A-Za-z_][\w-]*(?:\.[A-Za-z_0-9][\w-]*|\[-?\d+\]|\["(?:[^"\\]|\\.)*"\]|\[\*\])*))"""
+)
+_WORDS: Final = {"true": True, "false": False, "null": None}
+
+
+class TemplateError(ValueError):
+    """A template that cannot be compiled; the message says what to do."""
+
+
+class RenderFault(ValueError):
+    """A value that does not fit where the template puts it. The message names the placeholder, never the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled template. ``names`` are the paths it reads, for checks; ``render`` gives the value or ``MISSING``."""
+
+    names: frozenset[Path]
+    render: Render
+    constant: bool
+
+
+def compile_value(source: Any, filters: Filters) -> Template:
+    """Compile a JSON-like value in which texts may hold placeholders. Raises ``TemplateError``."""
+    names: set[Path] = set()
+    render = _structure(source, filters, names, depth=0, root=True)
+    return Template(frozenset(names), render, constant=_is_constant(source))
+
+
+def compile_path(source: str, filters: Filters) -> Template:
+    """Compile a URL path: every placeholder is percent-encoded and can neither be empty nor climb out of its segment."""
+    names: set[Path] = set()
+    parts = [_segment_part(part, filters, names) for part in _split(source)]
+
+    def render(scope: Scope) -> Any:
+        texts = [part if isinstance(part, str) else part(scope) for part in parts]
+        if any(text is MISSING for text in texts):
+            return MISSING
+        path = "".join(texts)
+        if any(segment in {".", ".."} for segment in path.split("/")):
+            raise RenderFault("a value may not be a dot segment of the path")
+        return path
+
+    return Template(frozenset(names), render, constant=not names and "{{" not in source)
+
+
+def to_text(value: Any) -> str:
+    """A scalar as it stands inside a text. Raises ``RenderFault`` for lists and objects: join or encode them with a filter."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f") if abs(value.adjusted()) < 400 else str(value)
+    if isinstance(value, float):
+        return repr(value)
+    raise RenderFault("only a text, a number or a boolean can stand inside a text; use join or json")
+
+
+def _is_constant(source: Any) -> bool:
+    if isinstance(source, str):
+        return "{{" not in source
+    if isinstance(source, dict):
+        return all(_is_constant(key) and _is_constant(value) for key, value in source.items())
+    if isinstance(source, list):
+        return all(_is_constant(value) for value in source)
+    return True
+
+
+def _structure(source: Any, filters: Filters, names: set[Path], *, depth: int, root: bool = False) -> Render:
+    if depth > DEPTH_LIMIT:
+        raise TemplateError(f"a template nests at most {DEPTH_LIMIT} levels")
+    if _is_constant(source):
+        return lambda _scope: source
+    if isinstance(source, str):
+        return _text(source, filters, names)
+    if isinstance(source, dict):
+        return _mapping(source, filters, names, depth=depth, root=root)
+    items = [_structure(value, filters, names, depth=depth + 1) for value in source]
+
+    def render_list(scope: Scope) -> Any:
+        found = [value for value in (item(scope) for item in items) if value is not MISSING]
+        return found if found or root else MISSING
+
+    return render_list
+
+
+def _mapping(source: dict[str, Any], filters: Filters, names: set[Path], *, depth: int, root: bool) -> Render:
+    plain = [(key, _structure(value, filters, names, depth=depth + 1)) for key, value in source.items() if "{{" not in key]
+    keyed = [
+        (_text(key, filters, names), _structure(value, filters, names, depth=depth + 1)) for key, value in source.items() if "{{" in key
+    ]
+
+    def render_mapping(scope: Scope) -> Any:
+        found: dict[str, Any] = {}
+        for key, item in plain:
+            value = item(scope)
+            if value is not MISSING:
+                found[key] = value
+        for name, item in keyed:
+            key_value, value = name(scope), item(scope)
+            if key_value is not MISSING and value is not MISSING:
+                found[to_text(key_value)] = value
+        return found if found or root else MISSING
+
+    return render_mapping
+
+
+def _text(source: str, filters: Filters, names: set[Path]) -> Render:
+    parts = _split(source)
+    if len(parts) == 1 and isinstance(parts[0], _Hole):
+        return _expression(parts[0].text, filters, names)
+    compiled = [part if isinstance(part, str) else _expression(part.text, filters, names) for part in parts]
+
+    def render(scope: Scope) -> Any:
+        texts: list[str] = []
+        size = 0
+        for part in compiled:
+            if isinstance(part, str):
+                texts.append(part)
+                continue
+            value = part(scope)
+            if value is MISSING or value is None:
+                return MISSING
+            text = to_text(value)
+            size += len(text)
+            if size > TEXT_LIMIT:
+                raise RenderFault("a text grew beyond its limit")
+            texts.append(text)
+        return "".join(texts)
+
+    return render
+
+
+def _segment_part(part: str | _Hole, filters: Filters, names: set[Path]) -> str | Render:
+    if isinstance(part, str):
+        return part
+    inner, text = _expression(part.text, filters, names), part.text.strip()
+
+    def render(scope: Scope) -> Any:
+        value = inner(scope)
+        if value is MISSING or value is None:
+            return MISSING
+        encoded = quote(to_text(value), safe="")
+        if not encoded:
+            raise RenderFault(f"{{{{{text}}}}} stands in the path and may not be empty")
+        return encoded
+
+    return render
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    text: str
+
+
+def _split(source: str) -> list[str | _Hole]:
+    parts: list[str | _Hole] = []
+    position = 0
+    for found in _PLACEHOLDER.finditer(source):
+        if found.start() > position:
+            parts.append(source[position : found.start()])
+        parts.append(_Hole(found[1]))
+        position = found.end()
+    if position < len(source):
+        parts.append(source[position:])
+    for part in parts:
+        if isinstance(part, str) and ("{{" in part or "}}" in part):
+            raise TemplateError(f'"{source}" has a placeholder that is not closed; a literal brace pair is written {{{{"{{{{"}}}}')
+    return parts
+
+
+def _expression(text: str, filters: Filters, names: set[Path]) -> Render:
+    tokens = _tokens(text)
+    value = _operand(tokens, text, names)
+    steps = 0
+    while tokens:
+        if tokens.pop(0) != ("op", "|") or not tokens or tokens[0][0] != "name":
+            raise TemplateError(f'in "{{{{{text}}}}}" a filter has to follow: "| name"')
+        name = str(tokens.pop(0)[1])
+        if name not in filters:
+            raise TemplateError(f'"{name}" is not a filter; there are: {", ".join(sorted(filters))}')
+        arguments = _arguments(tokens, text, names)
+        value = _apply(value, name, filters[name], arguments)
+        steps += 1
+        if steps > FILTER_LIMIT:
+            raise TemplateError(f"a placeholder has at most {FILTER_LIMIT} filters")
+    return value
+
+
+def _arguments(tokens: list[tuple[str, Any]], text: str, names: set[Path]) -> list[Render]:
+    arguments: list[Render] = []
+    if tokens and tokens[0] == ("op", ":"):
+        tokens.pop(0)
+        arguments.append(_operand(tokens, text, names))
+        while tokens and tokens[0] == ("op", ","):
+            tokens.pop(0)
+            arguments.append(_operand(tokens, text, names))
+    return arguments
+
+
+def _apply(inner: Render, name: str, function: Filter, arguments: list[Render]) -> Render:
+    takes_missing = getattr(function, "takes_missing", False)
+
+    def render(scope: Scope) -> Any:
+        value = inner(scope)
+        if value is MISSING and not takes_missing:
+            return MISSING
+        given = [argument(scope) for argument in arguments]
+        if any(argument is MISSING for argument in given):
+            return MISSING
+        try:
+            return function(value, *given)
+        except RenderFault:
+            raise
+        except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+            raise RenderFault(f'the filter "{name}" does not take this value') from error
+
+    return render
+
+
+def _operand(tokens: list[tuple[str, Any]], text: str, names: set[Path]) -> Render:
+    if not tokens or tokens[0][0] == "op":
+        raise TemplateError(f'"{{{{{text}}}}}" lacks a name or a value')
+    kind, value = tokens.pop(0)
+    if kind == "literal":
+        return lambda _scope: value
+    if value in _WORDS:
+        word = _WORDS[value]
+        return lambda _scope: word
+    path = parse_path(value)
+    names.add(path)
+    head, rest = path[0], path[1:]
+
+    def simple(scope: Scope) -> Any:
+        return scope.get(head, MISSING)  # type: ignore[arg-type]  # the first step of a name is always a text
+
+    def deep(scope: Scope) -> Any:
+        return get(scope.get(head, MISSING), rest)  # type: ignore[arg-type]  # as above
+
+    return deep if rest else simple
+
+
+def _tokens(text: str) -> list[tuple[str, Any]]:
+    tokens: list[tuple[str, Any]] = []
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        found = _TOKEN.match(text, position)
+        if found is None:
+            raise TemplateError(f'"{{{{{text}}}}}" cannot be read at "{text[position:end].strip()}"')
+        if found[1] is not None:
+            tokens.append(("literal", json.loads(found[1])))
+        elif found[2] is not None:
+            tokens.append(("literal", Decimal(found[2]) if "." in found[2] else int(found[2])))
+        elif found[3] is not None:
+            tokens.append(("op", found[3]))
+        else:
+            tokens.append(("name", found[4]))
+        position = found.end()
+    return tokens
