@@ -19,7 +19,7 @@ from polyport.kinds.bodies import Encoding
 from polyport.kinds.decoders import Decoding
 from polyport.kinds.fields import ARRAY, TYPES
 from polyport.kinds.pages import Pager
-from polyport.paths import Path, parse_path
+from polyport.paths import MISSING, Path, get, parse_path
 
 
 class Node(BaseModel):
@@ -79,6 +79,24 @@ class Match(Node):
     one_of: tuple[Scalar, ...] | None = Key(default=None, alias="in")
     contains: str | None = None
     negate: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Whether the condition is true of this JSON."""
+        found = get(value, self.at)
+        if self.one_of is not None:
+            true = any(_same(found, wanted) for wanted in self.one_of)
+        elif self.contains is not None:
+            true = isinstance(found, str) and self.contains in found
+        elif "equals" in self.model_fields_set:
+            true = _same(found, self.equals)
+        else:
+            true = found is not MISSING and found is not None
+        return true is not self.negate
+
+
+def _same(found: Any, wanted: Scalar) -> bool:
+    """Equality that keeps ``true`` apart from ``1``."""
+    return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
 
 
 class InputField(Node):
@@ -404,6 +422,7 @@ class ListSpec(Node):
 
     The call may use ``{{query}}`` (``search: remote``), the fields in ``depends_on`` and the connection. ``label`` is a template over the item
     (``"{{item.name}}"``). ``lifetime`` is in seconds; the setting ``lists.lifetime`` if not given. ``item_limit`` bounds what is read.
+    A text that matches ``key_pattern`` whole is taken for a key without reading the list; any other text is looked up among the labels too.
     """
 
     name: Name
@@ -417,6 +436,7 @@ class ListSpec(Node):
     search: Literal["local", "remote"] = "local"
     depends_on: tuple[Name, ...] = ()
     lifetime: int | None = Key(default=None, ge=1)
+    key_pattern: Pattern | None = None
     item_limit: int = Key(default=10_000, ge=1, le=100_000)
     page_limit: int = Key(default=50, ge=1, le=1000)
     custom_fields: CustomFieldShape | None = None

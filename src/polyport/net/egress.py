@@ -53,7 +53,7 @@ _CLOSED_V6: Final = tuple(
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 
 _ORIGIN: Final = re.compile(
-    r"(?P<scheme>https?)://(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<host>[a-z0-9_.-]+))(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)",
+    r"(?P<scheme>https?)://(?:\[(?P<v6>[0-9a-f.]*:[0-9a-f:.]*)\]|(?P<host>[a-z0-9_.-]+))(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)",
     re.ASCII | re.IGNORECASE,
 )
 _SCHEME: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):", re.ASCII | re.IGNORECASE)

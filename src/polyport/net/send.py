@@ -12,6 +12,8 @@ What holds for every call:
   factory judges the final address once more, literals included. Of a name with addresses of both kinds the forbidden ones are left
   out; when none remains the call is refused.
 - ``NetworkFault.reached`` is false only while the request had not been handed to a connection.
+
+Where it stops: aiohttp does not notice a gzip stream that ends early inside a whole HTTP message; the body is then shorter.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from aiohttp import (
     ClientResponseError,
     ClientSession,
     ClientTimeout,
+    ConnectionTimeoutError,
     DummyCookieJar,
     ServerDisconnectedError,
     TCPConnector,
@@ -60,7 +63,6 @@ Resolve = Callable[[str], Awaitable[list[str]]]
 _HOPS: Final = 5
 _KEEP_ALIVE: Final = 4.0
 _NAMES_LIVE: Final = 5
-_TIMEOUT: Final = ClientTimeout(total=None, connect=10.0)
 _LARGE: Final = 2**20
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -93,13 +95,14 @@ _SENTENCES: Final[tuple[tuple[type[BaseException], str], ...]] = (
 class Sender:
     """The ``Network`` of a running server. Use it as an async context, or ``close`` it.
 
-    ``connections`` and ``connections_per_host`` bound the open connections; a call waits for a free one at most as long as for a
-    connection (10 s). ``answer_limit`` is in bytes, decompressed; ``timeout_limit`` in seconds caps what requests ask for.
+    ``connections`` and ``connections_per_host`` bound the open connections; waiting for a free one, resolving the name,
+    connecting and the TLS handshake together take at most ``connect_limit`` seconds. ``answer_limit`` is in bytes, decompressed;
+    ``timeout_limit`` in seconds caps what requests ask for.
     ``resolve`` gives the addresses of a name (``OSError`` when there are none); by default the system is asked. Answers live
     for 5 s. ``tls`` replaces the system's trust store.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the limits of one thing, all by keyword
         self,
         policy: EgressPolicy,
         *,
@@ -107,6 +110,7 @@ class Sender:
         connections_per_host: int,
         answer_limit: int,
         timeout_limit: float,
+        connect_limit: float = 10.0,
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -115,6 +119,7 @@ class Sender:
         self._connections_per_host = connections_per_host
         self._answer_limit = answer_limit
         self._timeout_limit = timeout_limit
+        self._connect_limit = connect_limit
         self._resolve = resolve or _ask_system
         self._tls = tls
         self._session: ClientSession | None = None
@@ -150,7 +155,7 @@ class Sender:
                 connector=connector,
                 request_class=_Outgoing,
                 cookie_jar=DummyCookieJar(),
-                timeout=_TIMEOUT,
+                timeout=ClientTimeout(total=None, connect=self._connect_limit),
                 trust_env=False,
             )
         return self._session
@@ -267,10 +272,8 @@ class _Exchange:
 
     def fault(self, error: BaseException) -> NetworkFault:
         """The fault that a lower failure means. aiohttp's own text is left out: it may hold the URL."""
-        if isinstance(error, TimeoutError):
-            left = self.current is not None and self.current.left
-            sentence = f"{self.host} did not answer in time." if left else f"No connection to {self.host} could be made in time."
-            return NetworkFault(sentence, reached=self.reached, timed_out=True)
+        if isinstance(error, ConnectionTimeoutError):
+            return NetworkFault(f"No connection to {self.host} could be made in time.", reached=self.reached, timed_out=True)
         sentence = next(text for kind, text in _SENTENCES if isinstance(error, kind))
         return NetworkFault(sentence.format(host=self.host), reached=self.reached)
 
@@ -363,27 +366,28 @@ def _checked(headers: Pairs, length: int) -> tuple[list[tuple[str, str]], bool]:
     Refuses what HTTP does not allow and what would change where a message ends; a correct Content-Length is accepted.
     """
     pairs: list[tuple[str, str]] = []
-    names: set[str] = set()
+    # aiohttp drops a repeated header whose spelling differs, so the first spelling holds for all.
+    spelled: dict[str, str] = {}
     for name, value in headers:
         if not _TOKEN.fullmatch(name):
             raise NetworkFault("The name of a header holds characters that HTTP does not allow.", reached=False)
         if _BAD_VALUE.search(value):
             raise NetworkFault(f"The header {name} holds characters that HTTP does not allow.", reached=False)
         folded = name.lower()
-        names.add(folded)
+        spelling = spelled.setdefault(folded, name)
         if folded not in _FRAMING:
-            pairs.append((name, value))
+            pairs.append((spelling, value))
         elif folded == "host":
             pairs.append(("Host", value))
         elif folded == "connection" and value.lower() in {"close", "keep-alive"}:
-            pairs.append((name, value))
+            pairs.append((spelling, value))
         elif folded != "content-length" or value != str(length):
             raise NetworkFault(f"The header {name} is set by the connection itself and cannot be given.", reached=False)
-    if "user-agent" not in names:
+    if "user-agent" not in spelled:
         pairs.append(_AGENT)
-    if "accept-encoding" not in names:
+    if "accept-encoding" not in spelled:
         pairs.append(_ENCODINGS)
-    return pairs, "content-type" in names
+    return pairs, "content-type" in spelled
 
 
 def _received(response: ClientResponse) -> Pairs:

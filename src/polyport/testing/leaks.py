@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ SHORTEST_CANARY: Final = 8
 _SPLITTABLE: Final = 24
 _UNPACKED_LIMIT: Final = 64 << 20
 _STREAM: Final = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
+_CHUNK: Final = 64 << 10
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 
 
@@ -92,25 +94,29 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _search_packed(hunted: list[_Canary], data: bytes, sink: str) -> Iterator[Leak]:
     yield from _search(hunted, data, sink, "")
-    end = 0
     for start in _STREAM.finditer(data):
-        # What lies inside a stream that was unpacked is no stream of its own.
-        if start.start() < end:
-            continue
-        unpacked, used = _unpack(data[start.start() :])
-        if unpacked:
-            end = start.start() + used
-            for leak in _search(hunted, unpacked, sink, "gzip/"):
-                yield Leak(canary=leak.canary, sink=sink, offset=start.start(), form=leak.form)
+        for leak in _search(hunted, _unpack(memoryview(data)[start.start() :]), sink, "gzip/"):
+            yield Leak(canary=leak.canary, sink=sink, offset=start.start(), form=leak.form)
 
 
-def _unpack(data: bytes) -> tuple[bytes, int]:
+def _unpack(data: memoryview) -> bytes:
+    # As much as can be read: a stream may be cut or broken, and what looked like the head of one may be none.
     unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
-    try:
-        unpacked = unpacker.decompress(data, _UNPACKED_LIMIT)
-    except zlib.error:
-        return b"", 0
-    return unpacked, len(data) - len(unpacker.unused_data) - len(unpacker.unconsumed_tail)
+    unpacked = bytearray()
+    for place in range(0, len(data), _CHUNK):
+        chunk = data[place : place + _CHUNK]
+        before = unpacker.copy()
+        try:
+            unpacked += unpacker.decompress(chunk, _UNPACKED_LIMIT - len(unpacked))
+        except zlib.error:
+            # The chunk again, byte by byte: so that what stands before the break is not lost with it.
+            with suppress(zlib.error):
+                for byte in chunk:  # pragma: no branch - the same bytes break again
+                    unpacked += before.decompress(bytes((byte,)))
+            break
+        if unpacker.eof or len(unpacked) >= _UNPACKED_LIMIT:
+            break
+    return bytes(unpacked)
 
 
 def _search(hunted: list[_Canary], data: bytes, sink: str, prefix: str) -> Iterator[Leak]:

@@ -1,0 +1,388 @@
+"""An operation from its input to its result, over any network: what a run, a case, a dry run and a trigger poll have in common."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+from polyport.engine.calls import (
+    Answer,
+    Caller,
+    CallFailed,
+    ListItems,
+    Trace,
+    exchange,
+    list_choices,
+    list_custom_fields,
+    prepare,
+    read_list,
+    shown_request,
+)
+from polyport.engine.parse import in_window, read_item, read_items
+from polyport.engine.render import CallProgram, compile_call
+from polyport.engine.schema import Choices, Schema, build_schema
+from polyport.engine.validate import Validated, Validator, compile_fields, compile_validator
+from polyport.errors import Fault, ValidationFailed
+from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
+from polyport.kinds.filters import FILTERS
+from polyport.manifest.model import Action, ListSpec, Partner, Trigger
+from polyport.paths import MISSING, get
+from polyport.template import RenderFault, Template, compile_value
+
+ITEMS_LIMIT: Final = 1_000
+ITEMS_DEFAULT: Final = 100
+_PAGE_KEYS: Final = frozenset({"size", "cursor", "number", "offset", "after", "url"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A compiled operation. ``validator`` serves connections without custom fields and lists; the others are compiled per schema."""
+
+    partner: Partner
+    operation: Action | Trigger
+    calls: tuple[CallProgram, ...]
+    compute: Template | None
+    schema: Schema
+    validator: Validator
+    selectors: Validator
+
+
+def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
+    """Compile an operation; done once, kept as long as the partner's folder is the same."""
+    schema = build_schema(operation, lists=partner.lists)
+    compute = operation.compute if isinstance(operation, Action) else None
+    return Program(
+        partner=partner,
+        operation=operation,
+        calls=tuple(compile_call(call, partner.file.headers) for call in operation.steps),
+        compute=compile_value(compute, FILTERS) if compute is not None else None,
+        schema=schema,
+        validator=compile_validator(schema),
+        selectors=compile_fields(operation.selectors),
+    )
+
+
+class ListSource(Protocol):
+    """Where lists of a connection come from: the partner, or what was read of it before."""
+
+    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, fresh: bool = False) -> ListItems:
+        """The items of a list. ``fresh`` asks for a copy no older than a few seconds."""
+
+
+class DirectLists:
+    """Reads every list from the partner, each once."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._read: dict[str, ListItems] = {}
+
+    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, fresh: bool = False) -> ListItems:
+        """The items of a list."""
+        key = json.dumps([spec.name, {name: values.get(name) for name in spec.depends_on}], sort_keys=True, default=str)
+        if key not in self._read or fresh:
+            self._read[key] = await read_list(self._caller, spec, values)
+        return self._read[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """An input that was checked against the schema of its connection."""
+
+    schema: Schema
+    checked: Validated
+
+
+async def understand(program: Program, data: Any, lists: ListSource, selected: Mapping[str, Any] | None = None) -> Understood:
+    """Check an input. Reads custom fields, and only those lists that are needed to tell labels from keys."""
+    schema, validator = await _with_custom(program, lists, fresh=False)
+    checked = validator.check(data)
+    if any(fault.code == "unknown_field" for fault in checked.faults) and program.operation.custom_fields is not None:
+        schema, validator = await _with_custom(program, lists, fresh=True)
+        checked = validator.check(data)
+    if checked.wanted:
+        values = {**checked.values, **(selected or {})}
+        choices = {name: await _choices(program.partner, name, lists, values, fresh=False) for name in sorted(checked.wanted)}
+        schema = replace(schema, choices=choices)
+        checked = compile_validator(schema).check(data)
+        if any(fault.code == "unknown_option" for fault in checked.faults):
+            choices = {name: await _choices(program.partner, name, lists, values, fresh=True) for name in choices}
+            schema = replace(schema, choices=choices)
+            checked = compile_validator(schema).check(data)
+    return Understood(schema=schema, checked=checked)
+
+
+async def _with_custom(program: Program, lists: ListSource, *, fresh: bool) -> tuple[Schema, Validator]:
+    custom = program.operation.custom_fields
+    if custom is None:
+        return program.schema, program.validator
+    found = await lists.get(program.partner.lists[custom.list], {}, fresh=fresh)
+    fields = list_custom_fields(program.partner, custom.list, found.items, custom.required)
+    schema = replace(program.schema, custom=fields)
+    return schema, compile_validator(schema)
+
+
+async def _choices(partner: Partner, name: str, lists: ListSource, values: Mapping[str, Any], *, fresh: bool) -> Choices:
+    spec = partner.lists[name]
+    return list_choices(spec, await lists.get(spec, values, fresh=fresh))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a caller asks of a trigger: a window in unix seconds, where to go on, how many items."""
+
+    start: Decimal | None = None
+    end: Decimal | None = None
+    cursor: str | None = None
+    limit: int = ITEMS_DEFAULT
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What came of an operation: the result, the partner's raw answer, and every exchange."""
+
+    result: dict[str, Any]
+    raw: Any = None
+    traces: list[Trace] = field(default_factory=list)
+
+
+Watch = Callable[[Trace], None]
+
+
+def build_scope(program: Program, caller: Caller, understood: Understood, selected: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The names that the templates of an operation read."""
+    scope: dict[str, Any] = {**(selected or {}), **understood.checked.values, "connection": caller.shown, "steps": {}}
+    scope["now"] = caller.clock().isoformat().replace("+00:00", "Z")
+    scope["random"] = {"uuid": str(uuid.uuid4())}
+    custom = program.operation.custom_fields
+    if custom is not None and understood.checked.custom:
+        pairs = understood.checked.custom
+        if custom.shape == "object":
+            scope["custom"] = pairs
+        else:
+            scope["custom"] = [{custom.pair_key: key, custom.pair_value: value} for key, value in pairs.items()]
+    return scope
+
+
+def compute(program: Program, schema: Schema, scope: Mapping[str, Any]) -> Outcome:
+    """The result of a tool: nothing is sent. Raises ``ValidationFailed`` when a filter does not take a value."""
+    template = program.compute
+    try:
+        value = template.render(scope) if template is not None else MISSING
+    except RenderFault as error:
+        text = str(error)
+        message = f"{text[:1].upper()}{text[1:]}."
+        raise ValidationFailed.of(Fault(path="runnerData", code="not_computable", message=message)) from None
+    item = get(value, program.operation.result.at)
+    return Outcome(result=read_item(schema, item if item is not MISSING else {}), raw=value if value is not MISSING else None)
+
+
+def due_calls(program: Program, scope: Mapping[str, Any]) -> list[CallProgram]:
+    """The calls whose condition holds on what is known before anything is sent."""
+    return [step for step in program.calls if step.call.when is None or step.call.when.holds(scope)]
+
+
+async def act(
+    caller: Caller, program: Program, understood: Understood, scope: dict[str, Any], watch: Watch, *, timeout: float | None = None
+) -> Outcome:
+    """Run an action's calls in order. Raises ``CallFailed`` or ``ValidationFailed``."""
+    answer: Answer | None = None
+    outcome = Outcome(result={})
+    for step in program.calls:
+        if step.call.when is not None and not step.call.when.holds(scope):
+            continue
+        answer = await _step(caller, program, step, understood.schema, scope, watch, timeout)
+        outcome.traces.append(answer.trace)
+        if step.call.save is not None:
+            scope["steps"] = {**scope["steps"], step.call.save: answer.value}
+    if answer is not None:
+        item = get(answer.value, program.operation.result.at)
+        outcome.result = read_item(understood.schema, item) if item is not MISSING else {}
+        outcome.raw = answer.value
+    return outcome
+
+
+async def _step(
+    caller: Caller, program: Program, step: CallProgram, schema: Schema, scope: Mapping[str, Any], watch: Watch, timeout: float | None
+) -> Answer:
+    try:
+        answer = await exchange(caller, step, scope, program.operation.errors, schema=schema, timeout=timeout)
+    except CallFailed as failed:
+        if failed.trace is not None:
+            watch(failed.trace)
+        raise
+    watch(answer.trace)
+    return answer
+
+
+async def read_trigger(
+    caller: Caller,
+    program: Program,
+    understood: Understood,
+    scope: dict[str, Any],
+    reading: Reading,
+    watch: Watch,
+    *,
+    timeout: float | None = None,
+) -> Outcome:
+    """Read a trigger's items, page by page, until the limit, the window's edge or the end. Raises ``CallFailed``."""
+    trigger = program.operation
+    if not isinstance(trigger, Trigger):
+        raise TypeError("only a trigger is read")
+    _apply_window(scope, reading)
+    page, skip = _position(trigger, reading)
+    outcome, items, raw = Outcome(result={}), list[Any](), list[Any]()
+    cursor: str | None = None
+    for _page in range(trigger.page_limit):
+        scope["page"] = page
+        answer = await _read_page(caller, program, understood.schema, scope, watch, timeout)
+        outcome.traces.append(answer.trace)
+        listed = read_items(answer.value, trigger.items)
+        fresh, used, past = _take(trigger, listed, skip, reading, reading.limit - len(items))
+        items.extend(read_item(understood.schema, item) for item in fresh)
+        raw.extend(fresh)
+        if past:
+            cursor = None
+            break
+        if used < len(listed):
+            cursor = _encode({"page": page, "skip": used})
+            break
+        following = trigger.pager.following(page, answer.value, answer.reply, listed) if trigger.pager is not None else None
+        cursor = _encode({"page": following, "skip": 0}) if following is not None else None
+        if following is None or len(items) >= reading.limit:
+            break
+        page, skip = following, 0
+    outcome.result = {"items": items, "nextCursor": cursor, "hasMore": cursor is not None}
+    outcome.raw = raw
+    return outcome
+
+
+async def _read_page(
+    caller: Caller, program: Program, schema: Schema, scope: dict[str, Any], watch: Watch, timeout: float | None
+) -> Answer:
+    answer: Answer | None = None
+    for step in due_calls(program, scope):
+        answer = await _step(caller, program, step, schema, scope, watch, timeout)
+        if step.call.save is not None:
+            scope["steps"] = {**scope["steps"], step.call.save: answer.value}
+    if answer is None:
+        raise ValidationFailed.of(
+            Fault(path="runnerData", code="nothing_to_send", message="With this input the trigger has nothing to read.")
+        )
+    return answer
+
+
+def _take(trigger: Trigger, listed: Sequence[Any], skip: int, reading: Reading, room: int) -> tuple[list[Any], int, bool]:
+    """The items of a page that count, how many of the page were used up, and whether the window's edge was passed."""
+    taken: list[Any] = []
+    used, past = skip, False
+    for item in listed[skip:]:
+        if len(taken) >= room:
+            break
+        used += 1
+        if in_window(trigger, item, reading.start, reading.end):
+            taken.append(item)
+        elif (trigger.order == "newest_first" and reading.start is not None and in_window(trigger, item, None, reading.start)) or (
+            trigger.order == "oldest_first" and reading.end is not None and in_window(trigger, item, reading.end, None)
+        ):
+            past = True
+    return taken, used, past
+
+
+def _apply_window(scope: dict[str, Any], reading: Reading) -> None:
+    scope["limit"] = reading.limit
+    scope["window"] = {name: value for name, value in (("from", reading.start), ("to", reading.end)) if value is not None}
+
+
+def _position(trigger: Trigger, reading: Reading) -> tuple[dict[str, Any], int]:
+    page = trigger.pager.first() if trigger.pager is not None else {}
+    if "size" in page:
+        page["size"] = min(page["size"], reading.limit)
+    if reading.cursor is None:
+        return page, 0
+    try:
+        held = json.loads(base64.urlsafe_b64decode(reading.cursor.encode("ascii", "strict")))
+    except (ValueError, RecursionError):
+        held = None
+    if not _is_position(held):
+        raise ValidationFailed.of(Fault(path="cursor", code="invalid_cursor", message="This is no cursor that this trigger gave."))
+    return {**held["page"]}, held["skip"]
+
+
+def _is_position(held: Any) -> bool:
+    """Whether a decoded cursor can be one of ours: it only ever fills the pager's own placeholders."""
+    if not isinstance(held, dict) or held.keys() != {"page", "skip"}:
+        return False
+    found, skip = held["page"], held["skip"]
+    if not isinstance(found, dict) or not found.keys() <= _PAGE_KEYS or isinstance(skip, bool) or not isinstance(skip, int):
+        return False
+    if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in found.values()):
+        return False
+    size = found.get("size", 1)
+    return 0 <= skip <= 100_000 and isinstance(size, int) and 1 <= size <= 10_000
+
+
+def _encode(position: Mapping[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position, separators=(",", ":"), default=str).encode()).decode()
+
+
+def read_reading(window: Any, cursor: Any, limit: Any) -> Reading:
+    """A caller's window, cursor and limit. Raises ``ValidationFailed`` with every fault."""
+    faults: list[Fault] = []
+    start, end = None, None
+    if window is not None:
+        if not isinstance(window, dict):
+            faults.append(Fault(path="window", code="wrong_type", message='An object {"from", "to"} is needed here.'))
+        else:
+            faults.extend(
+                Fault(path=f"window.{key}", code="unknown_field", message="A window has from and to.")
+                for key in window.keys() - {"from", "to"}
+            )
+            start, end = (_moment(window.get(key), f"window.{key}", faults) for key in ("from", "to"))
+            if start is not None and end is not None and start >= end:
+                faults.append(Fault(path="window.to", code="too_small", message="The window ends before it begins."))
+    if cursor is not None and not isinstance(cursor, str):
+        faults.append(Fault(path="cursor", code="wrong_type", message="A cursor is a text."))
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= ITEMS_LIMIT):
+        faults.append(Fault(path="limit", code="out_of_range", message=f"A limit is a whole number from 1 to {ITEMS_LIMIT}."))
+    if faults:
+        raise ValidationFailed.of(*faults)
+    return Reading(start=start, end=end, cursor=cursor, limit=limit or ITEMS_DEFAULT)
+
+
+def _moment(value: Any, path: str, faults: list[Fault]) -> Decimal | None:
+    if value is None:
+        return None
+    try:
+        return Decimal(unix_number(coerce_datetime(value)))
+    except ValueFault as error:
+        faults.append(Fault(path=path, code=error.code, message=error.message))
+        return None
+
+
+def plan(caller: Caller, program: Program, scope: dict[str, Any], reading: Reading | None = None) -> list[dict[str, Any]]:
+    """The requests that would be sent, redacted; those that need an earlier step's answer are named without one."""
+    if reading is not None and isinstance(program.operation, Trigger):
+        _apply_window(scope, reading)
+        scope["page"] = _position(program.operation, reading)[0]
+    shown: list[dict[str, Any]] = []
+    saved: set[str] = set()
+    for step in due_calls(program, scope):
+        name = step.call.save or "call"
+        needs = _steps_read(step) & saved
+        if needs:
+            shown.append({"step": name, "method": step.call.method, "dependsOn": sorted(needs)})
+        else:
+            shown.append(shown_request(name, prepare(caller, step, scope)))
+        if step.call.save is not None:
+            saved.add(step.call.save)
+    return shown
+
+
+def _steps_read(step: CallProgram) -> set[str]:
+    templates = [step.method, step.query, step.headers, *(part for part in (step.path, step.url, step.body) if part is not None)]
+    return {str(name[1]) for template in templates for name in template.names if name[0] == "steps" and len(name) > 1}

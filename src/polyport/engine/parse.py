@@ -1,0 +1,271 @@
+"""From a partner's answer to a verdict and a result. Pure, and safe on anything a partner may answer."""
+
+from __future__ import annotations
+
+import email.utils
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from polyport.engine.schema import CUSTOM_PREFIX, Place, Schema, custom_name
+from polyport.kinds.decoders import DECODERS, decode_auto
+from polyport.kinds.fields import TYPES, read_decimal
+from polyport.manifest.model import Call, ErrorKind, ErrorRule, Match, OutputField, OutputSection, RetryAfter, Trigger
+from polyport.net.message import Reply
+from polyport.paths import MISSING, Path, get
+from polyport.template import RenderFault, to_text
+
+MESSAGE_LIMIT: Final = 1_000
+WAIT_LIMIT_MS: Final = 7 * 24 * 3_600_000
+_UNIX_START: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an answer that is no success means. ``field`` is the name of the faulty field, ours where the rule maps it."""
+
+    kind: ErrorKind
+    status: int
+    message: str
+    code: str | None = None
+    field: str | None = None
+    retry_after_ms: int | None = None
+    suggested_fix: str | None = None
+
+
+_AUTO: Final = RetryAfter(header="retry-after")
+BUILT_IN: Final[tuple[ErrorRule, ...]] = (
+    ErrorRule(status=(429,), kind="rate_limited", retry_after=_AUTO),
+    ErrorRule(status=(400, 422), kind="invalid_input"),
+    ErrorRule(status=(401,), kind="invalid_connection"),
+    ErrorRule(status=(403,), kind="forbidden"),
+    ErrorRule(status=(404, 410), kind="not_found"),
+    ErrorRule(status=(409,), kind="conflict"),
+    ErrorRule(status=(408, "5xx"), kind="unavailable", retry_after=_AUTO),
+    ErrorRule(status=("4xx", "3xx", "1xx"), kind="failed"),
+)
+_MESSAGES: Final[tuple[Path, ...]] = (
+    ("error", "message"),
+    ("message",),
+    ("error_description",),
+    ("error",),
+    ("errors", 0, "message"),
+    ("errors", 0, "detail"),
+    ("detail",),
+    ("title",),
+    ("errors", 0),
+    ("description",),
+)
+
+
+def read_answer(call: Call, reply: Reply) -> Any:
+    """The decoded answer of a call. Raises ``UnreadableAnswer``."""
+    if call.envelope:
+        return {"status": reply.status, "headers": {name.lower(): value for name, value in reply.headers}, "body": decode_auto(reply)}
+    return DECODERS[call.decode](reply)
+
+
+def read_refusal(reply: Reply) -> Any:
+    """What can be read of an answer that is no success: JSON where it is JSON, nothing otherwise. Never raises."""
+    try:
+        return DECODERS["json"](reply)
+    except ValueError:
+        return None
+
+
+def judge(rules: Sequence[ErrorRule], reply: Reply, answer: Any, now: datetime) -> Verdict | None:
+    """The verdict of the first rule that fits, or ``None`` for a success."""
+    for rule in (*rules, *BUILT_IN):
+        if _fits(rule, reply, answer):
+            return _verdict(rule, reply, answer, now)
+    return None
+
+
+def _fits(rule: ErrorRule, reply: Reply, answer: Any) -> bool:
+    if rule.status and not any(_is_status(wanted, reply.status) for wanted in rule.status):
+        return False
+    if rule.header is not None and reply.header(rule.header) is None:
+        return False
+    if rule.body is not None and not rule.body.holds(answer):
+        return False
+    return bool(rule.status or rule.body or rule.header)
+
+
+def _is_status(wanted: int | str, status: int) -> bool:
+    return status == wanted if isinstance(wanted, int) else wanted == f"{status // 100}xx" or wanted == str(status)
+
+
+def _verdict(rule: ErrorRule, reply: Reply, answer: Any, now: datetime) -> Verdict:
+    told = _text(get(answer, rule.message)) if rule.message is not None else None
+    field = _text(get(answer, rule.field)) if rule.field is not None else None
+    return Verdict(
+        kind=rule.kind,
+        status=reply.status,
+        message=told or _usual_message(answer) or f"The partner answered with status {reply.status}.",
+        code=_text(get(answer, rule.code)) if rule.code is not None else None,
+        field=rule.fields.get(field, field) if field is not None else None,
+        retry_after_ms=read_wait(rule.retry_after, reply, answer, now) if rule.retry_after is not None else None,
+        suggested_fix=rule.suggested_fix,
+    )
+
+
+def _usual_message(answer: Any) -> str | None:
+    return next((text for text in (_text(get(answer, path)) for path in _MESSAGES) if text), None)
+
+
+def _text(value: Any) -> str | None:
+    if value is MISSING or value is None or isinstance(value, dict | list | bool):
+        return None
+    try:
+        return to_text(value).strip()[:MESSAGE_LIMIT] or None
+    except RenderFault:
+        return None
+
+
+def read_wait(spec: RetryAfter, reply: Reply, answer: Any, now: datetime) -> int | None:
+    """How long the partner asks to wait, in milliseconds, between 0 and seven days; ``None`` where it does not say (honestly)."""
+    told = reply.header(spec.header) if spec.header is not None else get(answer, spec.at or ())
+    number = read_decimal(told.strip() if isinstance(told, str) else told) if told is not MISSING and told is not None else None
+    unit = spec.unit
+    wait: Decimal | None = None
+    if number is None:
+        wait = _wait_until(told, now) if unit in {"auto", "date"} else None
+    elif unit == "unix_ms":
+        wait = number - _milliseconds(now)
+    elif unit == "unix" or (unit == "auto" and number > _UNIX_START):
+        wait = number * 1000 - _milliseconds(now)
+    elif unit == "milliseconds":
+        wait = number
+    elif unit in {"seconds", "auto"}:
+        wait = number * 1000
+    if wait is None or wait < 0 or wait > WAIT_LIMIT_MS:
+        return 0 if wait is not None and -WAIT_LIMIT_MS < wait < 0 and unit != "seconds" else None
+    return math.ceil(wait)
+
+
+def _wait_until(told: Any, now: datetime) -> Decimal | None:
+    if not isinstance(told, str) or len(told) > 64:
+        return None
+    try:
+        moment = email.utils.parsedate_to_datetime(told)
+    except (ValueError, TypeError, IndexError):
+        try:
+            moment = datetime.fromisoformat(told)
+        except ValueError:
+            return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return Decimal(int((moment - now).total_seconds() * 1000))
+
+
+def _milliseconds(now: datetime) -> Decimal:
+    return Decimal(int(now.timestamp() * 1000))
+
+
+def read_item(schema: Schema, item: Any) -> dict[str, Any]:
+    """The output variables and sections of one item, under their public names."""
+    result = schema.operation.result
+    found = _variables(schema, result.fields, item, ())
+    found.update(_output_sections(schema, result.sections, item, ()))
+    custom = schema.operation.custom_fields
+    if custom is not None and custom.result_at is not None:
+        found.update(_custom_values(schema, get(item, custom.result_at)))
+    return found
+
+
+def _variables(schema: Schema, fields: Sequence[OutputField], item: Any, place: Place) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable in fields:
+        value = get(item, variable.at if variable.at is not None else (variable.name,))
+        if variable.exists:
+            found[schema.public(variable.name, place)] = value is not MISSING and value is not None and value not in ([], "", {})
+        else:
+            read = read_value(variable.type, value)
+            if read is not MISSING:
+                found[schema.public(variable.name, place)] = read
+    return found
+
+
+def _output_sections(schema: Schema, sections: Sequence[OutputSection], item: Any, place: Place) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for section in sections:
+        listed = get(item, section.at if section.at is not None else (section.name,))
+        if isinstance(listed, dict):
+            listed = [listed]
+        if not isinstance(listed, list):
+            continue
+        inner = (*place, section.name)
+        rows = []
+        for row in listed:
+            read = _variables(schema, section.fields, row, inner)
+            read.update(_output_sections(schema, section.sections, row, inner))
+            rows.append(read)
+        found[section.name] = rows
+    return found
+
+
+def read_value(type_name: str, value: Any) -> Any:
+    """A partner's value as the public side shows it; ``MISSING`` where there is none or it is not of the type."""
+    if value is MISSING or value is None:
+        return MISSING
+    kind = TYPES[type_name.removesuffix("[]")]
+    if not type_name.endswith("[]"):
+        return _read(kind.read, value)
+    listed = value if isinstance(value, list) else [value]
+    return [read for read in (_read(kind.read, item) for item in listed if item is not None) if read is not MISSING]
+
+
+def _read(read: Any, value: Any) -> Any:
+    if value == "" and read is not TYPES["string"].read:
+        return MISSING
+    try:
+        return read(value)
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        return MISSING
+
+
+def _custom_values(schema: Schema, held: Any) -> dict[str, Any]:
+    custom = schema.operation.custom_fields
+    if custom is None or held is MISSING:
+        return {}
+    known: Mapping[str, str] = {entry.key: entry.field.type for entry in schema.custom}
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(held, dict):
+        pairs = list(held.items())
+    elif isinstance(held, list):
+        pairs = [(get(row, (custom.pair_key,)), get(row, (custom.pair_value,))) for row in held]
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if str(key) in known:
+            read = read_value(known[str(key)], value)
+            if read is not MISSING:
+                found[custom_name(str(key))] = read
+    return found
+
+
+def read_items(answer: Any, at: Path, where: Sequence[Match] = ()) -> list[Any]:
+    """The items of a list answer; a single object counts as one, nothing as none."""
+    listed = get(answer, at)
+    if isinstance(listed, dict):
+        listed = [listed]
+    if not isinstance(listed, list):
+        return []
+    return [item for item in listed if all(match.holds(item) for match in where)]
+
+
+def in_window(trigger: Trigger, item: Any, start: Decimal | None, end: Decimal | None) -> bool:
+    """Whether an item falls into ``[start, end)`` (unix seconds); an item that has no time is always in."""
+    if trigger.time is None or (start is None and end is None):
+        return True
+    moment = read_value("datetime", get(item, trigger.time.at))
+    if moment is MISSING:
+        return True
+    return (start is None or moment >= start) and (end is None or moment < end)
+
+
+def is_custom(name: str) -> bool:
+    """Whether a public name is that of a custom field."""
+    return name.startswith(CUSTOM_PREFIX)

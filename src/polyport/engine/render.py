@@ -1,0 +1,225 @@
+"""From a call and a scope to the exact request. Compiled once per operation; rendering does no I/O.
+
+Values stay in their slot: path segments, query names and values are percent-encoded, headers cannot hold line breaks, and a request that a connection
+signs stays on the partner's own origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from polyport.kinds.bodies import ENCODERS
+from polyport.kinds.filters import FILTERS
+from polyport.manifest.model import SAFE_METHODS, Call
+from polyport.net.message import Pairs, Request
+from polyport.paths import MISSING
+from polyport.template import RenderFault, Scope, Template, compile_path, compile_value, to_text
+
+METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+URL_LIMIT: Final = 32_768
+_JOINED: Final = {"comma": ",", "pipe": "|", "space": " "}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """Where a partner's calls go for one connection: ``origin`` is scheme, host and port, ``prefix`` the path in front of every call's.
+
+    ``replaced`` is the origin that the operator put in its place (simulators), if any.
+    """
+
+    origin: str
+    prefix: str
+    replaced: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A request without its signature, and whether a connection may sign it."""
+
+    request: Request
+    signed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallProgram:
+    """A compiled call."""
+
+    call: Call
+    method: Template
+    path: Template | None
+    url: Template | None
+    trusted_url: bool
+    query: Template
+    headers: Template
+    body: Template | None
+
+    @property
+    def safe(self) -> bool:
+        """Whether the call only reads, by its method."""
+        return self.call.method in SAFE_METHODS
+
+
+def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) -> CallProgram:
+    """Compile a call; the partner's shared headers come first and may be overridden."""
+    headers: Any = call.headers
+    if isinstance(headers, dict):
+        folded = {name.lower() for name in headers}
+        headers = {name: value for name, value in (shared_headers or {}).items() if name.lower() not in folded} | headers
+    return CallProgram(
+        call=call,
+        method=compile_value(call.method, FILTERS),
+        path=compile_path(call.path, FILTERS) if call.path is not None else None,
+        url=compile_value(call.url, FILTERS) if call.url is not None else None,
+        trusted_url=call.url is not None and "{{" not in call.url.partition("://")[2].partition("/")[0] and "://" in call.url,
+        query=compile_value(call.query, FILTERS),
+        headers=compile_value(headers, FILTERS),
+        body=compile_value(call.body, FILTERS) if call.body is not None else None,
+    )
+
+
+def render_base(source: str | None, connection: Mapping[str, Any], replaced: str | None) -> Base | None:
+    """The base of a connection; ``None`` where the partner has none or the connection lacks what it is made of."""
+    text = compile_value(source, FILTERS).render({"connection": connection}) if source is not None else MISSING
+    if not isinstance(text, str):
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+        raise RenderFault("the connection's address has to be a plain web address without user, query and fragment")
+    return Base(origin=origin_of(text), prefix=parts.path.rstrip("/"), replaced=replaced.rstrip("/") if replaced else None)
+
+
+def render_call(program: CallProgram, scope: Scope, base: Base | None, timeout: float) -> Rendered:
+    """The request of a call. Raises ``RenderFault`` with a sentence when a value does not fit its slot."""
+    call = program.call
+    method = program.method.render(scope)
+    if method not in METHODS:
+        raise RenderFault("the method is none that is sent")
+    url, signed = _target(program, scope, base)
+    body, content_type = None, None
+    if program.body is not None and method not in {"GET", "HEAD"}:
+        value = program.body.render(scope)
+        if value is not MISSING:
+            content_type, body = ENCODERS[call.encoding](value)
+    headers = _headers(program, scope, call.content_type or content_type)
+    if len(url) > URL_LIMIT:
+        raise RenderFault("the address became too long")
+    request = Request(
+        method=method,
+        url=url,
+        headers=headers,
+        body=body,
+        timeout=timeout,
+        follow_redirects=call.follow_redirects and call.method != "POST",
+    )
+    return Rendered(request=request, signed=signed and call.auth)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, without a port that is the scheme's own."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        raise RenderFault("the address has a port that is none") from None
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{shown}" if port is None or port == default else f"{parts.scheme}://{shown}:{port}"
+
+
+def _target(program: CallProgram, scope: Scope, base: Base | None) -> tuple[str, bool]:
+    page = scope.get("page")
+    following = page.get("url") if isinstance(page, dict) else None
+    if following is not None:
+        return _following(str(following), base), True
+    if program.path is not None:
+        if base is None:
+            raise RenderFault("the connection has no address for this call")
+        path = program.path.render(scope)
+        if path is MISSING:
+            raise RenderFault("a value that stands in the path is missing")
+        return f"{base.replaced or base.origin}{base.prefix}{path}{_query(program, scope)}", True
+    url = program.url.render(scope) if program.url is not None else MISSING
+    if not isinstance(url, str):
+        raise RenderFault("the address is missing")
+    return _absolute(program, scope, base, url)
+
+
+def _absolute(program: CallProgram, scope: Scope, base: Base | None, url: str) -> tuple[str, bool]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+        raise RenderFault("the address has to be a web address with http:// or https://, without user and password")
+    origin = origin_of(url)
+    if base is not None and not program.trusted_url and origin != base.origin:
+        raise RenderFault("a request that the connection signs has to stay on the connection's own address")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    own = quote(parts.query, safe="%:@!$&'()*+,;=~-._/?[]") if parts.query else ""
+    more = _query(program, scope)
+    query = f"?{own}&{more[1:]}" if own and more else f"?{own}" if own else more
+    start = base.replaced if base is not None and base.replaced else origin
+    return f"{start}{path}{query}", True
+
+
+def _following(url: str, base: Base | None) -> str:
+    """The next page's own URL: it has to be on the partner's origin, and goes where the partner's calls go."""
+    if base is None or origin_of(url) not in {base.origin, base.replaced}:
+        raise RenderFault("the partner's next page is on another host")
+    parts = urlsplit(url)
+    return f"{base.replaced or base.origin}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+
+
+def _query(program: CallProgram, scope: Scope) -> str:
+    values = program.query.render(scope)
+    if not values or values is MISSING:
+        return ""
+    if not isinstance(values, dict):
+        raise RenderFault("a query is made from an object")
+    style = program.call.query_style
+    pairs: list[str] = []
+    for name, value in values.items():
+        encoded = quote(name, safe="[]")
+        if isinstance(value, list):
+            texts = [quote(to_text(item), safe="") for item in value if item is not None]
+            if style in _JOINED:
+                if texts:
+                    pairs.append(f"{encoded}={quote(_JOINED[style], safe=',').join(texts)}")
+            else:
+                pairs.extend(f"{encoded}{'[]' if style == 'brackets' else ''}={text}" for text in texts)
+        elif isinstance(value, dict):
+            pairs.extend(f"{encoded}[{quote(str(key), safe='')}]={quote(to_text(item), safe='')}" for key, item in value.items())
+        elif value is not None:
+            pairs.append(f"{encoded}={quote(to_text(value), safe='')}")
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+def _headers(program: CallProgram, scope: Scope, content_type: str | None) -> Pairs:
+    values = program.headers.render(scope)
+    found: list[tuple[str, str]] = []
+    if values and values is not MISSING:
+        if not isinstance(values, dict):
+            raise RenderFault("headers are made from an object")
+        for name, value in values.items():
+            for item in value if isinstance(value, list) else [value]:
+                if item is not None:
+                    found.append((name, header_value(name, to_text(item))))  # noqa: PERF401  a comprehension here would nest three deep
+    if content_type is not None and not any(name.lower() == "content-type" for name, _value in found):
+        found.append(("Content-Type", header_value("Content-Type", content_type)))
+    if not any(name.lower() == "accept" for name, _value in found):
+        found.append(("Accept", "application/json" if program.call.decode == "json" else "*/*"))
+    return tuple(found)
+
+
+_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "keep-alive"})
+
+
+def header_value(name: str, value: str) -> str:
+    """The value if name and value can be a header. Raises ``RenderFault``; neither is repeated in it."""
+    if not name or not set(name) <= _TOKEN or name.lower() in _OURS:
+        raise RenderFault("this is no name of a header that may be set")
+    if any(char in value for char in "\r\n\0") or not value.isascii():
+        raise RenderFault("the value of a header is one line of ASCII")
+    return value.strip()

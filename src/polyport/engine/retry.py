@@ -1,0 +1,76 @@
+"""When a run is tried again. Pure: facts in, a decision out.
+
+A repeat is automatic only where it is harmless: the operation is repeatable (it only reads, or is declared idempotent), or the fault provably
+precedes the send, or the partner said 429 or 503 **and** how long to wait (it answered without doing the work). Everything else that may have reached
+the partner is ``uncertain`` and never sent again on its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from polyport.errors import (
+    BlockedAddress,
+    ConnectionInvalid,
+    PartnerFault,
+    PartnerRateLimited,
+    PartnerTimeout,
+    PartnerUnavailable,
+    PolyportError,
+)
+
+FIRST_WAIT_MS: Final = 1_000
+MOST_WAIT_MS: Final = 5 * 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A failed attempt. ``reached``: the request may have arrived. ``answered``: the partner's whole answer was read."""
+
+    error: PolyportError
+    reached: bool
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do after a failed attempt: end with ``status``, or wait ``wait_ms`` and try again."""
+
+    status: Literal["waiting", "failed", "uncertain"]
+    wait_ms: int | None = None
+
+
+def decide(failure: Failure, *, repeatable: bool, attempt: int, attempts: int, left_ms: int | None, jitter: float) -> Decision:
+    """The decision for attempt number ``attempt`` (from 1) of ``attempts``.
+
+    ``left_ms`` is the time until the run's deadline (``None``: none). ``jitter`` is a random number in [0, 1).
+    """
+    error = failure.error
+    harmless = repeatable or not failure.reached or _refused_unstarted(failure)
+    end: Literal["failed", "uncertain"] = "uncertain" if not harmless and _in_doubt(failure) else "failed"
+    if not harmless or not _may_pass(error) or attempt >= attempts:
+        return Decision(status=end)
+    told = error.details.retry_after_ms
+    wait = told if told is not None else int(min(MOST_WAIT_MS, FIRST_WAIT_MS * 2 ** (attempt - 1)) * jitter)
+    if left_ms is not None and wait >= left_ms:
+        return Decision(status=end)
+    return Decision(status="waiting", wait_ms=wait)
+
+
+def _may_pass(error: PolyportError) -> bool:
+    return isinstance(error, PartnerRateLimited | PartnerUnavailable | PartnerTimeout)
+
+
+def _refused_unstarted(failure: Failure) -> bool:
+    """A whole 429 or 503 that says how long to wait: the partner did not begin."""
+    upstream = failure.error.details.upstream
+    status = upstream.status if upstream is not None else None
+    return failure.answered and status in {429, 503} and failure.error.details.retry_after_ms is not None
+
+
+def _in_doubt(failure: Failure) -> bool:
+    """No whole answer, or one that does not say whether the work was done (5xx, unreadable)."""
+    if isinstance(failure.error, BlockedAddress | ConnectionInvalid):
+        return False
+    return isinstance(failure.error, PartnerUnavailable | PartnerTimeout) or not isinstance(failure.error, PartnerFault)

@@ -1,0 +1,269 @@
+"""The schema of an operation for one connection: which variables there are, what they are called in public, how they are described.
+
+Public names: a field's own name, made unique within the whole operation (inputs first, then outputs; on a clash ``_`` is appended). An output with the
+name of an input at the same place is the same variable. Custom fields are ``cf__`` and the MD5 of the partner's own key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from polyport.kinds.fields import TYPES
+from polyport.manifest.model import (
+    Action,
+    CustomFieldShape,
+    InputField,
+    InputSection,
+    ListSpec,
+    Option,
+    OutputField,
+    OutputSection,
+    Trigger,
+)
+from polyport.paths import MISSING, get
+
+CUSTOM_PREFIX: Final = "cf__"
+CUSTOM_LIMIT: Final = 5_000
+OPTIONS_SHOWN: Final = 100
+
+Place = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomField:
+    """A field that the partner's account defines: the partner's ``key``, and the variable it becomes."""
+
+    key: str
+    field: InputField
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The choices of a field: ``(key, label)`` in order. ``complete`` is false when there are more than were read."""
+
+    items: tuple[tuple[Any, str], ...]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """Everything that is known of an operation for one connection.
+
+    ``names`` maps (sections on the way, own name) to the public name. ``choices`` holds the dynamic lists that were read, by list name and
+    the values it depends on being part of the caller's cache key.
+    """
+
+    operation: Action | Trigger
+    names: Mapping[tuple[Place, str], str]
+    custom: tuple[CustomField, ...] = ()
+    choices: Mapping[str, Choices] = field(default_factory=dict)
+    key_patterns: Mapping[str, str] = field(default_factory=dict)
+
+    def public(self, name: str, place: Place = ()) -> str:
+        """The public name of a field."""
+        return self.names[(place, name)]
+
+
+def build_schema(
+    operation: Action | Trigger,
+    custom: Sequence[CustomField] = (),
+    choices: Mapping[str, Choices] | None = None,
+    lists: Mapping[str, ListSpec] | None = None,
+) -> Schema:
+    """The schema of an operation with the custom fields and the lists that were read for a connection."""
+    patterns = {name: spec.key_pattern for name, spec in (lists or {}).items() if spec.key_pattern is not None}
+    return Schema(
+        operation=operation,
+        names=public_names(operation),
+        custom=tuple(custom),
+        choices=dict(choices or {}),
+        key_patterns=patterns,
+    )
+
+
+def public_names(operation: Action | Trigger) -> dict[tuple[Place, str], str]:
+    """The public name of every variable of an operation, inputs and outputs."""
+    names: dict[tuple[Place, str], str] = {}
+    used: set[str] = set()
+
+    def claim(place: Place, name: str) -> None:
+        if (place, name) in names:
+            return
+        public = name
+        while public in used:
+            public += "_"
+        used.add(public)
+        names[(place, name)] = public
+
+    def walk(place: Place, fields: Iterable[InputField | OutputField], sections: Sequence[InputSection] | Sequence[OutputSection]) -> None:
+        for variable in fields:
+            claim(place, variable.name)
+        for section in sections:
+            walk((*place, section.name), section.fields, section.sections)
+
+    walk((), operation.fields, operation.sections)
+    walk((), operation.result.fields, operation.result.sections)
+    return names
+
+
+def custom_name(key: str) -> str:
+    """The public name of the partner's own field ``key``."""
+    return CUSTOM_PREFIX + hashlib.md5(key.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+def custom_fields(shape: CustomFieldShape, items: Sequence[Any], required: Sequence[str] = ()) -> tuple[CustomField, ...]:
+    """The field definitions among the items of a list; what is no definition is passed over."""
+    found: dict[str, CustomField] = {}
+    for item in items:
+        key, label = get(item, shape.key), get(item, shape.label)
+        if isinstance(key, int) and not isinstance(key, bool):
+            key = str(key)
+        if not isinstance(key, str) or not key or key in found or not all(match.holds(item) for match in shape.where):
+            continue
+        found[key] = _custom_field(shape, item, key, label if isinstance(label, str) and label else key, required=key in required)
+        if len(found) >= CUSTOM_LIMIT:
+            break
+    return tuple(found.values())
+
+
+def _custom_field(shape: CustomFieldShape, item: Any, key: str, label: str, *, required: bool) -> CustomField:
+    told = get(item, shape.type)
+    kind = shape.types.get(told, shape.default_type) if isinstance(told, str) else shape.default_type
+    hint = get(item, shape.hint) if shape.hint is not None else None
+    variable = InputField.model_construct(
+        name=custom_name(key),
+        type=kind,
+        label=label[:500],
+        required=required or (shape.required is not None and shape.required.holds(item)),
+        hint=hint[:1000] if isinstance(hint, str) and hint else None,
+        options=_custom_options(shape, item, kind),
+        wire=shape.wires.get(told) if isinstance(told, str) else None,
+    )
+    return CustomField(key=key, field=variable, writable=shape.read_only is None or not shape.read_only.holds(item))
+
+
+def _custom_options(shape: CustomFieldShape, item: Any, kind: str) -> tuple[Option, ...] | None:
+    listed = get(item, shape.options) if shape.options is not None else MISSING
+    if not isinstance(listed, list) or not listed or kind.removesuffix("[]") not in {"string", "integer", "decimal"}:
+        return None
+    options: dict[str, Option] = {}
+    for choice in listed:
+        key, label = get(choice, shape.option_key), get(choice, shape.option_label)
+        if isinstance(key, str | int) and not isinstance(key, bool) and str(key) not in options:
+            options[str(key)] = Option.model_construct(key=key, label=label if isinstance(label, str) and label else str(key))
+    return tuple(options.values()) or None
+
+
+def describe_schema(schema: Schema) -> dict[str, Any]:
+    """``variables`` and ``rowSections`` as they stand on the wire."""
+    operation = schema.operation
+    custom = operation.custom_fields
+    variables = [_input(schema, variable, ()) for variable in operation.fields]
+    writes = custom is not None and custom.writable
+    variables += [_custom(schema, entry, editable=writes and entry.writable) for entry in schema.custom]
+    taken = {variable.name for variable in operation.fields}
+    variables += [_output(schema, variable, ()) for variable in operation.result.fields if variable.name not in taken]
+    return {"variables": variables, "rowSections": _sections(schema, operation.sections, operation.result.sections, ())}
+
+
+def describe_selectors(schema: Schema, values: Mapping[int, Any]) -> list[dict[str, Any]]:
+    """The selectors of ``credentialData`` from position 1 on, with the values chosen so far."""
+    shown = []
+    for position, selector in enumerate(schema.operation.selectors, start=1):
+        entry = {"position": str(position), **_describe(schema, selector, selector.name), "isEditable": True}
+        if position in values:
+            entry["value"] = values[position]
+        shown.append(entry)
+    return shown
+
+
+def _sections(schema: Schema, inputs: Sequence[InputSection], outputs: Sequence[OutputSection], place: Place) -> list[dict[str, Any]]:
+    by_name = {section.name: section for section in outputs}
+    shown = []
+    for section in inputs:
+        inner = (*place, section.name)
+        twin = by_name.pop(section.name, None)
+        taken = {variable.name for variable in section.fields}
+        variables = [_input(schema, variable, inner) for variable in section.fields]
+        variables += [_output(schema, variable, inner) for variable in (twin.fields if twin else ()) if variable.name not in taken]
+        deeper = _sections(schema, section.sections, twin.sections if twin else (), inner)
+        shown.append(_section(section, variables, deeper, required=section.required))
+    for extra in by_name.values():
+        inner = (*place, extra.name)
+        variables = [_output(schema, variable, inner) for variable in extra.fields]
+        shown.append(_section(extra, variables, _sections(schema, (), extra.sections, inner), required=False))
+    return shown
+
+
+def _section(
+    section: InputSection | OutputSection, variables: list[dict[str, Any]], deeper: list[dict[str, Any]], *, required: bool
+) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": section.name, "label": section.label, "isRequired": required, "variables": variables}
+    if section.hint is not None:
+        shown["hint"] = section.hint
+    if deeper:
+        shown["rowSections"] = deeper
+    return shown
+
+
+def _input(schema: Schema, variable: InputField, place: Place) -> dict[str, Any]:
+    return {**_describe(schema, variable, schema.public(variable.name, place)), "isEditable": True}
+
+
+def _custom(schema: Schema, entry: CustomField, *, editable: bool) -> dict[str, Any]:
+    return {**_describe(schema, entry.field, entry.field.name), "isEditable": editable, "isRequired": editable and entry.field.required}
+
+
+def _output(schema: Schema, variable: OutputField, place: Place) -> dict[str, Any]:
+    shown = {
+        "type": variable.code,
+        "name": schema.public(variable.name, place),
+        "label": variable.label,
+        "isRequired": False,
+        "isEditable": False,
+    }
+    extra = {"hint": variable.hint, "sample": variable.sample}
+    return shown | {key: value for key, value in extra.items() if value is not None}
+
+
+def _describe(schema: Schema, variable: InputField, public: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "type": variable.code,
+        "name": public,
+        "label": variable.label,
+        "isRequired": variable.required,
+    }
+    if variable.options is not None:
+        shown["data"] = [{"key": option.key, "label": option.label} for option in variable.options]
+    elif variable.list is not None:
+        choices = schema.choices.get(variable.list)
+        if choices is not None:
+            shown["data"] = [{"key": key, "label": label} for key, label in choices.items[:OPTIONS_SHOWN]]
+        if choices is None or not choices.complete or len(choices.items) > OPTIONS_SHOWN:
+            shown["search"] = True
+    optional = {
+        "hint": variable.hint,
+        "default": variable.default,
+        "sample": variable.sample,
+        "dependsOn": list(variable.depends_on) or None,
+        "format": variable.format,
+        "min": variable.min,
+        "max": variable.max,
+        "minLength": variable.min_length,
+        "maxLength": variable.max_length,
+        "maxItems": variable.max_items,
+        "pattern": variable.pattern,
+        "isSecret": variable.secret or None,
+    }
+    shown.update({key: value for key, value in optional.items() if value is not None})
+    return shown
+
+
+def type_words() -> dict[int, str]:
+    """Wire code to type word, arrays included; the reference page is made from it."""
+    words = {row.code: row.title for row in TYPES.values()}
+    return words | {code + 100: f"array of {title}" for code, title in words.items()}

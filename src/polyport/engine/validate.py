@@ -1,0 +1,481 @@
+"""From what a caller sent to what templates read: every value coerced and in its wire format, every fault found at once.
+
+``compile_validator`` turns a schema into closures once; ``Validator.check`` then runs them. Nothing here does I/O: what needs a list that was not read
+comes back under ``wanted``, what needs a file to be fetched under ``files``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+import re2
+
+from polyport.engine.schema import Choices, Place, Schema
+from polyport.errors import Fault
+from polyport.kinds.fields import TYPES, FileValue, ValueFault
+from polyport.manifest.model import InputField, InputSection
+from polyport.paths import Step, format_path, put
+from polyport.template import RenderFault, to_text
+
+ROWS_LIMIT: Final = 10_000
+FAULTS_LIMIT: Final = 200
+
+Where = tuple[Step, ...]
+Convert = Callable[[Any, Where, "_Check"], Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Validated:
+    """What came of an input: ``values`` by field name for the templates, ``custom`` by the partner's own keys.
+
+    ``wanted`` are the lists without which a value could not be understood. ``files`` are the places of files whose content is elsewhere.
+    """
+
+    values: dict[str, Any]
+    custom: dict[str, Any]
+    faults: list[Fault]
+    wanted: set[str]
+    files: list[tuple[Any, Any, FileValue, Where]]
+
+
+@dataclass(slots=True)
+class _Check:
+    """The mutable state of one check."""
+
+    faults: list[Fault] = field(default_factory=list)
+    wanted: set[str] = field(default_factory=set)
+    files: list[tuple[Any, Any, FileValue, Where]] = field(default_factory=list)
+
+    def fault(self, where: Where, code: str, message: str) -> None:
+        if len(self.faults) < FAULTS_LIMIT:
+            self.faults.append(Fault(path=format_path(where), code=code, message=message))
+
+
+class _Unresolved(Exception):
+    """A value may be a label of a list that has not been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """One compiled field of a level."""
+
+    public: str
+    at: tuple[str, ...]
+    required: bool
+    convert: Convert
+    default: Any
+    key: str | None
+
+    def read(self, given: Any, where: Where, state: _Check) -> Any:
+        """The value of this field, or ``_ABSENT`` when it had faults."""
+        if given is None or (self.required and given in ("", [])):
+            if self.required:
+                state.fault((*where, self.public), "required", "This field is needed and may not be empty.")
+                return _ABSENT
+            return None
+        return self.convert(given, (*where, self.public), state)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """One compiled section of a level."""
+
+    public: str
+    at: tuple[str, ...]
+    section: InputSection
+    level: _Level
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One compiled level: the operation itself, or the rows of a section."""
+
+    slots: tuple[_Slot, ...]
+    rows: tuple[_Rows, ...]
+    known: frozenset[str]
+    outputs: frozenset[str]
+
+    def check(self, data: Mapping[str, Any], where: Where, state: _Check, custom: dict[str, Any] | None = None) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for slot in self.slots:
+            given = data.get(slot.public, slot.default)
+            if given is _ABSENT:
+                if slot.required:
+                    state.fault((*where, slot.public), "required", "This field is needed.")
+                continue
+            value = slot.read(given, where, state)
+            if value is _ABSENT:
+                continue
+            if slot.key is not None:
+                cast("dict[str, Any]", custom)[slot.key] = value
+            elif len(slot.at) == 1:
+                values[slot.at[0]] = value
+            else:
+                put(values, slot.at, value)
+            if isinstance(value, FileValue | list):
+                _note_files(value, values, slot.at, (*where, slot.public), state)
+        for rows in self.rows:
+            self._check_rows(rows, data, where, state, values)
+        if len(data) and not data.keys() <= self.known:
+            self._report_unknown(data, where, state)
+        return values
+
+    def _check_rows(self, rows: _Rows, data: Mapping[str, Any], where: Where, state: _Check, values: dict[str, Any]) -> None:
+        place, section = (*where, rows.public), rows.section
+        given = data.get(rows.public, _ABSENT)
+        if given is _ABSENT or given is None:
+            if section.required or section.min_rows > 0:
+                state.fault(place, "required", "At least one row is needed here.")
+            elif given is None:
+                put(values, rows.at, None)
+            return
+        listed = [given] if isinstance(given, dict) else given
+        if not isinstance(listed, list):
+            state.fault(place, "wrong_type", "A list of rows (objects) is needed here.")
+            return
+        most = min(section.max_rows or ROWS_LIMIT, ROWS_LIMIT)
+        if len(listed) > most:
+            state.fault(place, "too_many", f"At most {most} rows are taken here.")
+            return
+        if len(listed) < max(section.min_rows, 1 if section.required else 0):
+            state.fault(place, "too_few", f"At least {max(section.min_rows, 1)} rows are needed here.")
+            return
+        found = []
+        for index, row in enumerate(listed):
+            if isinstance(row, dict):
+                found.append(rows.level.check(row, (*place, index), state))
+            else:
+                state.fault((*place, index), "wrong_type", "A row is an object.")
+        put(values, rows.at, found)
+
+    def _report_unknown(self, data: Mapping[str, Any], where: Where, state: _Check) -> None:
+        for key in data:
+            if key in self.known:
+                continue
+            if key in self.outputs:
+                state.fault((*where, key), "not_editable", "This is an output of the operation: it cannot be sent.")
+            else:
+                state.fault((*where, key), "unknown_field", "The operation has no such field for this connection.")
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """A compiled schema."""
+
+    level: _Level
+
+    def check(self, data: Any, root: str = "runnerData") -> Validated:
+        """Check one input; never raises for what stands in it."""
+        state, custom = _Check(), dict[str, Any]()
+        values: dict[str, Any] = {}
+        if isinstance(data, dict):
+            values = self.level.check(data, (root,), state, custom)
+        else:
+            state.fault((root,), "wrong_type", "An object with the fields of the operation is needed here.")
+        return Validated(values=values, custom=custom, faults=state.faults, wanted=state.wanted, files=state.files)
+
+
+def compile_validator(schema: Schema) -> Validator:
+    """Compile the inputs of a schema."""
+    operation = schema.operation
+    slots = [_slot(schema, variable, (), at=(variable.name,)) for variable in operation.fields]
+    outputs = {schema.public(variable.name) for variable in operation.result.fields} | {s.name for s in operation.result.sections}
+    writes = operation.custom_fields is not None and operation.custom_fields.writable
+    for entry in schema.custom:
+        if writes and entry.writable:
+            slots.append(_slot(schema, entry.field, (), at=(entry.field.name,), public=entry.field.name, key=entry.key))
+        else:
+            outputs.add(entry.field.name)
+    rows = tuple(_rows(schema, section, ()) for section in operation.sections)
+    known = frozenset({slot.public for slot in slots} | {row.public for row in rows})
+    return Validator(_Level(tuple(slots), rows, known, frozenset(outputs - known)))
+
+
+def compile_fields(fields: Sequence[InputField], choices: Mapping[str, Choices] | None = None) -> Validator:
+    """Compile fields that belong to no operation: those of a connection, or selectors."""
+    slots = tuple(_compiled(variable, variable.name, (variable.name,), choices or {}, {}) for variable in fields)
+    return Validator(_Level(slots, (), frozenset(slot.public for slot in slots), frozenset()))
+
+
+class _Absent:
+    """The type of ``_ABSENT``: a key that was not sent, or a value that had faults."""
+
+    __slots__ = ()
+
+
+_ABSENT: Final = _Absent()
+
+
+def _rows(schema: Schema, section: InputSection, place: Place) -> _Rows:
+    inner = (*place, section.name)
+    slots = tuple(_slot(schema, variable, inner, at=_keys(variable.at, variable.name)) for variable in section.fields)
+    deeper = tuple(_rows(schema, deeper, inner) for deeper in section.sections)
+    known = frozenset({slot.public for slot in slots} | {row.public for row in deeper})
+    at = _keys(section.at, section.name) if place else (section.name,)
+    return _Rows(section.name, at, section, _Level(slots, deeper, known, frozenset()))
+
+
+def _keys(at: tuple[Step, ...] | None, name: str) -> tuple[str, ...]:
+    return tuple(str(step) for step in at) if at else (name,)
+
+
+def _slot(
+    schema: Schema, variable: InputField, place: Place, *, at: tuple[str, ...], public: str | None = None, key: str | None = None
+) -> _Slot:
+    name = public or schema.public(variable.name, place)
+    return _compiled(variable, name, at, schema.choices, schema.key_patterns, key)
+
+
+def _compiled(
+    variable: InputField,
+    public: str,
+    at: tuple[str, ...],
+    choices: Mapping[str, Choices],
+    key_patterns: Mapping[str, str],
+    key: str | None = None,
+) -> _Slot:
+    one = _converter(variable, choices, key_patterns)
+    return _Slot(
+        public=public,
+        at=at,
+        required=variable.required,
+        convert=_array(variable, one) if variable.is_array else _single(one),
+        default=variable.default if variable.default is not None else _ABSENT,
+        key=key,
+    )
+
+
+def _single(one: Callable[[Any], Any]) -> Convert:
+    def convert(value: Any, where: Where, state: _Check) -> Any:
+        try:
+            return one(value)
+        except ValueFault as error:
+            state.fault(where, error.code, error.message)
+        except _Unresolved as error:
+            state.wanted.add(str(error))
+        return _ABSENT
+
+    return convert
+
+
+def _array(variable: InputField, one: Callable[[Any], Any]) -> Convert:
+    most = min(variable.max_items or ROWS_LIMIT, ROWS_LIMIT)
+    single = _single(one)
+
+    def convert(value: Any, where: Where, state: _Check) -> Any:
+        if isinstance(value, str) and variable.base_type not in {"object", "file"}:
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if not isinstance(value, list):
+            state.fault(where, "wrong_type", "A list is needed here, or a text with commas between the values.")
+            return _ABSENT
+        if len(value) > most:
+            state.fault(where, "too_many", f"At most {most} values are taken here.")
+            return _ABSENT
+        found = [single(item, (*where, index), state) for index, item in enumerate(value)]
+        return [item for item in found if item is not _ABSENT]
+
+    return convert
+
+
+def _converter(variable: InputField, choices: Mapping[str, Choices], key_patterns: Mapping[str, str]) -> Callable[[Any], Any]:
+    """Coerce, look up, check, write: the steps a field needs, and no others."""
+    kind = TYPES[variable.base_type]
+    coerce, wire = kind.coerce, kind.wires[variable.wire or next(iter(kind.wires))]
+    default_wire = variable.wire is None and kind.name not in {"datetime", "phone", "date"}
+    check = _checks(variable)
+    if variable.options is not None:
+        listed = Choices(items=tuple((option.key, option.label) for option in variable.options))
+        find = _lookup(listed, kind.coerce)
+    elif variable.list is not None:
+        find = _list_lookup(variable.list, choices.get(variable.list), kind.coerce, key_patterns.get(variable.list), variable.base_type)
+    else:
+        find = None
+
+    def convert(value: Any) -> Any:
+        found = coerce(value) if find is None else find(value)
+        if check is not None:
+            check(found)
+        return found if default_wire else wire(found)
+
+    return convert
+
+
+def _lookup(choices: Choices, coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    keys, labels = _indexes(choices)
+
+    def find(value: Any) -> Any:
+        text = _choice_text(value)
+        if text in keys:
+            return coerce(keys[text])
+        same = labels.get(text.casefold(), [])
+        if len(same) == 1:
+            return coerce(same[0])
+        if same:
+            raise ValueFault("ambiguous_option", "Several choices have this label: send the key instead.")
+        listed = ", ".join(f'"{key}" ({label})' for key, label in choices.items[:10])
+        more = f" and {len(choices.items) - 10} more" if len(choices.items) > 10 else ""
+        raise ValueFault("unknown_option", f"This is none of the choices: {listed}{more}.")
+
+    return find
+
+
+def _list_lookup(
+    name: str, choices: Choices | None, coerce: Callable[[Any], Any], key_pattern: str | None, base_type: str
+) -> Callable[[Any], Any]:
+    pattern = re2.compile(key_pattern) if key_pattern is not None else None
+    keys, labels = _indexes(choices) if choices is not None else ({}, {})
+
+    def find(value: Any) -> Any:
+        if isinstance(value, dict | list | bool):
+            return coerce(value)
+        text = _choice_text(value)
+        if pattern is not None and pattern.fullmatch(text):
+            return coerce(value)
+        if text in keys:
+            return coerce(keys[text])
+        if pattern is None and base_type != "string":
+            try:
+                return coerce(value)
+            except ValueFault:
+                if choices is None:
+                    raise _Unresolved(name) from None
+        if choices is None:
+            raise _Unresolved(name)
+        same = labels.get(text.casefold(), [])
+        if len(same) == 1:
+            return coerce(same[0])
+        if same:
+            raise ValueFault("ambiguous_option", "Several choices have this label: send the key instead.")
+        if choices.complete:
+            raise ValueFault("unknown_option", "The connection has no such choice; ask POST .../options for the list.")
+        return coerce(value)
+
+    return find
+
+
+def _indexes(choices: Choices) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    keys: dict[str, Any] = {}
+    labels: dict[str, list[Any]] = {}
+    for key, label in choices.items:
+        keys.setdefault(_choice_text(key), key)
+        same = labels.setdefault(label.strip().casefold(), [])
+        if key not in same:
+            same.append(key)
+    return keys, labels
+
+
+def _choice_text(value: Any) -> str:
+    try:
+        return to_text(value).strip()
+    except RenderFault:
+        raise ValueFault("wrong_type", "One of the choices is needed here, as a text or a number.") from None
+
+
+def _checks(variable: InputField) -> Callable[[Any], None] | None:
+    checks: list[Callable[[Any], None]] = []
+    if variable.min is not None or variable.max is not None:
+        checks.append(_bounds(variable.min, variable.max))
+    if variable.min_length is not None or variable.max_length is not None:
+        checks.append(_lengths(variable.min_length or 0, variable.max_length))
+    if variable.pattern is not None:
+        checks.append(_matches(variable.pattern))
+    if variable.format in _FORMATS:
+        checks.append(_FORMATS[variable.format])
+    if not checks:
+        return None
+    if len(checks) == 1:
+        return checks[0]
+
+    def check(value: Any) -> None:
+        for one in checks:
+            one(value)
+
+    return check
+
+
+def _bounds(least: float | None, most: float | None) -> Callable[[Any], None]:
+    low = None if least is None else Decimal(str(least))
+    high = None if most is None else Decimal(str(most))
+
+    def check(value: Any) -> None:
+        if low is not None and value < low:
+            raise ValueFault("too_small", f"The least that is taken here is {low}.")
+        if high is not None and value > high:
+            raise ValueFault("too_large", f"The most that is taken here is {high}.")
+
+    return check
+
+
+def _lengths(least: int, most: int | None) -> Callable[[Any], None]:
+    def check(value: Any) -> None:
+        if len(value) < least:
+            raise ValueFault("too_short", f"At least {least} characters are needed here.")
+        if most is not None and len(value) > most:
+            raise ValueFault("too_long", f"At most {most} characters are taken here.")
+
+    return check
+
+
+def _matches(pattern: str) -> Callable[[Any], None]:
+    compiled = _pattern(pattern)
+
+    def check(value: Any) -> None:
+        if not compiled.fullmatch(value):
+            raise ValueFault("wrong_format", f"This does not match the pattern {pattern}.")
+
+    return check
+
+
+@lru_cache(maxsize=4096)
+def _pattern(pattern: str) -> Any:
+    return re2.compile(pattern)
+
+
+def _email(value: Any) -> None:
+    local, at, domain = value.rpartition("@")
+    if not at or not local or not domain or len(value) > 254 or any(char.isspace() or char in '<>,;"()' for char in value) or "@" in local:
+        raise ValueFault("wrong_format", "An e-mail address is needed here.")
+
+
+def _uri(value: Any) -> None:
+    try:
+        parts = urlsplit(value)
+        sound = bool(parts.scheme and (parts.netloc or parts.path)) and not any(char.isspace() or not char.isprintable() for char in value)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueFault("wrong_format", "A web address is needed here, with https:// in front.")
+
+
+_UUID: Final = re2.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_HOSTNAME: Final = re2.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
+
+
+def _uuid(value: Any) -> None:
+    if not _UUID.fullmatch(value):
+        raise ValueFault("wrong_format", "A UUID is needed here.")
+
+
+def _hostname(value: Any) -> None:
+    if len(value) > 253 or not _HOSTNAME.fullmatch(value):
+        raise ValueFault("wrong_format", "A host name is needed here, without https:// and without a path.")
+
+
+_FORMATS: Final[Mapping[str | None, Callable[[Any], None]]] = {"email": _email, "uri": _uri, "uuid": _uuid, "hostname": _hostname}
+
+
+def _note_files(value: Any, values: dict[str, Any], at: tuple[str, ...], where: Where, state: _Check) -> None:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, FileValue) and item.content is None:
+                state.files.append((value, index, item, (*where, index)))
+    elif value.content is None:
+        holder = values
+        for step in at[:-1]:
+            holder = holder[step]
+        state.files.append((holder, at[-1], value, where))

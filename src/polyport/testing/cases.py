@@ -1,0 +1,244 @@
+"""Runs a partner's cases through the real engine over a network that holds the case's exchanges. ``python -m polyport.testing.cases FOLDER``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from polyport.engine.calls import Caller, CallFailed, list_choices, open_caller, read_list, verify
+from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, compute, read_reading, read_trigger, understand
+from polyport.engine.outcome import in_doubt
+from polyport.engine.retry import decide
+from polyport.errors import PolyportError, ValidationFailed
+from polyport.kinds.fields import coerce_datetime
+from polyport.manifest.cases import Case, CaseConnection, CaseFile, Exchange, ExpectedRequest, RecordedReply, load_cases
+from polyport.manifest.load import load_partner
+from polyport.manifest.model import Action, Partner, Trigger
+from polyport.net.message import Reply, Request
+
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+@dataclass(slots=True, kw_only=True)
+class CaseNetwork:
+    """A network that answers with the case's exchanges, in order, and notes what differs from what was expected."""
+
+    exchanges: tuple[Exchange, ...]
+    differences: list[str] = field(default_factory=list)
+    sent: int = 0
+
+    async def send(self, request: Request) -> Reply:
+        """Compare one request with the next expected one, and give its answer."""
+        if self.sent >= len(self.exchanges):
+            self.differences.append(f"one request more than expected: {request.method} {request.url}")
+            return Reply(status=599)
+        expected = self.exchanges[self.sent]
+        self.sent += 1
+        self.differences.extend(f"request {self.sent}: {text}" for text in _compare(expected.request, request))
+        return _reply(expected.reply)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseReport:
+    """What came of one case: ``differences`` is empty when it passed."""
+
+    file: str
+    title: str
+    differences: tuple[str, ...]
+
+
+async def run_case(partner: Partner, found: CaseFile, shared: CaseConnection | None) -> CaseReport:
+    """Run one case; never raises for what stands in it."""
+    case = found.case
+    network = CaseNetwork(exchanges=case.exchanges)
+    differences: list[str] = []
+    try:
+        outcome = await _outcome(partner, found, case.connection or shared, network)
+    except PolyportError as error:
+        outcome = {"error": error.as_record()}
+    differences.extend(network.differences)
+    if network.sent < len(case.exchanges):
+        differences.append(f"only {network.sent} of {len(case.exchanges)} expected requests were sent")
+    differences.extend(_compare_outcome(case, outcome))
+    return CaseReport(file=found.file, title=case.title, differences=tuple(differences))
+
+
+async def run_cases(folder: Path) -> tuple[list[CaseReport], list[str]]:
+    """Run all cases of a folder: the reports, and the problems that kept cases from running."""
+    loaded, cases = load_partner(folder), load_cases(folder)
+    problems = [str(problem) for problem in (*loaded.problems, *cases.problems)]
+    if loaded.partner is None:
+        return [], problems
+    return [await run_case(loaded.partner, found, cases.connection) for found in cases.cases], problems
+
+
+def open_case_caller(partner: Partner, connection: CaseConnection | None, network: CaseNetwork, now: str) -> Caller:
+    """A caller with the case's connection, over the case's network and clock."""
+    clock: datetime = coerce_datetime(now)
+    return open_caller(
+        partner,
+        connection.auth if connection is not None else None,
+        connection.fields if connection is not None else {},
+        network,
+        replaced=None,
+        timeout=30,
+        clock=lambda: clock,
+    )
+
+
+async def _outcome(partner: Partner, found: CaseFile, connection: CaseConnection | None, network: CaseNetwork) -> dict[str, Any]:
+    case = found.case
+    caller = open_case_caller(partner, connection, network, case.now)
+    if found.target == "verify":
+        return {"account": await verify(caller)}
+    if found.target.startswith("lists/"):
+        spec = partner.lists.get(found.target.removeprefix("lists/"))
+        if spec is None:
+            return {"missing": f"there is no list for {found.target}"}
+        choices = list_choices(spec, await read_list(caller, spec, case.input, case.query))
+        return {"options": [{"key": key, "label": label} for key, label in choices.items]}
+    operation = next((operation for operation in partner.operations if operation.name == found.target), None)
+    if operation is None:
+        return {"missing": f"there is no operation {found.target}"}
+    return await _run(partner, operation, case, caller)
+
+
+async def _run(partner: Partner, operation: Action | Trigger, case: Case, caller: Caller) -> dict[str, Any]:
+    program = compile_operation(partner, operation)
+    selected = {selector.name: value for selector, value in zip(operation.selectors, case.selectors, strict=False)}
+    understood = await understand(program, case.input, DirectLists(caller), selected)
+    if understood.checked.faults:
+        raise ValidationFailed.of(*understood.checked.faults)
+    scope = build_scope(program, caller, understood, selected)
+    if program.compute is not None:
+        return {"result": compute(program, understood.schema, scope).result}
+    try:
+        if isinstance(operation, Trigger):
+            reading = read_reading(case.window, case.cursor, case.limit)
+            done = await read_trigger(caller, program, understood, scope, reading, lambda _trace: None)
+            return {"items": done.result["items"], "nextCursor": done.result["nextCursor"]}
+        return {"result": (await act(caller, program, understood, scope, lambda _trace: None)).result}
+    except CallFailed as failed:
+        decision = decide(failed.failure, repeatable=operation.repeatable, attempt=1, attempts=1, left_ms=None, jitter=0)
+        error = failed.failure.error
+        return {"error": (in_doubt(error) if decision.status == "uncertain" else error).as_record()}
+
+
+def _compare(expected: ExpectedRequest, request: Request) -> list[str]:
+    found: list[str] = []
+    url, _, query = request.url.partition("?")
+    if (expected.method, expected.url) != (request.method, url):
+        found.append(f"expected {expected.method} {expected.url}, got {request.method} {url}")
+    pairs: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        pairs.setdefault(name, []).append(value)
+    wanted = {name: value if isinstance(value, list) else [value] for name, value in expected.query.items()}
+    if pairs != wanted:
+        found.append(f"expected the query {wanted}, got {pairs}")
+    found.extend(
+        f"expected the header {name}: {value}, got {request.header(name)}"
+        for name, value in expected.headers.items()
+        if request.header(name) != value
+    )
+    return found + _compare_body(expected, request)
+
+
+def _compare_body(expected: ExpectedRequest, request: Request) -> list[str]:
+    body = request.body or b""
+    if "json_body" in expected.model_fields_set:
+        got = msgspec.json.decode(body) if body else None
+        return [] if same_json(expected.json_body, got) else [f"expected the body {_show(expected.json_body)}, got {_show(got)}"]
+    if expected.form is not None:
+        pairs: dict[str, list[str]] = {}
+        for name, value in parse_qsl(body.decode(), keep_blank_values=True):
+            pairs.setdefault(name, []).append(value)
+        wanted = {name: value if isinstance(value, list) else [value] for name, value in expected.form.items()}
+        return [] if pairs == wanted else [f"expected the form {wanted}, got {pairs}"]
+    if expected.text is not None:
+        got_text = body.decode("utf-8", "replace").replace("\r\n", "\n")
+        return [] if got_text.strip() == expected.text.strip() else [f"expected the body {expected.text!r}, got {got_text!r}"]
+    return [] if not body else [f"expected no body, got {body[:400]!r}"]
+
+
+def _compare_outcome(case: Case, outcome: Mapping[str, Any]) -> list[str]:
+    if case.invalid is not None or case.error is not None:
+        record = outcome.get("error")
+        if record is None:
+            return [f"expected an error, got {_show(outcome)}"]
+        if case.invalid is not None:
+            got = [{"path": fault["path"], "code": fault["code"]} for fault in record.get("fields", [])]
+            same = record["code"] == "validation_failed" and sorted(map(str, got)) == sorted(map(str, case.invalid))
+            return [] if same else [f"expected the faults {case.invalid}, got {record}"]
+        return _subset(case.error, record, "error")
+    for name in ("result", "items", "options", "account"):
+        wanted = getattr(case, name)
+        if wanted is not None and not same_json(wanted, outcome.get(name)):
+            return [f"expected {name} {_show(wanted)}, got {_show(outcome.get(name, outcome))}"]
+    return []
+
+
+def _subset(wanted: Any, got: Any, place: str) -> list[str]:
+    """Compare only what is wanted: objects key by key, lists element by element."""
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        return [text for key, value in wanted.items() for text in _subset(value, got.get(key), f"{place}.{key}")]
+    if isinstance(wanted, list) and isinstance(got, list) and len(wanted) == len(got):
+        return [text for index, value in enumerate(wanted) for text in _subset(value, got[index], f"{place}[{index}]")]
+    return [] if same_json(wanted, got) else [f"expected {place} to be {_show(wanted)}, got {_show(got)}"]
+
+
+def same_json(wanted: Any, got: Any) -> bool:
+    """Whether two JSON values are the same; numbers by value, booleans are no numbers."""
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        return wanted.keys() == got.keys() and all(same_json(value, got[key]) for key, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(got, list):
+        return len(wanted) == len(got) and all(same_json(one, two) for one, two in zip(wanted, got, strict=True))
+    if isinstance(wanted, bool) or isinstance(got, bool):
+        return wanted is got
+    if isinstance(wanted, int | float | Decimal) and isinstance(got, int | float | Decimal):
+        return Decimal(str(wanted)) == Decimal(str(got))
+    return bool(wanted == got)
+
+
+def _reply(recorded: RecordedReply) -> Reply:
+    headers = {"content-type": "application/json" if recorded.text is None else "text/plain"} | {
+        name.lower(): value for name, value in recorded.headers.items()
+    }
+    body = b""
+    if recorded.text is not None:
+        body = recorded.text.encode()
+    elif "json_body" in recorded.model_fields_set:
+        body = _ENCODER.encode(recorded.json_body)
+    return Reply(status=recorded.status, headers=tuple(headers.items()), body=body)
+
+
+def _show(value: Any) -> str:
+    try:
+        return _ENCODER.encode(value).decode()
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the cases of the folders named; 0 when all pass."""
+    failed = 0
+    for name in arguments:
+        reports, problems = asyncio.run(run_cases(Path(name)))
+        failed += len(problems) + sum(bool(report.differences) for report in reports)
+        sys.stdout.writelines(f"{problem}\n" for problem in problems)
+        for report in reports:
+            sys.stdout.writelines(f"FAILED {report.file} ({report.title})\n    {text}\n" for text in report.differences)
+        sys.stdout.write(f"{name}: {len(reports)} cases, {sum(not report.differences for report in reports)} passed\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
