@@ -55,6 +55,7 @@ class CallProgram:
     query: Template
     headers: Template
     body: Template | None
+    content_type: Template | None
 
     @property
     def safe(self) -> bool:
@@ -77,6 +78,7 @@ def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) ->
         query=compile_value(call.query, FILTERS),
         headers=compile_value(headers, FILTERS),
         body=compile_value(call.body, FILTERS) if call.body is not None else None,
+        content_type=compile_value(call.content_type, FILTERS) if call.content_type is not None else None,
     )
 
 
@@ -103,7 +105,8 @@ def render_call(program: CallProgram, scope: Scope, base: Base | None, timeout: 
         value = program.body.render(scope)
         if value is not MISSING:
             content_type, body = ENCODERS[call.encoding](value)
-    headers = _headers(program, scope, call.content_type or content_type)
+    told = program.content_type.render(scope) if program.content_type is not None else None
+    headers = _headers(program, scope, told or content_type)
     if len(url) > URL_LIMIT:
         raise RenderFault("the address became too long")
     request = Request(

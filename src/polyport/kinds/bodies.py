@@ -16,13 +16,14 @@ from polyport.template import RenderFault, to_text
 Encoding = Literal["json", "form", "multipart", "text", "bytes", "none"]
 Body = tuple[str | None, bytes | None]
 
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="number", enc_hook=lambda value: _no_json(value))
-
 
 def _no_json(value: Any) -> Any:
     if isinstance(value, FileValue) and value.content is not None:
         return base64.b64encode(value.content).decode()
     raise RenderFault("this value has no place in JSON")
+
+
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number", enc_hook=_no_json)
 
 
 def encode_json(value: Any) -> Body:
@@ -34,7 +35,7 @@ def encode_json(value: Any) -> Body:
 
 
 def encode_form(value: Any) -> Body:
-    """``application/x-www-form-urlencoded``; objects and lists nest with brackets: ``a[b]=1``, ``a[]=1``."""
+    """``application/x-www-form-urlencoded``; objects and lists nest with brackets: ``a[b]=1``, ``a[]=1``. Rows keep names and order as they are."""
     pairs = [f"{quote_plus(name)}={quote_plus(text)}" for name, text in flat_pairs(value)]
     return "application/x-www-form-urlencoded", "&".join(pairs).encode()
 
@@ -88,10 +89,22 @@ def flat_pairs(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, str | FileValue]]:
+    if isinstance(value, list):
+        yield from _rows(value)
+        return
     if not isinstance(value, dict):
-        raise RenderFault("a form is made from an object")
+        raise RenderFault("a form is made from an object, or from rows with a name and a value")
     for key, item in value.items():
         yield from _named(key, item)
+
+
+def _rows(rows: list[Any]) -> Iterator[tuple[str, str | FileValue]]:
+    """Rows of ``{name, value}`` or ``{name, file}``: their order stays, and a name may stand several times."""
+    for row in rows:
+        if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+            raise RenderFault("a row of a form is an object with a name")
+        file = row.get("file")
+        yield from _named(row["name"], file if file is not None else row.get("value"))
 
 
 def _named(name: str, item: Any) -> Iterator[tuple[str, str | FileValue]]:

@@ -140,6 +140,7 @@ def _call_problems(partner: Partner, source: Source, call: Call, allowed: frozen
         ("query", call.query),
         ("headers", call.headers),
         ("body", call.body),
+        ("contentType", call.content_type),
     )
     for key, template in parts:
         if template is not None:

@@ -216,14 +216,15 @@ class CustomFields(Node):
 
 
 QueryStyle = Literal["repeat", "comma", "brackets", "pipe", "space"]
+Whole = Annotated[str, Key(pattern=r"^\{\{.+\}\}$")]
 
 
 class Call(Node):
     """One HTTP request to the partner.
 
     ``path`` is appended to the partner's base URL; its placeholders are percent-encoded. ``url`` replaces base and path: only the generic HTTP
-    partner may build it from a value, and egress checks it like any other. ``query``, ``headers`` and ``body`` are templates. ``decode`` is how the
-    answer is read. ``timeout`` is in seconds. ``save`` names a step whose answer later steps read as ``{{steps.<name>}}``; ``when``
+    partner may build it from a value, and egress checks it like any other. ``query``, ``headers``, ``body`` and ``content_type`` are templates; a
+    query or headers may also be one placeholder that gives an object. ``decode`` is how the answer is read. ``timeout`` is in seconds. ``save`` names a step whose answer later steps read as ``{{steps.<name>}}``; ``when``
     sends it only if the condition on the scope holds; the result is read from the last call that was sent. ``follow_redirects`` applies to GET and HEAD.
     ``envelope``: the answer is ``{status, headers, body}`` instead of the body alone (header names in lower case).
     """
@@ -231,9 +232,9 @@ class Call(Node):
     method: str = Key(default="GET", pattern=r"^([A-Z]{1,20}|\{\{[^}]+\}\})$")
     path: str | None = None
     url: str | None = None
-    query: dict[str, Any] = Key(default_factory=dict)
+    query: dict[str, Any] | Whole = Key(default_factory=dict)
     query_style: QueryStyle = "repeat"
-    headers: dict[str, str] = Key(default_factory=dict)
+    headers: dict[str, str] | Whole = Key(default_factory=dict)
     body: Any = None
     encoding: Encoding = "json"
     content_type: str | None = None

@@ -161,3 +161,16 @@ class IdempotencyKey:
     digest: bytes
     run_id: str
     created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """An uploaded file; ``sealed`` is its content under the account's key, ``size`` that of the content in bytes."""
+
+    file_id: str
+    account_id: int
+    name: str
+    content_type: str
+    size: int
+    created_at: int
+    sealed: bytes

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from polyport.kinds.filters.limits import rows_of
 from polyport.paths import MISSING
 from polyport.template import Filter, to_text
 
@@ -53,6 +54,29 @@ def to_hash(value: Any, algorithm: str = "sha256") -> str:
     return hashlib.new(algorithm, to_text(value).encode(), usedforsecurity=False).hexdigest()
 
 
+def to_object(value: Any, name: str = "name", content: str = "value") -> dict[str, Any]:
+    """Rows of names and values as one object; a name that stands in several rows gets the list of its values.
+
+    Arguments: the member of a row that holds the name, and the one that holds the value. Rows without a name or a value are left out;
+    null in place of rows is an empty object.
+    """
+    found: dict[str, Any] = {}
+    repeated: set[str] = set()
+    for row in rows_of(value if value is not None else []):
+        key, inner = row.get(name), row.get(content, MISSING)
+        if key is None or inner is MISSING:
+            continue
+        text = to_text(key)
+        if text in repeated:
+            found[text].append(inner)
+        elif text in found:
+            repeated.add(text)
+            found[text] = [found[text], inner]
+        else:
+            found[text] = inner
+    return found
+
+
 DATA: Final[dict[str, Filter]] = {
     "default": default,
     "json": json_text,
@@ -60,4 +84,5 @@ DATA: Final[dict[str, Filter]] = {
     "first": first,
     "base64": to_base64,
     "hash": to_hash,
+    "to_object": to_object,
 }

@@ -1,0 +1,89 @@
+# Polyport's everyday commands: `make help` lists them. Needs make and Python 3.11 or newer with venv and pip; all else comes from PyPI.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test lint format docs bench lock clean
+
+# PYTHON=... chooses the interpreter that makes .venv; ARGS=... is handed to demo, run, bench and lock.
+PYTHON ?=
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Folders that have something to check now.
+PROGRAMS := src $(if $(wildcard bench/*.py),bench) $(if $(wildcard tests/typing/*.py),tests/typing)
+QUICK := $(foreach name,unit conformance connectors docs,$(if $(wildcard tests/$(name)/test_*.py),tests/$(name)))
+SLOW := $(if $(wildcard tests/e2e/test_*.py),tests/e2e)
+WHOLE := src/polyport/engine/*,src/polyport/kinds/*,src/polyport/manifest/*,src/polyport/vault.py
+
+help:  ## this list
+	@echo "make TARGET [ARGS=...]"
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-8s %s\n", $$1, $$2}'
+
+setup: .venv/.ready  ## install Polyport and its tools into .venv (quick when nothing changed)
+
+demo: setup  ## start the server and a simulated partner, walk through the API, keep serving (ARGS=--once stops after the steps)
+	@$(BIN)/polyport demo $(ARGS)
+
+run: setup  ## serve on 127.0.0.1:8080, data in ./var (ARGS="--port 9000")
+	@$(BIN)/polyport serve $(ARGS)
+
+test: setup lint  ## lint, all tests, then the coverage gate
+	@echo "== tests: $(QUICK)"
+	@rm -f .coverage
+	@$(BIN)/pytest -q -n 2 --cov --cov-report= $(QUICK)
+ifneq ($(SLOW),)
+	@echo "== tests: $(SLOW)"
+	@$(BIN)/pytest -q --cov --cov-append --cov-report= $(SLOW)
+endif
+	@echo "== coverage of engine, kinds, manifest and vault has to be 100 %"
+	@$(BIN)/coverage report --fail-under=100 --include='$(WHOLE)'
+
+lint: setup  ## ruff, mypy, import contracts
+	@echo "== ruff"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "'make format' puts the files above into shape."; exit 1; }
+	@echo "== mypy"
+	@$(BIN)/mypy --no-error-summary $(PROGRAMS)
+	@echo "== import contracts"
+	@$(BIN)/lint-imports --no-cache > .venv/lint-imports.txt 2>&1 || { cat .venv/lint-imports.txt; exit 1; }
+
+format: setup  ## put the source into its one shape
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+docs: setup  ## write the generated pages of docs/reference
+	@$(BIN)/python -m polyport.cli.reference docs/reference
+
+bench: setup  ## measure throughput and latency on this machine
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: setup  ## renew requirements.lock from pyproject.toml (ARGS=--upgrade takes newer versions)
+	@$(PIP) install 'uv>=0.9'
+	@$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --group dev $(ARGS) --output-file requirements.lock pyproject.toml
+	@! grep -nE '://|file:|^-' requirements.lock || { echo "requirements.lock may not name a host, a file or an option."; exit 1; }
+
+clean:  ## remove .venv and what tools left behind; data in ./var stays
+	@rm -rf .venv dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts
+	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Two stamps: the packages depend on the lock alone, the editable install also on pyproject.toml.
+.venv/.packages: requirements.lock
+	@python=''; \
+	for name in $(if $(PYTHON),'$(PYTHON)',python3.13 python3.12 python3.11 python3 python3.14 python); do \
+		if "$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python="$$name"; break; fi; \
+	done; \
+	if [ -x $(BIN)/python ] && $(PIP) --version > /dev/null 2>&1; then :; \
+	elif [ -z "$$python" ]; then \
+		echo "Python 3.11 or newer with venv and pip is needed and was not found; PYTHON=/path/to/python3 names one." >&2; \
+		echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; \
+		exit 1; \
+	else "$$python" -m venv --clear .venv; fi
+	@echo "Installing packages into .venv (a minute or so the first time) ..."
+	@$(PIP) install --progress-bar off --require-hashes --requirement requirements.lock
+	@touch $@
+
+.venv/.ready: .venv/.packages pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

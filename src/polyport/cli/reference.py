@@ -1,0 +1,180 @@
+"""The reference pages of the docs, made from the tables that the program itself works with.
+
+Every function gives one whole page in Markdown. ``python -m polyport.cli.reference FOLDER`` writes all of them; a test keeps the written pages equal
+to what is made here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from polyport.errors import TABLE, PartnerFault
+from polyport.kinds.fields import ARRAY, TYPES
+from polyport.kinds.filters import FILTERS
+from polyport.settings import PREFIX, environment_names
+
+_KEY: Final = re.compile(r"[a-z][a-z0-9_]* =")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingEntry:
+    """One setting as ``defaults.toml`` has it; ``section`` is empty at the top level, ``explanation`` where no comment stands above it."""
+
+    section: str
+    key: str
+    default: Any
+    explanation: str
+
+    @property
+    def environment_name(self) -> str:
+        """The name of the setting in the environment."""
+        return PREFIX + "_".join(part for part in (self.section, self.key) if part).upper()
+
+
+def setting_entries() -> tuple[SettingEntry, ...]:
+    """Every setting in the order of ``defaults.toml``, with the comment above it. Keys that follow each other share one comment."""
+    entries: list[SettingEntry] = []
+    section, comment, open_comment = "", [], False
+    for line in files("polyport").joinpath("defaults.toml").read_text("utf-8").splitlines():
+        if line.startswith("#"):
+            comment = [*comment, line.lstrip("# ")] if open_comment else [line.lstrip("# ")]
+            open_comment = True
+        elif line.startswith("["):
+            section, comment, open_comment = line.strip("[]"), [], False
+        elif _KEY.match(line):
+            [(key, default)] = tomllib.loads(line).items()
+            entries.append(SettingEntry(section=section, key=key, default=default, explanation=" ".join(comment)))
+            open_comment = False
+        else:
+            comment, open_comment = [], False
+    return tuple(entries)
+
+
+def errors_page() -> str:
+    """Every wire code with its status, from ``errors.TABLE``."""
+    rows = [
+        (
+            f"{row.status}",
+            f"`{row.code}`",
+            "yes" if row.retryable else "no",
+            "the partner" if issubclass(kind, PartnerFault) else "this server",
+            _doc(kind),
+        )
+        for kind, row in sorted(TABLE.items(), key=lambda item: (item[1].status, item[1].code))
+    ]
+    return _page(
+        "Errors",
+        """Every failure is answered with its HTTP status and `{"success": false, "error": {"code", "message", "retryable", "requestId", ...}}`.
+`code` is stable and for programs; `message` is a sentence for people and may change.
+With `Accept: application/problem+json` the same facts come as problem details (RFC 9457).
+
+"Repeat" says whether sending the same request again, later, can help and does no harm. An error may say otherwise for its own case: a run that
+ended in doubt carries `"retryable": false` and `"outcome": "uncertain"`. `retryAfterMs` is how long to wait where that is known.""",
+        _table(("Status", "Code", "Repeat", "Said by", "Meaning"), rows),
+    )
+
+
+def settings_page() -> str:
+    """Every setting with its name in the environment, its default and what it does, from ``defaults.toml``."""
+    entries = setting_entries()
+    parts = []
+    for section in dict.fromkeys(entry.section for entry in entries):
+        rows = [
+            (f"`{entry.environment_name}`", _default(entry.default), entry.explanation) for entry in entries if entry.section == section
+        ]
+        parts.append((f"## {section}\n\n" if section else "") + _table(("Environment", "Default", "What it does"), rows))
+    return _page(
+        "Settings",
+        f"""Order: the defaults below, then the file named by `{PREFIX}CONFIG` (TOML, the shape of `src/polyport/defaults.toml`), then `{PREFIX}*` in the
+environment. In the file, `{PREFIX}CATALOG_PUBLIC` is `public` under `[catalog]`. Lists are comma-separated in the environment.
+
+`{PREFIX}PARTNER_<SLUG>_BASE_URL` replaces scheme, host and port of the calls to one partner (the path stays), for simulators and tests; in the slug,
+dashes are written as underscores.""",
+        *parts,
+    )
+
+
+def field_types_page() -> str:
+    """Every field type with its wire code and formats, from ``kinds.fields``."""
+    rows = [
+        (f"{kind.code}", f"`{kind.name}`", kind.title, _doc(kind.coerce), ", ".join(f"`{wire}`" for wire in kind.wires))
+        for kind in TYPES.values()
+    ]
+    return _page(
+        "Field types",
+        f"""`type` of a variable is one of these codes; {ARRAY} more than a code is a list of it ({ARRAY + 1} is a list of texts), written `string[]` in a
+partner's folder. Lists take a JSON array or a comma-separated text.
+
+"Wire formats" is what a partner's folder can choose with `wire`; the first is used if it says nothing.""",
+        _table(("Code", "Name", "Title", "What callers may send", "Wire formats"), rows),
+    )
+
+
+def filters_page() -> str:
+    """Every filter of the template language with its arguments, from ``kinds.filters``."""
+    by_module: dict[str, list[tuple[str, ...]]] = {}
+    for name, function in FILTERS.items():
+        by_module.setdefault(function.__module__, []).append((f"`{_usage(name, function)}`", _doc(function)))
+    return _page(
+        "Filters",
+        """Filters stand after `|` in a placeholder: `{{name | trim | default: "none"}}`. They are pure and bounded: no clock, no files, no network.
+Arguments come after `:`, separated by commas; those shown with `=` may be left out.""",
+        *(f"## {_doc(sys.modules[module]).rstrip('.')}\n\n" + _table(("Filter", "Gives"), rows) for module, rows in by_module.items()),
+    )
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "errors.md": errors_page,
+    "settings.md": settings_page,
+    "field-types.md": field_types_page,
+    "filters.md": filters_page,
+}
+
+
+def write_pages(folder: Path) -> None:
+    """Write every page into this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(), "utf-8")
+
+
+def _page(title: str, introduction: str, *parts: str) -> str:
+    return "\n\n".join((f"# {title}", "<!-- Made by `make docs`; change the source instead. -->", introduction, *parts)) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _doc(thing: object) -> str:
+    """The first paragraph of a docstring on one line, with Markdown's single backticks."""
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("``", "`")
+
+
+def _default(value: object) -> str:
+    """A default as it is written in TOML; JSON writes these the same."""
+    return "empty" if value in ("", []) else f"`{msgspec.json.encode(value).decode()}`"
+
+
+def _usage(name: str, function: Callable[..., Any]) -> str:
+    """How a filter is written: its name and its arguments without the value itself."""
+    arguments = []
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        shown = f"*{parameter.name}" if parameter.kind is parameter.VAR_POSITIONAL else parameter.name
+        arguments.append(shown if parameter.default is parameter.empty else f"{shown}={msgspec.json.encode(parameter.default).decode()}")
+    return f"{name}: {', '.join(arguments)}" if arguments else name
+
+
+if __name__ == "__main__":
+    write_pages(Path(sys.argv[1]))

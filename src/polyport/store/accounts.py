@@ -1,0 +1,155 @@
+"""Accounts, users, tokens, tries at signing in, and files: what ``Repo`` says about them in terms of a ``Database``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polyport.store.base import Database, Statement
+from polyport.store.records import Account, File, Token, User
+from polyport.store.rows import build, params
+
+_BUMP = Statement(query="bump_epoch")
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Accounts and the people who sign in for them."""
+
+    database: Database
+
+    async def create(self, *, title: str, data_key: bytes, email: str, password_hash: str, now: int) -> User:
+        """Make an account with its first user. Raises ``Duplicate`` when the e-mail address is taken."""
+        email = email.strip().lower()
+        rows = await self.database.write(
+            Statement(query="insert_account", params={"title": title, "data_key": data_key, "created_at": now}, expect=1),
+            Statement(
+                query="insert_user_of_newest_account",
+                params={"email": email, "password_hash": password_hash, "created_at": now},
+                expect=1,
+            ),
+        )
+        user_id, account_id = rows[1][0]
+        return User(user_id=user_id, account_id=account_id, email=email, password_hash=password_hash, created_at=now)
+
+    async def count(self) -> int:
+        """How many accounts there are."""
+        return int((await self.database.read("count_accounts"))[0][0])
+
+    async def get(self, account_id: int) -> Account | None:
+        """One account."""
+        return build(Account, await self.database.read("account", {"account_id": account_id}))
+
+    async def all(self) -> list[Account]:
+        """All accounts."""
+        return [Account(**dict(zip(_ACCOUNT, row, strict=True))) for row in await self.database.read("all_accounts")]
+
+    async def user_by_email(self, email: str) -> User | None:
+        """The user who signs in with this e-mail address."""
+        return build(User, await self.database.read("user_by_email", {"email": email.strip().lower()}))
+
+    async def user(self, account_id: int, user_id: int) -> User | None:
+        """One user of an account."""
+        return build(User, await self.database.read("user", {"user_id": user_id, "account_id": account_id}))
+
+    async def set_password(self, user_id: int, password_hash: str) -> None:
+        """Give a user a new password and end all sign-ins."""
+        await self.database.write(
+            Statement(query="set_password", params={"user_id": user_id, "password_hash": password_hash}, expect=1),
+            Statement(query="delete_sessions_of_user", params={"user_id": user_id}),
+            _BUMP,
+        )
+
+
+_ACCOUNT = ("account_id", "title", "data_key", "created_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Session tokens, refresh tokens and API keys; every revocation bumps the cache epoch."""
+
+    database: Database
+
+    async def insert(self, *tokens: Token) -> list[int]:
+        """Keep new tokens (their ``token_id`` is ignored); all or none. Gives their ids."""
+        rows = await self.database.write(*(Statement(query="insert_token", params=params(token, "token_id"), expect=1) for token in tokens))
+        return [int(found[0][0]) for found in rows]
+
+    async def replace_family(self, family: str, used: bytes, *tokens: Token) -> None:
+        """Exchange a refresh token, once: end it with its sign-in and keep the new tokens. Raises ``Stale`` when it was used already."""
+        await self.database.write(
+            Statement(query="delete_token", params={"token_hash": used}, expect=1),
+            Statement(query="delete_family", params={"family": family}),
+            *(Statement(query="insert_token", params=params(token, "token_id"), expect=1) for token in tokens),
+            _BUMP,
+        )
+
+    async def by_hash(self, token_hash: bytes) -> Token | None:
+        """The token whose text has this hash."""
+        return build(Token, await self.database.read("token_by_hash", {"token_hash": token_hash}))
+
+    async def api_keys(self, account_id: int, *, limit: int, offset: int) -> tuple[list[Token], int]:
+        """A page of an account's API keys, newest first, and how many there are."""
+        rows = await self.database.read("api_keys", {"account_id": account_id, "limit": limit, "offset": offset})
+        total = await self.database.read("count_api_keys", {"account_id": account_id})
+        return [token for row in rows if (token := build(Token, [row])) is not None], int(total[0][0])
+
+    async def revoke_api_key(self, account_id: int, token_id: int) -> None:
+        """End an API key. Raises ``Stale`` when there is none."""
+        await self.database.write(
+            Statement(query="delete_api_key", params={"account_id": account_id, "token_id": token_id}, expect=1), _BUMP
+        )
+
+    async def revoke_family(self, family: str) -> None:
+        """End a sign-in with all its tokens."""
+        await self.database.write(Statement(query="delete_family", params={"family": family}), _BUMP)
+
+    async def touch(self, token_id: int, now: int) -> None:
+        """Note that a token was used."""
+        await self.database.write(Statement(query="touch_token", params={"token_id": token_id, "now": now}))
+
+    async def tidy(self, before: int) -> None:
+        """Drop tokens and windows of tries that ended before a time, a few at once."""
+        await self.database.write(
+            Statement(query="delete_expired_tokens", params={"before": before}),
+            Statement(query="delete_old_throttles", params={"before": before}),
+        )
+
+    async def epoch(self) -> int:
+        """The present cache epoch; it moves whenever what a process keeps in memory may be out of date."""
+        return int((await self.database.read("epoch"))[0][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Throttles:
+    """Durable counters of tries, in fixed windows."""
+
+    database: Database
+
+    async def hit(self, key: str, *, window_ms: int, now: int) -> tuple[int, int]:
+        """Count one try: how many there are in the window now, and when the window ends (unix milliseconds)."""
+        rows = await self.database.write(Statement(query="hit_throttle", params={"key": key, "window": window_ms, "now": now}, expect=1))
+        hits, start = rows[0][0]
+        return int(hits), int(start) + window_ms
+
+    async def clear(self, key: str) -> None:
+        """Forget the tries of a key."""
+        await self.database.write(Statement(query="clear_throttle", params={"key": key}))
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Uploaded files, sealed."""
+
+    database: Database
+
+    async def insert(self, file: File) -> None:
+        """Keep a file."""
+        await self.database.write(Statement(query="insert_file", params=params(file)))
+
+    async def get(self, account_id: int, file_id: str) -> File | None:
+        """One file of an account."""
+        return build(File, await self.database.read("file", {"account_id": account_id, "file_id": file_id}))
+
+    async def delete(self, account_id: int, file_id: str) -> None:
+        """Drop a file. Raises ``Stale`` when there is none."""
+        await self.database.write(Statement(query="delete_file", params={"account_id": account_id, "file_id": file_id}, expect=1))

@@ -1,0 +1,125 @@
+"""Connections and what was read for them: what ``Repo`` says about them in terms of a ``Database``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polyport.store.base import Database, DbRow, Statement
+from polyport.store.records import CachedList, Connection, ConnectionStatus
+from polyport.store.rows import columns, params
+
+_BUMP = Statement(query="bump_epoch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionFilter:
+    """What a list of connections is filtered by; ``None`` means any."""
+
+    partner_id: int | None = None
+    status: str | None = None
+    external_user_id: str | None = None
+    title: str | None = None
+    title_like: str | None = None
+
+
+def _connection(row: DbRow) -> Connection:
+    values = dict(zip(columns(Connection), row, strict=True))
+    return Connection(**(values | {"status": ConnectionStatus(values["status"])}))
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Connections of accounts; every change bumps the cache epoch."""
+
+    database: Database
+
+    async def reserve_id(self) -> int:
+        """The id of a connection that is about to be made."""
+        rows = await self.database.write(Statement(query="reserve_connection", expect=1))
+        return int(rows[0][0][0])
+
+    async def insert(self, connection: Connection) -> None:
+        """Keep a new connection."""
+        await self.database.write(Statement(query="insert_connection", params=params(connection)))
+
+    async def get(self, account_id: int, connection_id: int) -> Connection | None:
+        """One connection of an account."""
+        rows = await self.database.read("connection", {"account_id": account_id, "connection_id": connection_id})
+        return _connection(rows[0]) if rows else None
+
+    async def page(
+        self, account_id: int, wanted: ConnectionFilter, *, sort: str | None, limit: int, offset: int
+    ) -> tuple[list[Connection], int]:
+        """A page of connections and how many there are. ``sort``: ``title``, ``-title``, ``-credentialId``, or by id."""
+        given = {"account_id": account_id, **params(wanted)}
+        rows = await self.database.read("connections", {**given, "sort": sort, "limit": limit, "offset": offset})
+        total = await self.database.read("count_connections", given)
+        return [_connection(row) for row in rows], int(total[0][0])
+
+    async def patch(
+        self, account_id: int, connection_id: int, *, title: str, metadata: str, external_user_id: str | None, now: int
+    ) -> None:
+        """Change what people say about a connection. Raises ``Stale`` when there is none."""
+        given = {
+            "account_id": account_id,
+            "connection_id": connection_id,
+            "title": title,
+            "metadata": metadata,
+            "external_user_id": external_user_id,
+            "now": now,
+        }
+        await self.database.write(Statement(query="patch_connection", params=given, expect=1), _BUMP)
+
+    async def replace_secrets(self, connection: Connection, *, now: int) -> None:
+        """Put the record's sealed fields in place of those of its ``generation``. Raises ``Stale`` when somebody else did so first."""
+        await self.database.write(
+            Statement(query="replace_secrets", params={**params(connection), "now": now}, expect=1),
+            Statement(query="delete_cached_lists", params={"connection_id": connection.connection_id}),
+            _BUMP,
+        )
+
+    async def verified(
+        self, connection: Connection, status: ConnectionStatus, *, account_label: str | None, last_error: str | None, now: int
+    ) -> None:
+        """Note what a verify call found. Raises ``Stale`` when the secrets it used have been replaced since."""
+        given = {
+            "account_id": connection.account_id,
+            "connection_id": connection.connection_id,
+            "generation": connection.generation,
+            "status": status,
+            "account_label": account_label,
+            "last_error": last_error,
+            "now": now,
+        }
+        await self.database.write(Statement(query="verified_connection", params=given, expect=1), _BUMP)
+
+    async def touch(self, connection_id: int, now: int) -> None:
+        """Note that a connection was used."""
+        await self.database.write(Statement(query="touch_connection", params={"connection_id": connection_id, "now": now}))
+
+    async def set_data_status(self, connection_id: int, *, was: int, becomes: int) -> None:
+        """Move the status of re-reading lists. Raises ``Stale`` when it stood elsewhere."""
+        given = {"connection_id": connection_id, "was": was, "data_status": becomes}
+        await self.database.write(Statement(query="set_data_status", params=given, expect=1))
+
+    async def delete(self, account_id: int, connection_id: int) -> None:
+        """Drop a connection and what was read for it. Raises ``Stale`` when there is none."""
+        given = {"account_id": account_id, "connection_id": connection_id}
+        await self.database.write(Statement(query="delete_connection", params=given, expect=1), _BUMP)
+
+    async def keys(self, after: int = 0) -> list[tuple[int, int, bytes]]:
+        """(connection, account, wrapped key) of the next thousand connections."""
+        return [(row[0], row[1], row[2]) for row in await self.database.read("all_connections", {"after": after})]
+
+    async def cached_list(self, connection_id: int, name: str) -> CachedList | None:
+        """What was read for a connection, if anything was."""
+        rows = await self.database.read("cached_list", {"connection_id": connection_id, "name": name})
+        return CachedList(**dict(zip(columns(CachedList), rows[0], strict=True))) if rows else None
+
+    async def put_cached_list(self, cached: CachedList) -> None:
+        """Keep what was read for a connection. Raises ``Duplicate`` when the connection is gone."""
+        await self.database.write(Statement(query="put_cached_list", params=params(cached)))
+
+    async def forget_lists(self, connection_id: int) -> None:
+        """Forget what was read for a connection, in every process."""
+        await self.database.write(Statement(query="delete_cached_lists", params={"connection_id": connection_id}), _BUMP)

@@ -1,0 +1,47 @@
+"""Everything that Polyport keeps, by subject, over any ``Database``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polyport.store.accounts import Accounts, Files, Throttles, Tokens
+from polyport.store.base import Database
+from polyport.store.connections import Connections
+from polyport.store.runs import Runs
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """The store as the rest of the program sees it."""
+
+    database: Database
+
+    @property
+    def accounts(self) -> Accounts:
+        """Accounts and users."""
+        return Accounts(self.database)
+
+    @property
+    def tokens(self) -> Tokens:
+        """Session tokens, refresh tokens, API keys."""
+        return Tokens(self.database)
+
+    @property
+    def throttles(self) -> Throttles:
+        """Counters of tries."""
+        return Throttles(self.database)
+
+    @property
+    def connections(self) -> Connections:
+        """Connections and what was read for them."""
+        return Connections(self.database)
+
+    @property
+    def files(self) -> Files:
+        """Uploaded files."""
+        return Files(self.database)
+
+    @property
+    def runs(self) -> Runs:
+        """Runs and idempotency keys."""
+        return Runs(self.database)

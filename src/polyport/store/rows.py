@@ -1,0 +1,28 @@
+"""Between records and rows: a record's fields, in order, are a query's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+from typing import Any, TypeVar
+
+from polyport.store.base import DbRow
+
+R = TypeVar("R")
+
+
+@cache
+def columns(kind: type[Any]) -> tuple[str, ...]:
+    """The names of a record's fields."""
+    return tuple(field.name for field in fields(kind))
+
+
+def build(kind: type[R], rows: Sequence[DbRow]) -> R | None:
+    """The record of the first row, if there is one."""
+    return kind(**dict(zip(columns(kind), rows[0], strict=True))) if rows else None
+
+
+def params(record: Any, *without: str) -> dict[str, Any]:
+    """A record's fields as parameters of a statement."""
+    return {name: getattr(record, name) for name in columns(type(record)) if name not in without}

@@ -1,0 +1,131 @@
+-- The first schema. Times are unix milliseconds; JSON is text; sealed columns hold ciphertext.
+
+CREATE TABLE sequences (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO sequences (name, value) VALUES ('connection', 1000), ('cache_epoch', 0);
+
+CREATE TABLE accounts (
+    account_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    title      TEXT    NOT NULL,
+    data_key   BLOB    NOT NULL,
+    created_at INTEGER NOT NULL
+);
+
+CREATE TABLE users (
+    user_id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id    INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    email         TEXT    NOT NULL UNIQUE,
+    password_hash TEXT    NOT NULL,
+    created_at    INTEGER NOT NULL
+);
+
+CREATE TABLE tokens (
+    token_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_hash   BLOB    NOT NULL UNIQUE,
+    kind         TEXT    NOT NULL CHECK (kind IN ('session', 'refresh', 'api_key')),
+    account_id   INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    user_id      INTEGER REFERENCES users (user_id) ON DELETE CASCADE,
+    family       TEXT    NOT NULL,
+    title        TEXT    NOT NULL,
+    prefix       TEXT    NOT NULL,
+    scopes       TEXT    NOT NULL,
+    created_at   INTEGER NOT NULL,
+    expires_at   INTEGER,
+    last_used_at INTEGER
+);
+CREATE INDEX tokens_by_account ON tokens (account_id, kind, token_id);
+CREATE INDEX tokens_by_family ON tokens (family);
+CREATE INDEX tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE throttles (
+    key          TEXT PRIMARY KEY,
+    window_start INTEGER NOT NULL,
+    hits         INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE connections (
+    connection_id    INTEGER PRIMARY KEY,
+    account_id       INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    partner_id       INTEGER NOT NULL,
+    title            TEXT    NOT NULL,
+    status           TEXT    NOT NULL CHECK (status IN ('active', 'invalid', 'expired', 'pending')),
+    auth             TEXT    NOT NULL,
+    account_label    TEXT,
+    external_user_id TEXT,
+    metadata         TEXT    NOT NULL,
+    shown            TEXT    NOT NULL,
+    data_key         BLOB    NOT NULL,
+    sealed           BLOB    NOT NULL,
+    generation       INTEGER NOT NULL,
+    data_status      INTEGER NOT NULL,
+    last_error       TEXT,
+    last_used_at     INTEGER,
+    last_verified_at INTEGER,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL
+);
+CREATE INDEX connections_by_account ON connections (account_id, connection_id);
+
+CREATE TABLE cached_lists (
+    connection_id INTEGER NOT NULL REFERENCES connections (connection_id) ON DELETE CASCADE,
+    name          TEXT    NOT NULL,
+    sealed        BLOB    NOT NULL,
+    read_at       INTEGER NOT NULL,
+    stale_at      INTEGER NOT NULL,
+    PRIMARY KEY (connection_id, name)
+) WITHOUT ROWID;
+
+CREATE TABLE files (
+    file_id      TEXT PRIMARY KEY,
+    account_id   INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    name         TEXT    NOT NULL,
+    content_type TEXT    NOT NULL,
+    size         INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    sealed       BLOB    NOT NULL
+);
+CREATE INDEX files_by_account ON files (account_id, file_id);
+
+-- One row a run, attempts included: blobs come last, so that reading a list of runs never touches their pages.
+CREATE TABLE runs (
+    run_id           TEXT    NOT NULL PRIMARY KEY,
+    account_id       INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    partner_id       INTEGER NOT NULL,
+    operation_id     INTEGER NOT NULL,
+    connection_id    INTEGER,
+    external_user_id TEXT,
+    mode             TEXT    NOT NULL CHECK (mode IN ('sync', 'async')),
+    status           TEXT    NOT NULL CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'uncertain', 'cancelled')),
+    sending          INTEGER NOT NULL,
+    repeatable       INTEGER NOT NULL,
+    owner            TEXT,
+    attempts         INTEGER NOT NULL,
+    due_at           INTEGER NOT NULL,
+    deadline_at      INTEGER,
+    created_at       INTEGER NOT NULL,
+    started_at       INTEGER,
+    finished_at      INTEGER,
+    upstream_ms      INTEGER,
+    idempotency_key  TEXT,
+    callback_url     TEXT,
+    metadata         TEXT    NOT NULL,
+    error            TEXT,
+    sealed_input     BLOB,
+    sealed_result    BLOB,
+    sealed_attempts  BLOB
+);
+CREATE INDEX runs_by_account ON runs (account_id, run_id);
+CREATE INDEX runs_due ON runs (due_at, run_id) WHERE status IN ('queued', 'waiting');
+CREATE INDEX runs_by_owner ON runs (owner) WHERE status = 'running';
+
+CREATE TABLE idempotency_keys (
+    account_id INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    key        TEXT    NOT NULL,
+    digest     BLOB    NOT NULL,
+    run_id     TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (account_id, key)
+) WITHOUT ROWID;
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);

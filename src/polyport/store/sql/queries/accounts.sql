@@ -1,0 +1,112 @@
+-- name: insert_account
+-- A new account; gives its id.
+INSERT INTO accounts (title, data_key, created_at) VALUES (:title, :data_key, :created_at) RETURNING account_id;
+
+-- name: insert_user_of_newest_account
+-- The first user of the account that was made in the same unit.
+INSERT INTO users (account_id, email, password_hash, created_at)
+VALUES ((SELECT MAX(account_id) FROM accounts), :email, :password_hash, :created_at) RETURNING user_id, account_id;
+
+-- name: count_accounts
+-- How many accounts there are.
+SELECT COUNT(*) FROM accounts;
+
+-- name: account
+-- One account.
+SELECT account_id, title, data_key, created_at FROM accounts WHERE account_id = :account_id;
+
+-- name: all_accounts
+-- All accounts, for key checks at start.
+SELECT account_id, title, data_key, created_at FROM accounts ORDER BY account_id;
+
+-- name: user_by_email
+-- The user with this e-mail address (kept in lower case).
+SELECT user_id, account_id, email, password_hash, created_at FROM users WHERE email = :email;
+
+-- name: user
+-- One user of an account.
+SELECT user_id, account_id, email, password_hash, created_at FROM users WHERE user_id = :user_id AND account_id = :account_id;
+
+-- name: set_password
+-- A user's new password.
+UPDATE users SET password_hash = :password_hash WHERE user_id = :user_id;
+
+-- name: insert_token
+-- A new token; gives its id.
+INSERT INTO tokens (token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at)
+VALUES (:token_hash, :kind, :account_id, :user_id, :family, :title, :prefix, :scopes, :created_at, :expires_at, NULL) RETURNING token_id;
+
+-- name: token_by_hash
+-- The token whose text has this hash.
+SELECT token_id, token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at
+FROM tokens WHERE token_hash = :token_hash;
+
+-- name: api_keys
+-- A page of an account's API keys, newest first.
+SELECT token_id, token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at
+FROM tokens WHERE account_id = :account_id AND kind = 'api_key' ORDER BY token_id DESC LIMIT :limit OFFSET :offset;
+
+-- name: count_api_keys
+-- How many API keys an account has.
+SELECT COUNT(*) FROM tokens WHERE account_id = :account_id AND kind = 'api_key';
+
+-- name: delete_token
+-- End one token by its hash.
+DELETE FROM tokens WHERE token_hash = :token_hash;
+
+-- name: delete_api_key
+-- End one API key of an account.
+DELETE FROM tokens WHERE token_id = :token_id AND account_id = :account_id AND kind = 'api_key';
+
+-- name: delete_family
+-- End all tokens of one sign-in.
+DELETE FROM tokens WHERE family = :family;
+
+-- name: delete_sessions_of_user
+-- End all sign-ins of a user.
+DELETE FROM tokens WHERE user_id = :user_id AND kind IN ('session', 'refresh');
+
+-- name: delete_expired_tokens
+-- Tidy up tokens that ended before a time, a few at once.
+DELETE FROM tokens WHERE token_id IN (SELECT token_id FROM tokens WHERE expires_at < :before LIMIT 1000);
+
+-- name: touch_token
+-- When a token was last used.
+UPDATE tokens SET last_used_at = :now WHERE token_id = :token_id;
+
+-- name: hit_throttle
+-- Count one try within a fixed window; gives the number of tries in it and when it began.
+INSERT INTO throttles (key, window_start, hits) VALUES (:key, :now, 1)
+ON CONFLICT (key) DO UPDATE SET
+    hits = CASE WHEN window_start + :window <= :now THEN 1 ELSE hits + 1 END,
+    window_start = CASE WHEN window_start + :window <= :now THEN :now ELSE window_start END
+RETURNING hits, window_start;
+
+-- name: clear_throttle
+-- Forget the tries of a key.
+DELETE FROM throttles WHERE key = :key;
+
+-- name: delete_old_throttles
+-- Tidy up windows that began before a time.
+DELETE FROM throttles WHERE key IN (SELECT key FROM throttles WHERE window_start < :before LIMIT 1000);
+
+-- name: bump_epoch
+-- Tell every process that what it keeps in memory may be out of date.
+UPDATE sequences SET value = value + 1 WHERE name = 'cache_epoch';
+
+-- name: epoch
+-- The present cache epoch.
+SELECT value FROM sequences WHERE name = 'cache_epoch';
+
+-- name: insert_file
+-- Keep a file.
+INSERT INTO files (file_id, account_id, name, content_type, size, created_at, sealed)
+VALUES (:file_id, :account_id, :name, :content_type, :size, :created_at, :sealed);
+
+-- name: file
+-- One file of an account.
+SELECT file_id, account_id, name, content_type, size, created_at, sealed FROM files WHERE file_id = :file_id AND account_id = :account_id;
+
+-- name: delete_file
+-- Drop a file.
+DELETE FROM files WHERE file_id = :file_id AND account_id = :account_id;
