@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 # Folders that have something to check now.
 PROGRAMS := src $(if $(wildcard bench/*.py),bench) $(if $(wildcard tests/typing/*.py),tests/typing)
@@ -21,6 +21,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-8s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## install Polyport and its tools into .venv (quick when nothing changed)
+	@:
 
 demo: setup  ## start the server and a simulated partner, walk through the API, keep serving (ARGS=--once stops after the steps)
 	@$(BIN)/polyport demo $(ARGS)
@@ -87,3 +88,4 @@ clean:  ## remove .venv and what tools left behind; data in ./var stays
 .venv/.ready: .venv/.packages pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
+	@echo "Polyport is installed in .venv."

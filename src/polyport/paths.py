@@ -59,7 +59,7 @@ def parse_path(text: str) -> Path:
         elif found[2] is not None:
             steps.append(int(found[2]))
         elif found[3] is not None:
-            steps.append(json.loads(found[3]))
+            steps.append(_quoted(found[3]))
         else:
             steps.append(EVERY)
         position = found.end()
@@ -67,6 +67,26 @@ def parse_path(text: str) -> Path:
         message = f"a path has at most {LIMIT} steps"
         raise ValueError(message)
     return tuple(steps)
+
+
+def read_path(value: object) -> object:
+    """A path as files say it: its text form, or a list of keys and indexes. Raises ``ValueError`` with a sentence."""
+    if isinstance(value, str):
+        return parse_path(value)
+    if isinstance(value, list) and all(isinstance(step, str | int) and not isinstance(step, bool) for step in value):
+        return tuple(value)
+    if isinstance(value, tuple):
+        return value
+    message = 'a path is a text such as data.items[0].id, or a list of keys such as ["a.b", "c"]'
+    raise ValueError(message)
+
+
+def _quoted(literal: str) -> str:
+    try:
+        return str(json.loads(literal))
+    except ValueError:
+        message = f"{literal} is no text in JSON's writing"
+        raise ValueError(message) from None
 
 
 def format_path(steps: Sequence[Step]) -> str:
@@ -77,7 +97,7 @@ def format_path(steps: Sequence[Step]) -> str:
             parts.append("[*]")
         elif isinstance(step, int):
             parts.append(f"[{step}]")
-        elif step and not re.search(r'[.\[\]"\s|]', step):
+        elif step and step.isprintable() and not re.search(r'[.\[\]"\s|]', step):
             parts.append(f".{step}" if parts else step)
         else:
             parts.append(f"[{json.dumps(step)}]")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,9 +30,10 @@ Render = Callable[[Scope], Any]
 TEXT_LIMIT: Final = 16 * 1024 * 1024
 DEPTH_LIMIT: Final = 32
 FILTER_LIMIT: Final = 12
-_PLACEHOLDER: Final = re.compile(r"\{\{((?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*)\}\}")
+BITS_LIMIT: Final = 14_000
+_INNER: Final = re.compile(r"((?:[^{}\"]|\"(?:[^\"\\]|\\.)*+\")*+)\}\}", re.DOTALL)
 _TOKEN: Final = re.compile(
-    r"""\s*(?:("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?)(?![\w.])|([|:,])|([A-Za-z_][\w-]*(?:\.[A-Za-z_0-9][\w-]*|\[-?\d+\]|\["(?:[^"\\]|\\.)*"\]|\[\*\])*))"""
+    r"""\s*(?:("(?:[^"\\]|\\.)*")|(-?\d{1,400}(?:\.\d{1,400})?)(?![\w.])|([|:,])|([A-Za-z_][\w-]*(?:\.[A-Za-z_0-9][\w-]*|\[-?\d+\]|\["(?:[^"\\]|\\.)*"\]|\[\*\])*))"""
 )
 _WORDS: Final = {"true": True, "false": False, "null": None}
 
@@ -56,7 +58,10 @@ class Template:
 def compile_value(source: Any, filters: Filters) -> Template:
     """Compile a JSON-like value in which texts may hold placeholders. Raises ``TemplateError``."""
     names: set[Path] = set()
-    render = _structure(source, filters, names, depth=0, root=True)
+    try:
+        render = _structure(source, filters, names, depth=0, root=True)
+    except RecursionError:
+        raise TemplateError(f"a template nests at most {DEPTH_LIMIT} levels") from None
     return Template(frozenset(names), render, constant=_is_constant(source))
 
 
@@ -84,6 +89,8 @@ def to_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
+        if value.bit_length() > BITS_LIMIT:
+            raise RenderFault("a number of absurd size cannot stand inside a text")
         return str(value)
     if isinstance(value, Decimal):
         return format(value, "f") if abs(value.adjusted()) < 400 else str(value)
@@ -189,20 +196,31 @@ class _Hole:
     text: str
 
 
+Tokens = deque[tuple[str, Any]]
+
+
 def _split(source: str) -> list[str | _Hole]:
+    """Literal texts and placeholders in turn. One pass: the first brace pair that opens nothing ends it."""
     parts: list[str | _Hole] = []
     position = 0
-    for found in _PLACEHOLDER.finditer(source):
-        if found.start() > position:
-            parts.append(source[position : found.start()])
-        parts.append(_Hole(found[1]))
+    while (start := source.find("{{", position)) >= 0:
+        while source.startswith("{", start + 2):
+            start += 1
+        found = _INNER.match(source, start + 2)
+        literal = source[position:start]
+        if found is None or "{{" in literal or "}}" in literal:
+            raise _unclosed(source)
+        parts.extend((literal, _Hole(found[1])) if literal else (_Hole(found[1]),))
         position = found.end()
+    if "}}" in source[position:]:
+        raise _unclosed(source)
     if position < len(source):
         parts.append(source[position:])
-    for part in parts:
-        if isinstance(part, str) and ("{{" in part or "}}" in part):
-            raise TemplateError(f'"{source}" has a placeholder that is not closed; a literal brace pair is written {{{{"{{{{"}}}}')
     return parts
+
+
+def _unclosed(source: str) -> TemplateError:
+    return TemplateError(f'"{source[:200]}" has a placeholder that is not closed; a literal brace pair is written {{{{"{{{{"}}}}')
 
 
 def _expression(text: str, filters: Filters, names: set[Path]) -> Render:
@@ -210,9 +228,9 @@ def _expression(text: str, filters: Filters, names: set[Path]) -> Render:
     value = _operand(tokens, text, names)
     steps = 0
     while tokens:
-        if tokens.pop(0) != ("op", "|") or not tokens or tokens[0][0] != "name":
+        if tokens.popleft() != ("op", "|") or not tokens or tokens[0][0] != "name":
             raise TemplateError(f'in "{{{{{text}}}}}" a filter has to follow: "| name"')
-        name = str(tokens.pop(0)[1])
+        name = str(tokens.popleft()[1])
         if name not in filters:
             raise TemplateError(f'"{name}" is not a filter; there are: {", ".join(sorted(filters))}')
         arguments = _arguments(tokens, text, names)
@@ -223,13 +241,13 @@ def _expression(text: str, filters: Filters, names: set[Path]) -> Render:
     return value
 
 
-def _arguments(tokens: list[tuple[str, Any]], text: str, names: set[Path]) -> list[Render]:
+def _arguments(tokens: Tokens, text: str, names: set[Path]) -> list[Render]:
     arguments: list[Render] = []
     if tokens and tokens[0] == ("op", ":"):
-        tokens.pop(0)
+        tokens.popleft()
         arguments.append(_operand(tokens, text, names))
         while tokens and tokens[0] == ("op", ","):
-            tokens.pop(0)
+            tokens.popleft()
             arguments.append(_operand(tokens, text, names))
     return arguments
 
@@ -254,16 +272,19 @@ def _apply(inner: Render, name: str, function: Filter, arguments: list[Render]) 
     return render
 
 
-def _operand(tokens: list[tuple[str, Any]], text: str, names: set[Path]) -> Render:
+def _operand(tokens: Tokens, text: str, names: set[Path]) -> Render:
     if not tokens or tokens[0][0] == "op":
         raise TemplateError(f'"{{{{{text}}}}}" lacks a name or a value')
-    kind, value = tokens.pop(0)
+    kind, value = tokens.popleft()
     if kind == "literal":
         return lambda _scope: value
     if value in _WORDS:
         word = _WORDS[value]
         return lambda _scope: word
-    path = parse_path(value)
+    try:
+        path = parse_path(value)
+    except ValueError as error:
+        raise TemplateError(str(error)) from None
     names.add(path)
     head, rest = path[0], path[1:]
 
@@ -276,15 +297,15 @@ def _operand(tokens: list[tuple[str, Any]], text: str, names: set[Path]) -> Rend
     return deep if rest else simple
 
 
-def _tokens(text: str) -> list[tuple[str, Any]]:
-    tokens: list[tuple[str, Any]] = []
+def _tokens(text: str) -> Tokens:
+    tokens: Tokens = deque()
     position, end = 0, len(text.rstrip())
     while position < end:
         found = _TOKEN.match(text, position)
         if found is None:
             raise TemplateError(f'"{{{{{text}}}}}" cannot be read at "{text[position:end].strip()}"')
         if found[1] is not None:
-            tokens.append(("literal", json.loads(found[1])))
+            tokens.append(("literal", _quoted(found[1])))
         elif found[2] is not None:
             tokens.append(("literal", Decimal(found[2]) if "." in found[2] else int(found[2])))
         elif found[3] is not None:
@@ -293,3 +314,10 @@ def _tokens(text: str) -> list[tuple[str, Any]]:
             tokens.append(("name", found[4]))
         position = found.end()
     return tokens
+
+
+def _quoted(literal: str) -> Any:
+    try:
+        return json.loads(literal)
+    except ValueError:
+        raise TemplateError(f"{literal[:200]} is no text in JSON's writing: a backslash stands before one of \"\\/bfnrtu only") from None

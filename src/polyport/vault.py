@@ -165,6 +165,11 @@ class Vault:
         self._boxes: OrderedDict[tuple[str, bytes], Box] = OrderedDict()
         self._lock = Lock()
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of the master keys on the ring, in hex; the first seals."""
+        return self._keyring.ids
+
     def new_key(self, scope: str) -> bytes:
         """A fresh data key, wrapped for ``scope``: 69 bytes to store beside the data it will seal."""
         return self._keyring.wrap(_name(scope, "scope"), os.urandom(KEY_SIZE))

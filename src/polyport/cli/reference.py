@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ import msgspec
 from polyport.errors import TABLE, PartnerFault
 from polyport.kinds.fields import ARRAY, TYPES
 from polyport.kinds.filters import FILTERS
-from polyport.settings import PREFIX, environment_names
+from polyport.settings import PREFIX
 
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]* =")
 
@@ -44,19 +45,19 @@ class SettingEntry:
 def setting_entries() -> tuple[SettingEntry, ...]:
     """Every setting in the order of ``defaults.toml``, with the comment above it. Keys that follow each other share one comment."""
     entries: list[SettingEntry] = []
-    section, comment, open_comment = "", [], False
+    comment: list[str] = []
+    section, in_comment = "", False
     for line in files("polyport").joinpath("defaults.toml").read_text("utf-8").splitlines():
         if line.startswith("#"):
-            comment = [*comment, line.lstrip("# ")] if open_comment else [line.lstrip("# ")]
-            open_comment = True
+            comment = [*(comment if in_comment else ()), line.lstrip("# ")]
         elif line.startswith("["):
-            section, comment, open_comment = line.strip("[]"), [], False
+            section, comment = line.strip("[]"), []
         elif _KEY.match(line):
             [(key, default)] = tomllib.loads(line).items()
             entries.append(SettingEntry(section=section, key=key, default=default, explanation=" ".join(comment)))
-            open_comment = False
         else:
-            comment, open_comment = [], False
+            comment = []
+        in_comment = line.startswith("#")
     return tuple(entries)
 
 
@@ -88,10 +89,17 @@ def settings_page() -> str:
     """Every setting with its name in the environment, its default and what it does, from ``defaults.toml``."""
     entries = setting_entries()
     parts = []
-    for section in dict.fromkeys(entry.section for entry in entries):
-        rows = [
-            (f"`{entry.environment_name}`", _default(entry.default), entry.explanation) for entry in entries if entry.section == section
-        ]
+    for section, in_section in groupby(entries, key=lambda entry: entry.section):
+        rows = []
+        for explanation, sharing in groupby(in_section, key=lambda entry: entry.explanation):
+            same = list(sharing)
+            rows.append(
+                (
+                    ", ".join(f"`{entry.environment_name}`" for entry in same),
+                    ", ".join(_default(entry.default) for entry in same),
+                    explanation,
+                )
+            )
         parts.append((f"## {section}\n\n" if section else "") + _table(("Environment", "Default", "What it does"), rows))
     return _page(
         "Settings",
@@ -129,7 +137,10 @@ def filters_page() -> str:
         "Filters",
         """Filters stand after `|` in a placeholder: `{{name | trim | default: "none"}}`. They are pure and bounded: no clock, no files, no network.
 Arguments come after `:`, separated by commas; those shown with `=` may be left out.""",
-        *(f"## {_doc(sys.modules[module]).rstrip('.')}\n\n" + _table(("Filter", "Gives"), rows) for module, rows in by_module.items()),
+        *(
+            f"## {_doc(sys.modules[module]).partition('.')[0]}\n\n" + _table(("Filter", "Gives"), rows)
+            for module, rows in by_module.items()
+        ),
     )
 
 
@@ -154,7 +165,13 @@ def _page(title: str, introduction: str, *parts: str) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A text that stays in its cell: bars are escaped, and angle brackets too where they are not code."""
+    parts = text.replace("|", "\\|").split("`")
+    return "`".join(part if number % 2 else part.replace("<", "\\<") for number, part in enumerate(parts))
 
 
 def _doc(thing: object) -> str:

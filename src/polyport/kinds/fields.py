@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import email.utils
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 DIGITS_LIMIT: Final = 400
+BITS_LIMIT: Final = 1_329  # what 400 digits need
 EXPONENT_LIMIT: Final = 400
 DEPTH_LIMIT: Final = 64
 
@@ -77,7 +79,14 @@ def coerce_string(value: Any) -> str:
         raise ValueFault("wrong_type", "A text is needed here.")
     if isinstance(value, float):
         value = Decimal(repr(value))
-    return str(value) if isinstance(value, int) else _plain(value)
+    return str(_sized(value)) if isinstance(value, int) else _plain(value)
+
+
+def _sized(value: int) -> int:
+    """The number, unless it has more digits than any partner takes (and than Python writes out)."""
+    if value.bit_length() > BITS_LIMIT:
+        raise ValueFault("too_large", f"A number has at most {DIGITS_LIMIT} digits.")
+    return value
 
 
 def coerce_integer(value: Any) -> int:
@@ -85,7 +94,7 @@ def coerce_integer(value: Any) -> int:
     if isinstance(value, bool):
         raise ValueFault("wrong_type", "A whole number is needed here, not a boolean.")
     if isinstance(value, int):
-        return value
+        return _sized(value)
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         return int(value)
     if isinstance(value, float):
@@ -102,7 +111,7 @@ def coerce_decimal(value: Any) -> Decimal | int:
     if isinstance(value, bool):
         raise ValueFault("wrong_type", "A number is needed here, not a boolean.")
     if isinstance(value, int):
-        return value
+        return _sized(value)
     if isinstance(value, float):
         value = Decimal(repr(value))
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
@@ -288,10 +297,10 @@ _MOMENTS: Final[Mapping[str, Coerce]] = {
     "unix_ms": lambda value: int(unix_number(value, 1000) // 1),
     "unix_text": lambda value: str(int(unix_number(value) // 1)),
     "unix_ms_text": lambda value: str(int(unix_number(value, 1000) // 1)),
-    "space": lambda value: value.strftime("%Y-%m-%d %H:%M:%S"),
+    "space": lambda value: value.replace(microsecond=0, tzinfo=None).isoformat(" "),
     "rfc3339_offset": lambda value: value.isoformat(),
     "date": lambda value: value.date().isoformat(),
-    "rfc2822": lambda value: value.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+    "rfc2822": lambda value: email.utils.format_datetime(value, usegmt=True),
 }
 
 _ROWS: Final = (
@@ -324,7 +333,7 @@ _ROWS: Final = (
     ),
     FieldType(
         name="date", code=8, title="Date", coerce=coerce_date, read=_read_date,
-        wires={"iso8601": lambda value: value.isoformat(), "compact": lambda value: value.strftime("%Y%m%d")},
+        wires={"iso8601": lambda value: value.isoformat(), "compact": lambda value: value.isoformat().replace("-", "")},
         schema={"type": "string", "format": "date"},
     ),
     FieldType(

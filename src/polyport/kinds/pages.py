@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from polyport.net.message import Reply
-from polyport.paths import MISSING, Path, get, parse_path
+from polyport.paths import MISSING, Path, get, read_path
 
 Page = dict[str, Any]
-At = Annotated[Path, BeforeValidator(lambda value: parse_path(value) if isinstance(value, str) else tuple(value))]
+At = Annotated[Path, BeforeValidator(read_path)]
 
 _LINK: Final = re.compile(r'<([^<>]{1,4000})>((?:\s*;\s*[\w*]{1,40}="?[^",;<>]{0,400}"?)*)', re.ASCII)
-_NEXT: Final = re.compile(r'\brel="?(?:[^"]*\s)?next(?:\s[^"]*)?"?', re.ASCII | re.IGNORECASE)
+_NEXT: Final = re.compile(r';\s*rel=(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next(?=\s*(?:;|$)))', re.ASCII | re.IGNORECASE)
 
 
 class _Pager(BaseModel):
@@ -42,6 +42,12 @@ class CursorPager(_Pager):
     next: At | None = None
     header: str | None = None
     more: At | None = None
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if (self.next is None) == (self.header is None):
+            raise ValueError("say where the token for the next page stands: next or header")
+        return self
 
     def following(self, page: Page, answer: Any, reply: Reply, _items: list[Any]) -> Page | None:
         """The next page, as long as the answer gives a token."""
@@ -131,7 +137,7 @@ class LastIdPager(_Pager):
     def following(self, page: Page, answer: Any, _reply: Reply, items: list[Any]) -> Page | None:
         """The id of the last item."""
         last = get(items[-1], self.key) if items else MISSING
-        if last is MISSING or last is None or last == page.get("after"):
+        if last is MISSING or last is None or isinstance(last, dict | list | bool) or last == page.get("after"):
             return None
         more = get(answer, self.more) if self.more is not None else len(items) >= self.size
         return {"size": self.size, "after": last} if more is not MISSING and more else None

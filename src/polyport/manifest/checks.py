@@ -10,15 +10,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.model import Action, Call, InputField, InputSection, ListSpec, Operation, Partner, Trigger
+from polyport.manifest.model import (
+    Action,
+    Call,
+    InputField,
+    InputSection,
+    ListSpec,
+    Operation,
+    OutputField,
+    OutputSection,
+    Partner,
+    Trigger,
+)
 from polyport.manifest.source import Problem, Source
-from polyport.paths import Path
+from polyport.paths import Path, format_path
 from polyport.template import TemplateError, compile_path, compile_value
 
 Sources = Mapping[str, Source]
 
 _COMMON: Final = frozenset({"connection", "custom", "steps", "now", "random"})
 _TRIGGER: Final = frozenset({"page", "window", "limit"})
+_RESERVED: Final = frozenset({"connection", "custom", "steps", "page", "window", "limit", "now", "random", "answer", "item"})
 
 
 def check_partner(partner: Partner, sources: Sources) -> list[Problem]:
@@ -59,18 +71,57 @@ def names_are_unique(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """Within one level, two fields or sections never share a name; no name is one that templates reserve."""
     for operation in partner.operations:
         source = sources[_file_of(operation)]
-        for path, fields, sections in _levels(operation):
-            counted = Counter([field.name for field in fields] + [section.name for section in sections])
-            for name, count in counted.items():
+        for path, fields, sections in (*_levels(operation), *_output_levels(operation)):
+            named = [*fields, *sections, *(operation.selectors if not path else ())]
+            for name, count in Counter(part.name for part in named).items():
                 if count > 1:
                     yield source.problem(f'The name "{name}" stands twice on this level.', *path)
-        reserved = {"connection", "custom", "steps", "page", "window", "limit", "now", "random", "answer", "item"}
-        for kind, named in (("fields", operation.fields), ("sections", operation.sections)):
-            for index, part in enumerate(named):
-                if part.name in reserved:
-                    yield source.problem(
-                        f'"{part.name}" is a word of the templates; give the name "{part.name}_" and say "at".', kind, index
-                    )
+        for kind, parts in (("fields", operation.fields), ("sections", operation.sections), ("selectors", operation.selectors)):
+            for index, part in enumerate(parts):
+                if part.name in _RESERVED:
+                    message = f'"{part.name}" is a word of the templates; call it "{part.name}_" here, and {{{{{part.name}_}}}} in them.'
+                    yield source.problem(message, kind, index)
+
+
+def places_are_apart(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """In a row, no value stands where another needs an object; ``at`` stands in rows only, templates place the rest."""
+    for operation in partner.operations:
+        source = sources[_file_of(operation)]
+        for path, fields, sections in _levels(operation):
+            if not path:
+                for kind, parts in (("fields", fields), ("sections", sections)):
+                    for index, part in enumerate(parts):
+                        if part.at is not None:
+                            yield source.problem('Outside of sections the templates place a value: "at" says nothing here.', kind, index, "at")
+                continue
+            places = [part.at or (part.name,) for part in (*fields, *sections)]
+            for place in places:
+                if any(other != place and other[: len(place)] == place for other in places):
+                    yield source.problem(f'"{format_path(place)}" is a value here and cannot hold other values too.', *path)
+
+
+def outputs_agree(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """An output with the name and the place of an input is the same variable: it has the same type."""
+    for operation in partner.operations:
+        inputs = {(_place(path, operation), field.name): field.type for path, fields, _ in _levels(operation) for field in fields}
+        for path, fields, _sections in _output_levels(operation):
+            for index, field in enumerate(fields):
+                kind = inputs.get((_place(path, operation), field.name), field.type)
+                if kind != field.type:
+                    message = f'"{field.name}" is also an input, of type {kind}: give both the same type, or one another name.'
+                    yield sources[_file_of(operation)].problem(message, *path, "fields", index, "type")
+
+
+def dependencies_exist(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """What a field or its list depends on is a field or a selector of the operation."""
+    for operation in partner.operations:
+        source = sources[_file_of(operation)]
+        top = {field.name for field in (*operation.fields, *operation.selectors)}
+        for path, field in _input_fields(operation):
+            spec = partner.lists.get(field.list) if field.list is not None else None
+            for name in dict.fromkeys((*field.depends_on, *(spec.depends_on if spec is not None else ()))):
+                if name not in top:
+                    yield source.problem(f'"{field.name}" depends on "{name}", which is no field or selector here.', *path)
 
 
 def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Problem]:
@@ -81,9 +132,11 @@ def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Probl
         if isinstance(operation, Trigger):
             allowed |= _TRIGGER
         where = "call" if operation.call is not None else "calls"
+        saved: set[str] = set()
         for index, call in enumerate(operation.steps):
             path = (where,) if where == "call" else (where, index)
-            yield from _call_problems(partner, source, call, allowed, path)
+            yield from _call_problems(partner, source, call, allowed, path, frozenset(saved))
+            saved |= {call.save} if call.save is not None else set()
         if isinstance(operation, Action) and operation.compute is not None:
             yield from _template_problems(partner, source, operation.compute, allowed, ("compute",))
     for spec in partner.lists.values():
@@ -98,6 +151,20 @@ def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Probl
             yield from _template_problems(
                 partner, source, connection.verify.account, frozenset({"answer", "connection"}), ("connection", "verify", "account")
             )
+    for name, header in partner.file.headers.items():
+        yield from _template_problems(partner, sources["partner.yaml"], header, frozenset({"connection"}), ("headers", name))
+
+
+def auth_reads_the_connection(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """The templates of an auth choice read fields of the connection with this choice, and nothing else."""
+    connection = partner.file.connection
+    for index, choice in enumerate(connection.auth if connection is not None else ()):
+        known = {("connection", field.name) for field in (*(connection.fields if connection is not None else ()), *choice.fields)}
+        for key, told in choice.scheme.model_dump(by_alias=True).items():
+            if isinstance(told, str) and "{{" in told:
+                for name in sorted(compile_value(told, FILTERS).names - known, key=str):
+                    message = f"{{{{{format_path(name)}}}}} is not a field of the connection with this choice."
+                    yield sources["partner.yaml"].problem(message, "connection", "auth", index, "scheme", key)
 
 
 def operations_can_run(partner: Partner, sources: Sources) -> Iterator[Problem]:
@@ -109,6 +176,14 @@ def operations_can_run(partner: Partner, sources: Sources) -> Iterator[Problem]:
         for call in operation.steps:
             if call.path is not None and partner.file.base is None:
                 yield source.problem('A call with a path needs "base" in partner.yaml.', "call", "path")
+    if partner.file.base is None:
+        for spec in partner.lists.values():
+            if spec.call.path is not None:
+                yield sources[f"lists/{spec.name}.yaml"].problem('A call with a path needs "base" in partner.yaml.', "call", "path")
+        connection = partner.file.connection
+        if connection is not None and connection.verify is not None and connection.verify.call.path is not None:
+            message = 'A call with a path needs "base" in this file.'
+            yield sources["partner.yaml"].problem(message, "connection", "verify", "call", "path")
 
 
 def connection_is_sound(partner: Partner, sources: Sources) -> Iterator[Problem]:
@@ -133,7 +208,14 @@ def _list_names(spec: ListSpec) -> frozenset[str]:
     return _COMMON | {"query", "page", *spec.depends_on}
 
 
-def _call_problems(partner: Partner, source: Source, call: Call, allowed: frozenset[str], path: tuple[str | int, ...]) -> Iterator[Problem]:
+def _call_problems(
+    partner: Partner,
+    source: Source,
+    call: Call,
+    allowed: frozenset[str],
+    path: tuple[str | int, ...],
+    saved: frozenset[str] = frozenset(),
+) -> Iterator[Problem]:
     parts: tuple[tuple[str, Any], ...] = (
         ("method", call.method),
         ("url", call.url),
@@ -144,11 +226,19 @@ def _call_problems(partner: Partner, source: Source, call: Call, allowed: frozen
     )
     for key, template in parts:
         if template is not None:
-            yield from _template_problems(partner, source, template, allowed, (*path, key))
+            yield from _template_problems(partner, source, template, allowed, (*path, key), saved=saved)
     if call.path is not None:
-        yield from _template_problems(partner, source, call.path, allowed, (*path, "path"), compiler=compile_path)
-    if call.when is not None and (not call.when.at or call.when.at[0] not in allowed):
-        yield source.problem(f'"when" reads "{call.when.at[0] if call.when.at else ""}", which is not there.', *path, "when")
+        yield from _template_problems(partner, source, call.path, allowed, (*path, "path"), compiler=compile_path, saved=saved)
+        if "?" in call.path or "#" in call.path:
+            yield source.problem('A path has neither "?" nor "#": parameters stand under "query".', *path, "path")
+    if call.when is not None:
+        head = call.when.at[0] if call.when.at else ""
+        if head not in allowed or (head == "steps" and _step_of(call.when.at) not in saved):
+            yield source.problem(f'"when" reads "{format_path(call.when.at)}", which is not there.', *path, "when")
+
+
+def _step_of(name: Path) -> str:
+    return str(name[1]) if len(name) > 1 else ""
 
 
 def _template_problems(
@@ -159,6 +249,7 @@ def _template_problems(
     path: tuple[str | int, ...],
     *,
     compiler: Callable[..., Any] = compile_value,
+    saved: frozenset[str] = frozenset(),
 ) -> Iterator[Problem]:
     try:
         names: frozenset[Path] = compiler(template, FILTERS).names
@@ -170,6 +261,8 @@ def _template_problems(
         head = str(name[0])
         if head not in allowed:
             yield source.problem(f"{{{{{head}}}}} is not a field here; there are: {', '.join(sorted(allowed))}.", *path)
+        elif head == "steps" and _step_of(name) not in saved:
+            yield source.problem(f'No earlier call saves its answer as "{_step_of(name)}".', *path)
         elif head == "connection":
             field = fields.get(str(name[1])) if len(name) > 1 else None
             if field is None:
@@ -207,13 +300,39 @@ def _levels(operation: Operation) -> Iterator[Level]:
         pending.extend(((*path, "sections", index), section.fields, section.sections) for index, section in enumerate(sections))
 
 
+OutputLevel = tuple[tuple[str | int, ...], Sequence[OutputField], Sequence[OutputSection]]
+
+
+def _output_levels(operation: Action | Trigger) -> Iterator[OutputLevel]:
+    pending: list[OutputLevel] = [(("result",), operation.result.fields, operation.result.sections)]
+    while pending:
+        path, fields, sections = pending.pop()
+        yield path, fields, sections
+        pending.extend(((*path, "sections", index), section.fields, section.sections) for index, section in enumerate(sections))
+
+
+def _place(path: tuple[str | int, ...], operation: Action | Trigger) -> tuple[str, ...]:
+    """The names of the sections on the way to a level."""
+    outer: Any = operation.result if path[:1] == ("result",) else operation
+    names: list[str] = []
+    for step in path:
+        if isinstance(step, int):
+            outer = outer.sections[step]
+            names.append(outer.name)
+    return tuple(names)
+
+
 Check = Callable[[Partner, Sources], Iterator[Problem]]
 
 CHECKS: Final[tuple[Check, ...]] = (
     ids_are_unique,
     names_are_unique,
+    places_are_apart,
+    outputs_agree,
     lists_exist,
+    dependencies_exist,
     placeholders_are_known,
+    auth_reads_the_connection,
     operations_can_run,
     connection_is_sound,
 )

@@ -38,6 +38,7 @@ def load_partner(folder: Traversable | Path) -> Loaded:
         if not problems:
             problems.append(Problem(file="partner.yaml", message="A partner's folder needs this file; `polyport connector new` makes one."))
         return Loaded(folder=str(folder), partner=None, problems=tuple(problems))
+    icon = _icon(folder, problems)
     file = _build(PartnerFile, sources["partner.yaml"], problems)
     built: dict[str, list[Any]] = {
         kind: [_build(model, source, problems) for name, source in sources.items() if name.startswith(f"{kind}/")]
@@ -46,13 +47,12 @@ def load_partner(folder: Traversable | Path) -> Loaded:
     problems.extend(_misnamed(sources, built))
     if file is None or problems:
         return Loaded(folder=str(folder), partner=None, problems=tuple(problems))
-    icon = folder / "icon.svg"
     partner = Partner(
         file=file,
         actions=tuple(built["actions"]),
         triggers=tuple(built["triggers"]),
         lists={spec.name: spec for spec in built["lists"]},
-        icon=icon.read_text("utf-8") if icon.is_file() else None,
+        icon=icon,
         digest=digest,
     )
     found = check_partner(partner, sources)
@@ -81,6 +81,15 @@ def _read(folder: Traversable | Path) -> tuple[dict[str, Source], str, list[Prob
     return sources, digest.hexdigest(), problems
 
 
+def _icon(folder: Traversable | Path, problems: list[Problem]) -> str | None:
+    icon = folder / "icon.svg"
+    try:
+        return icon.read_text("utf-8") if icon.is_file() else None
+    except UnicodeDecodeError:
+        problems.append(Problem(file="icon.svg", message="The file is not UTF-8."))
+        return None
+
+
 def _files(folder: Traversable | Path) -> Iterator[tuple[str, Traversable | Path]]:
     top = folder / "partner.yaml"
     if top.is_file():
@@ -89,7 +98,7 @@ def _files(folder: Traversable | Path) -> Iterator[tuple[str, Traversable | Path
         inner = folder / kind
         if inner.is_dir():
             for entry in sorted(inner.iterdir(), key=lambda e: e.name):
-                if entry.name.endswith(".yaml"):
+                if entry.name.endswith(".yaml") and entry.is_file():
                     yield f"{kind}/{entry.name}", entry
 
 

@@ -19,7 +19,7 @@ from polyport.kinds.bodies import Encoding
 from polyport.kinds.decoders import Decoding
 from polyport.kinds.fields import ARRAY, TYPES
 from polyport.kinds.pages import Pager
-from polyport.paths import MISSING, Path, get, parse_path
+from polyport.paths import MISSING, Path, get, read_path
 
 
 class Node(BaseModel):
@@ -28,14 +28,10 @@ class Node(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
 
 
-def _path(value: object) -> object:
-    if isinstance(value, str):
-        return parse_path(value)
-    if isinstance(value, list) and all(isinstance(step, str | int) and not isinstance(step, bool) for step in value):
-        return tuple(value)
-    if isinstance(value, tuple):
-        return value
-    raise ValueError('a path is a text such as data.items[0].id, or a list of keys such as ["a.b", "c"]')
+def _keys(value: Path) -> Path:
+    if not value or not all(isinstance(step, str) for step in value):
+        raise ValueError('a place on the wire is made of keys alone: "name", "outer.name", or a list such as ["a.b", "c"]')
+    return value
 
 
 def _linear(value: str) -> str:
@@ -52,7 +48,8 @@ def _type(value: str) -> str:
     return value
 
 
-At = Annotated[Path, BeforeValidator(_path)]
+At = Annotated[Path, BeforeValidator(read_path)]
+Place = Annotated[Path, BeforeValidator(read_path), AfterValidator(_keys)]
 Pattern = Annotated[str, AfterValidator(_linear)]
 TypeName = Annotated[str, AfterValidator(_type)]
 Name = Annotated[str, Key(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=100)]
@@ -99,6 +96,9 @@ def _same(found: Any, wanted: Scalar) -> bool:
     return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
 
 
+_CHECKED_FORMATS: Final = frozenset({"email", "uri", "uuid", "hostname"})
+
+
 class InputField(Node):
     """A variable of an operation or of a connection.
 
@@ -125,7 +125,7 @@ class InputField(Node):
     max_items: int | None = Key(default=None, ge=1)
     pattern: Pattern | None = None
     secret: bool = False
-    at: At | None = None
+    at: Place | None = None
     wire: str | None = None
 
     @property
@@ -151,6 +151,13 @@ class InputField(Node):
             raise ValueError("a field has options or a list, not both")
         if self.options is not None and len({str(option.key) for option in self.options}) != len(self.options):
             raise ValueError("two options of a field have the same key")
+        if self.base_type not in {"integer", "decimal"} and (self.min is not None or self.max is not None):
+            raise ValueError(f"min and max bound a number; a {self.base_type} has none")
+        measured = (self.min_length, self.max_length, self.pattern, self.format if self.format in _CHECKED_FORMATS else None)
+        if self.base_type != "string" and any(limit is not None for limit in measured):
+            raise ValueError(f"lengths, pattern and format are for texts; a {self.base_type} has none")
+        if self.max_items is not None and not self.is_array:
+            raise ValueError("maxItems is for lists, such as string[]")
         return self
 
 
@@ -183,7 +190,7 @@ class InputSection(Node):
     required: bool = False
     fields: tuple[InputField, ...] = ()
     sections: tuple[InputSection, ...] = ()
-    at: At | None = None
+    at: Place | None = None
     min_rows: int = Key(default=0, ge=0)
     max_rows: int | None = Key(default=None, ge=1)
 
@@ -274,6 +281,9 @@ ErrorKind = Literal[
 ]
 
 
+Status = Annotated[int, Key(ge=100, le=999)] | Annotated[str, Key(pattern=r"^[1-9](xx|\d\d)$")]
+
+
 class ErrorRule(Node):
     """What an answer means. Rules are tried in order: the operation's, the partner's, then the built-in ones by status.
 
@@ -281,7 +291,7 @@ class ErrorRule(Node):
     and ``code`` are paths in the answer; ``field`` is the path of the name of the faulty field, ``fields`` maps the partner's names to ours.
     """
 
-    status: tuple[int | str, ...] = ()
+    status: tuple[Status, ...] = ()
     body: Match | None = None
     header: str | None = None
     kind: ErrorKind
@@ -291,6 +301,12 @@ class ErrorRule(Node):
     fields: dict[str, str] = Key(default_factory=dict)
     retry_after: RetryAfter | None = None
     suggested_fix: str | None = None
+
+    @model_validator(mode="after")
+    def _has_a_condition(self) -> Self:
+        if not self.status and self.body is None and self.header is None:
+            raise ValueError("a rule says at least one of status, body and header; else it would refuse every answer")
+        return self
 
 
 class Result(Node):
@@ -416,6 +432,14 @@ class CustomFieldShape(Node):
     option_label: At = ("label",)
     where: tuple[Match, ...] = ()
     wires: dict[str, str] = Key(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _wires_fit_types(self) -> Self:
+        for word, wire in self.wires.items():
+            kind = self.types.get(word, self.default_type).removesuffix("[]")
+            if wire not in TYPES[kind].wires:
+                raise ValueError(f'"{wire}" is not a wire format of {kind} (for "{word}"); there are: {", ".join(TYPES[kind].wires)}')
+        return self
 
 
 class ListSpec(Node):

@@ -7,7 +7,7 @@ and numbers are something else. So nothing changes its meaning by accident, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -15,6 +15,8 @@ from typing import Any, Final
 import yaml
 
 LIMIT: Final = 1024 * 1024
+DEPTH_LIMIT: Final = 40
+PROBLEMS_LIMIT: Final = 1_000
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,30})", re.ASCII)
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,30})\.\d{1,30}", re.ASCII)
 _WORDS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -63,68 +65,95 @@ def read_source(name: str, content: bytes) -> Source:
     """Read one file. Raises ``Unreadable``."""
     if len(content) > LIMIT:
         raise Unreadable([Problem(file=name, message=f"The file is larger than {LIMIT} bytes; split it.")])
+    reader = _Reader(name)
     try:
-        root = yaml.compose(content.decode("utf-8"), Loader=yaml.CSafeLoader)
+        data = reader.document(yaml.parse(content.decode("utf-8"), Loader=yaml.CSafeLoader))
     except UnicodeDecodeError:
         raise Unreadable([Problem(file=name, message="The file is not UTF-8.")]) from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
         raise Unreadable([Problem(file=name, line=line, column=column, message=f"Not valid YAML: {error.problem}.")]) from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise Unreadable([Problem(file=name, message=f"Not valid YAML: {type(error).__name__}.")]) from None
-    reader = _Reader(name)
-    data = reader.value(root, ()) if root is not None else None
     if reader.problems:
         raise Unreadable(reader.problems)
     return Source(name=name, data=data, marks=reader.marks)
 
 
 class _Reader:
-    """Turns nodes into data once, noting marks and problems."""
+    """Turns parser events into data, noting marks and problems.
+
+    Events, not composed nodes: they show every anchor, alias and tag, and nesting is bounded before it can cost any stack.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.marks: dict[tuple[str | int, ...], tuple[int, int]] = {}
         self.problems: list[Problem] = []
-        self._seen: set[int] = set()
 
-    def value(self, node: yaml.Node, path: tuple[str | int, ...]) -> Any:
-        self.marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
-        if id(node) in self._seen:
-            self._fault(node, "Anchors and aliases are not part of the language; write the value out.")
-            return None
-        self._seen.add(id(node))
-        if len(path) > 40:
-            self._fault(node, "This nests more than 40 levels.")
-            return None
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-        return _scalar(node)
+    def document(self, events: Iterator[yaml.Event]) -> Any:
+        data = None
+        documents = 0
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._fault(event, "A file holds one document; this is a second one.")
+                    break
+            elif isinstance(event, yaml.NodeEvent):
+                data = self._value(event, events, ())
+        return data
 
-    def _mapping(self, node: yaml.MappingNode, path: tuple[str | int, ...]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                self._fault(key_node, "A key is a plain text.")
-                continue
-            key = str(key_node.value)
-            if key in found:
-                self._fault(key_node, f'The key "{key}" stands here twice.')
-            self.marks[(*path, key)] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-            found[key] = self.value(value_node, (*path, key))
+    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> Any:
+        self.marks.setdefault(path, (event.start_mark.line + 1, event.start_mark.column + 1))
+        if len(path) > DEPTH_LIMIT:
+            self._fault(event, f"This nests more than {DEPTH_LIMIT} levels.")
+            raise Unreadable(self.problems)
+        self._expect_plain(event)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(events, path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(events, path)
+        return _scalar(event) if isinstance(event, yaml.ScalarEvent) else None
+
+    def _sequence(self, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> list[Any]:
+        found: list[Any] = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            found.append(self._value(event, events, (*path, len(found))))
         return found
 
-    def _fault(self, node: yaml.Node, message: str) -> None:
-        mark = node.start_mark
-        self.problems.append(Problem(file=self.name, line=mark.line + 1, column=mark.column + 1, message=message))
+    def _mapping(self, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            key = str(event.value) if isinstance(event, yaml.ScalarEvent) else ""
+            inner = (*path, key)
+            if not isinstance(event, yaml.ScalarEvent):
+                self._fault(event, "A key is a plain text.")
+                self._value(event, events, inner)
+            else:
+                self._expect_plain(event)
+                if key in found:
+                    self._fault(event, f'The key "{key}" stands here twice.')
+            self.marks[inner] = (event.start_mark.line + 1, event.start_mark.column + 1)
+            found[key] = self._value(next(events), events, inner)
+        return found
+
+    def _expect_plain(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            self._fault(event, "Anchors and aliases are not part of the language; write the value out.")
+        elif event.tag is not None:
+            self._fault(event, "Tags are not part of the language; quote what is to be a text.")
+
+    def _fault(self, event: yaml.Event, message: str) -> None:
+        mark = event.start_mark
+        if len(self.problems) < PROBLEMS_LIMIT:
+            self.problems.append(Problem(file=self.name, line=mark.line + 1, column=mark.column + 1, message=message))
 
 
-def _scalar(node: yaml.Node) -> Any:
-    text = str(node.value)
-    if getattr(node, "style", None) in ("'", '"', "|", ">"):
+def _scalar(event: yaml.ScalarEvent) -> Any:
+    text = str(event.value)
+    if event.style in ("'", '"', "|", ">"):
         return text
     if text in _WORDS:
         return _WORDS[text]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from polyport.store.base import Database, Statement
 from polyport.store.records import Account, File, Token, User
@@ -17,19 +17,25 @@ class Accounts:
 
     database: Database
 
-    async def create(self, *, title: str, data_key: bytes, email: str, password_hash: str, now: int) -> User:
+    async def reserve_id(self) -> int:
+        """The id of an account that is about to be made."""
+        rows = await self.database.write(Statement(query="reserve_account", expect=1))
+        return int(rows[0][0][0])
+
+    async def create(self, account: Account, *, email: str, password_hash: str) -> User:
         """Make an account with its first user. Raises ``Duplicate`` when the e-mail address is taken."""
-        email = email.strip().lower()
-        rows = await self.database.write(
-            Statement(query="insert_account", params={"title": title, "data_key": data_key, "created_at": now}, expect=1),
-            Statement(
-                query="insert_user_of_newest_account",
-                params={"email": email, "password_hash": password_hash, "created_at": now},
-                expect=1,
-            ),
+        user = User(
+            user_id=0,
+            account_id=account.account_id,
+            email=email.strip().lower(),
+            password_hash=password_hash,
+            created_at=account.created_at,
         )
-        user_id, account_id = rows[1][0]
-        return User(user_id=user_id, account_id=account_id, email=email, password_hash=password_hash, created_at=now)
+        rows = await self.database.write(
+            Statement(query="insert_account", params=params(account)),
+            Statement(query="insert_user", params=params(user, "user_id"), expect=1),
+        )
+        return replace(user, user_id=int(rows[1][0][0]))
 
     async def count(self) -> int:
         """How many accounts there are."""

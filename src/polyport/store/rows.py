@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from polyport.store.base import DbRow
 
 R = TypeVar("R")
 
 
-@cache
+_COLUMNS: Final[dict[type[Any], tuple[str, ...]]] = {}
+
+
 def columns(kind: type[Any]) -> tuple[str, ...]:
     """The names of a record's fields."""
-    return tuple(field.name for field in fields(kind))
+    found = _COLUMNS.get(kind)
+    if found is None:
+        found = _COLUMNS[kind] = tuple(field.name for field in fields(kind))
+    return found
 
 
 def build(kind: type[R], rows: Sequence[DbRow]) -> R | None:

@@ -6,15 +6,26 @@ never repeats a value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
+from polyport.kinds.fields import ValueFault
 from polyport.template import RenderFault, to_text
 
 TEXT_LIMIT: Final = 1_048_576
 ITEM_LIMIT: Final = 10_000
 DEPTH_LIMIT: Final = 64
 ARGUMENT_LIMIT: Final = 1_000
+
+Read = TypeVar("Read")
+
+
+def read(coerce: Callable[[Any], Read], value: Any) -> Read:
+    """A value as a field type reads it; its fault becomes one of the template."""
+    try:
+        return coerce(value)
+    except ValueFault as fault:
+        raise RenderFault(fault.message.rstrip(".")) from None
 
 
 def text_of(value: Any) -> str:
@@ -28,6 +39,14 @@ def argument_of(value: Any) -> str:
     if len(text) > ARGUMENT_LIMIT:
         raise RenderFault(f"an argument of a filter has at most {ARGUMENT_LIMIT} characters")
     return text
+
+
+def bytes_of(value: Any) -> bytes:
+    """A scalar's text in UTF-8."""
+    try:
+        return text_of(value).encode()
+    except UnicodeEncodeError:
+        raise RenderFault("a text has half of a character pair") from None
 
 
 def bounded(text: str) -> str:
@@ -70,7 +89,7 @@ def whole_number_of(value: Any, *, least: int, most: int) -> int:
     return value
 
 
-def choice_of(value: Any, choices: Mapping[str, Any], what: str) -> Any:
+def choice_of(value: Any, choices: Mapping[str, Read], what: str) -> Read:
     """What one of a few words stands for."""
     if not isinstance(value, str) or value not in choices:
         raise RenderFault(f"the {what} is one of {', '.join(choices)}")

@@ -4,10 +4,10 @@ CREATE TABLE sequences (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO sequences (name, value) VALUES ('connection', 1000), ('cache_epoch', 0);
+INSERT INTO sequences (name, value) VALUES ('account', 0), ('connection', 1000), ('cache_epoch', 0);
 
 CREATE TABLE accounts (
-    account_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id INTEGER PRIMARY KEY,
     title      TEXT    NOT NULL,
     data_key   BLOB    NOT NULL,
     created_at INTEGER NOT NULL

@@ -1,11 +1,14 @@
 -- name: insert_account
--- A new account; gives its id.
-INSERT INTO accounts (title, data_key, created_at) VALUES (:title, :data_key, :created_at) RETURNING account_id;
+-- A new account under a reserved id.
+INSERT INTO accounts (account_id, title, data_key, created_at) VALUES (:account_id, :title, :data_key, :created_at);
 
--- name: insert_user_of_newest_account
--- The first user of the account that was made in the same unit.
-INSERT INTO users (account_id, email, password_hash, created_at)
-VALUES ((SELECT MAX(account_id) FROM accounts), :email, :password_hash, :created_at) RETURNING user_id, account_id;
+-- name: reserve_account
+-- The id of an account that is about to be made; its data key is bound to it.
+UPDATE sequences SET value = value + 1 WHERE name = 'account' RETURNING value;
+
+-- name: insert_user
+-- A new user of an account; gives the id.
+INSERT INTO users (account_id, email, password_hash, created_at) VALUES (:account_id, :email, :password_hash, :created_at) RETURNING user_id;
 
 -- name: count_accounts
 -- How many accounts there are.

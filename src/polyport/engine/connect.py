@@ -1,0 +1,274 @@
+"""Making connections, proving them, re-reading what belongs to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import structlog
+
+from polyport.connections import shown_fields
+from polyport.engine.calls import connection_fields, secret_names, verify
+from polyport.engine.desk import Bench, Desk
+from polyport.engine.validate import compile_fields
+from polyport.errors import (
+    Conflict,
+    ConnectionInvalid,
+    Details,
+    Fault,
+    NotFound,
+    PartnerError,
+    PartnerFault,
+    PolyportError,
+    ValidationFailed,
+)
+from polyport.manifest.model import AuthChoice, InputField, Partner
+from polyport.store.base import Stale, StoreFault
+from polyport.store.records import Connection, ConnectionStatus
+
+DATA_NEW, DATA_QUEUED, DATA_RUNNING, DATA_DONE, DATA_AGAIN = range(5)
+_log: Final = structlog.get_logger("polyport.connections")
+_background: Final[set[asyncio.Task[None]]] = set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewConnection:
+    """What a caller gives to make a connection. ``auth`` names the choice; where there is none, the choice that fits the fields is taken."""
+
+    account_id: int
+    partner_id: int
+    title: str
+    fields: Mapping[str, Any] = field(repr=False)
+    auth: str | None = None
+    external_user_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def create_connection(desk: Desk, new: NewConnection) -> Connection:
+    """Check the fields, prove them by the partner's verify call, keep them sealed.
+
+    Raises ``NotFound`` (partner), ``ValidationFailed`` (every fault; also when the partner refuses the secrets) or ``PartnerFault``.
+    """
+    runtime = desk.runtime
+    partner = runtime.catalog.partner(new.partner_id)
+    choice = choose_auth(partner, new.auth, new.fields)
+    fields = checked_fields(partner, choice, new.fields)
+    label = await _proved(desk, partner, choice, fields)
+    connection_id = await runtime.repo.connections.reserve_id()
+    data_key = runtime.connections.new_key(new.account_id, connection_id)
+    now = runtime.now_ms()
+    record = Connection(
+        connection_id=connection_id,
+        account_id=new.account_id,
+        partner_id=partner.file.id,
+        title=new.title,
+        status=ConnectionStatus.ACTIVE,
+        auth=choice.name,
+        account_label=label,
+        external_user_id=new.external_user_id,
+        metadata=json.dumps(dict(new.metadata)),
+        shown=_shown(partner, choice, fields),
+        data_key=data_key,
+        sealed=runtime.connections.seal(new.account_id, connection_id, data_key, fields),
+        generation=1,
+        data_status=DATA_NEW,
+        last_error=None,
+        last_used_at=None,
+        last_verified_at=now if _verifies(partner) else None,
+        created_at=now,
+        updated_at=now,
+    )
+    await runtime.repo.connections.insert(record)
+    return record
+
+
+async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any], auth: str | None) -> Connection:
+    """Give a connection new fields; those not given stay. Raises what ``create_connection`` raises, or ``Conflict``."""
+    runtime = desk.runtime
+    partner = runtime.catalog.partner(record.partner_id)
+    same = auth is None or auth == record.auth
+    try:
+        before = runtime.connections.unseal(record) if same else {}
+    except ConnectionInvalid:
+        before = {}
+    choice = choose_auth(partner, auth or record.auth, given)
+    known = {variable.name for variable in connection_fields(partner, choice.name)}
+    fields = checked_fields(partner, choice, {name: value for name, value in before.items() if name in known} | dict(given))
+    label = await _proved(desk, partner, choice, fields)
+    now = runtime.now_ms()
+    changed = replace(
+        record,
+        auth=choice.name,
+        shown=_shown(partner, choice, fields),
+        sealed=runtime.connections.seal(record.account_id, record.connection_id, record.data_key, fields),
+        status=ConnectionStatus.ACTIVE,
+        account_label=label,
+        last_error=None,
+        last_verified_at=now if _verifies(partner) else None,
+    )
+    try:
+        await runtime.repo.connections.replace_secrets(changed, now=now)
+    except Stale:
+        raise Conflict("Somebody else changed this connection at the same time; read it and try again.") from None
+    desk.forget()
+    return replace(changed, generation=record.generation + 1, updated_at=now)
+
+
+async def test_connection(desk: Desk, account_id: int, connection_id: int) -> tuple[Connection, PolyportError | None]:
+    """Run the partner's verify call and note what it found. Gives the connection as it stands then, and the error if there was one."""
+    runtime = desk.runtime
+    record = await runtime.connections.record(account_id, connection_id)
+    partner = runtime.catalog.partner(record.partner_id)
+    error: PolyportError | None = None
+    label: str | None = None
+    try:
+        label = await verify(desk.caller(partner, record.auth, runtime.connections.unseal(record)))
+        status = ConnectionStatus.ACTIVE
+    except PolyportError as fault:
+        error = fault
+        status = ConnectionStatus.INVALID if isinstance(fault, ConnectionInvalid) else record.status
+    await _note(desk, record, status, label=label, error=error)
+    return await runtime.connections.record(account_id, connection_id), error
+
+
+async def confirm_refusal(desk: Desk, bench: Bench, error: PolyportError) -> PolyportError:
+    """Look twice before a connection is called invalid: the verify call decides whether the secrets or the operation were refused."""
+    record = bench.record
+    if not isinstance(error, ConnectionInvalid) or record is None:
+        return error
+    details = error.details
+    try:
+        if not _verifies(bench.caller.partner):
+            return error
+        await verify(bench.caller)
+    except ConnectionInvalid:
+        await _note(desk, record, ConnectionStatus.INVALID, label=None, error=error)
+        return error
+    except PolyportError:
+        return error
+    fix = "The connection itself is valid: give it the permission (scope) for this operation at the partner."
+    message = details.upstream.message if details.upstream is not None else error.message
+    return PartnerError(f"The partner refused the request: {message}", Details(upstream=details.upstream, suggested_fix=fix))
+
+
+async def _note(desk: Desk, record: Connection, status: ConnectionStatus, *, label: str | None, error: PolyportError | None) -> None:
+    with contextlib.suppress(Stale):  # the secrets were replaced meanwhile: what was found says nothing about the new ones
+        await desk.runtime.repo.connections.verified(
+            record,
+            status,
+            account_label=label,
+            last_error=error.message[:500] if error is not None else None,
+            now=desk.runtime.now_ms(),
+        )
+    desk.forget()
+
+
+async def update_user_data(desk: Desk, account_id: int, connection_id: int) -> int:
+    """Ask that the lists and custom fields of a connection are read again; the wire's ``updateStatus``.
+
+    0 new, 1 queued, 2 running, 3 done (told once), 4 queued again after a reading that failed. Asked again and again, it comes to 3.
+    """
+    repo = desk.runtime.repo.connections
+    record = await desk.runtime.connections.record(account_id, connection_id)
+    status = record.data_status
+    if status == DATA_DONE:
+        with contextlib.suppress(Stale):
+            await repo.set_data_status(connection_id, was=DATA_DONE, becomes=DATA_NEW)
+        return DATA_DONE
+    if status in {DATA_QUEUED, DATA_RUNNING}:
+        if not any(task.get_name() == _task_name(connection_id) for task in _background):
+            _spawn(desk, record, status)
+        return status
+    with contextlib.suppress(Stale):
+        await repo.set_data_status(connection_id, was=status, becomes=DATA_QUEUED)
+        _spawn(desk, record, DATA_QUEUED)
+    return DATA_AGAIN if status == DATA_AGAIN else DATA_QUEUED
+
+
+def _spawn(desk: Desk, record: Connection, was: int) -> None:
+    task = asyncio.create_task(_reread(desk, record, was), name=_task_name(record.connection_id))
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+
+
+def _task_name(connection_id: int) -> str:
+    return f"update-user-data-{connection_id}"
+
+
+async def _reread(desk: Desk, record: Connection, was: int) -> None:
+    """Read every list of the partner again that depends on nothing."""
+    repo = desk.runtime.repo.connections
+    becomes = DATA_AGAIN
+    try:
+        if was != DATA_RUNNING:
+            await repo.set_data_status(record.connection_id, was=was, becomes=DATA_RUNNING)
+        await repo.forget_lists(record.connection_id)
+        desk.forget()
+        partner = desk.runtime.catalog.partner(record.partner_id)
+        bench = await desk.bench(record.account_id, partner, record.connection_id)
+        for spec in partner.lists.values():
+            if not spec.depends_on and spec.search == "local":
+                await desk.lists(bench).get(spec, {}, fresh=True)
+        becomes = DATA_DONE
+    except (PolyportError, StoreFault) as error:
+        _log.info("lists were not read again", connection=record.connection_id, reason=type(error).__name__)
+    finally:
+        with contextlib.suppress(StoreFault):
+            await repo.set_data_status(record.connection_id, was=DATA_RUNNING, becomes=becomes)
+
+
+def choose_auth(partner: Partner, name: str | None, given: Mapping[str, Any]) -> AuthChoice:
+    """The auth choice of a connection: the one named, or the first whose needed fields are given. Raises ``ValidationFailed`` or ``NotFound``."""
+    spec = partner.file.connection
+    if spec is None:
+        raise NotFound(f"{partner.file.title} needs no connection.")
+    direct = [choice for choice in spec.auth if choice.scheme.kind != "oauth2"]
+    names = ", ".join(choice.name for choice in direct)
+    if name is not None:
+        found = next((choice for choice in direct if choice.name == name), None)
+        if found is None:
+            message = f"This partner is not authorised that way by fields; the ways are: {names}."
+            raise ValidationFailed.of(Fault(path="auth", code="unknown_option", message=message))
+        return found
+    if not direct:
+        raise ValidationFailed.of(Fault(path="auth", code="unknown_option", message="This partner is authorised by a link only."))
+    fitting = [choice for choice in direct if all(variable.name in given for variable in choice.fields if variable.required)]
+    return max(fitting, key=lambda choice: sum(variable.name in given for variable in choice.fields)) if fitting else direct[0]
+
+
+def checked_fields(partner: Partner, choice: AuthChoice, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a connection, coerced. Raises ``ValidationFailed`` with every fault."""
+    checked = compile_fields(connection_fields(partner, choice.name)).check(dict(given), "fields")
+    if checked.faults:
+        raise ValidationFailed.of(*checked.faults)
+    return checked.values
+
+
+async def _proved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> str | None:
+    """Whose connection it is, as the partner says. A refusal is a fault of the secret that was given, not of an existing connection."""
+    caller = desk.caller(partner, choice.name, fields)
+    try:
+        return await verify(caller)
+    except ConnectionInvalid as error:
+        secret = next((variable.name for variable in choice.fields if variable.secret), None)
+        path = f"fields.{secret}" if secret is not None else "fields"
+        message = f"{partner.file.title} refused this: {error.details.upstream.message if error.details.upstream else error.message}"
+        raise ValidationFailed(
+            f"{partner.file.title} refused these credentials.",
+            Details(fields=(Fault(path=path, code="refused_by_partner", message=message),), upstream=error.details.upstream),
+        ) from None
+    except PartnerFault:
+        raise
+
+
+def _verifies(partner: Partner) -> bool:
+    return partner.file.connection is not None and partner.file.connection.verify is not None
+
+
+def _shown(partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> str:
+    described: tuple[InputField, ...] = connection_fields(partner, choice.name)
+    return json.dumps(shown_fields(fields, secret_names(described)), default=str)

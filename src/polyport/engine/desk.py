@@ -1,0 +1,265 @@
+"""What every call into the engine needs, kept warm: compiled operations, open connections, lists that were read.
+
+All of it is a cache over the store and the folders; ``forget`` drops what another process may have changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from polyport.connections import is_usable
+from polyport.engine.calls import Caller, ListItems, open_caller, read_list
+from polyport.engine.operation import Program, compile_operation
+from polyport.errors import ConnectionInvalid, Details, Fault, UnsupportedTrigger, ValidationFailed
+from polyport.manifest.model import ListSpec, Partner, Trigger
+from polyport.runtime import Runtime, account_scope
+from polyport.store.base import StoreFault
+from polyport.store.records import CachedList, Connection
+from polyport.vault import Box, VaultFault
+
+CALLERS_MOST: Final = 1_024
+CALLER_SECONDS: Final = 60.0
+LISTS_MOST: Final = 256
+FRESH_MS: Final = 15_000
+TOUCH_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """An open connection ready for calls; ``record`` is ``None`` for partners that need none."""
+
+    record: Connection | None
+    caller: Caller
+    opened_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Positions:
+    """``credentialData`` understood: the connection's id and the selectors' values by position."""
+
+    connection_id: int | None
+    selectors: Mapping[int, Any]
+
+
+class Desk:
+    """The warm state of one process."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._programs: dict[int, Program] = {}
+        self._benches: OrderedDict[tuple[int, int], Bench] = OrderedDict()
+        self._lists: OrderedDict[tuple[int, int, str], tuple[int, int, ListItems]] = OrderedDict()
+        self._reading: dict[tuple[int, str], asyncio.Task[ListItems]] = {}
+        self._boxes: dict[int, Box] = {}
+        self._touched: dict[int, float] = {}
+
+    def program(self, operation_id: int) -> Program:
+        """A compiled operation. Raises ``NotFound``."""
+        found = self._programs.get(operation_id)
+        if found is None:
+            partner, operation = self.runtime.catalog.operation(operation_id)
+            found = self._programs[operation_id] = compile_operation(partner, operation)
+        return found
+
+    def runnable(self, operation_id: int) -> Program:
+        """A compiled operation that can be run. Raises ``NotFound`` or ``UnsupportedTrigger``."""
+        program = self.program(operation_id)
+        if isinstance(program.operation, Trigger) and program.operation.type == "webhook":
+            raise UnsupportedTrigger
+        return program
+
+    async def bench(self, account_id: int, partner: Partner, connection_id: int | None) -> Bench:
+        """An open connection. Raises ``NotFound``, ``ValidationFailed`` (none given, or of another partner) or ``ConnectionInvalid``."""
+        if partner.file.connection is None:
+            return self._without_connection(partner)
+        if connection_id is None:
+            raise ValidationFailed.of(
+                Fault(path="credentialData.0", code="required", message="A connection of this partner is needed here.")
+            )
+        held = self._benches.get((account_id, connection_id))
+        if held is None or time.monotonic() - held.opened_at > CALLER_SECONDS:
+            held = await self._open(account_id, connection_id)
+        record = held.record
+        if record is not None and record.partner_id != partner.file.id:
+            message = f"This connection is not one of {partner.file.title}."
+            raise ValidationFailed.of(Fault(path="credentialData.0", code="wrong_partner", message=message))
+        if record is not None and not is_usable(record):
+            fix = f"Give it new fields with PATCH /credentials/{connection_id}, or test it with POST /credentials/{connection_id}/test."
+            raise ConnectionInvalid(None, Details(suggested_fix=fix))
+        return held
+
+    async def _open(self, account_id: int, connection_id: int) -> Bench:
+        opened = await self.runtime.connections.open(account_id, connection_id)
+        partner = self.runtime.catalog.partner(opened.record.partner_id)
+        bench = Bench(record=opened.record, caller=self.caller(partner, opened.record.auth, opened.fields), opened_at=time.monotonic())
+        self._benches[(account_id, connection_id)] = bench
+        self._benches.move_to_end((account_id, connection_id))
+        while len(self._benches) > CALLERS_MOST:
+            self._benches.popitem(last=False)
+        return bench
+
+    def _without_connection(self, partner: Partner) -> Bench:
+        key = (0, partner.file.id)
+        held = self._benches.get(key)
+        if held is None:
+            held = self._benches[key] = Bench(record=None, caller=self.caller(partner, None, {}), opened_at=time.monotonic())
+        return held
+
+    def caller(self, partner: Partner, auth: str | None, fields: Mapping[str, Any]) -> Caller:
+        """A caller with these fields. Raises ``ValidationFailed`` when they make no address."""
+        settings = self.runtime.settings
+        return open_caller(
+            partner,
+            auth,
+            fields,
+            self.runtime.network,
+            replaced=settings.partner_base_urls.get(partner.file.slug),
+            timeout=settings.partner.timeout,
+            clock=self.runtime.clock,
+        )
+
+    async def box(self, account_id: int) -> Box:
+        """The box that seals an account's runs."""
+        box = self._boxes.get(account_id)
+        if box is None:
+            account = await self.runtime.repo.accounts.get(account_id)
+            if account is None:
+                raise StoreFault("the account is gone")
+            box = self._boxes[account_id] = self.runtime.vault.box(account_scope(account_id), account.data_key)
+        return box
+
+    def lists(self, bench: Bench) -> KeptLists:
+        """The lists of an open connection."""
+        return KeptLists(self, bench)
+
+    def due_touch(self, record: Connection) -> bool:
+        """Whether to note that a connection was used: at most once a minute each."""
+        now = time.monotonic()
+        if now - self._touched.get(record.connection_id, -TOUCH_SECONDS) < TOUCH_SECONDS:
+            return False
+        if len(self._touched) > 100_000:
+            self._touched.clear()
+        self._touched[record.connection_id] = now
+        return True
+
+    def forget(self) -> None:
+        """Drop open connections and lists: something changed."""
+        self.runtime.connections.forget()
+        self._benches.clear()
+        self._lists.clear()
+
+    async def kept(self, bench: Bench, spec: ListSpec, values: Mapping[str, Any], *, most_age_ms: int) -> ListItems:
+        """The items of a list: from memory, from the store, or from the partner, whichever is young enough and nearest."""
+        record, now = bench.record, self.runtime.now_ms()
+        if record is None:
+            return await read_list(bench.caller, spec, values)
+        name = _list_name(spec, values)
+        key = (record.connection_id, record.generation, name)
+        held = self._lists.get(key)
+        if held is not None and now - held[0] <= most_age_ms and (now < held[1] or most_age_ms <= FRESH_MS):
+            return held[2]
+        stored = await self.runtime.repo.connections.cached_list(record.connection_id, name)
+        if stored is not None and now - stored.read_at <= most_age_ms and now < stored.stale_at:
+            try:
+                content = self.runtime.connections.open_list(record, name, stored.sealed)
+            except VaultFault:
+                content = None
+            if content is not None:
+                found = ListItems(items=content["items"], complete=content["complete"])
+                self._keep(key, stored.read_at, stored.stale_at, found)
+                return found
+        return await self._read_once(bench, record, spec, values, name)
+
+    async def _read_once(self, bench: Bench, record: Connection, spec: ListSpec, values: Mapping[str, Any], name: str) -> ListItems:
+        """Read a list from the partner; callers that want it at the same time share one reading."""
+        key = (record.connection_id, name)
+        task = self._reading.get(key)
+        if task is None:
+            task = asyncio.create_task(self._read(bench, record, spec, values, name))
+            self._reading[key] = task
+            task.add_done_callback(lambda _task: self._reading.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _read(self, bench: Bench, record: Connection, spec: ListSpec, values: Mapping[str, Any], name: str) -> ListItems:
+        found = await read_list(bench.caller, spec, values)
+        now = self.runtime.now_ms()
+        stale = now + 1000 * (spec.lifetime or self.runtime.settings.lists.lifetime)
+        sealed = self.runtime.connections.seal_list(record, name, {"items": found.items, "complete": found.complete})
+        cached = CachedList(connection_id=record.connection_id, name=name, sealed=sealed, read_at=now, stale_at=stale)
+        try:
+            await self.runtime.repo.connections.put_cached_list(cached)
+        except StoreFault:
+            return found  # the connection is gone, or the store is: what was read still serves this call
+        self._keep((record.connection_id, record.generation, name), now, stale, found)
+        return found
+
+    def _keep(self, key: tuple[int, int, str], read_at: int, stale_at: int, found: ListItems) -> None:
+        self._lists[key] = (read_at, stale_at, found)
+        self._lists.move_to_end(key)
+        while len(self._lists) > LISTS_MOST:
+            self._lists.popitem(last=False)
+
+
+class KeptLists:
+    """The lists of one open connection, as the engine asks for them."""
+
+    def __init__(self, desk: Desk, bench: Bench) -> None:
+        self._desk = desk
+        self._bench = bench
+
+    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, fresh: bool = False) -> ListItems:
+        """The items of a list; ``fresh`` asks for a copy of the last seconds."""
+        return await self._desk.kept(self._bench, spec, values, most_age_ms=FRESH_MS if fresh else 1 << 60)
+
+
+def _list_name(spec: ListSpec, values: Mapping[str, Any]) -> str:
+    if not spec.depends_on:
+        return spec.name
+    text = json.dumps({name: values.get(name) for name in spec.depends_on}, sort_keys=True, default=str)
+    return f"{spec.name}:{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+def read_positions(program: Program, data: Any) -> Positions:
+    """Understand ``credentialData``. Raises ``ValidationFailed`` with every fault."""
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ValidationFailed.of(
+            Fault(path="credentialData", code="wrong_type", message='An object such as {"0": {"value": 12345}} is needed here.')
+        )
+    faults: list[Fault] = []
+    values: dict[int, Any] = {}
+    for position, given in data.items():
+        path = f"credentialData.{position}"
+        most = len(program.operation.selectors)
+        if not position.isdecimal() or not position.isascii() or len(position) > 3 or int(position) > most:
+            faults.append(Fault(path=path, code="unknown_field", message=f"This operation has the positions 0 to {most}."))
+            continue
+        if isinstance(given, dict):
+            extra = given.keys() - {"value"}
+            faults.extend(Fault(path=f"{path}.{key}", code="unknown_field", message='A position is {"value": ...}.') for key in extra)
+        values[int(position)] = given.get("value") if isinstance(given, dict) else given
+    connection_id = _connection_id(values.pop(0, None), faults)
+    if faults:
+        raise ValidationFailed.of(*faults)
+    return Positions(connection_id=connection_id, selectors={position: value for position, value in values.items() if value is not None})
+
+
+def _connection_id(given: Any, faults: list[Fault]) -> int | None:
+    if given is None:
+        return None
+    if isinstance(given, str) and given.isdecimal() and given.isascii() and len(given) < 18:
+        return int(given)
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 < given < 2**53:
+        faults.append(
+            Fault(path="credentialData.0.value", code="wrong_type", message="The id of a connection (a whole number) is needed here.")
+        )
+        return None
+    return given

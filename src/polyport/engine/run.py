@@ -1,0 +1,495 @@
+"""The order of a run's steps, once: ``start`` accepts it, ``run_once`` makes one attempt, ``finish`` records the outcome.
+
+Sync and async differ only in who calls ``run_once``: the request that waits for the answer, or a worker that claimed the run. Everything else that runs
+something (the shell, later MCP, subscriptions, batches) calls the same functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import random
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from polyport.engine.calls import CallFailed, Trace
+from polyport.engine.connect import confirm_refusal
+from polyport.engine.desk import Bench, Desk, Positions, read_positions
+from polyport.engine.files import fetch_files
+from polyport.engine.operation import (
+    Outcome,
+    Program,
+    Reading,
+    Understood,
+    act,
+    build_scope,
+    compute,
+    plan,
+    read_reading,
+    read_trigger,
+    understand,
+)
+from polyport.engine.outcome import in_doubt, settled
+from polyport.engine.retry import Decision, Failure, decide
+from polyport.errors import (
+    Fault,
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    InternalError,
+    Overloaded,
+    PolyportError,
+    ValidationFailed,
+)
+from polyport.manifest.model import Trigger
+from polyport.store.base import Duplicate, Stale, StoreUnavailable
+from polyport.store.records import FINAL, IdempotencyKey, Run, RunStatus
+
+SYNC_LIMIT_MS: Final = 120_000
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
+_CANONICAL: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a caller asks to be run: the body of ``run/sync`` and ``run/async``, and who asks."""
+
+    account_id: int
+    operation_id: int
+    mode: str
+    credential_data: Any = field(default=None, repr=False)
+    runner_data: Any = field(default=None, repr=False)
+    window: Any = None
+    cursor: Any = None
+    limit: Any = None
+    raw: bool = False
+    timeout_ms: int | None = None
+    callback_url: str | None = None
+    external_user_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+    def content(self) -> dict[str, Any]:
+        """What is kept, sealed, to run it later, and what tells one body from another."""
+        return {
+            "credentialData": self.credential_data,
+            "runnerData": self.runner_data,
+            "window": self.window,
+            "cursor": self.cursor,
+            "limit": self.limit,
+            "raw": self.raw,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An ask that was understood: everything an attempt needs."""
+
+    program: Program
+    positions: Positions
+    bench: Bench
+    understood: Understood
+    selected: Mapping[str, Any]
+    reading: Reading | None
+    raw: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Where a run stands after a call of the engine, with its payloads in the clear. ``replayed``: a stored answer was given again."""
+
+    run: Run
+    result: Any = None
+    raw: Any = None
+    error: PolyportError | None = None
+    replayed: bool = False
+
+
+class Engine:
+    """Runs operations for one process."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.runtime = desk.runtime
+        self._open = 0
+
+    async def prepare(self, ask: Ask) -> Prepared:
+        """Understand an ask. Raises ``NotFound``, ``UnsupportedTrigger``, ``ValidationFailed`` (every fault) or ``ConnectionInvalid``."""
+        program = self.desk.runnable(ask.operation_id)
+        positions = read_positions(program, ask.credential_data)
+        reading = _reading(program, ask)
+        bench = await self.desk.bench(ask.account_id, program.partner, positions.connection_id)
+        lists = self.desk.lists(bench)
+        selected = await self._selected(program, positions)
+        understood = await understand(program, {} if ask.runner_data is None else ask.runner_data, lists, selected)
+        if understood.checked.faults:
+            raise ValidationFailed.of(*understood.checked.faults)
+        return Prepared(
+            program=program,
+            positions=positions,
+            bench=bench,
+            understood=understood,
+            selected=selected,
+            reading=reading,
+            raw=ask.raw,
+        )
+
+    async def _selected(self, program: Program, positions: Positions) -> dict[str, Any]:
+        selectors = program.operation.selectors
+        if not selectors:
+            return {}
+        given = {selector.name: positions.selectors.get(index) for index, selector in enumerate(selectors, start=1)}
+        checked = program.selectors.check({name: value for name, value in given.items() if value is not None}, "credentialData")
+        if checked.faults:
+            order = {selector.name: str(index) for index, selector in enumerate(selectors, start=1)}
+            faults = [
+                replace(fault, path=f"credentialData.{order.get(fault.path.partition('.')[2], '')}.value") for fault in checked.faults
+            ]
+            raise ValidationFailed.of(*faults)
+        return checked.values
+
+    async def dry_run(self, ask: Ask) -> list[dict[str, Any]]:
+        """The exact requests an ask would send, redacted; nothing is sent, nothing is kept."""
+        prepared = await self.prepare(ask)
+        scope = build_scope(prepared.program, prepared.bench.caller, prepared.understood, prepared.selected)
+        if prepared.program.compute is not None:
+            compute(prepared.program, prepared.understood.schema, scope)
+            return []
+        return plan(prepared.bench.caller, prepared.program, scope, prepared.reading)
+
+    async def start(self, ask: Ask) -> tuple[Done | None, Run, Prepared | None]:
+        """Accept a run: understood, then durable. Gives the stored answer instead when the key was used before.
+
+        Raises what ``prepare`` raises, ``IdempotencyInProgress``, ``IdempotencyMismatch`` or ``Overloaded``; then nothing was accepted.
+        """
+        if ask.idempotency_key is not None:
+            earlier = await self._earlier(ask)
+            if earlier is not None:
+                return earlier, earlier.run, None
+        await self._check_load(ask)
+        prepared = await self.prepare(ask)
+        run = await self._new_run(ask, prepared)
+        key = None
+        if ask.idempotency_key is not None:
+            key = IdempotencyKey(
+                account_id=ask.account_id,
+                key=ask.idempotency_key,
+                digest=_digest(ask),
+                run_id=run.run_id,
+                created_at=run.created_at,
+            )
+        try:
+            await self.runtime.repo.runs.insert(run, key)
+        except Duplicate:
+            earlier = await self._earlier(ask)
+            if earlier is None:
+                raise IdempotencyInProgress from None
+            return earlier, earlier.run, None
+        except StoreUnavailable:
+            raise Overloaded("This server cannot write its records now: nothing was accepted.") from None
+        if run.mode == "async":
+            self.runtime.queue.announce()
+        return None, run, prepared
+
+    async def run_sync(self, ask: Ask) -> Done:
+        """Accept and run, to the end. What happened is recorded before this returns, also when the caller goes away."""
+        if self._open >= self.runtime.settings.runs.sync_limit:
+            raise Overloaded
+        self._open += 1
+        try:
+            earlier, run, prepared = await self.start(ask)
+            if earlier is not None or prepared is None:
+                return earlier or Done(run=run)
+            return await asyncio.shield(asyncio.create_task(self._to_the_end(run, prepared)))
+        finally:
+            self._open -= 1
+
+    async def _to_the_end(self, run: Run, prepared: Prepared) -> Done:
+        """Attempt after attempt within the deadline, in this process."""
+        attempts: list[dict[str, Any]] = []
+        while True:
+            result, decision = await self._attempt(run, prepared, attempts)
+            if decision is None or decision.status != "waiting" or decision.wait_ms is None:
+                return result
+            await asyncio.sleep(decision.wait_ms / 1000)
+            run = replace(run, attempts=run.attempts + 1)
+
+    async def run_once(self, run: Run) -> Done:
+        """One attempt of a run that a worker claimed; afterwards it is final, or waits for its next attempt."""
+        box = await self.desk.box(run.account_id)
+        attempts: list[dict[str, Any]] = _decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts")) if run.sealed_attempts else []
+        try:
+            content = _decode(box.open(run.sealed_input or b"", f"run/{run.run_id}/input"))
+            ask = _ask_of(run, content)
+            prepared = await self.prepare(ask)
+        except PolyportError as error:
+            return await self._finish(run, RunStatus.FAILED, attempts, error=error)
+        return (await self._attempt(run, prepared, attempts))[0]
+
+    async def _attempt(self, run: Run, prepared: Prepared, attempts: list[dict[str, Any]]) -> tuple[Done, Decision | None]:
+        """One attempt, recorded. A decision comes back when the attempt failed."""
+        traces: list[Trace] = []
+        started, clock = self.runtime.now_ms(), time.perf_counter()
+        error: PolyportError
+        try:
+            if run.mode == "async" and not run.repeatable and prepared.program.calls:
+                await self.runtime.repo.runs.mark_sending(run)
+            outcome = await self._perform(run, prepared, traces)
+        except CallFailed as failed:
+            error = await confirm_refusal(self.desk, prepared.bench, failed.failure.error)
+            failure = replace(failed.failure, error=error)
+        except PolyportError as refused:
+            error, failure = refused, Failure(error=refused, reached=bool(traces), answered=True)
+        except Stale:
+            raise
+        except Exception:  # noqa: BLE001  a defect of ours must end the run honestly, not leave it running
+            error = InternalError()
+            failure = Failure(error=error, reached=bool(traces) or run.sending, answered=False)
+        else:
+            attempts.append(_attempt_record(run.attempts, started, clock, traces, None))
+            return await self._finish(run, RunStatus.SUCCEEDED, attempts, outcome=outcome, raw=prepared.raw), None
+        attempts.append(_attempt_record(run.attempts, started, clock, traces, error))
+        decision = self._decide(run, failure)
+        if decision.status == "waiting" and decision.wait_ms is not None:
+            if run.mode == "sync":
+                return Done(run=run, error=error), decision
+            return await self._wait(run, attempts, error, decision.wait_ms), decision
+        status = RunStatus(decision.status)
+        final = in_doubt(error) if status is RunStatus.UNCERTAIN else settled(error, repeatable=run.repeatable or not failure.reached)
+        return await self._finish(run, status, attempts, error=final), decision
+
+    async def _perform(self, run: Run, prepared: Prepared, traces: list[Trace]) -> Outcome:
+        program, caller = prepared.program, prepared.bench.caller
+        scope = build_scope(program, caller, prepared.understood, prepared.selected)
+        if program.compute is not None:
+            return compute(program, prepared.understood.schema, scope)
+        await fetch_files(self.desk, run.account_id, prepared.understood.checked.files)
+        seconds = self._seconds_left(run)
+        if prepared.reading is not None:
+            return await read_trigger(caller, program, prepared.understood, scope, prepared.reading, traces.append, timeout=seconds)
+        return await act(caller, program, prepared.understood, scope, traces.append, timeout=seconds)
+
+    def _seconds_left(self, run: Run) -> float | None:
+        """The time a call may take when the run has a deadline that the caller set; the operation's own otherwise."""
+        if run.deadline_at is None:
+            return None
+        return max(0.05, min(self.runtime.settings.partner.timeout_limit, (run.deadline_at - self.runtime.now_ms()) / 1000))
+
+    def _decide(self, run: Run, failure: Failure) -> Decision:
+        left = None if run.deadline_at is None else run.deadline_at - self.runtime.now_ms()
+        return decide(
+            failure,
+            repeatable=run.repeatable,
+            attempt=run.attempts,
+            attempts=self.runtime.settings.runs.attempts,
+            left_ms=left,
+            jitter=random.random(),  # noqa: S311  it spreads retries, it protects nothing
+        )
+
+    async def _wait(self, run: Run, attempts: list[dict[str, Any]], error: PolyportError, wait_ms: int) -> Done:
+        box = await self.desk.box(run.account_id)
+        waiting = replace(
+            run,
+            status=RunStatus.WAITING,
+            due_at=self.runtime.now_ms() + wait_ms,
+            error=_error_column(error),
+            upstream_ms=_upstream_ms(attempts),
+            sealed_attempts=box.seal(_ENCODER.encode(attempts), f"run/{run.run_id}/attempts"),
+        )
+        await self.runtime.repo.runs.reschedule(waiting)
+        return Done(run=waiting, error=error)
+
+    async def _finish(
+        self,
+        run: Run,
+        status: RunStatus,
+        attempts: list[dict[str, Any]],
+        *,
+        outcome: Outcome | None = None,
+        error: PolyportError | None = None,
+        raw: bool = False,
+    ) -> Done:
+        box = await self.desk.box(run.account_id)
+        held: dict[str, Any] = {}
+        if outcome is not None:
+            held["result"] = outcome.result
+            if raw:
+                held["raw"] = outcome.raw
+        if error is not None:
+            held["error"] = error.as_record()
+        finished = replace(
+            run,
+            status=status,
+            sending=False,
+            finished_at=self.runtime.now_ms(),
+            error=_error_column(error),
+            upstream_ms=_upstream_ms(attempts),
+            sealed_result=box.seal(_ENCODER.encode(held), f"run/{run.run_id}/result"),
+            sealed_attempts=box.seal(_ENCODER.encode(attempts), f"run/{run.run_id}/attempts"),
+        )
+        await self.runtime.repo.runs.finish(finished)
+        return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
+
+    async def read(self, account_id: int, run_id: str) -> Done | None:
+        """A stored run with its payloads in the clear."""
+        run = await self.runtime.repo.runs.get(account_id, run_id)
+        return await self.reveal(run) if run is not None else None
+
+    async def reveal(self, run: Run) -> Done:
+        """Open the payloads of a stored run."""
+        box = await self.desk.box(run.account_id)
+        held = _decode(box.open(run.sealed_result, f"run/{run.run_id}/result")) if run.sealed_result else {}
+        record = held.get("error") or (json.loads(run.error) if run.error else None)
+        error = PolyportError.from_record(record) if record is not None else None
+        return Done(run=run, result=held.get("result"), raw=held.get("raw"), error=error)
+
+    async def attempts(self, run: Run) -> list[dict[str, Any]]:
+        """The attempts of a stored run: redacted requests and answers."""
+        box = await self.desk.box(run.account_id)
+        found: list[dict[str, Any]] = _decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts")) if run.sealed_attempts else []
+        return found
+
+    async def _earlier(self, ask: Ask) -> Done | None:
+        """The stored answer of an idempotency key. Raises when its run is still under way or was another."""
+        repo = self.runtime.repo.runs
+        before = self.runtime.now_ms() - self.runtime.settings.runs.idempotency_hours * 3_600_000
+        key = await repo.key(ask.account_id, ask.idempotency_key or "")
+        if key is None:
+            return None
+        if key.created_at < before:
+            await repo.forget_key(ask.account_id, key.key, before=before)
+            return None
+        if key.digest != _digest(ask):
+            raise IdempotencyMismatch
+        run = await repo.get(ask.account_id, key.run_id)
+        if run is None or (run.mode == "sync" and run.status not in FINAL):
+            raise IdempotencyInProgress
+        return replace(await self.reveal(run), replayed=True)
+
+    async def _check_load(self, ask: Ask) -> None:
+        limit = self.runtime.settings.runs.queue_limit
+        if ask.mode == "async" and await self.runtime.queue.depth(limit) >= limit:
+            raise Overloaded
+
+    async def _new_run(self, ask: Ask, prepared: Prepared) -> Run:
+        now = self.runtime.now_ms()
+        run_id = new_run_id(now)
+        sync = ask.mode == "sync"
+        operation = prepared.program.operation
+        box = await self.desk.box(ask.account_id)
+        timeout = ask.timeout_ms or (SYNC_LIMIT_MS if sync else None)
+        record = prepared.bench.record
+        return Run(
+            run_id=run_id,
+            account_id=ask.account_id,
+            partner_id=prepared.program.partner.file.id,
+            operation_id=operation.id,
+            connection_id=record.connection_id if record is not None else None,
+            external_user_id=ask.external_user_id or (record.external_user_id if record is not None else None),
+            mode=ask.mode,
+            status=RunStatus.RUNNING if sync else RunStatus.QUEUED,
+            sending=sync and not operation.repeatable and bool(prepared.program.calls),
+            repeatable=operation.repeatable,
+            owner=self.runtime.owner if sync else None,
+            attempts=1 if sync else 0,
+            due_at=now,
+            deadline_at=now + timeout if timeout is not None else None,
+            created_at=now,
+            started_at=now if sync else None,
+            finished_at=None,
+            upstream_ms=None,
+            idempotency_key=ask.idempotency_key,
+            callback_url=ask.callback_url,
+            metadata=json.dumps(dict(ask.metadata)),
+            error=None,
+            sealed_input=box.seal(_ENCODER.encode(ask.content()), f"run/{run_id}/input"),
+            sealed_result=None,
+            sealed_attempts=None,
+        )
+
+
+def new_run_id(now_ms: int) -> str:
+    """A run id: its order is that of time."""
+    return f"run_{now_ms:012x}{secrets.token_hex(10)}"
+
+
+def _reading(program: Program, ask: Ask) -> Reading | None:
+    if isinstance(program.operation, Trigger):
+        return read_reading(ask.window, ask.cursor, ask.limit)
+    given = {"window": ask.window, "cursor": ask.cursor, "limit": ask.limit}
+    faults = [
+        Fault(path=name, code="unknown_field", message="Only triggers take this.") for name, value in given.items() if value is not None
+    ]
+    if faults:
+        raise ValidationFailed.of(*faults)
+    return None
+
+
+def _digest(ask: Ask) -> bytes:
+    """What tells one ask from another under the same key: operation, mode and canonical body."""
+    content = [ask.operation_id, ask.mode, ask.content(), ask.callback_url, ask.external_user_id, dict(ask.metadata), ask.timeout_ms]
+    return hashlib.sha256(_CANONICAL.encode(content)).digest()
+
+
+def _ask_of(run: Run, content: Mapping[str, Any]) -> Ask:
+    return Ask(
+        account_id=run.account_id,
+        operation_id=run.operation_id,
+        mode=run.mode,
+        credential_data=content["credentialData"],
+        runner_data=content["runnerData"],
+        window=content["window"],
+        cursor=content["cursor"],
+        limit=content["limit"],
+        raw=content["raw"],
+    )
+
+
+def _attempt_record(number: int, started: int, clock: float, traces: list[Trace], error: PolyportError | None) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "number": number,
+        "startedAt": started,
+        "durationMs": round((time.perf_counter() - clock) * 1000),
+        "exchanges": [trace.as_dict() for trace in traces],
+    }
+    if error is not None:
+        record["error"] = error.as_record()
+    return record
+
+
+def _upstream_ms(attempts: list[dict[str, Any]]) -> int:
+    return sum(exchange["durationMs"] for attempt in attempts for exchange in attempt["exchanges"])
+
+
+def _error_column(error: PolyportError | None) -> str | None:
+    """What may stand in the clear: the kind of error, none of the partner's words."""
+    if error is None:
+        return None
+    return json.dumps({"code": error.code, "message": (type(error).__doc__ or "").strip(), "retryable": error.retryable})
+
+
+def _decode(content: bytes) -> Any:
+    return _DECODER.decode(content)
+
+
+def to_cursor(run_id: str) -> str:
+    """An opaque cursor that continues after a run."""
+    return base64.urlsafe_b64encode(run_id.encode()).decode()
+
+
+def from_cursor(text: str) -> str:
+    """The run of a cursor. Raises ``ValidationFailed``."""
+    with contextlib.suppress(ValueError):
+        run_id = base64.urlsafe_b64decode(text.encode("ascii")).decode("ascii")
+        if run_id.startswith("run_") and len(run_id) == 36 and run_id[4:].isalnum():
+            return run_id
+    raise ValidationFailed.of(Fault(path="cursor", code="invalid_cursor", message="This is no cursor of a list of runs."))
