@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 # Folders that have something to check now.
 PROGRAMS := src $(if $(wildcard bench/*.py),bench) $(if $(wildcard tests/typing/*.py),tests/typing)
-QUICK := $(foreach name,unit conformance connectors docs,$(if $(wildcard tests/$(name)/test_*.py),tests/$(name)))
+QUICK := $(strip $(foreach name,unit conformance connectors docs,$(if $(wildcard tests/$(name)/test_*.py),tests/$(name))))
 SLOW := $(if $(wildcard tests/e2e/test_*.py),tests/e2e)
 WHOLE := src/polyport/engine/*,src/polyport/kinds/*,src/polyport/manifest/*,src/polyport/vault.py
 
@@ -42,7 +42,7 @@ endif
 
 lint: setup  ## ruff, mypy, import contracts
 	@echo "== ruff"
-	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --quiet --check . || { echo "'make format' puts the files above into shape."; exit 1; }
 	@echo "== mypy"
 	@$(BIN)/mypy --no-error-summary $(PROGRAMS)

@@ -28,6 +28,7 @@ def _split(value: object) -> object:
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -52,7 +53,7 @@ class HttpSettings(_Section):
 
     body_limit: Positive
     depth_limit: Positive
-    grace: float
+    grace: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class LoginSettings(_Section):
@@ -68,8 +69,8 @@ class LoginSettings(_Section):
 class PartnerSettings(_Section):
     """Limits of calls to partners; times in seconds, sizes in bytes."""
 
-    timeout: float
-    timeout_limit: float
+    timeout: Seconds
+    timeout_limit: Seconds
     answer_limit: Positive
     connections: Positive
     connections_per_host: Positive
@@ -158,9 +159,12 @@ def load_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
         except OSError as error:
             message = f"{PREFIX}CONFIG names {config}, which cannot be read: {error.strerror}."
             raise SetupError(message) from error
+        except UnicodeDecodeError as error:
+            raise SetupError(f"{PREFIX}CONFIG names {config}, which is not UTF-8.") from error
         _merge(tree, _read_toml(text, config))
     known = _names(tree)
-    bases: dict[str, str] = dict(tree.get("partner_base_urls", {}))
+    told = tree.pop("partner_base_urls", {})
+    bases: dict[str, Any] = dict(told) if isinstance(told, dict) else {"": told}
     for name, value in environ.items():
         if not name.startswith(PREFIX) or name == PREFIX + "CONFIG":
             continue

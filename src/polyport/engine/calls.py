@@ -13,18 +13,19 @@ from typing import Any, Final
 
 from polyport.engine.outcome import error_of, failure_of_network
 from polyport.engine.parse import judge, read_answer, read_items, read_refusal
-from polyport.engine.render import Base, CallProgram, compile_call, render_base, render_call
+from polyport.engine.render import Base, CallProgram, compile_call, render_base, render_call, sound_headers
 from polyport.engine.retry import Failure
 from polyport.engine.schema import Choices, CustomField, Schema, custom_fields
 from polyport.errors import BlockedAddress, Fault, PartnerUnavailable, ValidationFailed
 from polyport.kinds.auth import Scheme
 from polyport.kinds.decoders import DECODERS, UnreadableAnswer
+from polyport.kinds.fields import BITS_LIMIT
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import ErrorRule, InputField, ListSpec, Partner
 from polyport.net.message import Network, NetworkFault, Reply, Request
 from polyport.paths import MISSING, get
 from polyport.redaction import Redactor
-from polyport.template import RenderFault, Scope, compile_value, to_text
+from polyport.template import RenderFault, Scope, Template, compile_value, to_text
 
 SHOWN_LIMIT: Final = 64 * 1024
 Clock = Callable[[], datetime]
@@ -145,11 +146,14 @@ def prepare(caller: Caller, program: CallProgram, scope: Scope, *, timeout: floa
     try:
         rendered = render_call(program, scope, caller.base, timeout or program.call.timeout or caller.timeout)
         request = rendered.request.with_secrets(*caller.secrets)
-        if not rendered.signed or caller.scheme is None:
-            return request
-        return next(caller.scheme.flow(request, caller.material))
     except RenderFault as error:
-        raise ValidationFailed.of(Fault(path="runnerData", code="cannot_be_sent", message=f"{_sentence(error)}")) from None
+        raise ValidationFailed.of(Fault(path="runnerData", code="cannot_be_sent", message=_sentence(error))) from None
+    if not rendered.signed or caller.scheme is None:
+        return request
+    try:
+        return sound_headers(next(caller.scheme.flow(request, caller.material)))
+    except RenderFault as error:
+        raise ValidationFailed.of(Fault(path='credentialData["0"]', code="cannot_be_signed", message=_sentence(error))) from None
 
 
 async def exchange(
@@ -185,7 +189,7 @@ def _understood(
     try:
         value = read_refusal(reply) if refused else read_answer(program.call, reply)
     except UnreadableAnswer as unreadable:
-        failure = Failure(error=PartnerUnavailable(str(unreadable)), reached=True, answered=False)
+        failure = Failure(error=PartnerUnavailable(caller.redactor.text(str(unreadable))), reached=True, answered=False)
         raise CallFailed(failure, trace) from None
     looked_at = value["body"] if program.call.envelope and not refused else value
     verdict = judge((*rules, *caller.partner.file.errors), reply, looked_at, caller.clock())
@@ -278,15 +282,20 @@ def list_choices(spec: ListSpec, found: ListItems) -> Choices:
     choices: list[tuple[Any, str]] = []
     for item in found.items:
         key = get(item, spec.key)
-        if key is MISSING or key is None or isinstance(key, dict | list | bool):
+        if key is MISSING or key is None or isinstance(key, dict | list | bool) or (isinstance(key, int) and key.bit_length() > BITS_LIMIT):
             continue
-        try:
-            shown = label.render({"item": item})
-            text = to_text(shown) if shown is not MISSING and shown is not None else to_text(key)
-        except RenderFault:
-            text = to_text(key)
-        choices.append((key, text[:500]))
+        choices.append((key, _label(label, item, key)[:500]))
     return Choices(items=tuple(choices), complete=found.complete and spec.search == "local")
+
+
+def _label(template: Template, item: Any, key: Any) -> str:
+    try:
+        shown = template.render({"item": item})
+        if shown is not MISSING and shown is not None:
+            return to_text(shown)
+    except RenderFault:
+        pass
+    return to_text(key)
 
 
 def list_custom_fields(partner: Partner, name: str, items: Sequence[Any], required: Sequence[str] = ()) -> tuple[CustomField, ...]:

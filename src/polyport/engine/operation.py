@@ -30,7 +30,7 @@ from polyport.engine.validate import Validated, Validator, compile_fields, compi
 from polyport.errors import Fault, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.model import Action, ListSpec, Partner, Trigger
+from polyport.manifest.model import Action, CustomFields, ListSpec, Partner, Trigger
 from polyport.paths import MISSING, get
 from polyport.template import RenderFault, Template, compile_value
 
@@ -104,16 +104,26 @@ async def understand(program: Program, data: Any, lists: ListSource, selected: M
     if any(fault.code == "unknown_field" for fault in checked.faults) and program.operation.custom_fields is not None:
         schema, validator = await _with_custom(program, lists, fresh=True)
         checked = validator.check(data)
-    if checked.wanted:
+    choices: dict[str, Choices] = {}
+    values: dict[str, Any] = {}
+    while checked.wanted - choices.keys():
         values = {**checked.values, **(selected or {})}
-        choices = {name: await _choices(program.partner, name, lists, values, fresh=False) for name in sorted(checked.wanted)}
+        for name in _ready(program, checked.wanted - choices.keys()):
+            choices[name] = await _choices(program.partner, name, lists, values, fresh=False)
+        schema = replace(schema, choices=dict(choices))
+        checked = compile_validator(schema).check(data)
+    if choices and any(fault.code == "unknown_option" for fault in checked.faults):
+        values = {**checked.values, **(selected or {})}
+        choices = {name: await _choices(program.partner, name, lists, values, fresh=True) for name in choices}
         schema = replace(schema, choices=choices)
         checked = compile_validator(schema).check(data)
-        if any(fault.code == "unknown_option" for fault in checked.faults):
-            choices = {name: await _choices(program.partner, name, lists, values, fresh=True) for name in choices}
-            schema = replace(schema, choices=choices)
-            checked = compile_validator(schema).check(data)
     return Understood(schema=schema, checked=checked)
+
+
+def _ready(program: Program, wanted: set[str]) -> list[str]:
+    """Those of the lists that depend on no field which itself waits for one of them; all of them if they depend on each other."""
+    waiting = {variable.name for variable in program.operation.fields if variable.list in wanted}
+    return sorted(name for name in wanted if not waiting & set(program.partner.lists[name].depends_on)) or sorted(wanted)
 
 
 async def _with_custom(program: Program, lists: ListSource, *, fresh: bool) -> tuple[Schema, Validator]:
@@ -159,13 +169,19 @@ def build_scope(program: Program, caller: Caller, understood: Understood, select
     scope["now"] = caller.clock().isoformat().replace("+00:00", "Z")
     scope["random"] = {"uuid": str(uuid.uuid4())}
     custom = program.operation.custom_fields
-    if custom is not None and understood.checked.custom:
-        pairs = understood.checked.custom
+    pairs = _custom_pairs(custom, understood.checked) if custom is not None else {}
+    if custom is not None and pairs:
         if custom.shape == "object":
             scope["custom"] = pairs
         else:
             scope["custom"] = [{custom.pair_key: key, custom.pair_value: value} for key, value in pairs.items()]
     return scope
+
+
+def _custom_pairs(custom: CustomFields, checked: Validated) -> dict[str, Any]:
+    """The custom fields that were given, and the fields that join them, by the partner's keys."""
+    joined = {key: checked.values[name] for name, key in custom.include.items() if name in checked.values}
+    return {key: custom.cleared if value is None else value for key, value in {**checked.custom, **joined}.items()}
 
 
 def compute(program: Program, schema: Schema, scope: Mapping[str, Any]) -> Outcome:
@@ -265,7 +281,9 @@ async def _read_page(
     caller: Caller, program: Program, schema: Schema, scope: dict[str, Any], watch: Watch, timeout: float | None
 ) -> Answer:
     answer: Answer | None = None
-    for step in due_calls(program, scope):
+    for step in program.calls:
+        if step.call.when is not None and not step.call.when.holds(scope):
+            continue
         answer = await _step(caller, program, step, schema, scope, watch, timeout)
         if step.call.save is not None:
             scope["steps"] = {**scope["steps"], step.call.save: answer.value}
@@ -308,13 +326,13 @@ def _position(trigger: Trigger, reading: Reading) -> tuple[dict[str, Any], int]:
         held = json.loads(base64.urlsafe_b64decode(reading.cursor.encode("ascii", "strict")))
     except (ValueError, RecursionError):
         held = None
-    if not _is_position(held):
+    if not _is_position(held, page):
         raise ValidationFailed.of(Fault(path="cursor", code="invalid_cursor", message="This is no cursor that this trigger gave."))
     return {**held["page"]}, held["skip"]
 
 
-def _is_position(held: Any) -> bool:
-    """Whether a decoded cursor can be one of ours: it only ever fills the pager's own placeholders."""
+def _is_position(held: Any, first: Mapping[str, Any]) -> bool:
+    """Whether a decoded cursor can be one of ours: it only ever fills the pager's own placeholders, numbers where the ``first`` page has them."""
     if not isinstance(held, dict) or held.keys() != {"page", "skip"}:
         return False
     found, skip = held["page"], held["skip"]
@@ -322,8 +340,9 @@ def _is_position(held: Any) -> bool:
         return False
     if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in found.values()):
         return False
-    size = found.get("size", 1)
-    return 0 <= skip <= 100_000 and isinstance(size, int) and 1 <= size <= 10_000
+    if not all(isinstance(found.get(name), int) and 0 <= found[name] <= 2**53 for name in first):
+        return False
+    return 0 <= skip <= 100_000 and 1 <= found.get("size", 1) <= 10_000
 
 
 def _encode(position: Mapping[str, Any]) -> str:

@@ -46,7 +46,8 @@ def error_of(verdict: Verdict, schema: Schema | None, redactor: Redactor, body: 
     upstream = Upstream(status=verdict.status, message=message, body=small_body(redactor, body))
     fields: tuple[Fault, ...] = ()
     if verdict.field is not None and verdict.kind in {"invalid_input", "conflict", "not_found", "failed"}:
-        fields = (Fault(path=_place(verdict.field, schema), code=verdict.code or "refused_by_partner", message=message),)
+        place, code = _place(redactor.text(verdict.field), schema), redactor.text(verdict.code or "refused_by_partner")
+        fields = (Fault(path=place, code=code, message=message),)
     details = Details(
         upstream=upstream,
         fields=fields,
@@ -86,7 +87,7 @@ def in_doubt(error: PolyportError) -> PolyportError:
 
 def settled(error: PolyportError, *, repeatable: bool) -> PolyportError:
     """A final failure: whether a repeat does no harm is part of what the caller learns."""
-    if error.retryable and not repeatable and isinstance(error, PartnerUnavailable | PartnerTimeout):
+    if error.retryable and not repeatable and error.details.retry_after_ms is None and isinstance(error, PartnerUnavailable | PartnerTimeout):
         return in_doubt(error)
     return error
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from polyport.engine.schema import CUSTOM_PREFIX, Place, Schema, custom_name
+from polyport.engine.schema import CUSTOM_PREFIX, Place, Schema
 from polyport.kinds.decoders import DECODERS, decode_auto
-from polyport.kinds.fields import TYPES, read_decimal
-from polyport.manifest.model import Call, ErrorKind, ErrorRule, Match, OutputField, OutputSection, RetryAfter, Trigger
+from polyport.kinds.fields import BITS_LIMIT, TYPES, read_decimal
+from polyport.manifest.model import Call, ErrorKind, ErrorRule, InputField, Match, OutputField, OutputSection, RetryAfter, Trigger
 from polyport.net.message import Reply
 from polyport.paths import MISSING, Path, get
 from polyport.template import RenderFault, to_text
@@ -45,8 +45,8 @@ BUILT_IN: Final[tuple[ErrorRule, ...]] = (
     ErrorRule(status=(404, 410), kind="not_found"),
     ErrorRule(status=(409,), kind="conflict"),
     ErrorRule(status=(408, "5xx"), kind="unavailable", retry_after=_AUTO),
-    ErrorRule(status=("4xx", "3xx", "1xx"), kind="failed"),
 )
+_OTHER: Final = ErrorRule(status=("4xx",), kind="failed")
 _MESSAGES: Final[tuple[Path, ...]] = (
     ("error", "message"),
     ("message",),
@@ -81,7 +81,7 @@ def judge(rules: Sequence[ErrorRule], reply: Reply, answer: Any, now: datetime) 
     for rule in (*rules, *BUILT_IN):
         if _fits(rule, reply, answer):
             return _verdict(rule, reply, answer, now)
-    return None
+    return None if 200 <= reply.status < 300 else _verdict(_OTHER, reply, answer, now)
 
 
 def _fits(rule: ErrorRule, reply: Reply, answer: Any) -> bool:
@@ -141,9 +141,10 @@ def read_wait(spec: RetryAfter, reply: Reply, answer: Any, now: datetime) -> int
         wait = number
     elif unit in {"seconds", "auto"}:
         wait = number * 1000
-    if wait is None or wait < 0 or wait > WAIT_LIMIT_MS:
-        return 0 if wait is not None and -WAIT_LIMIT_MS < wait < 0 and unit != "seconds" else None
-    return math.ceil(wait)
+    if wait is None or abs(wait) > WAIT_LIMIT_MS or (number is not None and number < 0):
+        return None
+    passed = wait < 0  # a moment that was a short while ago: now
+    return 0 if passed else math.ceil(wait)
 
 
 def _wait_until(told: Any, now: datetime) -> Decimal | None:
@@ -151,7 +152,7 @@ def _wait_until(told: Any, now: datetime) -> Decimal | None:
         return None
     try:
         moment = email.utils.parsedate_to_datetime(told)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         try:
             moment = datetime.fromisoformat(told)
         except ValueError:
@@ -231,7 +232,7 @@ def _custom_values(schema: Schema, held: Any) -> dict[str, Any]:
     custom = schema.operation.custom_fields
     if custom is None or held is MISSING:
         return {}
-    known: Mapping[str, str] = {entry.key: entry.field.type for entry in schema.custom}
+    known: Mapping[str, InputField] = {entry.key: entry.field for entry in schema.custom}
     pairs: list[tuple[Any, Any]] = []
     if isinstance(held, dict):
         pairs = list(held.items())
@@ -239,11 +240,18 @@ def _custom_values(schema: Schema, held: Any) -> dict[str, Any]:
         pairs = [(get(row, (custom.pair_key,)), get(row, (custom.pair_value,))) for row in held]
     found: dict[str, Any] = {}
     for key, value in pairs:
-        if str(key) in known:
-            read = read_value(known[str(key)], value)
+        name = str(key) if isinstance(key, int) and key.bit_length() <= BITS_LIMIT else key
+        variable = known.get(name) if isinstance(name, str) else None
+        if variable is not None:
+            read = read_value(variable.type, _parts(value, variable.separator))
             if read is not MISSING:
-                found[custom_name(str(key))] = read
+                found[variable.name] = read
     return found
+
+
+def _parts(value: Any, separator: str | None) -> Any:
+    """The elements of a list that the partner writes as one text; any other value as it is."""
+    return [part for part in value.split(separator) if part] if separator is not None and isinstance(value, str) else value
 
 
 def read_items(answer: Any, at: Path, where: Sequence[Match] = ()) -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from polyport.kinds.bodies import ENCODERS
 from polyport.kinds.filters import FILTERS
@@ -73,8 +73,8 @@ def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) ->
         call=call,
         method=compile_value(call.method, FILTERS),
         path=compile_path(call.path, FILTERS) if call.path is not None else None,
-        url=compile_value(call.url, FILTERS) if call.url is not None else None,
-        trusted_url=call.url is not None and "{{" not in call.url.partition("://")[2].partition("/")[0] and "://" in call.url,
+        url=_compile_url(call.url) if call.url is not None else None,
+        trusted_url=call.url is not None and "://" in call.url and "{{" not in _split_url(call.url)[0],
         query=compile_value(call.query, FILTERS),
         headers=compile_value(headers, FILTERS),
         body=compile_value(call.body, FILTERS) if call.body is not None else None,
@@ -82,12 +82,34 @@ def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) ->
     )
 
 
+def _split_url(source: str) -> tuple[str, str]:
+    """What comes before the path of a URL template, and the rest."""
+    scheme, separator, rest = source.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host}", slash + path
+
+
+def _compile_url(source: str) -> Template:
+    """A URL template: behind the host, values are percent-encoded like those of a path. One whole placeholder is a whole address."""
+    start, path = _split_url(source)
+    head = compile_value(start, FILTERS)
+    if not path or "://" not in source:
+        return compile_value(source, FILTERS)
+    tail = compile_path(path, FILTERS)
+
+    def render(scope: Scope) -> Any:
+        first, rest = head.render(scope), tail.render(scope)
+        return MISSING if not isinstance(first, str) or rest is MISSING else first + rest
+
+    return Template(head.names | tail.names, render, constant=head.constant and tail.constant)
+
+
 def render_base(source: str | None, connection: Mapping[str, Any], replaced: str | None) -> Base | None:
     """The base of a connection; ``None`` where the partner has none or the connection lacks what it is made of."""
     text = compile_value(source, FILTERS).render({"connection": connection}) if source is not None else MISSING
     if not isinstance(text, str):
         return None
-    parts = urlsplit(text)
+    parts = _parts(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
         raise RenderFault("the connection's address has to be a plain web address without user, query and fragment")
     return Base(origin=origin_of(text), prefix=parts.path.rstrip("/"), replaced=replaced.rstrip("/") if replaced else None)
@@ -95,9 +117,18 @@ def render_base(source: str | None, connection: Mapping[str, Any], replaced: str
 
 def render_call(program: CallProgram, scope: Scope, base: Base | None, timeout: float) -> Rendered:
     """The request of a call. Raises ``RenderFault`` with a sentence when a value does not fit its slot."""
+    try:
+        return _rendered(program, scope, base, timeout)
+    except UnicodeEncodeError:
+        raise RenderFault("a text has half of a character pair (a lone surrogate)") from None
+    except RecursionError:
+        raise RenderFault("a value nests too deep") from None
+
+
+def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: float) -> Rendered:
     call = program.call
     method = program.method.render(scope)
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise RenderFault("the method is none that is sent")
     url, signed = _target(program, scope, base)
     body, content_type = None, None
@@ -106,7 +137,7 @@ def render_call(program: CallProgram, scope: Scope, base: Base | None, timeout: 
         if value is not MISSING:
             content_type, body = ENCODERS[call.encoding](value)
     told = program.content_type.render(scope) if program.content_type is not None else None
-    headers = _headers(program, scope, told or content_type)
+    headers = _headers(program, scope, to_text(told) if told else content_type)
     if len(url) > URL_LIMIT:
         raise RenderFault("the address became too long")
     request = Request(
@@ -122,7 +153,7 @@ def render_call(program: CallProgram, scope: Scope, base: Base | None, timeout: 
 
 def origin_of(url: str) -> str:
     """Scheme, host and port of a URL, without a port that is the scheme's own."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     try:
         port = parts.port
     except ValueError:
@@ -131,6 +162,13 @@ def origin_of(url: str) -> str:
     shown = f"[{host}]" if ":" in host else host
     default = {"http": 80, "https": 443}.get(parts.scheme)
     return f"{parts.scheme}://{shown}" if port is None or port == default else f"{parts.scheme}://{shown}:{port}"
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise RenderFault("the address is none that can be read") from None
 
 
 def _target(program: CallProgram, scope: Scope, base: Base | None) -> tuple[str, bool]:
@@ -152,11 +190,11 @@ def _target(program: CallProgram, scope: Scope, base: Base | None) -> tuple[str,
 
 
 def _absolute(program: CallProgram, scope: Scope, base: Base | None, url: str) -> tuple[str, bool]:
-    parts = urlsplit(url)
+    parts = _parts(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
         raise RenderFault("the address has to be a web address with http:// or https://, without user and password")
     origin = origin_of(url)
-    if base is not None and not program.trusted_url and origin != base.origin:
+    if program.call.auth and base is not None and not program.trusted_url and origin != base.origin:
         raise RenderFault("a request that the connection signs has to stay on the connection's own address")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     own = quote(parts.query, safe="%:@!$&'()*+,;=~-._/?[]") if parts.query else ""
@@ -170,7 +208,7 @@ def _following(url: str, base: Base | None) -> str:
     """The next page's own URL: it has to be on the partner's origin, and goes where the partner's calls go."""
     if base is None or origin_of(url) not in {base.origin, base.replaced}:
         raise RenderFault("the partner's next page is on another host")
-    parts = urlsplit(url)
+    parts = _parts(url)
     return f"{base.replaced or base.origin}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
 
@@ -215,6 +253,13 @@ def _headers(program: CallProgram, scope: Scope, content_type: str | None) -> Pa
     return tuple(found)
 
 
+def sound_headers(request: Request) -> Request:
+    """The request, if every header can be one: what a connection signs with stays in its slot too. Raises ``RenderFault``."""
+    for name, value in request.headers:
+        header_value(name, value)
+    return request
+
+
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "keep-alive"})
 
@@ -223,6 +268,6 @@ def header_value(name: str, value: str) -> str:
     """The value if name and value can be a header. Raises ``RenderFault``; neither is repeated in it."""
     if not name or not set(name) <= _TOKEN or name.lower() in _OURS:
         raise RenderFault("this is no name of a header that may be set")
-    if any(char in value for char in "\r\n\0") or not value.isascii():
+    if not value.isascii() or not value.replace("\t", "").isprintable():
         raise RenderFault("the value of a header is one line of ASCII")
     return value.strip()

@@ -14,12 +14,13 @@ import json
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from polyport.engine.calls import CallFailed, Trace
 from polyport.engine.connect import confirm_refusal
@@ -53,6 +54,7 @@ from polyport.manifest.model import Trigger
 from polyport.store.base import Duplicate, Stale, StoreUnavailable
 from polyport.store.records import FINAL, IdempotencyKey, Run, RunStatus
 
+_log: Final = structlog.get_logger("polyport.runs")
 SYNC_LIMIT_MS: Final = 120_000
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
@@ -121,6 +123,12 @@ class Engine:
         self.desk = desk
         self.runtime = desk.runtime
         self._open = 0
+        self._tasks: set[asyncio.Task[Done]] = set()
+
+    async def drain(self) -> None:
+        """Wait for the synchronous runs that are under way, also those whose caller went away."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def prepare(self, ask: Ask) -> Prepared:
         """Understand an ask. Raises ``NotFound``, ``UnsupportedTrigger``, ``ValidationFailed`` (every fault) or ``ConnectionInvalid``."""
@@ -209,7 +217,10 @@ class Engine:
             earlier, run, prepared = await self.start(ask)
             if earlier is not None or prepared is None:
                 return earlier or Done(run=run)
-            return await asyncio.shield(asyncio.create_task(self._to_the_end(run, prepared)))
+            task = asyncio.create_task(self._to_the_end(run, prepared))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return await asyncio.shield(task)
         finally:
             self._open -= 1
 
@@ -242,7 +253,7 @@ class Engine:
         error: PolyportError
         try:
             if run.mode == "async" and not run.repeatable and prepared.program.calls:
-                await self.runtime.repo.runs.mark_sending(run)
+                await self._durably(run, self.runtime.repo.runs.mark_sending)
             outcome = await self._perform(run, prepared, traces)
         except CallFailed as failed:
             error = await confirm_refusal(self.desk, prepared.bench, failed.failure.error)
@@ -305,7 +316,7 @@ class Engine:
             upstream_ms=_upstream_ms(attempts),
             sealed_attempts=box.seal(_ENCODER.encode(attempts), f"run/{run.run_id}/attempts"),
         )
-        await self.runtime.repo.runs.reschedule(waiting)
+        await self._durably(waiting, self.runtime.repo.runs.reschedule)
         return Done(run=waiting, error=error)
 
     async def _finish(
@@ -336,8 +347,19 @@ class Engine:
             sealed_result=box.seal(_ENCODER.encode(held), f"run/{run.run_id}/result"),
             sealed_attempts=box.seal(_ENCODER.encode(attempts), f"run/{run.run_id}/attempts"),
         )
-        await self.runtime.repo.runs.finish(finished)
+        await self._durably(finished, self.runtime.repo.runs.finish)
         return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
+
+    async def _durably(self, run: Run, write: Callable[[Run], Awaitable[None]]) -> None:
+        """Write a transition, however long the store cannot: what happened at the partner must not be forgotten while this process lives."""
+        wait = 0.05
+        while True:
+            try:
+                return await write(run)
+            except StoreUnavailable as error:
+                _log.warning("the store cannot be written, trying again", run=run.run_id, reason=str(error))
+            await asyncio.sleep(wait)
+            wait = min(2.0, wait * 2)
 
     async def read(self, account_id: int, run_id: str) -> Done | None:
         """A stored run with its payloads in the clear."""

@@ -131,8 +131,9 @@ def custom_fields(shape: CustomFieldShape, items: Sequence[Any], required: Seque
 
 
 def _custom_field(shape: CustomFieldShape, item: Any, key: str, label: str, *, required: bool) -> CustomField:
-    told = get(item, shape.type)
-    kind = shape.types.get(told, shape.default_type) if isinstance(told, str) else shape.default_type
+    words = _type_words(shape, item)
+    kind = _first_of(shape.types, words) or shape.default_type
+    wire = _first_of(shape.wires, words)
     hint = get(item, shape.hint) if shape.hint is not None else None
     variable = InputField.model_construct(
         name=custom_name(key),
@@ -141,9 +142,22 @@ def _custom_field(shape: CustomFieldShape, item: Any, key: str, label: str, *, r
         required=required or (shape.required is not None and shape.required.holds(item)),
         hint=hint[:1000] if isinstance(hint, str) and hint else None,
         options=_custom_options(shape, item, kind),
-        wire=shape.wires.get(told) if isinstance(told, str) else None,
+        wire=wire if wire in TYPES[kind.removesuffix("[]")].wires else None,
+        separator=_first_of(shape.separators, words) if kind.endswith("[]") else None,
     )
     return CustomField(key=key, field=variable, writable=shape.read_only is None or not shape.read_only.holds(item))
+
+
+def _type_words(shape: CustomFieldShape, item: Any) -> list[str]:
+    """What the partner calls the type of a definition, the most exact word first."""
+    told, variant = get(item, shape.type), get(item, shape.variant) if shape.variant is not None else MISSING
+    if not isinstance(told, str):
+        return []
+    return [f"{told}.{variant}", told] if isinstance(variant, str) else [told]
+
+
+def _first_of(table: Mapping[str, str], words: Sequence[str]) -> str | None:
+    return next((table[word] for word in words if word in table), None)
 
 
 def _custom_options(shape: CustomFieldShape, item: Any, kind: str) -> tuple[Option, ...] | None:

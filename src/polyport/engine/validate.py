@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 import re2
 
+from polyport.engine.formats import compile_checks
 from polyport.engine.schema import Choices, Place, Schema
 from polyport.errors import Fault
 from polyport.kinds.fields import TYPES, FileValue, ValueFault
-from polyport.manifest.model import InputField, InputSection
+from polyport.manifest.model import InputField, InputSection, OutputSection
 from polyport.paths import Step, format_path, put
 from polyport.template import RenderFault, to_text
 
@@ -73,12 +71,14 @@ class _Slot:
 
     def read(self, given: Any, where: Where, state: _Check) -> Any:
         """The value of this field, or ``_ABSENT`` when it had faults."""
-        if given is None or (self.required and given in ("", [])):
-            if self.required:
-                state.fault((*where, self.public), "required", "This field is needed and may not be empty.")
-                return _ABSENT
-            return None
-        return self.convert(given, (*where, self.public), state)
+        if not self.required:
+            return None if given is None else self.convert(given, (*where, self.public), state)
+        found = len(state.faults)
+        value = None if given in (None, "", []) else self.convert(given, (*where, self.public), state)
+        if value is None or (value in ([], "") and len(state.faults) == found):
+            state.fault((*where, self.public), "required", "This field is needed and may not be empty.")
+            return _ABSENT
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,8 @@ class _Level:
             else:
                 put(values, slot.at, value)
             if isinstance(value, FileValue | list):
-                _note_files(value, values, slot.at, (*where, slot.public), state)
+                holder, at = (values, slot.at) if slot.key is None else (cast("dict[str, Any]", custom), (slot.key,))
+                _note_files(value, holder, at, (*where, slot.public), state)
         for rows in self.rows:
             self._check_rows(rows, data, where, state, values)
         if len(data) and not data.keys() <= self.known:
@@ -191,7 +192,8 @@ def compile_validator(schema: Schema) -> Validator:
             slots.append(_slot(schema, entry.field, (), at=(entry.field.name,), public=entry.field.name, key=entry.key))
         else:
             outputs.add(entry.field.name)
-    rows = tuple(_rows(schema, section, ()) for section in operation.sections)
+    twins = {section.name: section for section in operation.result.sections}
+    rows = tuple(_rows(schema, section, (), twins.get(section.name)) for section in operation.sections)
     known = frozenset({slot.public for slot in slots} | {row.public for row in rows})
     return Validator(_Level(tuple(slots), rows, known, frozenset(outputs - known)))
 
@@ -211,13 +213,15 @@ class _Absent:
 _ABSENT: Final = _Absent()
 
 
-def _rows(schema: Schema, section: InputSection, place: Place) -> _Rows:
+def _rows(schema: Schema, section: InputSection, place: Place, twin: OutputSection | None) -> _Rows:
     inner = (*place, section.name)
+    twins = {output.name: output for output in twin.sections} if twin is not None else {}
     slots = tuple(_slot(schema, variable, inner, at=_keys(variable.at, variable.name)) for variable in section.fields)
-    deeper = tuple(_rows(schema, deeper, inner) for deeper in section.sections)
+    deeper = tuple(_rows(schema, deeper, inner, twins.get(deeper.name)) for deeper in section.sections)
     known = frozenset({slot.public for slot in slots} | {row.public for row in deeper})
+    outputs = {schema.public(variable.name, inner) for variable in twin.fields} | twins.keys() if twin is not None else set()
     at = _keys(section.at, section.name) if place else (section.name,)
-    return _Rows(section.name, at, section, _Level(slots, deeper, known, frozenset()))
+    return _Rows(section.name, at, section, _Level(slots, deeper, known, frozenset(outputs - known)))
 
 
 def _keys(at: tuple[Step, ...] | None, name: str) -> tuple[str, ...]:
@@ -267,6 +271,13 @@ def _array(variable: InputField, one: Callable[[Any], Any]) -> Convert:
     most = min(variable.max_items or ROWS_LIMIT, ROWS_LIMIT)
     single = _single(one)
 
+    def joined(values: list[Any], where: Where, state: _Check) -> Any:
+        try:
+            return (variable.separator or "").join(to_text(value) for value in values)
+        except RenderFault:
+            state.fault(where, "wrong_type", "Only texts, numbers and booleans can be joined to one text.")
+            return _ABSENT
+
     def convert(value: Any, where: Where, state: _Check) -> Any:
         if isinstance(value, str) and variable.base_type not in {"object", "file"}:
             value = [part.strip() for part in value.split(",") if part.strip()]
@@ -277,7 +288,8 @@ def _array(variable: InputField, one: Callable[[Any], Any]) -> Convert:
             state.fault(where, "too_many", f"At most {most} values are taken here.")
             return _ABSENT
         found = [single(item, (*where, index), state) for index, item in enumerate(value)]
-        return [item for item in found if item is not _ABSENT]
+        kept = [item for item in found if item is not _ABSENT]
+        return kept if variable.separator is None else joined(kept, where, state)
 
     return convert
 
@@ -287,7 +299,7 @@ def _converter(variable: InputField, choices: Mapping[str, Choices], key_pattern
     kind = TYPES[variable.base_type]
     coerce, wire = kind.coerce, kind.wires[variable.wire or next(iter(kind.wires))]
     default_wire = variable.wire is None and kind.name not in {"datetime", "phone", "date"}
-    check = _checks(variable)
+    check = compile_checks(variable)
     if variable.options is not None:
         listed = Choices(items=tuple((option.key, option.label) for option in variable.options))
         find = _lookup(listed, kind.coerce)
@@ -374,99 +386,6 @@ def _choice_text(value: Any) -> str:
         return to_text(value).strip()
     except RenderFault:
         raise ValueFault("wrong_type", "One of the choices is needed here, as a text or a number.") from None
-
-
-def _checks(variable: InputField) -> Callable[[Any], None] | None:
-    checks: list[Callable[[Any], None]] = []
-    if variable.min is not None or variable.max is not None:
-        checks.append(_bounds(variable.min, variable.max))
-    if variable.min_length is not None or variable.max_length is not None:
-        checks.append(_lengths(variable.min_length or 0, variable.max_length))
-    if variable.pattern is not None:
-        checks.append(_matches(variable.pattern))
-    if variable.format in _FORMATS:
-        checks.append(_FORMATS[variable.format])
-    if not checks:
-        return None
-    if len(checks) == 1:
-        return checks[0]
-
-    def check(value: Any) -> None:
-        for one in checks:
-            one(value)
-
-    return check
-
-
-def _bounds(least: float | None, most: float | None) -> Callable[[Any], None]:
-    low = None if least is None else Decimal(str(least))
-    high = None if most is None else Decimal(str(most))
-
-    def check(value: Any) -> None:
-        if low is not None and value < low:
-            raise ValueFault("too_small", f"The least that is taken here is {low}.")
-        if high is not None and value > high:
-            raise ValueFault("too_large", f"The most that is taken here is {high}.")
-
-    return check
-
-
-def _lengths(least: int, most: int | None) -> Callable[[Any], None]:
-    def check(value: Any) -> None:
-        if len(value) < least:
-            raise ValueFault("too_short", f"At least {least} characters are needed here.")
-        if most is not None and len(value) > most:
-            raise ValueFault("too_long", f"At most {most} characters are taken here.")
-
-    return check
-
-
-def _matches(pattern: str) -> Callable[[Any], None]:
-    compiled = _pattern(pattern)
-
-    def check(value: Any) -> None:
-        if not compiled.fullmatch(value):
-            raise ValueFault("wrong_format", f"This does not match the pattern {pattern}.")
-
-    return check
-
-
-@lru_cache(maxsize=4096)
-def _pattern(pattern: str) -> Any:
-    return re2.compile(pattern)
-
-
-def _email(value: Any) -> None:
-    local, at, domain = value.rpartition("@")
-    if not at or not local or not domain or len(value) > 254 or any(char.isspace() or char in '<>,;"()' for char in value) or "@" in local:
-        raise ValueFault("wrong_format", "An e-mail address is needed here.")
-
-
-def _uri(value: Any) -> None:
-    try:
-        parts = urlsplit(value)
-        sound = bool(parts.scheme and (parts.netloc or parts.path)) and not any(char.isspace() or not char.isprintable() for char in value)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ValueFault("wrong_format", "A web address is needed here, with https:// in front.")
-
-
-_UUID: Final = re2.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_HOSTNAME: Final = re2.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
-
-
-def _uuid(value: Any) -> None:
-    if not _UUID.fullmatch(value):
-        raise ValueFault("wrong_format", "A UUID is needed here.")
-
-
-def _hostname(value: Any) -> None:
-    if len(value) > 253 or not _HOSTNAME.fullmatch(value):
-        raise ValueFault("wrong_format", "A host name is needed here, without https:// and without a path.")
-
-
-_FORMATS: Final[Mapping[str | None, Callable[[Any], None]]] = {"email": _email, "uri": _uri, "uuid": _uuid, "hostname": _hostname}
 
 
 def _note_files(value: Any, values: dict[str, Any], at: tuple[str, ...], where: Where, state: _Check) -> None:

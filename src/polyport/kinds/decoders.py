@@ -28,6 +28,8 @@ def _number(text: str) -> Decimal:
         raise ValueError("a number of absurd size") from None
 
 
+DEPTH_LIMIT: Final = 128
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _JSON: Final = msgspec.json.Decoder(float_hook=_number)
 
 
@@ -36,10 +38,40 @@ def decode_json(reply: Reply) -> Any:
     if not reply.body.strip():
         return None
     try:
-        return _JSON.decode(reply.body)
+        value = _JSON.decode(reply.body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         found = (reply.header("content-type") or "no content type").split(";")[0].strip()[:80]
         raise UnreadableAnswer(f"The partner's answer is not JSON ({found}, {len(reply.body)} bytes).") from None
+    if not _looks_shallow(reply.body) and not _is_shallow(value):
+        raise UnreadableAnswer(f"The partner's answer nests more than {DEPTH_LIMIT} levels.")
+    return value
+
+
+def _looks_shallow(body: bytes) -> bool:
+    """Whether the brackets alone prove that the JSON is shallow: pairs are struck out from the inside, a level or two in each round.
+
+    Answers that are deeper than the stack at the time they are written out would fail there, after the partner has done the work. This costs a
+    thousandth of the time that walking through every answer would.
+    """
+    brackets = body.translate(None, _NO_BRACKETS)
+    for _round in range(DEPTH_LIMIT // 2):
+        if not brackets:
+            return True
+        size = len(brackets)
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if size - len(brackets) <= size >> 8:
+            break
+    return not brackets
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _depth in range(DEPTH_LIMIT + 1):
+        level = [outer for outer in level if isinstance(outer, dict | list)]
+        if not level:
+            return True
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    return False
 
 
 def decode_text(reply: Reply) -> str:

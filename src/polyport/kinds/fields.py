@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import email.utils
+import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -38,15 +39,32 @@ class ValueFault(ValueError):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FileValue:
-    """A file on its way to a partner: exactly one of ``url``, ``file_id`` and ``content`` is set."""
+    """A file on its way to a partner: exactly one of ``url``, ``file_id`` and ``content`` is set.
 
-    url: str | None = None
-    file_id: str | None = None
-    content: bytes | None = field(default=None, repr=False)
-    name: str | None = None
-    content_type: str | None = None
+    No dataclass: the JSON encoder writes those out as objects by itself, and a file in JSON is the base64 of its content.
+    """
+
+    __slots__ = ("content", "content_type", "file_id", "name", "url")
+
+    def __init__(
+        self,
+        *,
+        url: str | None = None,
+        file_id: str | None = None,
+        content: bytes | None = None,
+        name: str | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        self.url, self.file_id, self.content, self.name, self.content_type = url, file_id, content, name, content_type
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileValue) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # as of every value that is equal by its parts and not frozen
+
+    def __repr__(self) -> str:
+        return f"<FileValue {self.name!r} ({'elsewhere' if self.content is None else f'{len(self.content)} bytes'})>"
 
 
 Coerce = Callable[[Any], Any]
@@ -292,11 +310,11 @@ def _read_date(value: Any) -> str:
 
 _MOMENTS: Final[Mapping[str, Coerce]] = {
     "iso8601": iso_text,
-    "unix": lambda value: unix_number(value),
-    "unix_seconds": lambda value: int(unix_number(value) // 1),
-    "unix_ms": lambda value: int(unix_number(value, 1000) // 1),
-    "unix_text": lambda value: str(int(unix_number(value) // 1)),
-    "unix_ms_text": lambda value: str(int(unix_number(value, 1000) // 1)),
+    "unix": unix_number,
+    "unix_seconds": lambda value: math.floor(unix_number(value)),
+    "unix_ms": lambda value: math.floor(unix_number(value, 1000)),
+    "unix_text": lambda value: str(math.floor(unix_number(value))),
+    "unix_ms_text": lambda value: str(math.floor(unix_number(value, 1000))),
     "space": lambda value: value.replace(microsecond=0, tzinfo=None).isoformat(" "),
     "rfc3339_offset": lambda value: value.isoformat(),
     "date": lambda value: value.date().isoformat(),

@@ -56,7 +56,7 @@ class CursorPager(_Pager):
             return None
         if self.more is not None and get(answer, self.more) in (False, None, MISSING, 0):
             return None
-        return {"size": self.size, "cursor": token}
+        return {"size": page["size"], "cursor": token}
 
 
 class NumberPager(_Pager):
@@ -73,8 +73,8 @@ class NumberPager(_Pager):
     def following(self, page: Page, answer: Any, _reply: Reply, items: list[Any]) -> Page | None:
         """The next number."""
         total = get(answer, self.total) if self.total is not None else MISSING
-        done = page["number"] - self.start + 1 >= total if isinstance(total, int) else len(items) < self.size
-        return None if done or not items else {"size": self.size, "number": page["number"] + 1}
+        done = page["number"] - self.start + 1 >= total if isinstance(total, int) else len(items) < page["size"]
+        return None if done or not items else {"size": page["size"], "number": page["number"] + 1}
 
 
 class OffsetPager(_Pager):
@@ -98,8 +98,8 @@ class OffsetPager(_Pager):
         elif more is not MISSING:
             done = not more
         else:
-            done = len(items) < self.size
-        return None if done or not items else {"size": self.size, "offset": offset}
+            done = len(items) < page["size"]
+        return None if done or not items else {"size": page["size"], "offset": offset}
 
 
 class NextUrlPager(_Pager):
@@ -111,7 +111,7 @@ class NextUrlPager(_Pager):
     def following(self, page: Page, answer: Any, _reply: Reply, _items: list[Any]) -> Page | None:
         """The next URL, as ``{{page.url}}``."""
         url = get(answer, self.next)
-        return {"size": self.size, "url": url} if isinstance(url, str) and url and url != page.get("url") else None
+        return {"size": page["size"], "url": url} if isinstance(url, str) and url and url != page.get("url") else None
 
 
 class LinkPager(_Pager):
@@ -123,7 +123,7 @@ class LinkPager(_Pager):
         """The next URL, as ``{{page.url}}``."""
         for found in _LINK.finditer((reply.header("link") or "")[:16_000]):
             if _NEXT.search(found[2]) and found[1] != page.get("url"):
-                return {"size": self.size, "url": found[1]}
+                return {"size": page["size"], "url": found[1]}
         return None
 
 
@@ -139,8 +139,8 @@ class LastIdPager(_Pager):
         last = get(items[-1], self.key) if items else MISSING
         if last is MISSING or last is None or isinstance(last, dict | list | bool) or last == page.get("after"):
             return None
-        more = get(answer, self.more) if self.more is not None else len(items) >= self.size
-        return {"size": self.size, "after": last} if more is not MISSING and more else None
+        more = get(answer, self.more) if self.more is not None else len(items) >= page["size"]
+        return {"size": page["size"], "after": last} if more is not MISSING and more else None
 
 
 Pager = Annotated[

@@ -27,6 +27,7 @@ from polyport.paths import Path, format_path
 from polyport.template import TemplateError, compile_path, compile_value
 
 Sources = Mapping[str, Source]
+Named = InputField | InputSection | OutputField | OutputSection
 
 _COMMON: Final = frozenset({"connection", "custom", "steps", "now", "random"})
 _TRIGGER: Final = frozenset({"page", "window", "limit"})
@@ -65,18 +66,27 @@ def lists_exist(partner: Partner, sources: Sources) -> Iterator[Problem]:
             if spec is None or spec.custom_fields is None:
                 message = f'lists/{custom.list}.yaml has to exist and say "customFields".'
                 yield source.problem(message, "customFields", "list")
+            for name in sorted(custom.include.keys() - {field.name for field in operation.fields}):
+                yield source.problem(f'"{name}" is not a field of this operation: it cannot join the custom ones.', "customFields", "include")
 
 
 def names_are_unique(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """Within one level, two fields or sections never share a name; no name is one that templates reserve."""
     for operation in partner.operations:
         source = sources[_file_of(operation)]
-        for path, fields, sections in (*_levels(operation), *_output_levels(operation)):
-            named = [*fields, *sections, *(operation.selectors if not path else ())]
-            for name, count in Counter(part.name for part in named).items():
+        levels = [(path, _names(fields) + _names(sections)) for path, fields, sections in _output_levels(operation)]
+        for path, fields, sections in _levels(operation):
+            levels.append((path, _names(fields) + _names(sections) + (_names(operation.selectors) if not path else [])))
+        for path, names in levels:
+            for name, count in Counter(names).items():
                 if count > 1:
                     yield source.problem(f'The name "{name}" stands twice on this level.', *path)
-        for kind, parts in (("fields", operation.fields), ("sections", operation.sections), ("selectors", operation.selectors)):
+        top: tuple[tuple[str, Sequence[Named]], ...] = (
+            ("fields", operation.fields),
+            ("sections", operation.sections),
+            ("selectors", operation.selectors),
+        )
+        for kind, parts in top:
             for index, part in enumerate(parts):
                 if part.name in _RESERVED:
                     message = f'"{part.name}" is a word of the templates; call it "{part.name}_" here, and {{{{{part.name}_}}}} in them.'
@@ -89,14 +99,15 @@ def places_are_apart(partner: Partner, sources: Sources) -> Iterator[Problem]:
         source = sources[_file_of(operation)]
         for path, fields, sections in _levels(operation):
             if not path:
-                for kind, parts in (("fields", fields), ("sections", sections)):
-                    for index, part in enumerate(parts):
-                        if part.at is not None:
-                            yield source.problem('Outside of sections the templates place a value: "at" says nothing here.', kind, index, "at")
+                given = [("fields", index) for index, field in enumerate(fields) if field.at is not None]
+                given += [("sections", index) for index, section in enumerate(sections) if section.at is not None]
+                for kind, index in given:
+                    yield source.problem('Outside of sections the templates place a value: "at" says nothing here.', kind, index, "at")
                 continue
-            places = [part.at or (part.name,) for part in (*fields, *sections)]
+            parts: list[InputField | InputSection] = [*fields, *sections]
+            places: list[Path] = [part.at or (part.name,) for part in parts]
             for place in places:
-                if any(other != place and other[: len(place)] == place for other in places):
+                if any(len(other) > len(place) and other[: len(place)] == place for other in places):
                     yield source.problem(f'"{format_path(place)}" is a value here and cannot hold other values too.', *path)
 
 
@@ -298,6 +309,10 @@ def _levels(operation: Operation) -> Iterator[Level]:
         path, fields, sections = pending.pop()
         yield path, fields, sections
         pending.extend(((*path, "sections", index), section.fields, section.sections) for index, section in enumerate(sections))
+
+
+def _names(parts: Sequence[Named]) -> list[str]:
+    return [part.name for part in parts]
 
 
 OutputLevel = tuple[tuple[str | int, ...], Sequence[OutputField], Sequence[OutputSection]]

@@ -104,7 +104,8 @@ class InputField(Node):
 
     ``name`` is the public name and what ``{{name}}`` reads. ``at`` is where the value stands inside a section's row on the wire (a list of keys;
     default: its name). ``wire`` is the format it is written in (the type's default if not given). ``list`` names a dynamic list. ``default`` is used
-    when the caller sends nothing. ``min`` and ``max`` bound a number, the lengths bound a text (in characters).
+    when the caller sends nothing. ``min`` and ``max`` bound a number, the lengths bound a text (in characters). ``separator``: a list is written as
+    one text with this between its elements.
     """
 
     name: Name
@@ -127,6 +128,7 @@ class InputField(Node):
     secret: bool = False
     at: Place | None = None
     wire: str | None = None
+    separator: Text | None = None
 
     @property
     def base_type(self) -> str:
@@ -158,6 +160,8 @@ class InputField(Node):
             raise ValueError(f"lengths, pattern and format are for texts; a {self.base_type} has none")
         if self.max_items is not None and not self.is_array:
             raise ValueError("maxItems is for lists, such as string[]")
+        if self.separator is not None and (not self.is_array or self.base_type in {"object", "file"}):
+            raise ValueError("a separator is for lists of texts, numbers and the like, such as string[]")
         return self
 
 
@@ -211,6 +215,8 @@ class CustomFields(Node):
 
     ``shape`` of ``{{custom}}``: ``object`` (``{key: value}``) or ``pairs`` (a list of objects with the key under ``pair_key`` and the value
     under ``pair_value``). ``result_at`` is where the result's item holds them, in the same shape; they come back under the same names.
+    ``include`` maps fields of the operation to the partner's keys under which they join the custom ones. ``cleared`` is what a value that the
+    caller clears (null) is written as.
     """
 
     list: Name
@@ -220,6 +226,8 @@ class CustomFields(Node):
     result_at: At | None = None
     writable: bool = True
     required: tuple[str, ...] = ()
+    include: dict[str, str] = Key(default_factory=dict)
+    cleared: Scalar = None
 
 
 QueryStyle = Literal["repeat", "comma", "brackets", "pipe", "space"]
@@ -417,6 +425,8 @@ class CustomFieldShape(Node):
 
     ``type`` is the path of the partner's type word, ``types`` maps it to ours (``default_type`` otherwise). ``options`` is the path of the choices, with
     ``option_key`` and ``option_label`` inside each. ``where`` are conditions an item has to meet; ``read_only`` marks those that cannot be written.
+    ``variant`` is the path of a second word that tells types apart: ``types``, ``wires`` and ``separators`` are then asked for ``type.variant`` before
+    ``type``. ``separators`` holds what stands between the elements of lists that the partner writes as one text.
     """
 
     key: At
@@ -432,13 +442,15 @@ class CustomFieldShape(Node):
     option_label: At = ("label",)
     where: tuple[Match, ...] = ()
     wires: dict[str, str] = Key(default_factory=dict)
+    variant: At | None = None
+    separators: dict[str, Text] = Key(default_factory=dict)
 
     @model_validator(mode="after")
     def _wires_fit_types(self) -> Self:
+        known = {wire for kind in (*self.types.values(), self.default_type) for wire in TYPES[kind.removesuffix("[]")].wires}
         for word, wire in self.wires.items():
-            kind = self.types.get(word, self.default_type).removesuffix("[]")
-            if wire not in TYPES[kind].wires:
-                raise ValueError(f'"{wire}" is not a wire format of {kind} (for "{word}"); there are: {", ".join(TYPES[kind].wires)}')
+            if wire not in known:
+                raise ValueError(f'"{wire}" (for "{word}") is not a wire format of any of the types; there are: {", ".join(sorted(known))}')
         return self
 
 

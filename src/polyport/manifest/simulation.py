@@ -24,6 +24,7 @@ from polyport.template import TemplateError, compile_value
 FILE: Final = "simulator.yaml"
 
 Verb = Literal["create", "get", "update", "delete", "list", "search", "static"]
+Comparison = Literal["equals", "one_of", "contains", "at_least", "at_most", "above", "below"]
 Kind = Literal["string", "integer", "number", "boolean", "array", "object"]
 RoutePattern = Annotated[str, Key(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /[^\s?#]*$", max_length=500)]
 Places = tuple[str | int, ...]
@@ -115,12 +116,31 @@ class Collection(Node):
 class Filter(Node):
     """A condition of a list: it counts when ``value`` gives something that is not empty.
 
-    ``equals`` also holds for a list that has the value; ``one_of`` takes several values, in a list or with commas; ``at_least`` and ``below`` compare numbers and moments.
+    ``equals`` also holds for a list that has the value; ``one_of`` takes several values, in a list or with commas; ``at_least``, ``at_most``,
+    ``above`` and ``below`` compare numbers and moments.
     """
 
     at: At
     value: str
-    op: Literal["equals", "one_of", "contains", "at_least", "below"] = "equals"
+    op: Comparison = "equals"
+
+
+class Conditions(Node):
+    """Conditions that callers write themselves: ``at`` is a list of groups in the request, of which one has to hold; a group holds when all its ``filters`` do.
+
+    Each names a ``name``, an ``operator`` and a ``value`` (or ``values``, a list); ``operators`` says what the partner's words mean, ``under`` is where the named values stand in
+    a record, ``not_operators`` are the words that turn a meaning round. Words that stand in neither are refused as ``invalid``.
+    """
+
+    at: At
+    filters: At = ("filters",)
+    name: At
+    operator: At
+    value: At
+    values: At = ("values",)
+    under: At = ()
+    operators: dict[str, Comparison] = Key(min_length=1)
+    not_operators: dict[str, Comparison] = Key(default_factory=dict)
 
 
 class Sort(Node):
@@ -163,9 +183,9 @@ class Search(Node):
 
 
 class Refusal(Node):
-    """An answer that the partner gives instead, when a condition on ``path``, ``query`` and ``body`` holds."""
+    """An answer that the partner gives instead, when all conditions on ``path``, ``query`` and ``body`` hold."""
 
-    when: Match
+    when: tuple[Match, ...] = Key(min_length=1)
     reply: Answer
 
 
@@ -180,7 +200,8 @@ class Need(Node):
 class Route(Node):
     """One request that the simulated partner understands, ``METHOD /path/{parameter}``, and what it does with the records of ``in``.
 
-    ``id`` is the id of the record that is meant, or with ``find`` the value at that path. ``take`` is what a new record or a change is made of.
+    ``id`` is the id of the record that is meant, or with ``find`` the value at that path; ``also`` are
+    further paths where it is looked for. ``take`` is what a new record or a change is made of.
     ``item`` is the shape in which a record is shown, over ``{{record}}`` and ``{{links}}``; it is ``{{record}}`` in ``reply`` and the elements of ``{{items}}``.
     """
 
@@ -189,12 +210,14 @@ class Route(Node):
     collection: Name | None = Key(default=None, alias="in")
     id: str = "{{path.id}}"
     find: At | None = None
+    also: tuple[At, ...] = ()
     take: Any = "{{body}}"
     item: Any = None
     required: tuple[At, ...] = ()
     needs: tuple[Need, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     filters: tuple[Filter, ...] = ()
+    where: Conditions | None = None
     sort: Sort = Sort()
     page: Paging | None = None
     search: Search | None = None
@@ -239,7 +262,7 @@ class FaultAnswers(Node):
 class Simulation(Node):
     """The whole file. ``missing``, ``invalid`` and ``conflict`` hold for routes that say nothing of their own; ``unknown`` answers requests that no route and no case knows.
 
-    ``invalid`` may read ``{{field}}``, ``{{reason}}`` (``required``, ``type``, ``value``, ``malformed``) and ``{{expected}}``. ``precision`` is that of ``{{now}}``.
+    ``invalid`` may read ``{{field}}``, ``{{reason}}`` (``required``, ``type``, ``value``, ``size``, ``malformed``) and ``{{expected}}``. ``precision`` is that of ``{{now}}``.
     """
 
     auth: Credentials | None = None

@@ -106,7 +106,7 @@ class _Reader:
         return data
 
     def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> Any:
-        self.marks.setdefault(path, (event.start_mark.line + 1, event.start_mark.column + 1))
+        self.marks.setdefault(path, _place(event))
         if len(path) > DEPTH_LIMIT:
             self._fault(event, f"This nests more than {DEPTH_LIMIT} levels.")
             raise Unreadable(self.problems)
@@ -135,20 +135,25 @@ class _Reader:
                 self._expect_plain(event)
                 if key in found:
                     self._fault(event, f'The key "{key}" stands here twice.')
-            self.marks[inner] = (event.start_mark.line + 1, event.start_mark.column + 1)
+            self.marks[inner] = _place(event)
             found[key] = self._value(next(events), events, inner)
         return found
 
-    def _expect_plain(self, event: yaml.Event) -> None:
+    def _expect_plain(self, event: Any) -> None:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             self._fault(event, "Anchors and aliases are not part of the language; write the value out.")
         elif event.tag is not None:
             self._fault(event, "Tags are not part of the language; quote what is to be a text.")
 
     def _fault(self, event: yaml.Event, message: str) -> None:
-        mark = event.start_mark
         if len(self.problems) < PROBLEMS_LIMIT:
-            self.problems.append(Problem(file=self.name, line=mark.line + 1, column=mark.column + 1, message=message))
+            line, column = _place(event)
+            self.problems.append(Problem(file=self.name, line=line, column=column, message=message))
+
+
+def _place(event: Any) -> tuple[int, int]:
+    """Line and column from 1; the parser marks every event."""
+    return event.start_mark.line + 1, event.start_mark.column + 1
 
 
 def _scalar(event: yaml.ScalarEvent) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -39,7 +40,8 @@ class DatabaseQueue:
         self._database = database
         self._processes = processes
         self._due = asyncio.Event()
-        self._depth, self._depth_at = 0, 0.0
+        self._next = math.inf
+        self._depth, self._depth_at = 0, -math.inf
 
     def announce(self) -> None:
         """Wake those who wait in this process."""
@@ -47,18 +49,37 @@ class DatabaseQueue:
         self._due.set()
 
     async def claim(self, owner: str, limit: int, now: int) -> Sequence[Run]:
-        """Take up to ``limit`` due runs for this owner."""
-        self._due.clear()
-        rows = await self._database.write(Statement(query="claim_runs", params={"owner": owner, "limit": limit, "now": now}))
-        return sorted((run_of_row(row) for row in rows[0]), key=lambda run: (run.due_at, run.run_id))
+        """Take up to ``limit`` due runs for this owner.
+
+        What nobody announced (another process's runs, retries) is looked for with a read first: an idle process takes no write lock.
+        """
+        announced = self._due.is_set()
+        self._due.clear()  # before the store is asked: what is announced from here on is looked at again
+        if not announced and not await self._anything_due(now):
+            return ()
+        try:
+            rows = (await self._database.write(Statement(query="claim_runs", params={"owner": owner, "limit": limit, "now": now})))[0]
+        except BaseException:
+            self._due.set()
+            raise
+        if len(rows) == limit:
+            self._due.set()
+        self._depth = max(0, self._depth - len(rows))
+        return sorted((run_of_row(row) for row in rows), key=lambda run: (run.due_at, run.run_id))
+
+    async def _anything_due(self, now: int) -> bool:
+        due = (await self._database.read("next_due"))[0][0]
+        self._next = math.inf if due is None else time.monotonic() + (due - now) / 1000
+        return due is not None and due <= now
 
     async def wait(self, seconds: float) -> None:
-        """Return when a run was announced, at the latest after ``POLL`` seconds: other processes accept runs too."""
+        """Return when a run was announced or is due, at the latest after ``POLL`` seconds: other processes accept runs too."""
+        left = min(seconds, POLL, max(0.0, self._next - time.monotonic()))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._due.wait(), min(seconds, POLL))
+            await asyncio.wait_for(self._due.wait(), left)
 
     async def depth(self, most: int) -> int:
-        """How many runs wait, as counted at most half a second ago plus what was announced since."""
+        """How many runs wait, as counted at most half a second ago, plus what was announced and less what was claimed since."""
         if time.monotonic() - self._depth_at > DEPTH_AGE:
             self._depth_at = time.monotonic()
             rows = await self._database.read("queue_depth", {"limit": most})
@@ -75,15 +96,20 @@ class DatabaseQueue:
         for (owner,) in await self._database.read("running_owners"):
             if self._processes.is_alive(owner):
                 continue
-            while runs := [run_of_row(row) for row in await self._database.read("runs_of_owner", {"owner": owner})]:
-                for run in runs:
-                    with contextlib.suppress(Stale):
-                        await self._database.write(_verdict(run, now))
-                        settled += 1
-            self._processes.forget(owner)
+            while rows := await self._database.read("runs_of_owner", {"owner": owner}):
+                told = await asyncio.gather(*(self._settle(_verdict(run_of_row(row), now)) for row in rows))
+                settled += sum(told)
+        self._processes.sweep()
         if settled:
             self._due.set()
         return settled
+
+    async def _settle(self, verdict: Statement) -> bool:
+        try:
+            await self._database.write(verdict)
+        except Stale:  # another process was first
+            return False
+        return True
 
 
 def _verdict(run: Run, now: int) -> Statement:

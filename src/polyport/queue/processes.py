@@ -10,38 +10,65 @@ from pathlib import Path
 
 
 class ProcessLock:
-    """A lock that says that this process lives. ``owner`` is its name in the store."""
+    """A lock that says that this process lives. ``owner`` is its name in the store.
+
+    The folder has to be on a local file system, and nobody else may remove a live process's file. A lock is shared with
+    forked children that do not call ``exec``: start workers as new programs.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.owner = f"{os.getpid()}-{secrets.token_hex(6)}"
         self._folder = folder
-        self._file = os.open(folder / f"{self.owner}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path = self._path(self.owner)
+        while True:
+            self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            if _is_same(self._file, path):
+                break
+            os.close(self._file)  # another process's sweep was between the two lines and removed the file
 
     def is_alive(self, owner: str) -> bool:
         """Whether the process of that name still holds its lock."""
         if owner == self.owner:
             return True
-        path = self._folder / f"{owner}.lock"
         try:
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            file = os.open(self._path(owner), os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         finally:
             os.close(file)
         return False
 
-    def forget(self, owner: str) -> None:
-        """Remove the lock file of a dead process."""
-        with contextlib.suppress(FileNotFoundError):
-            (self._folder / f"{owner}.lock").unlink()
+    def sweep(self) -> None:
+        """Remove the lock files of dead processes. A missing file says the same as a free lock, so nothing is forgotten by it."""
+        for path in self._folder.glob("*.lock"):
+            if path == self._path(self.owner):
+                continue
+            with contextlib.suppress(FileNotFoundError, BlockingIOError):
+                file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                finally:
+                    os.close(file)
 
     def release(self) -> None:
         """Say that this process is done."""
-        self.forget(self.owner)
+        with contextlib.suppress(FileNotFoundError):
+            self._path(self.owner).unlink()
         os.close(self._file)
+
+    def _path(self, owner: str) -> Path:
+        return self._folder / f"{owner}.lock"
+
+
+def _is_same(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False

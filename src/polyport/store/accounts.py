@@ -109,6 +109,10 @@ class Tokens:
         """End a sign-in with all its tokens."""
         await self.database.write(Statement(query="delete_family", params={"family": family}), _BUMP)
 
+    async def revoke_sessions(self, user_id: int) -> None:
+        """End all sign-ins of a user; API keys live on."""
+        await self.database.write(Statement(query="delete_sessions_of_user", params={"user_id": user_id}), _BUMP)
+
     async def touch(self, token_id: int, now: int) -> None:
         """Note that a token was used."""
         await self.database.write(Statement(query="touch_token", params={"token_id": token_id, "now": now}))

@@ -117,7 +117,7 @@ class Connections:
         return CachedList(**dict(zip(columns(CachedList), rows[0], strict=True))) if rows else None
 
     async def put_cached_list(self, cached: CachedList) -> None:
-        """Keep what was read for a connection. Raises ``Duplicate`` when the connection is gone."""
+        """Keep what was read for a connection. Raises ``Stale`` when the connection is gone."""
         await self.database.write(Statement(query="put_cached_list", params=params(cached)))
 
     async def forget_lists(self, connection_id: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from polyport.errors import SetupError
 from polyport.store.base import DbRow, Duplicate, Params, Stale, Statement, StoreFault, StoreUnavailable
@@ -24,7 +25,23 @@ READERS: Final = 4
 BUSY_MS: Final = 10_000
 
 Rows = list[list[DbRow]]
-_PRAGMAS: Final = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON", "PRAGMA cache_size=-16000")
+_CLOSING: Final = "the database is closing"
+_WRITE: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-16000",
+    "PRAGMA journal_size_limit=67108864",
+)
+_READ: Final = ("PRAGMA query_only=ON", "PRAGMA cache_size=-4000")
+_TAKEN: Final = frozenset(
+    {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID},
+)
+_ASKED_WRONG: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE})
+
+
+class _Unguarded(Exception):
+    """A unit without a savepoint has to be undone."""
 
 
 class _Unit:
@@ -71,15 +88,20 @@ class SqliteDatabase:
 
     async def read(self, query: str, params: Params | None = None) -> Sequence[DbRow]:
         """Run a named query that changes nothing; all rows."""
+        if self._closing:
+            raise StoreUnavailable(_CLOSING)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, self._sql[query], params or {})
+        return await loop.run_in_executor(self._readers, self._read, query, params or {})
 
     async def write(self, *statements: Statement) -> Sequence[Sequence[DbRow]]:
-        """Run a unit of statements, all or none; returns once it is durable. Raises ``Stale``, ``Duplicate`` or ``StoreUnavailable``."""
+        """Run a unit of statements, all or none; returns once it is durable. Raises ``Stale``, ``Duplicate`` or ``StoreUnavailable``.
+
+        A caller that is cancelled while it waits takes nothing back: the unit was accepted and is carried out.
+        """
         unit = _Unit(statements, asyncio.get_running_loop())
         with self._wake:
             if self._closing:
-                raise StoreUnavailable("the database is closing")
+                raise StoreUnavailable(_CLOSING)
             self._pending.append(unit)
             if len(self._pending) == 1:
                 self._wake.notify()
@@ -90,25 +112,33 @@ class SqliteDatabase:
         await self.write(Statement(query="probe"))
 
     async def close(self) -> None:
-        """Finish what was accepted, then release everything."""
+        """Finish what was accepted, then release everything. A second call does nothing."""
         with self._wake:
             self._closing = True
             self._wake.notify()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._writer.join)
-        self._readers.shutdown(wait=True)
-        for connection in self._connections:
-            connection.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._release)
 
-    def _read(self, sql: str, params: Params) -> list[DbRow]:
+    def _release(self) -> None:
+        self._writer.join()
+        self._readers.shutdown(wait=True)
+        while self._connections:
+            self._connections.pop().close()
+
+    def _read(self, query: str, params: Params) -> list[DbRow]:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         try:
             if connection is None:
-                connection = _connect(self._path, read_only=True)
+                connection = self._local.connection = _connect(self._path, read_only=True)
                 self._connections.append(connection)
-                self._local.connection = connection
-            return connection.execute(sql, params).fetchall()
-        except sqlite3.Error as error:
+            return connection.execute(self._sql[query], params).fetchall()
+        except Exception as error:
+            fault = _fault_of(error, query)
+            if fault is not None:
+                raise fault from error
+            if connection is not None:  # the next read opens the file anew, and works again once the file does
+                self._local.connection = None
+                self._connections.remove(connection)
+                connection.close()
             raise _unavailable(error) from error
 
     def _write_loop(self) -> None:
@@ -124,10 +154,10 @@ class SqliteDatabase:
                 if connection is None:
                     connection = _connect(self._path)
                 self._commit(connection, units)
-            except sqlite3.Error as error:
-                fault = _unavailable(error)
+            except Exception as error:  # noqa: BLE001  whatever it is, these units are answered and the next ones get a fresh connection
                 for unit in units:
-                    unit.error, unit.rows = fault, []
+                    unit.error = _unavailable(error)
+                    unit.error.__cause__ = error
                 if connection is not None:
                     with contextlib.suppress(sqlite3.Error):
                         connection.close()
@@ -138,40 +168,53 @@ class SqliteDatabase:
 
     def _commit(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        for unit in units:
-            self._run(connection, unit)
+        try:
+            for unit in units:
+                self._run(connection, unit, guarded=len(unit.statements) > 1)
+        except _Unguarded:
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            for unit in units:
+                unit.error, unit.rows = None, []
+                self._run(connection, unit, guarded=True)
         connection.execute("COMMIT")
         self.commits += 1
         self.units += len(units)
 
-    def _run(self, connection: sqlite3.Connection, unit: _Unit) -> None:
-        """Run one unit inside the transaction; a fault of the unit itself undoes it alone, a fault of the database is raised."""
-        alone = len(unit.statements) == 1 and unit.statements[0].expect is None
-        if not alone:
+    def _run(self, connection: sqlite3.Connection, unit: _Unit, *, guarded: bool) -> None:
+        """Run one unit inside the transaction; a fault of the unit itself undoes it alone, a fault of the database is raised.
+
+        A unit of a single statement needs no savepoint: a statement that fails undoes itself, and one that should have changed a row and
+        changed none has nothing to undo. Where that is not so, ``_Unguarded`` is raised and the batch is run again with savepoints.
+        """
+        if guarded:
             connection.execute("SAVEPOINT unit")
+        query = ""
         try:
             for statement in unit.statements:
-                unit.rows.append(self._execute(connection, statement))
-        except (sqlite3.IntegrityError, StoreFault) as error:
-            unit.error = Duplicate(str(error)) if isinstance(error, sqlite3.IntegrityError) else error
-            unit.rows = []
-            if not alone:
+                query = statement.query
+                unit.rows.append(self._execute(connection, statement, guarded=guarded))
+        except _Unguarded:
+            raise
+        except Exception as error:
+            fault = _fault_of(error, query)
+            if fault is None or not connection.in_transaction:
+                raise
+            fault.__cause__ = error if fault is not error else None
+            unit.error, unit.rows = fault, []
+            if guarded:
                 connection.execute("ROLLBACK TO unit")
-        except (sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.DataError, OverflowError, KeyError) as error:
-            unit.error = StoreFault(f"{unit.statements[0].query}: {type(error).__name__}")
-            unit.error.__cause__ = error
-            unit.rows = []
-            if not alone:
-                connection.execute("ROLLBACK TO unit")
-        if not alone:
+        if guarded:
             connection.execute("RELEASE unit")
 
-    def _execute(self, connection: sqlite3.Connection, statement: Statement) -> list[DbRow]:
+    def _execute(self, connection: sqlite3.Connection, statement: Statement, *, guarded: bool) -> list[DbRow]:
         cursor = connection.execute(self._sql[statement.query], statement.params)
         rows = cursor.fetchall() if cursor.description is not None else []
         if statement.expect is not None:
             changed = len(rows) if cursor.description is not None else cursor.rowcount
             if changed != statement.expect:
+                if changed and not guarded:
+                    raise _Unguarded
                 raise Stale(statement.query)
         return rows
 
@@ -196,13 +239,25 @@ def _settle(units: Sequence[_Unit]) -> None:
             unit.future.set_result(unit.rows)
 
 
-def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=BUSY_MS / 1000)
-    for pragma in _PRAGMAS[0 if not read_only else 2 :]:
-        connection.execute(pragma)
-    if read_only:
-        connection.execute("PRAGMA query_only=ON")
+def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> sqlite3.Connection:
+    """Open the file. Only ``create`` makes one: a database that vanished must not be taken for an empty one."""
+    uri = f"file:{quote(str(path.absolute()))}?mode={'rwc' if create else 'rw'}"
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=BUSY_MS / 1000
+    )
+    try:
+        for pragma in _READ if read_only else _WRITE:
+            connection.execute(pragma)
+        connection.create_function("lower", 1, _lower, deterministic=True)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _lower(value: object) -> object:
+    """SQLite's own ``lower`` knows ASCII alone."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def _prepare(path: Path) -> None:
@@ -210,13 +265,14 @@ def _prepare(path: Path) -> None:
     migrations = load_migrations()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(_connect(path)) as connection:
+        with contextlib.closing(_connect(path, create=True)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 _migrate(connection, path, migrations)
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                    connection.execute("ROLLBACK")
                 raise
     except (sqlite3.Error, OSError) as error:
         raise SetupError(f"{path} cannot be used as a database: {error}.") from error
@@ -241,7 +297,25 @@ def _run_script(connection: sqlite3.Connection, script: str) -> None:
         if sqlite3.complete_statement(buffer):
             connection.execute(buffer)
             buffer = ""
+    if buffer.strip():
+        raise sqlite3.OperationalError("a migration ends within a statement")
 
 
-def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
+def _fault_of(error: Exception, query: str) -> StoreFault | None:
+    """The fault of a unit that did this; ``None`` when the database is at fault."""
+    if isinstance(error, StoreFault):
+        return error
+    code = getattr(error, "sqlite_errorcode", None)  # of SQLite itself; the driver's own refusals of a parameter have none
+    if isinstance(error, sqlite3.IntegrityError):
+        if code in _TAKEN:
+            return Duplicate(str(error).partition(": ")[2])
+        if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            return Stale(f"{query}: what it refers to is gone")
+        return StoreFault(f"{query}: {error}")
+    if isinstance(error, (sqlite3.OperationalError, sqlite3.DatabaseError)) and code is not None and code & 0xFF not in _ASKED_WRONG:
+        return None
+    return StoreFault(f"{query}: {type(error).__name__}")
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
     return StoreUnavailable(f"{getattr(error, 'sqlite_errorname', type(error).__name__)}: {error}")

@@ -65,6 +65,8 @@ async def run_case(partner: Partner, found: CaseFile, shared: CaseConnection | N
         outcome = await _outcome(partner, found, case.connection or shared, network)
     except PolyportError as error:
         outcome = {"error": error.as_record()}
+    except ValueError as error:
+        outcome = {"unusable": str(error)}
     differences.extend(network.differences)
     if network.sent < len(case.exchanges):
         differences.append(f"only {network.sent} of {len(case.exchanges)} expected requests were sent")
@@ -155,11 +157,14 @@ def _compare(expected: ExpectedRequest, request: Request) -> list[str]:
 def _compare_body(expected: ExpectedRequest, request: Request) -> list[str]:
     body = request.body or b""
     if "json_body" in expected.model_fields_set:
-        got = msgspec.json.decode(body) if body else None
+        try:
+            got = msgspec.json.decode(body) if body else None
+        except msgspec.DecodeError:
+            return [f"expected JSON, got {body[:400]!r}"]
         return [] if same_json(expected.json_body, got) else [f"expected the body {_show(expected.json_body)}, got {_show(got)}"]
     if expected.form is not None:
         pairs: dict[str, list[str]] = {}
-        for name, value in parse_qsl(body.decode(), keep_blank_values=True):
+        for name, value in parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True):
             pairs.setdefault(name, []).append(value)
         wanted = {name: value if isinstance(value, list) else [value] for name, value in expected.form.items()}
         return [] if pairs == wanted else [f"expected the form {wanted}, got {pairs}"]

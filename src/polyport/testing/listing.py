@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import operator
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,14 +15,23 @@ import msgspec
 
 from polyport.kinds.fields import TYPES
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.simulation import Filter, Paging, Route, Search, Sort
-from polyport.paths import MISSING, Path, get
+from polyport.manifest.simulation import Comparison, Conditions, Paging, Route, Search, Sort
+from polyport.paths import MISSING, Path, format_path, get
 from polyport.template import Scope, Template, compile_value, to_text
 from polyport.testing.memory import Record, Refused
 
 _MOMENT: Final = TYPES["datetime"]
 _NONE: Final = compile_value("{{none}}", {})
+_NUMBER: Final = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+_SECONDS_LIMIT: Final = 253_402_300_799
 _WORDS: Final = frozenset({"true", "1", "yes"})
+
+_COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "at_least": operator.ge,
+    "at_most": operator.le,
+    "above": operator.gt,
+    "below": operator.lt,
+}
 
 Test = Callable[[Any], bool]
 
@@ -40,6 +51,7 @@ class Listing:
     def __init__(self, route: Route, key: str) -> None:
         self._filters = [(condition, compile_value(condition.value, FILTERS)) for condition in route.filters]
         self._search = _Search(route.search) if route.search is not None else None
+        self._where = route.where
         self._order = _Order(route.sort)
         self._pages = _Pages(route.page, key) if route.page is not None else None
 
@@ -48,8 +60,10 @@ class Listing:
         for condition, template in self._filters:
             wanted = template.render(scope)
             if wanted not in (MISSING, None, ""):
-                test = _test(condition, wanted)
+                test = _test(condition.op, wanted)
                 records = [record for record in records if test(get(record, condition.at))]
+        if self._where is not None:
+            records = _meeting(records, self._where, scope)
         if self._search is not None:
             records = self._search.found(records, scope)
         ordered = self._order.sorted(list(records), scope)
@@ -166,24 +180,56 @@ def _several(value: Any) -> list[str]:
     return [part.strip() for part in to_text(value).split(",") if part.strip()] if isinstance(value, str | int) else []
 
 
-def _test(condition: Filter, wanted: Any) -> Test:
-    if condition.op in {"at_least", "below"}:
-        bound, at_least = _rank(wanted), condition.op == "at_least"
+def _test(op: Comparison, wanted: Any) -> Test:
+    compare = _COMPARE.get(op)
+    if compare is not None:
+        kind, bound = _rank(wanted)
+        # Partners that write moments as texts may be asked in milliseconds.
+        moment = bound / 1000 if kind == 1 and bound > _SECONDS_LIMIT else bound
 
-        def compare(value: Any) -> bool:
+        def test(value: Any) -> bool:
             rank = _rank(value)
-            return rank[0] == bound[0] and (rank >= bound if at_least else rank < bound)
+            return rank[0] == kind and compare(rank[1], moment if isinstance(value, str) and not _NUMBER.fullmatch(value) else bound)
 
-        return compare
-    if condition.op == "contains":
+        return test
+    if op == "contains":
         part = to_text(wanted).casefold()
         return lambda value: _stands_in(value, part, whole=False)
-    texts = set(_several(wanted)) if condition.op == "one_of" else {_plain(wanted)}
+    texts = set(_several(wanted)) if op == "one_of" else {_plain(wanted)}
     return lambda value: any(_plain(item) in texts for item in (value if isinstance(value, list) else [value]))
 
 
 def _plain(value: Any) -> str | None:
     return to_text(value) if isinstance(value, str | int | Decimal) else None
+
+
+def _meeting(records: Iterable[Record], spec: Conditions, scope: Scope) -> list[Record]:
+    """The records that meet the conditions of the request; all of them where it has none."""
+    groups = get(scope, spec.at)
+    if groups in (MISSING, None, []):
+        return list(records)
+    if not isinstance(groups, list):
+        raise Refused("invalid", field=format_path(spec.at[1:]), reason="type", expected="array")
+    alternatives = [[_condition(item, spec) for item in _list(get(group, spec.filters))] for group in groups]
+    return [record for record in records if any(all(test(record) for test in tests) for tests in alternatives)]
+
+
+def _condition(item: Any, spec: Conditions) -> Test:
+    name, word = get(item, spec.name), get(item, spec.operator)
+    negated = word in spec.not_operators if isinstance(word, str) else False
+    op = (spec.not_operators if negated else spec.operators).get(word) if isinstance(word, str) else None
+    if op is None or not isinstance(name, str):
+        raise Refused(
+            "invalid", field=format_path(spec.operator), reason="value", expected=", ".join([*spec.operators, *spec.not_operators])
+        )
+    wanted = get(item, spec.values if op == "one_of" else spec.value)
+    path = (*spec.under, name)
+    test = _test(op, wanted)
+    return lambda record: test(get(record, path)) is not negated
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _sort_key(records: list[Record], path: Path) -> Callable[[Record], Any]:
@@ -199,6 +245,6 @@ def _rank(value: Any) -> tuple[int, Any]:
     if not isinstance(value, str) or not value:
         return (0, 0)
     try:
-        return (1, Decimal(_MOMENT.read(value)))
+        return (1, Decimal(value) if _NUMBER.fullmatch(value) else Decimal(_MOMENT.read(value)))
     except (ValueError, ArithmeticError):
         return (2, value)

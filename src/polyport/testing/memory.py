@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.simulation import Collection, Ids, Rows
 from polyport.paths import MISSING, Path, format_path, get
 from polyport.template import Scope, compile_value, to_text
+from polyport.testing.traffic import json_bytes
 
 Record = dict[str, Any]
 
 BYTES_LIMIT: Final = 32 * 1024 * 1024
-_JSON_TYPES: Final[Mapping[str, type]] = {"string": str, "boolean": bool, "array": list, "object": dict}
+RECORD_LIMIT: Final = 1024 * 1024
+_JSON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, Decimal),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
 
 
 class Refused(Exception):
@@ -29,7 +39,7 @@ class Refused(Exception):
 
 
 class Table:
-    """The records of one collection, in order of creation. At most ``limit`` records and ``BYTES_LIMIT`` bytes that callers sent: the oldest give way."""
+    """The records of one collection, in order of creation. At most ``limit`` created records and ``BYTES_LIMIT`` bytes of them: the oldest give way."""
 
     def __init__(self, name: str, spec: Collection) -> None:
         self.name = name
@@ -75,8 +85,8 @@ class Table:
         wanted = _folded(value)
         return next((record for record in reversed(self._records.values()) if _folded(get(record, at)) == wanted), None)
 
-    def create(self, taken: Any, scope: Scope, size: int) -> Record:
-        """Add a record made of ``taken``. Raises ``Refused``. ``size`` is what it costs in bytes."""
+    def create(self, taken: Any, scope: Scope) -> Record:
+        """Add a record made of ``taken``. Raises ``Refused``."""
         given = self._checked(taken)
         for path in self.spec.required:
             if get(given, path) in (MISSING, None, ""):
@@ -85,7 +95,7 @@ class Table:
         number = self._number(self._next(), scope)
         record = merged(self._defaults.render({**scope, "id": number}), given)
         record[self.spec.key] = number
-        record = self._finished(record, {**scope, "id": number})
+        record, size = self._finished(record, {**scope, "id": number})
         key = to_text(number)
         self._records[key] = record
         self._sizes[key] = size
@@ -95,7 +105,7 @@ class Table:
         self._make_room()
         return record
 
-    def update(self, record: Record, taken: Any, scope: Scope, size: int) -> Record:
+    def update(self, record: Record, taken: Any, scope: Scope) -> Record:
         """Change a record: objects are merged, everything else is replaced. Raises ``Refused``."""
         given = self._checked(taken)
         number = record[self.spec.key]
@@ -103,13 +113,13 @@ class Table:
         self._refuse_twins(given, key)
         changed = merged(record, given)
         changed[self.spec.key] = number
-        changed = self._finished(changed, {**scope, "id": number})
+        changed, size = self._finished(changed, {**scope, "id": number})
         self._unindex(record)
         self._records[key] = changed
         self._index(key, changed)
         if key in self._sizes:
-            self._sizes[key] += size
-            self._bytes += size
+            self._bytes += size - self._sizes[key]
+            self._sizes[key] = size
             self._make_room()
         return changed
 
@@ -135,11 +145,15 @@ class Table:
                 raise Refused("invalid", field=name, reason="type", expected=kind)
         return taken
 
-    def _finished(self, record: Record, scope: Scope) -> Record:
+    def _finished(self, record: Record, scope: Scope) -> tuple[Record, int]:
         for rows in self.spec.rows:
             if isinstance(record.get(rows.at), list):
                 record = {**record, rows.at: _filled(record[rows.at], rows)}
-        return merged(record, self._always.render({**scope, "record": record}))
+        record = merged(record, self._always.render({**scope, "record": record}))
+        size = len(json_bytes(record))
+        if size > RECORD_LIMIT:
+            raise Refused("invalid", field="body", reason="size", expected=f"a record of at most {RECORD_LIMIT} bytes")
+        return record, size
 
     def _refuse_twins(self, given: Record, own: str | None) -> None:
         for path in self.spec.unique:
@@ -199,10 +213,4 @@ def _filled(items: list[Any], rows: Rows) -> list[Any]:
 
 
 def _is_of_type(value: Any, kind: str) -> bool:
-    if kind in {"integer", "number"}:
-        return isinstance(value, int) and not isinstance(value, bool) if kind == "integer" else _is_number(value)
-    return isinstance(value, _JSON_TYPES[kind])
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, str | bool | list | dict)
+    return isinstance(value, _JSON_TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, PrivateAttr
 
 from polyport.kinds.auth.base import Flow, Material, SchemeBase, compiled, rendered
 from polyport.net.message import Request
-from polyport.template import Template
+from polyport.template import RenderFault, Template
 
 
 def _compiles(source: str) -> str:
@@ -53,6 +53,8 @@ class ApiKey(SchemeBase):
         if self.place == "header":
             yield signed.with_header(name, value)
         elif self.place == "cookie":
+            if any(char in name + value for char in ';," \t') or "=" in name:
+                raise RenderFault("the value of a cookie has no spaces, quotes, commas and semicolons")
             yield signed.with_header("Cookie", f"{name}={value}")
         else:
             yield with_query(signed, name, value)
@@ -91,6 +93,8 @@ class Basic(SchemeBase):
     def flow(self, request: Request, connection: Material) -> Flow:
         """Yield the request with user and password."""
         username, password = rendered(self._username, connection), rendered(self._password, connection)
+        if ":" in username:
+            raise RenderFault("the user of a basic authorisation has no colon")
         pair = base64.b64encode(f"{username}:{password}".encode()).decode()
         yield request.with_secrets(password, pair).with_header("Authorization", f"Basic {pair}")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from decimal import Decimal
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
@@ -76,9 +77,10 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _fraction(digits: str) -> Decimal:
     if len(digits) <= 2 * DIGITS_LIMIT:
-        number = Decimal(digits)
-        if number.is_finite() and abs(number.adjusted()) <= EXPONENT_LIMIT:
-            return number
+        with suppress(InvalidOperation):
+            number = Decimal(digits)
+            if abs(number.adjusted()) <= EXPONENT_LIMIT:
+                return number
     raise RenderFault("a number of absurd size stands in this JSON")
 
 
@@ -204,12 +206,15 @@ def merge(value: Any, other: Any, key: Any, keep: Any = "all") -> list[dict[str,
     return list_of(merged)
 
 
-def to_object(value: Any, name: Any = "name", content: Any = "value") -> dict[str, Any]:
+def to_object(value: Any, name: Any = "name", content: Any = "value") -> Any:
     """Rows of names and values as one object; a name that stands in several rows gets the list of its values.
 
-    Arguments: the member of a row that holds the name, and the one that holds the value. Rows without a name or a value are left out.
+    Arguments: the member of a row that holds the name, and the one that holds the value. Rows without a name or a value are left out; null in place of
+    rows gives nothing.
     ``{{rows | to_object}}`` gives ``{"color": ["red", "blue"], "size": "L"}``.
     """
+    if value is None:
+        return MISSING
     found: dict[str, Any] = {}
     repeated: set[str] = set()
     for text, inner in _named(value, argument_of(name), argument_of(content)):

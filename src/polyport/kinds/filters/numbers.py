@@ -19,7 +19,6 @@ _REFUSED: Final = [decimal.InvalidOperation, decimal.DivisionByZero, decimal.Ove
 _EXACT: Final = decimal.Context(prec=DIGITS_LIMIT, traps=[*_REFUSED, decimal.Inexact])
 _ROUNDING: Final = decimal.Context(prec=2 * DIGITS_LIMIT, traps=_REFUSED)
 _DIVIDING: Final = decimal.Context(prec=DIVISION_DIGITS, rounding=decimal.ROUND_HALF_EVEN, traps=_REFUSED)
-_TOO_LARGE: Final = 10 ** (EXPONENT_LIMIT + 1)
 _MODES: Final[Mapping[str, str]] = {
     "half_even": decimal.ROUND_HALF_EVEN,
     "half_up": decimal.ROUND_HALF_UP,
@@ -35,10 +34,7 @@ def to_int(value: Any) -> int:
 
     ``{{"42" | int}}`` gives ``42``.
     """
-    number = read(coerce_integer, value)
-    if abs(number) >= _TOO_LARGE:
-        raise RenderFault(f"a number has at most {EXPONENT_LIMIT} digits here")
-    return number
+    return read(coerce_integer, value)
 
 
 def to_number(value: Any, point: Any = ".", thousands: Any = "") -> Decimal | int:
@@ -191,7 +187,7 @@ def major_units(value: Any, places: Any = 2) -> Decimal | int:
 def _number(value: Any) -> Decimal:
     number = read(coerce_decimal, value)
     if isinstance(number, int):
-        return Decimal(to_int(number))
+        return Decimal(number)
     if len(number.as_tuple().digits) > DIGITS_LIMIT:
         raise RenderFault(f"a number has at most {DIGITS_LIMIT} digits here")
     return number

@@ -81,7 +81,7 @@ def slug(value: Any) -> str:
     given = text_of(value)
     if len(given) > SLUG_LIMIT:
         raise RenderFault(f"slug takes at most {SLUG_LIMIT} characters")
-    plain = "".join(letter for letter in unicodedata.normalize("NFKD", given.lower()) if not unicodedata.combining(letter))
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", given).lower() if not unicodedata.combining(letter))
     return str(_NO_SLUG.sub("-", unicodedata.normalize("NFC", plain))).strip("-")
 
 

@@ -99,7 +99,7 @@ def difference(value: Any, other: Any, unit: Any = "seconds", zone: Any = "UTC")
     later, earlier = _local(value, zone), _local(other, zone)
     name = choice_of(unit, _UNITS, "unit")
     if name == "seconds":
-        nanoseconds = later.timestamp_nanos() - earlier.timestamp_nanos()
+        nanoseconds = later.timestamp(unit="nanosecond") - earlier.timestamp(unit="nanosecond")
         whole, rest = divmod(nanoseconds, 10**9)
         return whole if rest == 0 else Decimal(nanoseconds // 1000) / 10**6
     return int(dict(later.since(earlier, in_units=[name]))[name])  # type: ignore[list-item,index]  # the name is one of its units

@@ -27,8 +27,8 @@ WHERE account_id = :account_id
     AND (:title IS NULL OR title = :title)
     AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
 ORDER BY
-    CASE WHEN :sort = 'title' THEN title END COLLATE NOCASE ASC,
-    CASE WHEN :sort = '-title' THEN title END COLLATE NOCASE DESC,
+    CASE WHEN :sort = 'title' THEN lower(title) END ASC,
+    CASE WHEN :sort = '-title' THEN lower(title) END DESC,
     CASE WHEN :sort = '-credentialId' THEN connection_id END DESC,
     connection_id ASC
 LIMIT :limit OFFSET :offset;

@@ -1,0 +1,164 @@
+"""Serving: the listening socket, one process or several, signals, and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import structlog
+import uvicorn
+
+from polyport.cli.logs import set_up_log
+from polyport.errors import SetupError
+from polyport.runtime import FirstAccount, make_first_account, open_runtime
+from polyport.server.app import serving
+from polyport.settings import Settings
+
+BACKLOG: Final = 2048
+RESTARTS: Final = 5
+_log: Final = structlog.get_logger("polyport.serve")
+
+T = TypeVar("T")
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run a program on uvloop; on a system that has none, on asyncio's own loop."""
+    try:
+        import uvloop  # noqa: PLC0415  an optional dependency: not to be had on every system
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+class QuietServer(uvicorn.Server):
+    """A server that leaves signals to us: uvicorn would raise them again before our own way out has run."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]  # the base makes the same from a generator
+        """Capture nothing."""
+        return contextlib.nullcontext()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises ``SetupError`` with a sentence when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = "it is taken by another program" if error.errno in {98, 48} else error.strerror
+        raise SetupError(f"Cannot listen on {host}:{port}: {reason}. Choose another with --host and --port.") from error
+    listener.setblocking(False)
+    return listener
+
+
+def first_account(settings: Settings) -> FirstAccount | None:
+    """Make the first account if there is none."""
+    return asyncio.run(make_first_account(settings, lambda: secrets.token_urlsafe(18)))
+
+
+async def serve_socket(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then let what is under way end within the grace time."""
+    async with open_runtime(settings) as runtime:
+        for problem in runtime.catalog.problems:
+            _log.warning("a partner is left out", problem=str(problem))
+        async with serving(runtime) as app:
+            server = QuietServer(make_config(app, settings))
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+            if ready is not None:
+                loop.call_soon(ready)
+            await server.serve(sockets=[listener])
+
+
+def make_config(app: object, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # any ASGI callable
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.http.grace),
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None) -> None:
+    """Serve with as many processes as the settings say."""
+    if settings.workers == 1:
+        run_loop(serve_socket(settings, listener, ready))
+    else:
+        _Supervisor(settings, listener).run(ready)
+
+
+def _child(settings: Settings, listener: socket.socket) -> None:
+    set_up_log(settings.log)
+    try:
+        run_loop(serve_socket(settings, listener))
+    except SetupError as error:
+        sys.stderr.write(f"{error}\n")
+        os._exit(78)
+
+
+class _Supervisor:
+    """Keeps as many server processes as asked for: starts again what dies, hands on the signal to stop."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._context = multiprocessing.get_context("spawn")
+        self._children: list[multiprocessing.process.BaseProcess] = []
+        self._stopping = False
+        self._deaths: list[float] = []
+
+    def run(self, ready: Callable[[], None] | None) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        self._children = [self._start() for _index in range(self._settings.workers)]
+        if ready is not None:
+            ready()
+        while not self._stopping:
+            time.sleep(0.2)
+            self._check()
+        for child in self._children:
+            child.join(self._settings.http.grace + 5)
+            if child.is_alive():
+                child.kill()
+
+    def _start(self) -> multiprocessing.process.BaseProcess:
+        child = self._context.Process(target=_child, args=(self._settings, self._listener), daemon=False)
+        child.start()
+        return child
+
+    def _check(self) -> None:
+        for index, child in enumerate(self._children):
+            if child.is_alive() or self._stopping:
+                continue
+            now = time.monotonic()
+            self._deaths = [*(at for at in self._deaths if now - at < 10), now]
+            if child.exitcode == 78 or len(self._deaths) > RESTARTS * self._settings.workers:
+                self._stop()
+                raise SetupError("The server processes do not stay up; the lines above say why.")
+            _log.error("a server process died and is started again", pid=child.pid, exit_code=child.exitcode)
+            self._children[index] = self._start()
+
+    def _stop(self, *_signal: object) -> None:
+        self._stopping = True
+        for child in self._children:
+            if child.is_alive():
+                child.terminate()

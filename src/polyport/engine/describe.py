@@ -1,0 +1,187 @@
+"""The field schema of an operation for one connection, and single lists, searched: what forms and agents are made from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from rapidfuzz import fuzz
+
+from polyport.engine.calls import list_choices, list_custom_fields, read_list
+from polyport.engine.desk import Bench, Desk, Positions, read_positions
+from polyport.engine.operation import Program
+from polyport.engine.schema import Choices, Schema, describe_schema, describe_selectors
+from polyport.engine.validate import compile_validator
+from polyport.errors import ConnectionInvalid, Fault, PolyportError, ValidationFailed
+from polyport.manifest.model import InputField, InputSection, ListSpec
+
+OPTIONS_PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A schema with the lists that were read for it, and those that could not be: list name to error record."""
+
+    program: Program
+    positions: Positions
+    bench: Bench
+    schema: Schema
+    missing: Mapping[str, PolyportError]
+
+
+async def resolve(desk: Desk, account_id: int, operation_id: int, credential_data: Any, runner_data: Any) -> Described:
+    """The schema for a connection. ``runner_data`` may be partial: lists that depend on what it holds are read.
+
+    Raises ``NotFound``, ``ValidationFailed``, ``ConnectionInvalid`` or, where custom fields cannot be read, the partner's fault.
+    """
+    program = desk.program(operation_id)
+    positions = read_positions(program, credential_data)
+    bench = await desk.bench(account_id, program.partner, positions.connection_id)
+    known = _selected(program, positions)
+    schema = program.schema
+    custom = program.operation.custom_fields
+    if custom is not None and all(name in known for name in program.partner.lists[custom.list].depends_on):
+        found = await desk.lists(bench).get(program.partner.lists[custom.list], known)
+        schema = replace(schema, custom=list_custom_fields(program.partner, custom.list, found.items, custom.required))
+    if isinstance(runner_data, dict):
+        known = known | compile_validator(schema).check(runner_data).values
+    choices, missing = await _read_lists(desk, bench, program, known)
+    return Described(program=program, positions=positions, bench=bench, schema=replace(schema, choices=choices), missing=missing)
+
+
+async def describe(desk: Desk, account_id: int, operation_id: int, credential_data: Any, runner_data: Any) -> dict[str, Any]:
+    """``triggerAction`` as it stands on the wire."""
+    found = await resolve(desk, account_id, operation_id, credential_data, runner_data)
+    shown: dict[str, Any] = {"triggerActionId": operation_id, "title": found.program.operation.title, **describe_schema(found.schema)}
+    connection: dict[str, Any] = {"position": "0", "label": "Connection", "isRequired": found.program.partner.file.connection is not None}
+    if found.positions.connection_id is not None:
+        connection["value"] = found.positions.connection_id
+    shown["credentialData"] = [connection, *describe_selectors(found.schema, found.positions.selectors)]
+    if found.missing:
+        shown["warnings"] = [
+            {"list": name, "code": error.code, "message": f"This list could not be read: {error.message}"}
+            for name, error in sorted(found.missing.items())
+        ]
+    return shown
+
+
+async def _read_lists(
+    desk: Desk, bench: Bench, program: Program, known: Mapping[str, Any]
+) -> tuple[dict[str, Choices], dict[str, PolyportError]]:
+    names = {field.list for field in input_fields(program) if field.list is not None}
+    specs = [program.partner.lists[name] for name in sorted(names)]
+    due = [spec for spec in specs if spec.search == "local" and all(known.get(name) is not None for name in spec.depends_on)]
+    results = await asyncio.gather(*(desk.lists(bench).get(spec, known) for spec in due), return_exceptions=True)
+    choices: dict[str, Choices] = {}
+    missing: dict[str, PolyportError] = {}
+    for spec, result in zip(due, results, strict=True):
+        if isinstance(result, ConnectionInvalid) or (isinstance(result, BaseException) and not isinstance(result, PolyportError)):
+            raise result
+        if isinstance(result, PolyportError):
+            missing[spec.name] = result
+        else:
+            choices[spec.name] = list_choices(spec, result)
+    return choices, missing
+
+
+async def options(
+    desk: Desk,
+    account_id: int,
+    operation_id: int,
+    *,
+    field: str,
+    query: str | None,
+    credential_data: Any,
+    runner_data: Any,
+) -> list[dict[str, Any]]:
+    """The choices of one field, by public name (``section.name`` inside a section), those that fit ``query``, the best first.
+
+    Raises ``ValidationFailed`` when the field is none, has no list, or depends on fields that were not given.
+    """
+    program = desk.program(operation_id)
+    positions = read_positions(program, credential_data)
+    bench = await desk.bench(account_id, program.partner, positions.connection_id)
+    variable = _find(program, field)
+    if variable.options is not None:
+        items: list[tuple[Any, str]] = [(option.key, option.label) for option in variable.options]
+        return _shown(_searched(items, query))
+    if variable.list is None:
+        raise ValidationFailed.of(Fault(path="field", code="no_list", message="This field takes any value: it has no list."))
+    spec = program.partner.lists[variable.list]
+    known = _selected(program, positions)
+    if isinstance(runner_data, dict):
+        known = known | program.validator.check(runner_data).values
+    absent = [name for name in spec.depends_on if known.get(name) is None]
+    if absent:
+        raise ValidationFailed.of(
+            *(Fault(path=f"runnerData.{name}", code="required", message="This list depends on this field.") for name in absent)
+        )
+    return _shown(await _choices(desk, bench, spec, known, query))
+
+
+async def _choices(desk: Desk, bench: Bench, spec: ListSpec, known: Mapping[str, Any], query: str | None) -> list[tuple[Any, str]]:
+    if spec.search == "remote":
+        found = await read_list(bench.caller, replace_limits(spec), known, query)
+        return list(list_choices(spec, found).items)
+    kept = await desk.lists(bench).get(spec, known)
+    return _searched(list(list_choices(spec, kept).items), query)
+
+
+def replace_limits(spec: ListSpec) -> ListSpec:
+    """A searched list needs only its first page or two."""
+    return spec.model_copy(update={"page_limit": min(spec.page_limit, 2), "item_limit": min(spec.item_limit, 500)})
+
+
+def _searched(items: list[tuple[Any, str]], query: str | None) -> list[tuple[Any, str]]:
+    """What holds the query comes first; what is close to it (a typo) after; nothing else."""
+    if not query or not query.strip():
+        return items
+    wanted = query.strip().casefold()
+    inside = [item for item in items if wanted in item[1].casefold() or wanted == str(item[0]).casefold()]
+    inside.sort(key=lambda item: not item[1].casefold().startswith(wanted))
+    if inside or len(wanted) < 4:
+        return inside
+    scored = [(fuzz.partial_ratio(wanted, item[1].casefold()), item) for item in items]
+    return [item for score, item in sorted(scored, key=lambda row: -row[0]) if score >= 80]
+
+
+def _shown(items: list[tuple[Any, str]]) -> list[dict[str, Any]]:
+    return [{"key": key, "label": label} for key, label in items]
+
+
+def _selected(program: Program, positions: Positions) -> dict[str, Any]:
+    selectors = program.operation.selectors
+    return {selector.name: positions.selectors[index] for index, selector in enumerate(selectors, start=1) if index in positions.selectors}
+
+
+def input_fields(program: Program) -> list[InputField]:
+    """All input fields of an operation, those of its sections included, and its selectors."""
+    found: list[InputField] = [*program.operation.fields, *program.operation.selectors]
+    pending: list[InputSection] = list(program.operation.sections)
+    while pending:
+        section = pending.pop()
+        found.extend(section.fields)
+        pending.extend(section.sections)
+    return found
+
+
+def _find(program: Program, name: str) -> InputField:
+    """The field of a public name: ``owner_id``, or ``email.label`` inside a section; a selector by its position or name."""
+    schema = program.schema
+    for position, selector in enumerate(program.operation.selectors, start=1):
+        if name in {str(position), selector.name}:
+            return selector
+    for variable in program.operation.fields:
+        if schema.public(variable.name) == name:
+            return variable
+    pending: list[tuple[tuple[str, ...], InputSection]] = [((section.name,), section) for section in program.operation.sections]
+    while pending:
+        place, section = pending.pop()
+        for variable in section.fields:
+            public = schema.public(variable.name, place)
+            if name in {public, ".".join((*place, public))}:
+                return variable
+        pending.extend(((*place, deeper.name), deeper) for deeper in section.sections)
+    raise ValidationFailed.of(Fault(path="field", code="unknown_field", message="The operation has no such field."))

@@ -1,0 +1,117 @@
+"""What a coerced value has to keep to: bounds, lengths, patterns and formats, compiled to one closure per field. All linear in the value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import re2
+
+from polyport.kinds.fields import ValueFault
+from polyport.manifest.model import InputField
+
+Check = Callable[[Any], None]
+
+
+def compile_checks(variable: InputField) -> Check | None:
+    """The checks of a field as one function that raises ``ValueFault``, or ``None`` where the field has none."""
+    checks: list[Check] = []
+    if variable.min is not None or variable.max is not None:
+        checks.append(_bounds(variable.min, variable.max))
+    if variable.min_length is not None or variable.max_length is not None:
+        checks.append(_lengths(variable.min_length or 0, variable.max_length))
+    if variable.pattern is not None:
+        checks.append(_matches(variable.pattern))
+    if variable.format in _FORMATS:
+        checks.append(_FORMATS[variable.format])
+    if not checks:
+        return None
+    if len(checks) == 1:
+        return checks[0]
+
+    def check(value: Any) -> None:
+        for one in checks:
+            one(value)
+
+    return check
+
+
+def _bounds(least: float | None, most: float | None) -> Check:
+    low = None if least is None else Decimal(str(least))
+    high = None if most is None else Decimal(str(most))
+
+    def check(value: Any) -> None:
+        if low is not None and value < low:
+            raise ValueFault("too_small", f"The least that is taken here is {low}.")
+        if high is not None and value > high:
+            raise ValueFault("too_large", f"The most that is taken here is {high}.")
+
+    return check
+
+
+def _lengths(least: int, most: int | None) -> Check:
+    def check(value: Any) -> None:
+        if len(value) < least:
+            raise ValueFault("too_short", f"At least {least} characters are needed here.")
+        if most is not None and len(value) > most:
+            raise ValueFault("too_long", f"At most {most} characters are taken here.")
+
+    return check
+
+
+def _matches(pattern: str) -> Check:
+    compiled = _pattern(pattern)
+
+    def check(value: Any) -> None:
+        if not compiled.fullmatch(value):
+            raise ValueFault("wrong_format", f"This does not match the pattern {pattern}.")
+
+    return check
+
+
+@lru_cache(maxsize=4096)
+def _pattern(pattern: str) -> Any:
+    return re2.compile(pattern)
+
+
+def _email(value: Any) -> None:
+    local, at, domain = value.rpartition("@")
+    if (
+        not at
+        or not local
+        or not domain
+        or len(value) > 254
+        or any(char.isspace() or not char.isprintable() or char in '<>,;"()' for char in value)
+        or "@" in local
+    ):
+        raise ValueFault("wrong_format", "An e-mail address is needed here.")
+
+
+def _uri(value: Any) -> None:
+    try:
+        parts = urlsplit(value)
+        sound = bool(parts.scheme and (parts.netloc or parts.path)) and not any(char.isspace() or not char.isprintable() for char in value)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueFault("wrong_format", "A web address is needed here, with https:// in front.")
+
+
+_UUID: Final = re2.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_HOSTNAME: Final = re2.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
+
+
+def _uuid(value: Any) -> None:
+    if not _UUID.fullmatch(value):
+        raise ValueFault("wrong_format", "A UUID is needed here.")
+
+
+def _hostname(value: Any) -> None:
+    if len(value) > 253 or not _HOSTNAME.fullmatch(value):
+        raise ValueFault("wrong_format", "A host name is needed here, without https:// and without a path.")
+
+
+_FORMATS: Final[Mapping[str | None, Check]] = {"email": _email, "uri": _uri, "uuid": _uuid, "hostname": _hostname}

@@ -1,0 +1,99 @@
+"""The HTTP application: every resource's endpoints, one thin layer in front, nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from polyport import __version__
+from polyport.engine.desk import Desk
+from polyport.engine.run import Engine
+from polyport.runtime import Runtime
+from polyport.server import credentials, files, operations, partners, runs, system, users
+from polyport.server.access import Access
+from polyport.server.problems import error_of_status, problem_response
+from polyport.server.routing import Endpoint, Services, bind
+from polyport.worker import Worker
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *users.ENDPOINTS,
+    *partners.ENDPOINTS,
+    *credentials.ENDPOINTS,
+    *operations.ENDPOINTS,
+    *runs.ENDPOINTS,
+    *files.ENDPOINTS,
+    *system.ENDPOINTS,
+)
+
+
+class Front:
+    """What stands before the routes: a trailing slash is accepted everywhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on, its path without a slash at the end."""
+        if scope["type"] == "http" and len(scope["path"]) > 1 and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
+def build_services(runtime: Runtime) -> Services:
+    """The services of a process: engine, access, metrics."""
+    registry = CollectorRegistry()
+    Gauge("polyport_info", "The version that runs.", ["version"], registry=registry).labels(__version__).set(1)
+    return Services(
+        engine=Engine(Desk(runtime)),
+        access=Access(runtime),
+        registry=registry,
+        requests=Counter("polyport_http_requests", "Requests by route and status.", ["method", "route", "status"], registry=registry),
+        durations=Histogram("polyport_http_request_seconds", "Time to answer, by route.", ["method", "route"], registry=registry),
+    )
+
+
+def build_app(services: Services) -> ASGIApp:
+    """The application over open services."""
+    system.describe_from(ENDPOINTS)
+
+    async def refuse(request: HttpRequest, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        request_id = f"req_{secrets.token_hex(10)}"
+        response = problem_response(error_of_status(status), request_id, request.headers.get("accept", ""), request.url.path)
+        if isinstance(error, HTTPException) and error.headers:
+            response.headers.update(error.headers)
+        response.headers["X-Request-Id"] = request_id
+        return response
+
+    handlers: dict[Any, Any] = {HTTPException: refuse}
+    routes = [bind(endpoint, services) for endpoint in sorted(ENDPOINTS, key=lambda endpoint: endpoint.path.count("{"))]
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return Front(app)
+
+
+@contextlib.asynccontextmanager
+async def serving(runtime: Runtime) -> AsyncIterator[ASGIApp]:
+    """The application with its worker at work; on the way out, what is under way gets the grace time."""
+    services = build_services(runtime)
+
+    def forget() -> None:
+        services.engine.desk.forget()
+        services.access.forget()
+
+    worker = Worker(services.engine, forget)
+    await worker.start()
+    try:
+        yield build_app(services)
+    finally:
+        await worker.stop(runtime.settings.http.grace)
+        await services.engine.drain()

@@ -1,0 +1,314 @@
+"""Connections over HTTP: direct creation, reading, changing, proving; section 4 of the wire contract."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from pydantic import Field
+
+from polyport.engine.connect import NewConnection, create_connection, replace_fields, test_connection, update_user_data
+from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
+from polyport.server.routing import Answer, Body, Call, Endpoint, Param
+from polyport.server.wire import encode, id_filter, known_filters, page_meta, read_list_query
+from polyport.store.base import Stale
+from polyport.store.connections import ConnectionFilter
+from polyport.store.records import Connection, ConnectionStatus
+
+METADATA_LIMIT: Final = 16 * 1024
+SORTS: Final = ("title", "-title", "credentialId", "-credentialId")
+
+
+class CreateBody(Body):
+    """A new connection by its fields. ``auth`` names the way of authorisation; left out, the way that fits the fields is taken."""
+
+    partner_id: int = Field(ge=1, le=2**53)
+    title: str = Field(min_length=1, max_length=300)
+    fields: dict[str, Any]
+    auth: str | None = Field(default=None, max_length=100)
+    external_user_id: str | None = Field(default=None, min_length=1, max_length=300)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class PatchBody(Body):
+    """What changes; what is left out stays. New ``fields`` are proved before they replace the old ones, field by field."""
+
+    title: str | None = Field(default=None, min_length=1, max_length=300)
+    metadata: dict[str, Any] | None = None
+    external_user_id: str | None = Field(default=None, min_length=1, max_length=300)
+    fields: dict[str, Any] | None = None
+    auth: str | None = Field(default=None, max_length=100)
+
+
+class ConnectionAnswer(Body):
+    """A connection; secrets only masked. Times are unix seconds."""
+
+    credential_id: int
+    partner_id: int
+    title: str
+    status: ConnectionStatus
+    account: str | None
+    auth: str
+    fields: dict[str, Any]
+    last_error: str | None
+    last_used_at: int | None
+    last_verified_at: int | None
+    external_user_id: str | None
+    metadata: dict[str, Any]
+    created_at: int
+    updated_at: int
+
+
+class TestAnswer(Body):
+    """What the verify call found."""
+
+    ok: bool
+    credential: ConnectionAnswer
+    error: dict[str, Any] | None = None
+
+
+class UpdateAnswer(Body):
+    """0 new, 1 queued, 2 running, 3 done, 4 queued again."""
+
+    update_status: int = Field(ge=0, le=4)
+
+
+async def create(call: Call) -> Answer:
+    """POST /credentials."""
+    body = call.body(CreateBody)
+    _check_metadata(body.metadata)
+    new = NewConnection(
+        account_id=call.principal.account_id,
+        partner_id=body.partner_id,
+        title=body.title,
+        fields=body.fields,
+        auth=body.auth,
+        external_user_id=body.external_user_id,
+        metadata=body.metadata,
+    )
+    try:
+        record = await create_connection(call.engine.desk, new)
+    except NotFound as error:
+        raise ValidationFailed.of(Fault(path="partnerId", code="not_found", message=error.message)) from None
+    return Answer(data=connection_item(record), status=201)
+
+
+async def read_many(call: Call) -> Answer:
+    """GET /credentials."""
+    query = read_list_query(call.http.query_params)
+    known = (("partnerId", "eq"), ("status", "eq"), ("externalUserId", "eq"), ("title", "eq"), ("title", "like"))
+    known_filters(query.filters, known)
+    _check_sort(query.sort)
+    given = {name: query.filters.get((name, "eq")) for name in ("status", "externalUserId", "title")}
+    if given["status"] is not None and given["status"] not in list(ConnectionStatus):
+        message = f"A status is one of: {', '.join(ConnectionStatus)}."
+        raise ValidationFailed.of(Fault(path="filter[status]", code="unknown_option", message=message))
+    wanted = ConnectionFilter(
+        partner_id=id_filter(query.filters.get(("partnerId", "eq")), "filter[partnerId]"),
+        status=given["status"],
+        external_user_id=given["externalUserId"],
+        title=given["title"],
+        title_like=query.filters.get(("title", "like")),
+    )
+    found, total = await call.engine.runtime.repo.connections.page(
+        call.principal.account_id, wanted, sort=query.sort, limit=query.per_page, offset=query.offset
+    )
+    return Answer(data=[connection_item(record) for record in found], meta=page_meta(query.page, query.per_page, total))
+
+
+async def read(call: Call) -> Answer:
+    """GET /credentials/{credentialId}."""
+    return Answer(data=connection_item(await _record(call)))
+
+
+async def patch(call: Call) -> Answer:
+    """PATCH /credentials/{credentialId}."""
+    body = call.body(PatchBody)
+    record = await _record(call)
+    sent = body.model_fields_set
+    if "title" in sent and body.title is None:
+        raise ValidationFailed.of(Fault(path="title", code="required", message="A connection has a title."))
+    if body.metadata is not None:
+        _check_metadata(body.metadata)
+    if body.auth is not None and body.fields is None:
+        raise ValidationFailed.of(Fault(path="fields", code="required", message="Another way of authorisation needs its fields."))
+    if body.fields is not None:
+        record = await replace_fields(call.engine.desk, record, body.fields, body.auth)
+    if sent & {"title", "metadata", "external_user_id"}:
+        await _patch(call, record, body)
+    return Answer(data=connection_item(await _record(call)))
+
+
+async def _patch(call: Call, record: Connection, body: PatchBody) -> None:
+    runtime = call.engine.runtime
+    metadata = record.metadata
+    if "metadata" in body.model_fields_set:
+        metadata = encode(body.metadata or {}).decode()
+    try:
+        await runtime.repo.connections.patch(
+            record.account_id,
+            record.connection_id,
+            title=body.title or record.title,
+            metadata=metadata,
+            external_user_id=body.external_user_id if "external_user_id" in body.model_fields_set else record.external_user_id,
+            now=runtime.now_ms(),
+        )
+    except Stale:
+        raise Conflict("This connection was deleted at the same time.") from None
+    call.engine.desk.forget()
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /credentials/{credentialId}."""
+    record = await _record(call)
+    try:
+        await call.engine.runtime.repo.connections.delete(record.account_id, record.connection_id)
+    except Stale:
+        raise NotFound("There is no connection with this id.") from None
+    call.engine.runtime.vault.forget(f"account/{record.account_id}/connection/{record.connection_id}")
+    call.engine.desk.forget()
+    return Answer()
+
+
+async def test(call: Call) -> Answer:
+    """POST /credentials/{credentialId}/test."""
+    call.body(Body)
+    record, error = await test_connection(call.engine.desk, call.principal.account_id, call.id("credentialId"))
+    data: dict[str, Any] = {"ok": error is None, "credential": connection_item(record)}
+    return Answer(data=data if error is None else data | {"error": error.as_record()})
+
+
+async def update_data(call: Call) -> Answer:
+    """POST /credentials/{partnerId}/{credentialId}/update-user-data."""
+    call.body(Body)
+    record = await _record(call)
+    if record.partner_id != call.id("partnerId"):
+        raise NotFound("This partner has no connection with this id.")
+    status = await update_user_data(call.engine.desk, record.account_id, record.connection_id)
+    return Answer(data={"updateStatus": status})
+
+
+async def _record(call: Call) -> Connection:
+    return await call.engine.runtime.connections.record(call.principal.account_id, call.id("credentialId"))
+
+
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    if len(encode(metadata)) > METADATA_LIMIT:
+        raise ValidationFailed.of(
+            Fault(path="metadata", code="too_long", message=f"Metadata takes at most {METADATA_LIMIT} bytes of JSON.")
+        )
+
+
+def _check_sort(sort: str | None) -> None:
+    if sort is not None and sort not in SORTS:
+        raise ValidationFailed.of(Fault(path="sort", code="unknown_sort", message=f"Connections are sorted by {', '.join(SORTS)}."))
+
+
+def connection_item(record: Connection) -> dict[str, Any]:
+    """A connection as it stands on the wire."""
+    return {
+        "credentialId": record.connection_id,
+        "partnerId": record.partner_id,
+        "title": record.title,
+        "status": record.status,
+        "account": record.account_label,
+        "auth": record.auth,
+        "fields": json.loads(record.shown),
+        "lastError": record.last_error,
+        "lastUsedAt": _seconds(record.last_used_at),
+        "lastVerifiedAt": _seconds(record.last_verified_at),
+        "externalUserId": record.external_user_id,
+        "metadata": json.loads(record.metadata),
+        "createdAt": _seconds(record.created_at),
+        "updatedAt": _seconds(record.updated_at),
+    }
+
+
+def _seconds(milliseconds: int | None) -> int | None:
+    return milliseconds // 1000 if milliseconds is not None else None
+
+
+_TAG: Final = "Connections"
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="POST",
+        path="/credentials",
+        handler=create,
+        tag=_TAG,
+        summary="Make a connection by its fields",
+        scope="connections:write",
+        body=CreateBody,
+        answer=ConnectionAnswer,
+        status=201,
+        errors=("partner_error", "partner_rate_limited", "partner_unavailable", "partner_timeout"),
+        description="The fields are those of GET /partners/{partnerId}/credential-fields. They are proved by the partner's verify call.",
+    ),
+    Endpoint(
+        method="GET",
+        path="/credentials",
+        handler=read_many,
+        tag=_TAG,
+        summary="List connections",
+        scope="connections:read",
+        answer=ConnectionAnswer,
+        many=True,
+        query=(
+            Param(name="page", description="From 1.", schema={"type": "integer", "minimum": 1, "default": 1}),
+            Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+            Param(name="sort", description="title, -title, credentialId or -credentialId."),
+            Param(name="filter[partnerId]", description="The partner's id.", schema={"type": "integer"}),
+            Param(name="filter[status]", description="active, invalid, expired or pending."),
+            Param(name="filter[externalUserId]", description="Your user's id."),
+            Param(name="filter[title][like]", description="A part of the title, in any case."),
+        ),
+    ),
+    Endpoint(
+        method="GET",
+        path="/credentials/{credentialId}",
+        handler=read,
+        tag=_TAG,
+        summary="Read a connection",
+        scope="connections:read",
+        answer=ConnectionAnswer,
+    ),
+    Endpoint(
+        method="PATCH",
+        path="/credentials/{credentialId}",
+        handler=patch,
+        tag=_TAG,
+        summary="Change a connection",
+        scope="connections:write",
+        body=PatchBody,
+        answer=ConnectionAnswer,
+        errors=("conflict", "partner_error", "partner_rate_limited", "partner_unavailable", "partner_timeout"),
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/credentials/{credentialId}",
+        handler=delete,
+        tag=_TAG,
+        summary="Delete a connection with its secrets",
+        scope="connections:write",
+    ),
+    Endpoint(
+        method="POST",
+        path="/credentials/{credentialId}/test",
+        handler=test,
+        tag=_TAG,
+        summary="Prove a connection now",
+        scope="connections:write",
+        answer=TestAnswer,
+        description="Runs the partner's verify call and notes what it found: the answer is 200 either way, `ok` says which.",
+    ),
+    Endpoint(
+        method="POST",
+        path="/credentials/{partnerId}/{credentialId}/update-user-data",
+        handler=update_data,
+        tag=_TAG,
+        summary="Read a connection's lists and custom fields again",
+        scope="connections:write",
+        answer=UpdateAnswer,
+        description="0 new, 1 queued, 2 running, 3 done, 4 queued again. Ask again until it is 3.",
+    ),
+)

@@ -1,0 +1,96 @@
+"""Files over HTTP: upload once, send by ``{"fileId"}`` as often as needed. Native, beside section 5 of the wire contract."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from typing import Final
+
+from pydantic import Field
+
+from polyport.errors import Fault, NotFound, ValidationFailed
+from polyport.server.routing import Answer, Body, Call, Endpoint
+from polyport.store.base import Stale
+from polyport.store.records import File
+
+
+class FileBody(Body):
+    """A file to keep. ``base64`` is its content."""
+
+    name: str = Field(min_length=1, max_length=255)
+    content_type: str = Field(default="application/octet-stream", min_length=1, max_length=255)
+    base64: str
+
+
+class FileAnswer(Body):
+    """A kept file; ``size`` in bytes."""
+
+    file_id: str
+    name: str
+    content_type: str
+    size: int
+
+
+async def create(call: Call) -> Answer:
+    """POST /files."""
+    body = call.body(FileBody)
+    if not (body.name + body.content_type).isprintable():
+        raise ValidationFailed.of(Fault(path="name", code="wrong_format", message="Name and content type have no line breaks."))
+    try:
+        content = base64.b64decode(body.base64, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValidationFailed.of(Fault(path="base64", code="wrong_format", message="This is not valid base64.")) from None
+    file_id = f"file_{secrets.token_hex(16)}"
+    box = await call.engine.desk.box(call.principal.account_id)
+    file = File(
+        file_id=file_id,
+        account_id=call.principal.account_id,
+        name=body.name,
+        content_type=body.content_type,
+        size=len(content),
+        created_at=call.engine.runtime.now_ms(),
+        sealed=box.seal(content, f"file/{file_id}"),
+    )
+    await call.engine.runtime.repo.files.insert(file)
+    return Answer(data=_item(file), status=201)
+
+
+async def read(call: Call) -> Answer:
+    """GET /files/{fileId}."""
+    file = await call.engine.runtime.repo.files.get(call.principal.account_id, call.text("fileId"))
+    if file is None:
+        raise NotFound("There is no file with this id.")
+    return Answer(data=_item(file))
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /files/{fileId}."""
+    try:
+        await call.engine.runtime.repo.files.delete(call.principal.account_id, call.text("fileId"))
+    except Stale:
+        raise NotFound("There is no file with this id.") from None
+    return Answer()
+
+
+def _item(file: File) -> dict[str, object]:
+    return {"fileId": file.file_id, "name": file.name, "contentType": file.content_type, "size": file.size}
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="POST",
+        path="/files",
+        handler=create,
+        tag="Files",
+        summary="Keep a file, to send it by its id",
+        scope="runs:write",
+        body=FileBody,
+        answer=FileAnswer,
+        status=201,
+    ),
+    Endpoint(
+        method="GET", path="/files/{fileId}", handler=read, tag="Files", summary="Read about a file", scope="runs:read", answer=FileAnswer
+    ),
+    Endpoint(method="DELETE", path="/files/{fileId}", handler=delete, tag="Files", summary="Delete a file", scope="runs:write"),
+)

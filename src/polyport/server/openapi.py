@@ -1,0 +1,169 @@
+"""The API description, OpenAPI 3.1, made from the endpoint table: what is described is what is served."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from polyport import __version__
+from polyport.errors import BY_CODE, TABLE
+from polyport.server.routing import Endpoint
+
+_PATH_PARAM: Final = re.compile(r"\{(\w+)\}")
+_REF: Final = "#/components/schemas/{model}"
+_ALWAYS: Final = ("internal_error", "overloaded")
+_WITH_TOKEN: Final = ("unauthenticated", "token_expired", "forbidden")
+_WITH_BODY: Final = ("malformed_json", "payload_too_large", "unsupported_media_type", "validation_failed")
+_IDS: Final = frozenset({"id", "partnerId", "credentialId"})
+
+
+def describe_api(endpoints: Sequence[Endpoint], origin: str) -> dict[str, Any]:
+    """The whole description."""
+    schemas: dict[str, Any] = {"Error": _error_schema(), "Meta": _meta_schema()}
+    paths: dict[str, Any] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Polyport",
+            "version": __version__,
+            "summary": "Run any action or trigger of any SaaS app with your customers' own connections.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": origin}],
+        "security": [{"bearer": []}, {"basic": []}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(endpoint.tag for endpoint in endpoints)],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A token of POST /user/auth, or an API key."},
+                "basic": {"type": "http", "scheme": "basic", "description": "The token as the user name, the password empty."},
+            },
+        },
+    }
+
+
+def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation_id(endpoint),
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "responses": _responses(endpoint, schemas),
+    }
+    if endpoint.description:
+        described["description"] = endpoint.description
+    if endpoint.scope:
+        described["x-scope"] = endpoint.scope
+    if endpoint.scope is None:
+        described["security"] = []
+    parameters = [_path_param(name) for name in _PATH_PARAM.findall(endpoint.path)]
+    parameters += [
+        {"name": param.name, "in": param.where, "required": False, "description": param.description, "schema": dict(param.schema)}
+        for param in endpoint.query
+    ]
+    if parameters:
+        described["parameters"] = parameters
+    if endpoint.body is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(endpoint.body, schemas, "validation")}},
+        }
+    return described
+
+
+def operation_id(endpoint: Endpoint) -> str:
+    """A name for generated clients: ``post_user_auth``."""
+    words = re.findall(r"[A-Za-z0-9]+", endpoint.path)
+    return "_".join([endpoint.method.lower(), *words])
+
+
+def _path_param(name: str) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 1} if name in _IDS else {"type": "string"}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _responses(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {str(endpoint.status): {"description": "Success.", **_content(endpoint, schemas)}}
+    codes = {*_ALWAYS, *endpoint.errors}
+    if endpoint.scope is not None:
+        codes.update(_WITH_TOKEN)
+    if endpoint.method in {"POST", "PUT", "PATCH", "DELETE"}:
+        codes.update(_WITH_BODY)
+    if endpoint.query:
+        codes.add("validation_failed")
+    if "{" in endpoint.path:
+        codes.add("not_found")
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(codes):
+        by_status.setdefault(TABLE[BY_CODE[code]].status, []).append(code)
+    for status, listed in sorted(by_status.items()):
+        lines = [f"`{code}`: {(BY_CODE[code].__doc__ or '').strip()}" for code in listed]
+        found[str(status)] = {
+            "description": "\n".join(lines),
+            "content": {
+                media: {"schema": {"$ref": "#/components/schemas/Error"}} for media in ("application/json", "application/problem+json")
+            },
+        }
+    return found
+
+
+def _content(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+    if endpoint.raw:
+        return {}
+    data: dict[str, Any] = _ref(endpoint.answer, schemas, "serialization") if endpoint.answer is not None else {}
+    if endpoint.many:
+        data = {"type": "array", "items": data}
+    properties: dict[str, Any] = {"success": {"const": True}, "data": data}
+    if endpoint.many:
+        properties["meta"] = {"$ref": "#/components/schemas/Meta"}
+    return {"content": {"application/json": {"schema": {"type": "object", "properties": properties, "required": ["success", "data"]}}}}
+
+
+def _ref(model: type[BaseModel], schemas: dict[str, Any], mode: Any) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True, ref_template=_REF, mode=mode)
+    schemas.update(schema.pop("$defs", {}))
+    if mode == "serialization":
+        _opened(schema)
+    schemas[model.__name__] = schema
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _opened(schema: dict[str, Any]) -> None:
+    """Answers may gain keys: clients must not refuse them."""
+    schema.pop("additionalProperties", None)
+
+
+def _error_schema() -> Mapping[str, Any]:
+    fault = {
+        "type": "object",
+        "required": ["path", "code", "message"],
+        "properties": {"path": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}},
+    }
+    error = {
+        "type": "object",
+        "required": ["code", "message", "retryable", "requestId"],
+        "properties": {
+            "code": {"type": "string", "enum": sorted(BY_CODE)},
+            "message": {"type": "string"},
+            "retryable": {"type": "boolean"},
+            "retryAfterMs": {"type": "integer", "minimum": 0},
+            "fields": {"type": "array", "items": fault},
+            "upstream": {"type": "object"},
+            "suggestedFix": {"type": "string"},
+            "reconnectUrl": {"type": "string"},
+            "outcome": {"const": "uncertain"},
+            "runId": {"type": "string"},
+            "requestId": {"type": "string"},
+        },
+    }
+    return {"type": "object", "required": ["success", "error"], "properties": {"success": {"const": False}, "error": error}}
+
+
+def _meta_schema() -> Mapping[str, Any]:
+    numbers = {name: {"type": "integer", "minimum": 0} for name in ("page", "totalPages", "totalItemsCount", "perPage")}
+    return {"type": "object", "properties": numbers | {"nextCursor": {"type": ["string", "null"]}, "hasMore": {"type": "boolean"}}}

@@ -1,0 +1,126 @@
+"""Field schemas and lists over HTTP: section 5 of the wire contract."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import Field
+
+from polyport.engine.describe import describe, options, resolve
+from polyport.engine.dialects import DIALECTS, tool_schema
+from polyport.errors import Fault, ValidationFailed
+from polyport.server.routing import Answer, Body, Call, Endpoint, Param
+from polyport.server.wire import id_filter
+
+CREDENTIAL_EXAMPLE: Final = {"0": {"value": 12345}}
+OPTIONS_PAGE: Final = 100
+
+
+class InfoBody(Body):
+    """For which connection, and what is filled in so far."""
+
+    credential_data: dict[str, Any] | None = Field(default=None, examples=[CREDENTIAL_EXAMPLE])
+    runner_data: dict[str, Any] | None = None
+
+
+class OptionsBody(InfoBody):
+    """Which list, and what to look for in it."""
+
+    field: str = Field(min_length=1, max_length=500)
+    query: str | None = Field(default=None, max_length=500)
+    page: int = Field(default=1, ge=1, le=1_000_000)
+
+
+class TriggerActionAnswer(Body):
+    """The schema of an operation for a connection."""
+
+    trigger_action: dict[str, Any]
+
+
+class OptionAnswer(Body):
+    """One choice."""
+
+    key: Any
+    label: str
+
+
+async def info(call: Call) -> Answer:
+    """POST /partners/trigger-actions/{id}/run/info."""
+    body = call.body(InfoBody)
+    shown = await describe(call.engine.desk, call.principal.account_id, call.id("id"), body.credential_data, body.runner_data)
+    return Answer(data={"triggerAction": shown}, extra={"triggerAction": shown})
+
+
+async def read_options(call: Call) -> Answer:
+    """POST /partners/trigger-actions/{id}/options."""
+    body = call.body(OptionsBody)
+    found = await options(
+        call.engine.desk,
+        call.principal.account_id,
+        call.id("id"),
+        field=body.field,
+        query=body.query,
+        credential_data=body.credential_data,
+        runner_data=body.runner_data,
+    )
+    start = (body.page - 1) * OPTIONS_PAGE
+    pages = max(1, -(-len(found) // OPTIONS_PAGE))
+    return Answer(data=found[start : start + OPTIONS_PAGE], meta={"page": body.page, "totalPages": pages, "totalItemsCount": len(found)})
+
+
+async def read_schema(call: Call) -> Answer:
+    """GET /partners/trigger-actions/{id}/schema."""
+    query = call.http.query_params
+    dialect = query.get("dialect", "json-schema")
+    if dialect not in DIALECTS:
+        raise ValidationFailed.of(Fault(path="dialect", code="unknown_option", message=f"The dialects are: {', '.join(DIALECTS)}."))
+    connection_id = id_filter(query.get("credentialId"), "credentialId")
+    credential_data = {"0": {"value": connection_id}} if connection_id is not None else None
+    found = await resolve(call.engine.desk, call.principal.account_id, call.id("id"), credential_data, None)
+    try:
+        return Answer(data=tool_schema(found.schema, dialect), etag=True)
+    except ValueError as error:
+        raise ValidationFailed.of(Fault(path="dialect", code="not_expressible", message=f"{error}.")) from None
+
+
+_TAG: Final = "Schemas"
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="POST",
+        path="/partners/trigger-actions/{id}/run/info",
+        handler=info,
+        tag=_TAG,
+        summary="Read the field schema of a trigger or an action for a connection",
+        scope="runs:read",
+        body=InfoBody,
+        answer=TriggerActionAnswer,
+        errors=("connection_invalid", "partner_error", "partner_rate_limited", "partner_unavailable", "partner_timeout"),
+    ),
+    Endpoint(
+        method="POST",
+        path="/partners/trigger-actions/{id}/options",
+        handler=read_options,
+        tag=_TAG,
+        summary="Search one list of choices",
+        scope="runs:read",
+        body=OptionsBody,
+        answer=OptionAnswer,
+        many=True,
+        errors=("connection_invalid", "partner_error", "partner_rate_limited", "partner_unavailable", "partner_timeout"),
+    ),
+    Endpoint(
+        method="GET",
+        path="/partners/trigger-actions/{id}/schema",
+        handler=read_schema,
+        tag=_TAG,
+        summary="Read the field schema as a tool-calling dialect",
+        scope="runs:read",
+        query=(
+            Param(
+                name="dialect", description="Whose dialect.", schema={"type": "string", "enum": list(DIALECTS), "default": "json-schema"}
+            ),
+            Param(name="credentialId", description="The connection, for its own fields.", schema={"type": "integer"}),
+        ),
+    ),
+)

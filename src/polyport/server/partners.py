@@ -1,0 +1,241 @@
+"""The catalogue over HTTP: section 3 of the wire contract."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from polyport.catalog import Page, Wanted
+from polyport.engine.calls import connection_fields
+from polyport.errors import NotFound
+from polyport.kinds.fields import TYPES
+from polyport.manifest.model import AuthChoice, InputField
+from polyport.server.routing import Answer, Body, Call, Endpoint, Param
+from polyport.server.wire import page_meta, read_list_query
+
+LOGO_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "public, max-age=86400",
+}
+
+
+class VerifiedAnswer(Body):
+    """How a partner was checked, and when."""
+
+    how: str
+    on: str
+
+
+class PartnerAnswer(Body):
+    """A partner as the catalogue shows it."""
+
+    partner_id: int
+    title: str
+    title_en: str
+    titles: dict[str, str]
+    description: str
+    description_en: str
+    logo: dict[str, str]
+    deprecated: bool
+    region: list[int]
+    slug: str
+    categories: list[str]
+    auth_types: list[str]
+    actions_count: int
+    triggers_count: int
+    verified: VerifiedAnswer
+
+
+class OperationAnswer(Body):
+    """A trigger, an action or a tool as the catalogue shows it."""
+
+    trigger_action_id: int
+    partner_id: int
+    name: str
+    title: str
+    description: str
+    description_en: str
+    is_action: bool
+    deprecated: bool
+    kind: str
+    is_runnable: bool
+    read_only: bool
+    idempotent: bool
+    destructive: bool
+    version: str
+
+
+class CredentialFieldsAnswer(Body):
+    """What a connection of a partner asks for, by way of authorisation."""
+
+    auth: str
+    kind: str
+    label: str
+    hint: str | None = None
+    fields: list[dict[str, Any]]
+
+
+def _list(page: Page) -> Answer:
+    return Answer(data=page.items, meta=page_meta(page.page, page.per_page, page.total), etag=True)
+
+
+def _wanted(call: Call) -> Wanted:
+    query = read_list_query(call.http.query_params, ("q",))
+    return Wanted(filters=query.filters, sort=query.sort, page=query.page, per_page=query.per_page)
+
+
+async def list_partners(call: Call) -> Answer:
+    """GET /partners/info."""
+    return _list(call.engine.runtime.catalog.list_partners(_wanted(call)))
+
+
+async def list_operations(call: Call) -> Answer:
+    """GET /partners/trigger-actions/info."""
+    return _list(call.engine.runtime.catalog.list_operations(_wanted(call)))
+
+
+async def read_partner(call: Call) -> Answer:
+    """GET /partners/{partnerId}."""
+    return Answer(data=call.engine.runtime.catalog.partner_item(call.id("partnerId")), etag=True)
+
+
+async def read_operation(call: Call) -> Answer:
+    """GET /partners/trigger-actions/{id}."""
+    return Answer(data=call.engine.runtime.catalog.operation_item(call.id("id")), etag=True)
+
+
+async def credential_fields(call: Call) -> Answer:
+    """GET /partners/{partnerId}/credential-fields."""
+    partner = call.engine.runtime.catalog.partner(call.id("partnerId"))
+    spec = partner.file.connection
+    choices = spec.auth if spec is not None else ()
+    return Answer(data=[_choice(choice, connection_fields(partner, choice.name)) for choice in choices], etag=True)
+
+
+async def logo(call: Call) -> Answer:
+    """GET /partners/{partnerId}/logo.svg."""
+    icon = call.engine.runtime.catalog.partner(call.id("partnerId")).icon
+    if icon is None:
+        raise NotFound("This partner has no icon.")
+    return Answer(content=icon.encode(), media_type="image/svg+xml", headers=LOGO_HEADERS)
+
+
+def _choice(choice: AuthChoice, fields: tuple[InputField, ...]) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "auth": choice.name,
+        "kind": choice.scheme.kind,
+        "label": choice.label,
+        "byLinkOnly": choice.scheme.kind == "oauth2",
+        "fields": [_field(variable) for variable in fields],
+    }
+    return shown | ({"hint": choice.hint} if choice.hint is not None else {})
+
+
+def _field(variable: InputField) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": variable.name,
+        "type": variable.code,
+        "typeName": TYPES[variable.base_type].title,
+        "label": variable.label,
+        "isRequired": variable.required,
+        "isSecret": variable.secret,
+    }
+    optional = {
+        "hint": variable.hint,
+        "pattern": variable.pattern,
+        "format": variable.format,
+        "default": variable.default,
+        "sample": variable.sample,
+        "data": [{"key": option.key, "label": option.label} for option in variable.options] if variable.options is not None else None,
+    }
+    return shown | {name: value for name, value in optional.items() if value is not None}
+
+
+_PAGING: Final = (
+    Param(name="page", description="From 1.", schema={"type": "integer", "minimum": 1, "default": 1}),
+    Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+    Param(name="sort", description="title or -title."),
+    Param(
+        name="q", description="Search in titles, names and descriptions: words, their beginnings, and words with a typo; the best first."
+    ),
+)
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET",
+        path="/partners/info",
+        handler=list_partners,
+        tag="Catalogue",
+        summary="List partners",
+        scope="catalog:read",
+        query=(
+            *_PAGING,
+            Param(name="filter[title]", description="The title, whole."),
+            Param(name="filter[title][like]", description="A part of the title, in any case."),
+            Param(name="filter[partnerId]", description="The id.", schema={"type": "integer"}),
+            Param(name="filter[deprecated]", description="0 or 1.", schema={"type": "string", "enum": ["0", "1"]}),
+            Param(name="filter[category]", description="A category, whole."),
+            Param(name="filter[slug]", description="The slug, whole."),
+        ),
+        answer=PartnerAnswer,
+        many=True,
+        public_catalog=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/partners/trigger-actions/info",
+        handler=list_operations,
+        tag="Catalogue",
+        summary="List triggers and actions",
+        scope="catalog:read",
+        query=(
+            *_PAGING,
+            Param(name="filter[partnerId]", description="The partner's id.", schema={"type": "integer"}),
+            Param(name="filter[isAction]", description="0 or 1.", schema={"type": "string", "enum": ["0", "1"]}),
+            Param(name="filter[title]", description="The title, whole."),
+            Param(name="filter[title][like]", description="A part of the title, in any case."),
+            Param(name="filter[deprecated]", description="0 or 1.", schema={"type": "string", "enum": ["0", "1"]}),
+            Param(name="filter[kind]", description="action, apiTrigger, webhookTrigger or tool."),
+        ),
+        answer=OperationAnswer,
+        many=True,
+        public_catalog=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/partners/trigger-actions/{id}",
+        handler=read_operation,
+        tag="Catalogue",
+        summary="Read a trigger or an action",
+        scope="catalog:read",
+        answer=OperationAnswer,
+    ),
+    Endpoint(
+        method="GET",
+        path="/partners/{partnerId}",
+        handler=read_partner,
+        tag="Catalogue",
+        summary="Read a partner",
+        scope="catalog:read",
+        answer=PartnerAnswer,
+    ),
+    Endpoint(
+        method="GET",
+        path="/partners/{partnerId}/credential-fields",
+        handler=credential_fields,
+        tag="Catalogue",
+        summary="What a connection of a partner asks for",
+        scope="catalog:read",
+        answer=CredentialFieldsAnswer,
+        many=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/partners/{partnerId}/logo.svg",
+        handler=logo,
+        tag="Catalogue",
+        summary="A partner's icon",
+        scope=None,
+        raw=True,
+    ),
+)

@@ -1,0 +1,249 @@
+"""Endpoints: one table from which both the routes and the API description are made.
+
+An endpoint says its method, path, scope, body, query and answer; ``bind`` wraps its handler once: authenticate, check the scope, read the body, answer or
+answer the error. Nothing a handler raises reaches the client but the error tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from polyport.engine.run import Engine
+from polyport.errors import Fault, Forbidden, InternalError, NotFound, Overloaded, PolyportError, ValidationFailed
+from polyport.paths import format_path
+from polyport.server.access import Access, Principal
+from polyport.server.problems import problem_response
+from polyport.server.wire import encode, parse_json, read_body, success
+from polyport.store.base import StoreUnavailable
+
+B = TypeVar("B", bound=BaseModel)
+_log: Final = structlog.get_logger("polyport.server")
+NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+class Body(BaseModel):
+    """A request body: camelCase on the wire, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a handler gives: ``data`` in the envelope (with ``meta``), or a whole ``body``, or ``content`` of another media type."""
+
+    data: Any = None
+    meta: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    content: bytes | None = None
+    media_type: str = "application/json"
+    etag: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What every handler works with."""
+
+    engine: Engine
+    access: Access
+    registry: CollectorRegistry
+    requests: Counter
+    durations: Histogram
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request on its way through a handler."""
+
+    http: HttpRequest
+    services: Services
+    request_id: str
+    caller: Principal | None = None
+    content: bytes = b""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of this process."""
+        return self.services.engine
+
+    @property
+    def principal(self) -> Principal:
+        """Who is calling; only endpoints without a scope may have nobody."""
+        if self.caller is None:
+            raise InternalError
+        return self.caller
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        return self.http.client.host if self.http.client is not None else "unknown"
+
+    def id(self, name: str) -> int:
+        """A number of the path. Raises ``NotFound`` for anything else: such a thing does not exist."""
+        text = str(self.http.path_params[name])
+        if not text.isascii() or not text.isdecimal() or len(text) > 16:
+            raise NotFound
+        return int(text)
+
+    def text(self, name: str) -> str:
+        """A text of the path."""
+        return str(self.http.path_params[name])
+
+    def json(self) -> Any:
+        """The JSON of the body; an object is expected nearly everywhere, and an empty body is an empty one."""
+        if not self.content.strip():
+            return {}
+        return parse_json(self.content, self.engine.runtime.settings.http.depth_limit)
+
+    def body(self, model: type[B]) -> B:
+        """The body as a model. Raises ``ValidationFailed`` with every fault."""
+        return read_model(model, self.json())
+
+
+def read_model(model: type[B], value: Any) -> B:
+    """A JSON value as a model. Raises ``ValidationFailed`` with every fault; no value is repeated in it."""
+    if not isinstance(value, dict):
+        raise ValidationFailed.of(Fault(path="", code="wrong_type", message="The body has to be a JSON object."))
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = [_fault(fault) for fault in error.errors(include_url=False, include_input=False, include_context=False)]
+        raise ValidationFailed.of(*faults) from None
+
+
+def _fault(fault: Mapping[str, Any]) -> Fault:
+    kind = str(fault["type"])
+    path = format_path([part for part in fault["loc"] if not str(part).startswith("function-")])
+    if kind == "extra_forbidden":
+        return Fault(path=path, code="unknown_field", message="There is no such field here.")
+    if kind == "missing":
+        return Fault(path=path, code="required", message="This field is needed.")
+    code = "wrong_type" if kind.endswith(("_type", "_parsing", "_attributes_type")) else kind
+    return Fault(path=path, code=code, message=f"{str(fault['msg']).removeprefix('Value error, ')}.")
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Param:
+    """A query or header parameter, for the description."""
+
+    name: str
+    description: str
+    where: str = "query"
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One method of one path. ``scope`` is what a token needs: ``""`` any token, ``None`` no token at all.
+
+    ``open_by`` names the setting that opens the endpoint to everybody. ``answer`` is the model of ``data``; ``many`` says that it is a list.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    tag: str
+    summary: str
+    scope: str | None = ""
+    description: str = ""
+    body: type[BaseModel] | None = None
+    query: tuple[Param, ...] = ()
+    answer: type[BaseModel] | None = None
+    many: bool = False
+    status: int = 200
+    errors: tuple[str, ...] = ()
+    public_catalog: bool = False
+    raw: bool = False
+
+
+def bind(endpoint: Endpoint, services: Services) -> Route:
+    """The route of an endpoint."""
+    settings = services.engine.runtime.settings
+    opened = endpoint.public_catalog and settings.catalog.public
+    limit = settings.http.body_limit
+    reads_body = endpoint.method in {"POST", "PUT", "PATCH", "DELETE"}
+    observe = services.durations.labels(endpoint.method, endpoint.path).observe
+    counters: dict[int, Any] = {}
+
+    async def handle(http: HttpRequest) -> Response:
+        started = time.perf_counter()
+        call = Call(http=http, services=services, request_id=f"req_{secrets.token_hex(10)}")
+        try:
+            if endpoint.scope is not None and not (opened and "authorization" not in http.headers):
+                call.caller = await services.access.authenticate(http)
+                check_scope(call.caller, endpoint.scope)
+            if reads_body:
+                call.content = await read_body(http, limit)
+            response = _response(await endpoint.handler(call), http)
+        except PolyportError as error:
+            response = _problem(error, call)
+        except StoreUnavailable as fault:
+            _log.error("the store cannot be used", request_id=call.request_id, reason=str(fault))
+            response = _problem(Overloaded("This server cannot use its records now: nothing was accepted."), call)
+        except ClientDisconnect:
+            response = Response(status_code=499)
+        except Exception:  # noqa: BLE001  the outermost edge: everything goes to the log, nothing to the client
+            _log.exception("a request failed", request_id=call.request_id, method=endpoint.method, route=endpoint.path)
+            response = _problem(InternalError(), call)
+        response.headers["X-Request-Id"] = call.request_id
+        if opened:
+            response.headers["Access-Control-Allow-Origin"] = "*"
+        counter = counters.get(response.status_code)
+        if counter is None:
+            counter = counters[response.status_code] = services.requests.labels(endpoint.method, endpoint.path, str(response.status_code))
+        counter.inc()
+        observe(time.perf_counter() - started)
+        return response
+
+    return Route(endpoint.path, handle, methods=[endpoint.method], name=f"{endpoint.method} {endpoint.path}")
+
+
+def check_scope(caller: Principal, scope: str) -> None:
+    """Raise ``Forbidden`` when a token lacks what an endpoint needs; ``""`` needs nothing but a token."""
+    if scope and not caller.may(scope):
+        raise Forbidden(f"This token lacks the scope {scope}.")
+
+
+def _problem(error: PolyportError, call: Call) -> Response:
+    extra = {"runId": call.http.state.run_id} if hasattr(call.http.state, "run_id") else None
+    return problem_response(error, call.request_id, call.http.headers.get("accept", ""), call.http.url.path, extra)
+
+
+def _response(answer: Answer, http: HttpRequest) -> Response:
+    if answer.content is not None:
+        content = answer.content
+    elif answer.body is not None:
+        content = encode(answer.body)
+    else:
+        content = encode(success(answer.data, answer.meta, **answer.extra))
+    headers = dict(NO_STORE) if not answer.etag else {"Cache-Control": "no-cache"}
+    headers.update(answer.headers)
+    if answer.etag:
+        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        headers["ETag"] = tag
+        if _matches(http.headers.get("if-none-match", ""), tag):
+            return Response(status_code=304, headers=headers)
+    return Response(content, status_code=answer.status, media_type=answer.media_type, headers=headers)
+
+
+def _matches(told: str, tag: str) -> bool:
+    return any(part.strip().removeprefix("W/") in {tag, "*"} for part in told.split(",")) if told else False

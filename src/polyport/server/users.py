@@ -1,0 +1,192 @@
+"""Signing in and out, and API keys: sections 2 of the wire contract."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, Field
+
+from polyport.errors import Fault, NotFound, ValidationFailed
+from polyport.kinds.fields import coerce_datetime, unix_number
+from polyport.passwords import TokenPrefix, new_token
+from polyport.server.access import SCOPES, SignedIn
+from polyport.server.routing import Answer, Body, Call, Endpoint
+from polyport.server.wire import page_meta, read_list_query
+from polyport.store.base import Stale
+from polyport.store.records import Token
+
+
+class SignInBody(Body):
+    """E-mail address and password of a user."""
+
+    email: str = Field(min_length=1, max_length=320, examples=["you@example.com"])
+    password: str = Field(min_length=1, max_length=1024, json_schema_extra={"writeOnly": True})
+
+
+class RefreshBody(Body):
+    """A refresh token."""
+
+    refresh_token: str = Field(min_length=1, max_length=512, json_schema_extra={"writeOnly": True})
+
+
+class PasswordBody(Body):
+    """The present password and a new one."""
+
+    password: str = Field(min_length=1, max_length=1024, json_schema_extra={"writeOnly": True})
+    new_password: str = Field(min_length=8, max_length=1024, json_schema_extra={"writeOnly": True})
+
+
+class TokensAnswer(Body):
+    """Tokens of a sign-in. Times are unix seconds."""
+
+    auth_token: str
+    expires_at: int
+    refresh_token: str
+
+
+class KeyBody(Body):
+    """A new API key. ``expiresAt``: unix seconds or ISO 8601 with a zone."""
+
+    title: str = Field(min_length=1, max_length=200)
+    scopes: list[str] = Field(min_length=1, max_length=20, examples=[["catalog:read", "runs:write"]])
+    expires_at: Annotated[int | None, BeforeValidator(lambda value: None if value is None else _moment(value))] = None
+
+
+class KeyAnswer(Body):
+    """An API key as lists show it. Times are unix seconds."""
+
+    id: int
+    title: str
+    prefix: str
+    scopes: list[str]
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+
+
+class NewKeyAnswer(KeyAnswer):
+    """A new API key with its text, which is never shown again."""
+
+    key: str
+
+
+def _moment(value: object) -> int:
+    return int(unix_number(coerce_datetime(value)) // 1)
+
+
+def _tokens(signed: SignedIn) -> Answer:
+    return Answer(data={"authToken": signed.token, "expiresAt": signed.expires_at // 1000, "refreshToken": signed.refresh_token})
+
+
+async def sign_in(call: Call) -> Answer:
+    """POST /user/auth."""
+    body = call.body(SignInBody)
+    return _tokens(await call.services.access.sign_in(body.email, body.password, call.address))
+
+
+async def refresh(call: Call) -> Answer:
+    """POST /user/refresh."""
+    return _tokens(await call.services.access.refresh(call.body(RefreshBody).refresh_token))
+
+
+async def sign_out(call: Call) -> Answer:
+    """POST /user/logout."""
+    await call.services.access.sign_out(call.principal)
+    return Answer()
+
+
+async def change_password(call: Call) -> Answer:
+    """POST /user/password."""
+    body = call.body(PasswordBody)
+    await call.services.access.change_password(call.principal, body.password, body.new_password, call.address)
+    return Answer()
+
+
+async def create_key(call: Call) -> Answer:
+    """POST /api-keys."""
+    body = call.body(KeyBody)
+    unknown = [index for index, scope in enumerate(body.scopes) if scope not in SCOPES]
+    now = call.engine.runtime.now_ms()
+    faults = [
+        Fault(path=f"scopes[{index}]", code="unknown_option", message=f"This is no scope; there are: {', '.join(SCOPES)}.")
+        for index in unknown
+    ]
+    if body.expires_at is not None and body.expires_at * 1000 <= now:
+        faults.append(Fault(path="expiresAt", code="too_small", message="This time is in the past."))
+    if faults:
+        raise ValidationFailed.of(*faults)
+    text, token_hash = new_token(TokenPrefix.API_KEY)
+    token = Token(
+        token_id=0,
+        token_hash=token_hash,
+        kind="api_key",
+        account_id=call.principal.account_id,
+        user_id=call.principal.user_id,
+        family=secrets.token_hex(16),
+        title=body.title,
+        prefix=text[:8],
+        scopes=" ".join(dict.fromkeys(body.scopes)),
+        created_at=now,
+        expires_at=body.expires_at * 1000 if body.expires_at is not None else None,
+        last_used_at=None,
+    )
+    (token_id,) = await call.engine.runtime.repo.tokens.insert(token)
+    return Answer(data=_key(token, token_id) | {"key": text}, status=201)
+
+
+async def list_keys(call: Call) -> Answer:
+    """GET /api-keys."""
+    wanted = read_list_query(call.http.query_params)
+    if wanted.filters:
+        raise ValidationFailed.of(Fault(path="filter", code="unknown_filter", message="API keys are not filtered."))
+    found, total = await call.engine.runtime.repo.tokens.api_keys(call.principal.account_id, limit=wanted.per_page, offset=wanted.offset)
+    return Answer(data=[_key(token, token.token_id) for token in found], meta=page_meta(wanted.page, wanted.per_page, total))
+
+
+async def delete_key(call: Call) -> Answer:
+    """DELETE /api-keys/{id}."""
+    try:
+        await call.engine.runtime.repo.tokens.revoke_api_key(call.principal.account_id, call.id("id"))
+    except Stale:
+        raise NotFound("There is no API key with this id.") from None
+    call.services.access.forget()
+    return Answer()
+
+
+def _key(token: Token, token_id: int) -> dict[str, object]:
+    return {
+        "id": token_id,
+        "title": token.title,
+        "prefix": token.prefix,
+        "scopes": token.scopes.split(),
+        "createdAt": token.created_at // 1000,
+        "expiresAt": token.expires_at // 1000 if token.expires_at is not None else None,
+        "lastUsedAt": token.last_used_at // 1000 if token.last_used_at is not None else None,
+    }
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="POST", path="/user/auth", handler=sign_in, tag="Users", summary="Sign in", scope=None, body=SignInBody,
+        answer=TokensAnswer, errors=("unauthenticated", "rate_limited"),
+        description="Wrong e-mail address and wrong password answer alike. Tries are limited per e-mail address and per client address.",
+    ),
+    Endpoint(
+        method="POST", path="/user/refresh", handler=refresh, tag="Users", summary="Exchange a refresh token for new tokens", scope=None,
+        body=RefreshBody, answer=TokensAnswer, errors=("unauthenticated", "token_expired"),
+    ),
+    Endpoint(method="POST", path="/user/logout", handler=sign_out, tag="Users", summary="Sign out: the sign-in's tokens end"),
+    Endpoint(
+        method="POST", path="/user/password", handler=change_password, tag="Users", summary="Change the password; every sign-in ends",
+        body=PasswordBody,
+    ),
+    Endpoint(
+        method="POST", path="/api-keys", handler=create_key, tag="API keys", summary="Make an API key; its text is shown once", scope="admin",
+        body=KeyBody, answer=NewKeyAnswer, status=201,
+    ),
+    Endpoint(
+        method="GET", path="/api-keys", handler=list_keys, tag="API keys", summary="List API keys", scope="admin", answer=KeyAnswer, many=True
+    ),
+    Endpoint(method="DELETE", path="/api-keys/{id}", handler=delete_key, tag="API keys", summary="Delete an API key", scope="admin"),
+)  # fmt: skip

@@ -1,0 +1,239 @@
+"""The wire's own habits: request bodies, lists and their filters, envelopes. Pure, but for reading the body."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from starlette.datastructures import QueryParams
+from starlette.requests import Request as HttpRequest
+
+from polyport.errors import Fault, MalformedJson, PayloadTooLarge, UnsupportedMediaType, ValidationFailed
+from polyport.paths import Step, format_path
+
+PER_PAGE: Final = 20
+PER_PAGE_MOST: Final = 100
+PAGE_MOST: Final = 1_000_000
+
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_FILTER: Final = re.compile(r"filter\[([A-Za-z][A-Za-z0-9_]{0,60})\](?:\[([a-z]{1,20})\])?")
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def encode(value: Any) -> bytes:
+    """JSON; decimals are written with their digits."""
+    return _ENCODER.encode(value)
+
+
+def success(data: Any, meta: Mapping[str, Any] | None = None, **extra: Any) -> dict[str, Any]:
+    """The envelope of a success; a method without a result answers with an empty list."""
+    body: dict[str, Any] = {"success": True, "data": [] if data is None else data}
+    if meta is not None:
+        body["meta"] = meta
+    return body | extra
+
+
+def page_meta(page: int, per_page: int, total: int) -> dict[str, int]:
+    """``meta`` of a list."""
+    return {"page": page, "totalPages": max(1, -(-total // per_page)), "totalItemsCount": total}
+
+
+async def read_body(request: HttpRequest, limit: int) -> bytes:
+    """The body of a request. Raises ``PayloadTooLarge`` before more than ``limit`` bytes are held, ``UnsupportedMediaType`` for what is no JSON."""
+    told = request.headers.get("content-length")
+    if told is not None and told.isdecimal() and int(told) > limit:
+        raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    kind = request.headers.get("content-type")
+    if body and kind is not None and not _is_json(kind):
+        raise UnsupportedMediaType
+    return body
+
+
+def _is_json(kind: str) -> bool:
+    name = kind.partition(";")[0].strip().lower()
+    return name == "application/json" or name.endswith("+json")
+
+
+class _Doubled(dict[str, Any]):
+    """An object in which a key stood twice; ``doubled`` names the keys."""
+
+    doubled: tuple[str, ...] = ()
+
+
+class _DoubledKeyError(Exception):
+    """A key stands twice somewhere; a second, slower reading finds out where."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _DoubledKeyError
+    return found
+
+
+def _marked_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    marked = _Doubled(pairs)
+    keys = [key for key, _value in pairs]
+    marked.doubled = tuple(sorted({key for key in keys if keys.count(key) > 1})) if len(marked) < 1_000 else ()
+    return marked
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=Decimal, parse_constant=_refuse)
+_MARKING_DECODER: Final = json.JSONDecoder(object_pairs_hook=_marked_pairs, parse_float=Decimal, parse_constant=_refuse)
+
+
+def parse_json(body: bytes, depth_limit: int) -> Any:
+    """The value of a body; numbers with a fraction keep their digits.
+
+    Raises ``MalformedJson`` for what is no JSON (NaN, broken UTF-8, nothing at all), ``ValidationFailed`` for a key that stands twice, for
+    half a character pair and for nesting beyond the limit.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedJson("The body is not UTF-8.") from None
+    try:
+        value = _DECODER.decode(text)
+    except _DoubledKeyError:
+        raise _doubled(text, depth_limit) from None
+    except json.JSONDecodeError as error:
+        raise MalformedJson(f"The body is not valid JSON (line {error.lineno}, column {error.colno}).") from None
+    except ValueError:
+        raise MalformedJson("The body holds a number that JSON does not know or that is too long.") from None
+    except RecursionError:
+        raise _too_deep(depth_limit) from None
+    if text.count("[") + text.count("{") > depth_limit or _SURROGATE.search(text):
+        _inspect(value, depth_limit)
+    return value
+
+
+def _doubled(text: str, depth_limit: int) -> ValidationFailed | MalformedJson:
+    """The error that says where keys stand twice."""
+    try:
+        _inspect(_MARKING_DECODER.decode(text), depth_limit)
+    except ValidationFailed as error:
+        return error
+    except (ValueError, RecursionError):
+        return MalformedJson()
+    return ValidationFailed.of(Fault(path="", code="duplicate_key", message="A key stands twice in one object."))
+
+
+def _too_deep(limit: int) -> ValidationFailed:
+    return ValidationFailed.of(Fault(path="", code="too_deep", message=f"The body nests more than {limit} levels."))
+
+
+def _inspect(value: Any, depth_limit: int) -> None:
+    """Walk the value once and report what must not be in it."""
+    faults: list[Fault] = []
+    pending: list[tuple[Any, tuple[Step, ...]]] = [(value, ())]
+    while pending:
+        item, path = pending.pop()
+        if len(path) > depth_limit:
+            raise _too_deep(depth_limit)
+        if isinstance(item, str):
+            if not item.isascii() and any("\ud800" <= char <= "\udfff" for char in item):
+                faults.append(Fault(path=format_path(path), code="invalid_text", message="This text has half of a character pair."))
+        elif isinstance(item, list):
+            pending.extend((inner, (*path, index)) for index, inner in enumerate(item))
+        elif isinstance(item, dict):
+            if isinstance(item, _Doubled):
+                faults.extend(
+                    Fault(path=format_path((*path, key)), code="duplicate_key", message="This key stands twice in one object.")
+                    for key in item.doubled
+                )
+            pending.extend((inner, (*path, key)) for key, inner in item.items())
+    if faults:
+        raise ValidationFailed.of(*faults)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListQuery:
+    """What a list is asked for. ``filters`` maps (field, operator) to a value; operators are ``eq`` and ``like``."""
+
+    page: int = 1
+    per_page: int = PER_PAGE
+    sort: str | None = None
+    filters: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def offset(self) -> int:
+        """How many items come before the page."""
+        return (self.page - 1) * self.per_page
+
+
+def read_list_query(query: QueryParams, plain: Sequence[str] = ()) -> ListQuery:
+    """The query of a list. ``plain`` names parameters that also stand without ``filter[...]`` around them (``q``).
+
+    Raises ``ValidationFailed`` with every fault; parameters that are none of a list's are ignored.
+    """
+    faults: list[Fault] = []
+    page = _number(query.get("page"), "page", 1, PAGE_MOST, 1, faults)
+    per_page = _number(query.get("per-page"), "per-page", 1, PER_PAGE_MOST, PER_PAGE, faults)
+    filters: dict[tuple[str, str], str] = {}
+    for name, value in query.multi_items():
+        if name in plain:
+            filters[(name, "eq")] = value
+            continue
+        if not name.startswith("filter"):
+            continue
+        found = _FILTER.fullmatch(name)
+        if found is None or (found[2] or "eq") not in {"eq", "like"}:
+            faults.append(
+                Fault(
+                    path=name[:80], code="malformed_filter", message="A filter is written filter[field]=value or filter[field][like]=value."
+                )
+            )
+        elif (found[1], found[2] or "eq") in filters:
+            faults.append(Fault(path=name, code="duplicate_key", message="This filter stands twice."))
+        else:
+            filters[(found[1], found[2] or "eq")] = value
+    if faults:
+        raise ValidationFailed.of(*faults)
+    return ListQuery(page=page, per_page=per_page, sort=query.get("sort") or None, filters=filters)
+
+
+def _number(text: str | None, name: str, least: int, most: int, default: int, faults: list[Fault]) -> int:
+    if text is None or text == "":
+        return default
+    if text.isascii() and text.isdecimal() and len(text) <= 9 and least <= int(text) <= most:
+        return int(text)
+    faults.append(Fault(path=name, code="out_of_range", message=f"A whole number from {least} to {most} is needed here."))
+    return default
+
+
+def id_filter(value: str | None, path: str) -> int | None:
+    """The id in a filter. Raises ``ValidationFailed``."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdecimal() and len(value) <= 16:
+        return int(value)
+    raise ValidationFailed.of(Fault(path=path, code="wrong_type", message="An id (a whole number) is needed here."))
+
+
+def known_filters(filters: Mapping[tuple[str, str], str], known: Sequence[tuple[str, str]]) -> None:
+    """Raise ``ValidationFailed`` that names every filter that there is not."""
+    listed = ", ".join(f"filter[{name}]" + ("" if operator == "eq" else f"[{operator}]") for name, operator in known)
+    faults = [
+        Fault(path=f"filter[{name}]", code="unknown_filter", message=f"There is no such filter; there are: {listed}.")
+        for name, operator in filters
+        if (name, operator) not in known
+    ]
+    if faults:
+        raise ValidationFailed.of(*faults)

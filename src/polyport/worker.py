@@ -1,0 +1,122 @@
+"""The worker of a process: claims due runs and lets the engine run them; gives back what dead processes held; keeps memory in step with other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from polyport.engine.run import Engine
+from polyport.store.base import Stale, StoreFault
+from polyport.store.records import Run
+
+RECOVER_SECONDS: Final = 2.0
+TIDY_SECONDS: Final = 60.0
+EPOCH_SECONDS: Final = 0.25
+FAULT_SECONDS: Final = 1.0
+
+_log: Final = structlog.get_logger("polyport.worker")
+
+
+class Worker:
+    """Works on queued runs until it is stopped; ``stop`` lets those under way end."""
+
+    def __init__(self, engine: Engine, forget: Callable[[], None]) -> None:
+        self._engine = engine
+        self._runtime = engine.runtime
+        self._forget = forget
+        self._running: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+        self._free = asyncio.Event()
+
+    async def start(self) -> None:
+        """Give back what dead processes held, then begin."""
+        await self._runtime.queue.recover(self._runtime.now_ms())
+        self._loops = [
+            asyncio.create_task(self._claim_loop(), name="polyport-claim"),
+            asyncio.create_task(self._every(RECOVER_SECONDS, self._recover), name="polyport-recover"),
+            asyncio.create_task(self._every(TIDY_SECONDS, self._tidy), name="polyport-tidy"),
+            asyncio.create_task(self._watch_epoch(), name="polyport-epoch"),
+        ]
+
+    async def stop(self, grace: float) -> None:
+        """Claim nothing more; wait up to ``grace`` seconds for the runs under way."""
+        self._stopping.set()
+        self._free.set()
+        self._runtime.queue.announce()
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _claim_loop(self) -> None:
+        limit = self._runtime.settings.runs.concurrency
+        while not self._stopping.is_set():
+            room = limit - len(self._running)
+            if room <= limit // 4 and self._running:
+                self._free.clear()
+                await self._free.wait()
+                continue
+            try:
+                runs = await self._runtime.queue.claim(self._runtime.owner, room, self._runtime.now_ms())
+            except StoreFault as fault:
+                _log.warning("runs cannot be claimed", reason=str(fault))
+                await asyncio.sleep(FAULT_SECONDS)
+                continue
+            for run in runs:
+                task = asyncio.create_task(self._work(run))
+                self._running.add(task)
+                task.add_done_callback(self._ended)
+            if not runs:
+                await self._runtime.queue.wait(1.0)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._free.set()
+
+    async def _work(self, run: Run) -> None:
+        try:
+            await self._engine.run_once(run)
+        except Stale:
+            _log.warning("a run was settled by another process", run=run.run_id)
+        except Exception:  # noqa: BLE001  a defect must not end the worker; it is logged, and the run is settled when the process ends
+            _log.exception("a run could not be worked on", run=run.run_id)
+
+    async def _recover(self) -> None:
+        count = await self._runtime.queue.recover(self._runtime.now_ms())
+        if count:
+            _log.info("runs of dead processes were given back or settled", count=count)
+
+    async def _tidy(self) -> None:
+        now = self._runtime.now_ms()
+        await self._runtime.repo.runs.forget_old_keys(now - self._runtime.settings.runs.idempotency_hours * 3_600_000)
+        await self._runtime.repo.tokens.tidy(now)
+
+    async def _every(self, seconds: float, work: Callable[[], object]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                result = work()
+                if asyncio.iscoroutine(result):
+                    await result
+            except StoreFault as fault:
+                _log.warning("the store cannot be used now", reason=str(fault))
+
+    async def _watch_epoch(self) -> None:
+        """Drop what is kept in memory soon after another process changed it."""
+        seen: int | None = None
+        while True:
+            with contextlib.suppress(StoreFault):
+                epoch = await self._runtime.repo.tokens.epoch()
+                if seen is not None and epoch != seen:
+                    self._forget()
+                seen = epoch
+            await asyncio.sleep(EPOCH_SECONDS)
