@@ -167,6 +167,61 @@ def test_a_record_that_is_not_there_gets_the_partners_own_answer(partner, method
     assert partner.ask(method, "/people/99", {}) == (404, {"error": "no such thing"})
 
 
+def test_a_value_given_twice_finds_either_and_nothing_else(crowd):
+    crowd.ask("POST", "/people", {"name": "Nobody's"})
+
+    assert ids(crowd, "team=1&team=2&limit=3") == [10, 11, 12]
+    assert ids(crowd, "like=bob&like=eve") == [11, 14]
+    assert ids(crowd, "since=2026-11-24T12:00:00Z&since=x") == []
+
+
+def test_texts_that_are_no_moments_are_compared_as_texts(tmp_path):
+    partner = Partner(
+        tmp_path,
+        """
+        collections: {things: {seeds: [{id: 1, code: b}, {id: 2, code: c}, {id: 3, code: 5}]}}
+        routes: [{route: GET /things, do: list, in: things, filters: [{at: code, value: "{{query.from}}", op: above}], reply: {json: "{{items[*].id}}"}}]
+        """,
+    )
+
+    assert partner.ask("GET", "/things?from=b") == (200, [2])
+
+
+def test_a_record_is_looked_for_in_further_places(tmp_path):
+    partner = Partner(
+        tmp_path,
+        """
+        collections: {things: {seeds: [{id: 1, code: b}]}}
+        routes: [{route: "GET /things/{id}", do: get, in: things, also: [name, code], reply: {json: "{{id}}"}}]
+        """,
+    )
+
+    assert [partner.ask("GET", f"/things/{key}")[0] for key in ("1", "b", "c")] == [200, 200, 404]
+
+
+def test_conditions_have_to_be_a_list_of_groups(tmp_path):
+    partner = Partner(
+        tmp_path,
+        """
+        collections: {things: {seeds: [{id: 1, code: b}, {id: 2, code: c}]}}
+        routes:
+          - route: POST /things/search
+            do: list
+            in: things
+            where: {at: body.groups, name: name, operator: op, value: value, operators: {is: equals}}
+            reply: {json: "{{items[*].id}}"}
+        """,
+    )
+
+    assert partner.ask("POST", "/things/search", {}) == (200, [1, 2])
+    assert partner.ask("POST", "/things/search", {"groups": 5})[0] == 400
+    assert partner.ask("POST", "/things/search", {"groups": [{"filters": [{"name": "code", "op": "is", "value": v}]} for v in "bx"]}) == (
+        200,
+        [1],
+    )
+    assert partner.ask("POST", "/things/search", {"groups": [{"filters": 5}]}) == (200, [1, 2])
+
+
 def test_a_literal_segment_goes_before_a_parameter(partner):
     partner.ask("POST", "/people", {"name": "Ada"})
 
@@ -281,12 +336,20 @@ def test_a_list_has_the_order_that_was_asked_for(crowd, query, expected):
     assert ids(crowd, query) == expected
 
 
-def test_records_of_the_same_moment_come_newest_first_too():
-    table = Table("things", Collection())
+def test_records_of_the_same_moment_come_newest_first_too(tmp_path):
+    partner = Partner(
+        tmp_path,
+        """
+        collections: {things: {defaults: {when: "2026-11-24T12:00:00Z"}}}
+        routes:
+          - {route: POST /things, do: create, in: things}
+          - {route: GET /things, do: list, in: things, sort: {default: when, newestFirst: true}, reply: {json: "{{items[*].id}}"}}
+        """,
+    )
     for _ in range(3):
-        table.create({}, {"now": "2026-11-24T12:00:00Z", "uuid": "u"})
+        partner.ask("POST", "/things", {})
 
-    assert [record["id"] for record in reversed(list(table))] == [3, 2, 1]
+    assert partner.ask("GET", "/things") == (200, [3, 2, 1])
 
 
 def test_an_unknown_order_is_refused(crowd):

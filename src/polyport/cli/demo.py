@@ -188,10 +188,9 @@ async def _read_schema(demo: _Demo, operation: int, connection: int) -> list[dic
 def _payload(connection: int, variables: list[dict[str, Any]]) -> dict[str, Any]:
     """The payload of the guide: plain fields, two of the account's own, an e-mail row, a phone row."""
     custom = [variable for variable in variables if variable["name"].startswith("cf__") and variable["isEditable"]]
-    texts = [variable for variable in custom if variable["type"] == 1 and "data" not in variable][:2]
-    if len(texts) < 2:
-        raise StepFailed("The simulated account has no two custom text fields.")
-    values = dict(zip((variable["name"] for variable in texts), ("Partner fair in Lisbon", "Blue"), strict=True))
+    if len(custom) < 2:
+        raise StepFailed("The simulated account has no two custom fields.")
+    values = {variable["name"]: variable["data"][0]["key"] if "data" in variable else "AC-1815" for variable in custom[:2]}
     return {
         "credentialData": {"0": {"value": connection}},
         "runnerData": {
@@ -278,8 +277,8 @@ async def _server(settings: Settings) -> AsyncIterator[str]:
     async with open_runtime(settings) as runtime, serving(runtime) as app:
         server = QuietServer(make_config(app, settings))
         task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not task.done():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  uvicorn tells of its start by a flag only
+        while not server.started and not task.done():  # noqa: ASYNC110  uvicorn tells of its start by a flag only
+            await asyncio.sleep(0.01)
         try:
             yield f"http://{settings.host}:{listener.getsockname()[1]}"
         finally:

@@ -12,10 +12,10 @@ from polyport.settings import LogSettings
 
 
 def set_up_log(settings: LogSettings) -> None:
-    """Configure the log of this process."""
+    """Configure the log of this process. Stack traces never show the values of variables: some are secrets."""
     level = getattr(logging, settings.level.upper())
     renderers: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if settings.format == "text"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -267,7 +267,7 @@ class Engine:
             failure = Failure(error=error, reached=bool(traces) or run.sending, answered=False)
         else:
             attempts.append(_attempt_record(run.attempts, started, clock, traces, None))
-            return await self._finish(run, RunStatus.SUCCEEDED, attempts, outcome=outcome, raw=prepared.raw), None
+            return await self._succeed(run, prepared, outcome, attempts), None
         attempts.append(_attempt_record(run.attempts, started, clock, traces, error))
         decision = self._decide(run, failure)
         if decision.status == "waiting" and decision.wait_ms is not None:
@@ -277,6 +277,15 @@ class Engine:
         status = RunStatus(decision.status)
         final = in_doubt(error) if status is RunStatus.UNCERTAIN else settled(error, repeatable=run.repeatable or not failure.reached)
         return await self._finish(run, status, attempts, error=final), decision
+
+    async def _succeed(self, run: Run, prepared: Prepared, outcome: Outcome, attempts: list[dict[str, Any]]) -> Done:
+        try:
+            return await self._finish(run, RunStatus.SUCCEEDED, attempts, outcome=outcome, raw=prepared.raw)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            _log.exception("a result could not be recorded", run=run.run_id)
+        status = RunStatus.FAILED if run.repeatable else RunStatus.UNCERTAIN
+        error: PolyportError = InternalError() if run.repeatable else in_doubt(InternalError())
+        return await self._finish(run, status, [], error=error)
 
     async def _perform(self, run: Run, prepared: Prepared, traces: list[Trace]) -> Outcome:
         program, caller = prepared.program, prepared.bench.caller

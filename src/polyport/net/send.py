@@ -392,7 +392,7 @@ def _checked(headers: Pairs, length: int) -> tuple[list[tuple[str, str]], bool]:
 
 def _received(response: ClientResponse) -> Pairs:
     """The answer's headers. Bytes that are not UTF-8 are read as latin-1: lone surrogates would break every later encoder."""
-    return tuple((name, value if value.isascii() else _as_text(value)) for name, value in response.headers.items())
+    return tuple((str(name), value if value.isascii() else _as_text(value)) for name, value in response.headers.items())
 
 
 def _as_text(value: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from polyport.store.base import DbRow
@@ -12,6 +13,7 @@ R = TypeVar("R")
 
 
 _COLUMNS: Final[dict[type[Any], tuple[str, ...]]] = {}
+_VALUES: Final[dict[type[Any], Callable[[Any], tuple[Any, ...]]]] = {}
 
 
 def columns(kind: type[Any]) -> tuple[str, ...]:
@@ -29,4 +31,11 @@ def build(kind: type[R], rows: Sequence[DbRow]) -> R | None:
 
 def params(record: Any, *without: str) -> dict[str, Any]:
     """A record's fields as parameters of a statement."""
-    return {name: getattr(record, name) for name in columns(type(record)) if name not in without}
+    kind = type(record)
+    values = _VALUES.get(kind)
+    if values is None:
+        values = _VALUES[kind] = attrgetter(*columns(kind))
+    found = dict(zip(columns(kind), values(record), strict=True))
+    for name in without:
+        del found[name]
+    return found

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from polyport.errors import SetupError
@@ -255,7 +255,7 @@ def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> sq
     return connection
 
 
-def _lower(value: object) -> object:
+def _lower(value: Any) -> Any:
     """SQLite's own ``lower`` knows ASCII alone."""
     return value.lower() if isinstance(value, str) else value
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -174,7 +174,7 @@ def _number(value: Any, field: str, *, least: int, default: int) -> int:
     return int(text)
 
 
-def _several(value: Any) -> list[str]:
+def _several(value: Any) -> Sequence[str | None]:
     if isinstance(value, list):
         return [to_text(item) for item in value if isinstance(item, str | int)]
     return [part.strip() for part in to_text(value).split(",") if part.strip()] if isinstance(value, str | int) else []
@@ -189,14 +189,15 @@ def _test(op: Comparison, wanted: Any) -> Test:
 
         def test(value: Any) -> bool:
             rank = _rank(value)
-            return rank[0] == kind and compare(rank[1], moment if isinstance(value, str) and not _NUMBER.fullmatch(value) else bound)
+            return rank[0] == kind != 0 and compare(rank[1], moment if isinstance(value, str) and not _NUMBER.fullmatch(value) else bound)
 
         return test
+    texts = _several(wanted) if op == "one_of" else [_plain(item) for item in (wanted if isinstance(wanted, list) else [wanted])]
     if op == "contains":
-        part = to_text(wanted).casefold()
-        return lambda value: _stands_in(value, part, whole=False)
-    texts = set(_several(wanted)) if op == "one_of" else {_plain(wanted)}
-    return lambda value: any(_plain(item) in texts for item in (value if isinstance(value, list) else [value]))
+        parts = [text.casefold() for text in texts if text]
+        return lambda value: any(_stands_in(value, part, whole=False) for part in parts)
+    known = {text for text in texts if text is not None}
+    return lambda value: any(_plain(item) in known for item in (value if isinstance(value, list) else [value]))
 
 
 def _plain(value: Any) -> str | None:
@@ -223,6 +224,8 @@ def _condition(item: Any, spec: Conditions) -> Test:
             "invalid", field=format_path(spec.operator), reason="value", expected=", ".join([*spec.operators, *spec.not_operators])
         )
     wanted = get(item, spec.values if op == "one_of" else spec.value)
+    if not isinstance(wanted, str | int | Decimal | list):
+        raise Refused("invalid", field=format_path(spec.value), reason="required")
     path = (*spec.under, name)
     test = _test(op, wanted)
     return lambda record: test(get(record, path)) is not negated

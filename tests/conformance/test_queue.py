@@ -1,0 +1,191 @@
+"""What every queue keeps: each due run goes to one process, soon, and is settled when that process dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import stored
+
+from polyport.queue.base import Queue
+from polyport.queue.processes import ProcessLock
+from polyport.store.base import Stale
+from polyport.store.records import Run, RunStatus
+from polyport.store.repo import Repo
+
+pytestmark = pytest.mark.anyio
+DEAD = "1-dead"
+
+
+async def stands(repo: Repo, run: Run) -> Run:
+    found = await repo.runs.get(run.account_id, run.run_id)
+    assert found is not None
+    return found
+
+
+async def test_a_claimed_run_is_running_with_its_owner_and_its_attempt_counted(repo: Repo, queue: Queue, account_id: int) -> None:
+    run = stored.run(account_id, at=1_000)
+    await repo.runs.insert(run)
+    claimed = replace(run, status=RunStatus.RUNNING, owner="me", attempts=1, started_at=2_000)
+    assert await queue.claim("me", 10, 2_000) == [claimed]
+    assert await stands(repo, run) == claimed
+    assert not await queue.claim("me", 10, 2_000)
+
+
+async def test_the_oldest_due_runs_come_first_and_at_most_as_many_as_asked(repo: Repo, queue: Queue, account_id: int) -> None:
+    runs = [stored.run(account_id, at=at) for at in (5_000, 3_000, 4_000, 1_000)]
+    for run in runs:
+        await repo.runs.insert(run)
+    assert [run.due_at for run in await queue.claim("me", 2, 9_000)] == [1_000, 3_000]
+    assert [run.due_at for run in await queue.claim("me", 9, 9_000)] == [4_000, 5_000]
+
+
+async def test_a_run_that_is_not_due_is_not_claimed(repo: Repo, queue: Queue, account_id: int) -> None:
+    await repo.runs.insert(stored.run(account_id, at=1_000, due_at=5_000))
+    queue.announce()
+    assert not await queue.claim("me", 10, 4_999)
+    assert len(await queue.claim("me", 10, 5_000)) == 1
+
+
+async def test_workers_that_claim_at_once_never_get_one_run_twice(repo: Repo, queue: Queue, account_id: int) -> None:
+    await asyncio.gather(*(repo.runs.insert(stored.run(account_id)) for _number in range(300)))
+
+    async def work(owner: str) -> list[str]:
+        mine: list[str] = []
+        while runs := await queue.claim(owner, 7, 2_000):
+            mine += [run.run_id for run in runs]
+        return mine
+
+    shares = await asyncio.gather(*(work(f"worker {number}") for number in range(4)))
+    claimed = [run_id for share in shares for run_id in share]
+    assert len(claimed) == 300
+    assert len(set(claimed)) == 300
+
+
+async def test_a_run_that_waits_comes_back_when_it_is_due_and_keeps_its_first_start(repo: Repo, queue: Queue, account_id: int) -> None:
+    await repo.runs.insert(stored.run(account_id))
+    (run,) = await queue.claim("me", 1, 2_000)
+    await repo.runs.reschedule(replace(run, due_at=8_000, sealed_attempts=b"one"))
+    assert (await stands(repo, run)).status is RunStatus.WAITING
+    assert not await queue.claim("me", 1, 7_999)
+    (again,) = await queue.claim("me", 1, 8_000)
+    assert (again.attempts, again.started_at, again.sealed_attempts) == (2, 2_000, b"one")
+
+
+async def test_only_the_owner_ends_a_run_and_only_once(repo: Repo, queue: Queue, account_id: int) -> None:
+    await repo.runs.insert(stored.run(account_id))
+    (run,) = await queue.claim("me", 1, 2_000)
+    with pytest.raises(Stale):
+        await repo.runs.finish(replace(run, owner="another", status=RunStatus.FAILED))
+    with pytest.raises(Stale):
+        await repo.runs.mark_sending(replace(run, owner="another"))
+    await repo.runs.mark_sending(run)
+    assert (await stands(repo, run)).sending
+    await repo.runs.finish(replace(run, status=RunStatus.SUCCEEDED, finished_at=3_000, sealed_result=b"result"))
+    ended = await stands(repo, run)
+    assert (ended.status, ended.owner, ended.sending, ended.sealed_result) == (RunStatus.SUCCEEDED, None, False, b"result")
+    with pytest.raises(Stale):
+        await repo.runs.reschedule(run)
+
+
+async def test_an_announcement_ends_the_wait_at_once(queue: Queue) -> None:
+    assert not await queue.claim("me", 1, 1_000)
+    waiting = asyncio.create_task(queue.wait(10))
+    await asyncio.sleep(0.01)
+    began = time.monotonic()
+    queue.announce()
+    await waiting
+    assert time.monotonic() - began < 0.1
+
+
+async def test_without_an_announcement_the_wait_ends_in_time_to_see_what_other_processes_accepted(queue: Queue) -> None:
+    assert not await queue.claim("me", 1, 1_000)
+    began = time.monotonic()
+    await queue.wait(10)
+    assert 0.2 < time.monotonic() - began < 0.4
+
+
+async def test_the_wait_ends_when_the_next_run_is_due(repo: Repo, queue: Queue, account_id: int) -> None:
+    await repo.runs.insert(stored.run(account_id, at=1_000, due_at=1_050))
+    assert not await queue.claim("me", 1, 1_000)
+    began = time.monotonic()
+    await queue.wait(10)
+    assert 0.02 < time.monotonic() - began < 0.15
+
+
+async def test_what_other_processes_accepted_is_claimed_without_an_announcement(repo: Repo, queue: Queue, account_id: int) -> None:
+    assert not await queue.claim("me", 1, 1_000)
+    await repo.runs.insert(stored.run(account_id))
+    assert len(await queue.claim("me", 1, 2_000)) == 1
+
+
+async def test_a_wait_after_a_full_claim_ends_at_once_because_more_may_be_due(repo: Repo, queue: Queue, account_id: int) -> None:
+    for _number in range(2):
+        await repo.runs.insert(stored.run(account_id))
+    await queue.claim("me", 1, 2_000)
+    began = time.monotonic()
+    await queue.wait(10)
+    assert time.monotonic() - began < 0.1
+
+
+async def test_the_depth_counts_what_waits_and_follows_announcements_and_claims(repo: Repo, queue: Queue, account_id: int) -> None:
+    for _number in range(3):
+        await repo.runs.insert(stored.run(account_id))
+    assert await queue.depth(100) == 3
+    queue.announce()
+    assert await queue.depth(100) == 4
+    await queue.claim("me", 2, 2_000)
+    assert await queue.depth(100) == 2
+
+
+async def test_the_depth_is_counted_up_to_a_limit(repo: Repo, queue: Queue, account_id: int) -> None:
+    for _number in range(5):
+        await repo.runs.insert(stored.run(account_id))
+    assert await queue.depth(3) == 3
+
+
+@pytest.mark.parametrize(
+    ("found", "becomes"),
+    [
+        ({"mode": "async", "sending": False, "repeatable": False}, "queued"),
+        ({"mode": "async", "sending": False, "repeatable": True}, "queued"),
+        ({"mode": "async", "sending": True, "repeatable": True}, "queued"),
+        ({"mode": "async", "sending": True, "repeatable": False}, "uncertain"),
+        ({"mode": "sync", "sending": True, "repeatable": False}, "uncertain"),
+        ({"mode": "sync", "sending": False, "repeatable": False}, "failed"),
+        ({"mode": "sync", "sending": True, "repeatable": True}, "failed"),
+    ],
+)
+async def test_a_dead_process_leaves_its_run(repo: Repo, queue: Queue, account_id: int, found: dict[str, Any], becomes: str) -> None:
+    run = stored.running(account_id, DEAD, **found)
+    await repo.runs.insert(run)
+    assert await queue.recover(5_000) == 1
+    left = await stands(repo, run)
+    assert (left.status, left.owner, left.sending) == (becomes, None, False)
+    error = json.loads(left.error) if left.error else None
+    if becomes == "queued":
+        assert (error, left.due_at, left.finished_at) == (None, 5_000, None)
+        assert [claimed.run_id for claimed in await queue.claim("me", 1, 5_000)] == [run.run_id]
+    else:
+        assert left.finished_at == 5_000
+        assert error is not None
+        assert (error["code"], error["retryable"], error.get("outcome")) == (
+            ("partner_unavailable", False, "uncertain") if becomes == "uncertain" else ("internal_error", True, None)
+        )
+
+
+async def test_runs_of_the_living_are_left_alone(repo: Repo, queue: Queue, processes: ProcessLock, account_id: int) -> None:
+    run = stored.running(account_id, processes.owner, sending=True)
+    await repo.runs.insert(run)
+    assert await queue.recover(5_000) == 0
+    assert await stands(repo, run) == run
+
+
+async def test_many_runs_of_a_dead_process_are_settled_once_by_two_that_recover_at_once(repo: Repo, queue: Queue, account_id: int) -> None:
+    await asyncio.gather(*(repo.runs.insert(stored.running(account_id, DEAD)) for _number in range(1_200)))
+    assert sum(await asyncio.gather(queue.recover(5_000), queue.recover(5_000))) == 1_200
+    assert await queue.recover(5_000) == 0

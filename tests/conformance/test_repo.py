@@ -1,0 +1,334 @@
+"""What the store keeps about accounts, tokens, connections and runs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+import stored
+
+from polyport.store.base import Duplicate, Stale
+from polyport.store.connections import ConnectionFilter
+from polyport.store.records import CachedList, ConnectionStatus, File, RunStatus
+from polyport.store.repo import Repo
+from polyport.store.runs import RunFilter
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_accounts_are_numbered_from_one_and_connections_from_higher_up(repo: Repo) -> None:
+    assert [await stored.account(repo, "a@example.com"), await stored.account(repo, "b@example.com")] == [1, 2]
+    assert await repo.connections.reserve_id() > 1_000
+
+
+async def test_a_user_is_found_however_the_address_is_written(repo: Repo, account_id: int) -> None:
+    user = await repo.accounts.user_by_email(" Ada@Example.COM ")
+    assert user is not None
+    assert (user.account_id, user.email) == (account_id, "ada@example.com")
+    assert await repo.accounts.user(account_id + 1, user.user_id) is None
+
+
+async def test_an_address_that_is_taken_makes_no_account(repo: Repo, account_id: int) -> None:
+    with pytest.raises(Duplicate):
+        await stored.account(repo, "ADA@example.com")
+    assert await repo.accounts.count() == 1
+    assert [account.account_id for account in await repo.accounts.all()] == [account_id]
+
+
+async def test_a_new_password_ends_every_sign_in_but_no_api_key(repo: Repo, account_id: int) -> None:
+    user = await repo.accounts.user_by_email("ada@example.com")
+    assert user is not None
+    await repo.tokens.insert(
+        stored.token(account_id, b"s", user_id=user.user_id),
+        stored.token(account_id, b"r", kind="refresh", user_id=user.user_id),
+        stored.token(account_id, b"k", kind="api_key", user_id=user.user_id, family="k"),
+    )
+    await repo.accounts.set_password(user.user_id, "new")
+    assert [await repo.tokens.by_hash(text) is not None for text in (b"s", b"r", b"k")] == [False, False, True]
+    changed = await repo.accounts.user(account_id, user.user_id)
+    assert changed is not None
+    assert changed.password_hash == "new"
+
+
+async def test_all_sign_ins_of_one_user_can_be_ended(repo: Repo, account_id: int) -> None:
+    user = await repo.accounts.user_by_email("ada@example.com")
+    assert user is not None
+    await repo.tokens.insert(stored.token(account_id, b"s", user_id=user.user_id), stored.token(account_id, b"other", family="other"))
+    await repo.tokens.revoke_sessions(user.user_id)
+    assert [await repo.tokens.by_hash(text) is not None for text in (b"s", b"other")] == [False, True]
+
+
+async def test_a_refresh_token_is_exchanged_once(repo: Repo, account_id: int) -> None:
+    await repo.tokens.insert(stored.token(account_id, b"old session"), stored.token(account_id, b"used", kind="refresh"))
+    exchange = [repo.tokens.replace_family("family", b"used", stored.token(account_id, bytes([number]))) for number in range(5)]
+    told = await asyncio.gather(*exchange, return_exceptions=True)
+    assert told.count(None) == 1
+    assert sum(isinstance(error, Stale) for error in told) == 4
+    assert await repo.tokens.by_hash(b"old session") is None
+
+
+async def test_tokens_of_a_unit_are_kept_together_or_not_at_all(repo: Repo, account_id: int) -> None:
+    await repo.tokens.insert(stored.token(account_id, b"taken"))
+    with pytest.raises(Duplicate):
+        await repo.tokens.insert(stored.token(account_id, b"new"), stored.token(account_id, b"taken"))
+    assert await repo.tokens.by_hash(b"new") is None
+
+
+async def test_api_keys_are_paged_newest_first_and_are_the_accounts_own(repo: Repo, account_id: int) -> None:
+    other = await stored.account(repo, "other@example.com")
+    keys = [stored.token(account_id, bytes([number]), kind="api_key", title=str(number), expires_at=None) for number in range(5)]
+    ids = await repo.tokens.insert(*keys, stored.token(account_id, b"session"))
+    page, total = await repo.tokens.api_keys(account_id, limit=2, offset=1)
+    assert ([key.title for key in page], total) == (["3", "2"], 5)
+    assert await repo.tokens.api_keys(other, limit=9, offset=0) == ([], 0)
+    with pytest.raises(Stale):
+        await repo.tokens.revoke_api_key(other, ids[0])
+    with pytest.raises(Stale):
+        await repo.tokens.revoke_api_key(account_id, ids[5])
+    await repo.tokens.revoke_api_key(account_id, ids[0])
+    assert await repo.tokens.by_hash(bytes([0])) is None
+
+
+async def test_the_last_use_of_a_token_is_noted(repo: Repo, account_id: int) -> None:
+    (token_id,) = await repo.tokens.insert(stored.token(account_id, b"t"))
+    await repo.tokens.touch(token_id, 5_000)
+    found = await repo.tokens.by_hash(b"t")
+    assert found is not None
+    assert found.last_used_at == 5_000
+
+
+async def test_tidying_drops_only_what_has_ended(repo: Repo, account_id: int) -> None:
+    told = {b"ended": 1_000, b"living": 9_000, b"endless": None}
+    await repo.tokens.insert(*(stored.token(account_id, text, expires_at=at) for text, at in told.items()))
+    await repo.tokens.tidy(5_000)
+    assert [await repo.tokens.by_hash(text) is not None for text in told] == [False, True, True]
+
+
+async def test_tries_are_counted_within_a_window_by_all_at_once(repo: Repo) -> None:
+    hits = await asyncio.gather(*(repo.throttles.hit("ada", window_ms=1_000, now=5_000) for _number in range(10)))
+    assert sorted(hits) == [(number, 6_000) for number in range(1, 11)]
+    assert await repo.throttles.hit("bob", window_ms=1_000, now=5_500) == (1, 6_500)
+    assert await repo.throttles.hit("ada", window_ms=1_000, now=5_999) == (11, 6_000)
+    assert await repo.throttles.hit("ada", window_ms=1_000, now=6_000) == (1, 7_000)
+    await repo.throttles.clear("ada")
+    assert await repo.throttles.hit("ada", window_ms=1_000, now=6_001) == (1, 7_001)
+
+
+async def test_the_epoch_moves_whenever_something_kept_in_memory_may_be_out_of_date(repo: Repo, account_id: int) -> None:
+    record = stored.connection(account_id, 1_001)
+    await repo.connections.insert(record)
+    (key_id,) = await repo.tokens.insert(stored.token(account_id, b"k", kind="api_key"))
+    changes = [
+        repo.tokens.revoke_api_key(account_id, key_id),
+        repo.tokens.revoke_family("family"),
+        repo.tokens.revoke_sessions(1),
+        repo.connections.patch(account_id, 1_001, title="New", metadata="{}", external_user_id=None, now=2_000),
+        repo.connections.replace_secrets(record, now=2_000),
+        repo.connections.forget_lists(1_001),
+        repo.connections.delete(account_id, 1_001),
+    ]
+    for change in changes:
+        before = await repo.tokens.epoch()
+        await change
+        assert await repo.tokens.epoch() == before + 1
+
+
+async def test_a_connection_comes_back_as_it_was_kept_and_only_to_its_account(repo: Repo, account_id: int) -> None:
+    record = stored.connection(account_id, 1_001, external_user_id="u1", metadata='{"a": 1}')
+    await repo.connections.insert(record)
+    assert await repo.connections.get(account_id, 1_001) == record
+    assert await repo.connections.get(account_id + 1, 1_001) is None
+    with pytest.raises(Stale):
+        await repo.connections.delete(account_id + 1, 1_001)
+    with pytest.raises(Stale):
+        await repo.connections.patch(account_id + 1, 1_001, title="Mine", metadata="{}", external_user_id=None, now=2_000)
+
+
+@pytest.fixture
+async def many(repo: Repo, account_id: int) -> int:
+    other = await stored.account(repo, "other@example.com")
+    told = [
+        stored.connection(account_id, 1, title="beta", partner_id=7, external_user_id="u1"),
+        stored.connection(account_id, 2, title="Alpha 100%", status=ConnectionStatus.INVALID),
+        stored.connection(account_id, 3, title="\u00c9cole", external_user_id="u1"),
+        stored.connection(account_id, 4, title="gamma_1", external_user_id="u2"),
+        stored.connection(other, 5, title="beta", partner_id=7, external_user_id="u1"),
+    ]
+    for record in told:
+        await repo.connections.insert(record)
+    return account_id
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (ConnectionFilter(), [1, 2, 3, 4]),
+        (ConnectionFilter(partner_id=7), [1]),
+        (ConnectionFilter(status="invalid"), [2]),
+        (ConnectionFilter(external_user_id="u1"), [1, 3]),
+        (ConnectionFilter(external_user_id="u1", partner_id=10055), [3]),
+        (ConnectionFilter(title="beta"), [1]),
+        (ConnectionFilter(title="Beta"), []),
+        (ConnectionFilter(title_like="ALPHA"), [2]),
+        (ConnectionFilter(title_like="%"), [2]),
+        (ConnectionFilter(title_like="_"), [4]),
+        (ConnectionFilter(title_like="\u00e9COLE"), [3]),
+        (ConnectionFilter(title_like="' OR 1=1 --"), []),
+    ],
+)
+async def test_connections_are_filtered(repo: Repo, many: int, wanted: ConnectionFilter, ids: list[int]) -> None:
+    page, total = await repo.connections.page(many, wanted, sort=None, limit=100, offset=0)
+    assert ([found.connection_id for found in page], total) == (ids, len(ids))
+
+
+@pytest.mark.parametrize(
+    ("sort", "ids"), [(None, [1, 2, 3, 4]), ("title", [2, 1, 4, 3]), ("-title", [3, 4, 1, 2]), ("-credentialId", [4, 3, 2, 1])]
+)
+async def test_connections_are_sorted_and_paged(repo: Repo, many: int, sort: str | None, ids: list[int]) -> None:
+    pages = [await repo.connections.page(many, ConnectionFilter(), sort=sort, limit=3, offset=offset) for offset in (0, 3, 6)]
+    assert [[found.connection_id for found in page] for page, _total in pages] == [ids[:3], ids[3:], []]
+    assert {total for _page, total in pages} == {4}
+
+
+async def test_secrets_are_replaced_once_per_generation_and_what_was_read_with_them_is_forgotten(repo: Repo, account_id: int) -> None:
+    record = stored.connection(account_id, 1)
+    await repo.connections.insert(record)
+    await repo.connections.put_cached_list(CachedList(connection_id=1, name="owners", sealed=b"x", read_at=1, stale_at=2))
+    swaps = [repo.connections.replace_secrets(replace(record, sealed=bytes([number])), now=2_000) for number in range(5)]
+    told = await asyncio.gather(*swaps, return_exceptions=True)
+    assert told.count(None) == 1
+    found = await repo.connections.get(account_id, 1)
+    assert found is not None
+    assert (found.generation, found.sealed) == (2, bytes([told.index(None)]))
+    assert await repo.connections.cached_list(1, "owners") is None
+
+
+async def test_what_a_verify_call_found_says_nothing_about_newer_secrets(repo: Repo, account_id: int) -> None:
+    record = stored.connection(account_id, 1)
+    await repo.connections.insert(record)
+    await repo.connections.verified(record, ConnectionStatus.ACTIVE, account_label="Ada", last_error=None, now=3_000)
+    await repo.connections.replace_secrets(replace(record, account_label="Ada"), now=4_000)
+    with pytest.raises(Stale):
+        await repo.connections.verified(record, ConnectionStatus.INVALID, account_label=None, last_error="refused", now=5_000)
+    newer = replace(record, generation=2)
+    await repo.connections.verified(newer, ConnectionStatus.INVALID, account_label=None, last_error="refused", now=6_000)
+    found = await repo.connections.get(account_id, 1)
+    assert found is not None
+    assert (found.status, found.account_label, found.last_error) == (ConnectionStatus.INVALID, "Ada", "refused")
+
+
+async def test_the_last_use_of_a_connection_is_noted(repo: Repo, account_id: int) -> None:
+    await repo.connections.insert(stored.connection(account_id, 1))
+    await repo.connections.touch(1, 7_000)
+    found = await repo.connections.get(account_id, 1)
+    assert found is not None
+    assert found.last_used_at == 7_000
+
+
+async def test_the_status_of_re_reading_moves_only_from_where_it_stands(repo: Repo, account_id: int) -> None:
+    await repo.connections.insert(stored.connection(account_id, 1))
+    await repo.connections.set_data_status(1, was=0, becomes=1)
+    with pytest.raises(Stale):
+        await repo.connections.set_data_status(1, was=0, becomes=1)
+    found = await repo.connections.get(account_id, 1)
+    assert found is not None
+    assert found.data_status == 1
+
+
+async def test_a_connection_goes_with_all_that_was_read_for_it(repo: Repo, account_id: int) -> None:
+    await repo.connections.insert(stored.connection(account_id, 1))
+    cached = CachedList(connection_id=1, name="owners", sealed=b"x", read_at=1, stale_at=2)
+    await repo.connections.put_cached_list(cached)
+    await repo.connections.put_cached_list(replace(cached, sealed=b"y"))
+    assert await repo.connections.cached_list(1, "owners") == replace(cached, sealed=b"y")
+    await repo.connections.delete(account_id, 1)
+    assert await repo.connections.cached_list(1, "owners") is None
+    with pytest.raises(Stale):
+        await repo.connections.put_cached_list(cached)
+
+
+async def test_the_wrapped_keys_of_all_connections_can_be_walked(repo: Repo, account_id: int) -> None:
+    for number in (1, 2, 3):
+        await repo.connections.insert(stored.connection(account_id, number))
+    assert await repo.connections.keys(after=1) == [(2, account_id, b"wrapped"), (3, account_id, b"wrapped")]
+
+
+async def test_files_belong_to_their_account(repo: Repo, account_id: int) -> None:
+    file = File(file_id="file_1", account_id=account_id, name="a.txt", content_type="text/plain", size=1, created_at=1, sealed=b"x")
+    await repo.files.insert(file)
+    assert await repo.files.get(account_id, "file_1") == file
+    assert await repo.files.get(account_id + 1, "file_1") is None
+    with pytest.raises(Stale):
+        await repo.files.delete(account_id + 1, "file_1")
+    await repo.files.delete(account_id, "file_1")
+    assert await repo.files.get(account_id, "file_1") is None
+
+
+async def test_of_many_runs_under_one_key_one_is_accepted(repo: Repo, account_id: int) -> None:
+    runs = [stored.run(account_id) for _number in range(30)]
+    told = await asyncio.gather(*(repo.runs.insert(run, stored.key(account_id, run)) for run in runs), return_exceptions=True)
+    assert told.count(None) == 1
+    assert sum(isinstance(error, Duplicate) for error in told) == 29
+    key = await repo.runs.key(account_id, "key")
+    assert key is not None
+    assert key.run_id == runs[told.index(None)].run_id
+    assert [run.run_id for run in await repo.runs.page(account_id, RunFilter(), limit=100)] == [key.run_id]
+
+
+async def test_two_accounts_may_use_one_key(repo: Repo, account_id: int) -> None:
+    other = await stored.account(repo, "other@example.com")
+    mine, theirs = stored.run(account_id), stored.run(other)
+    await repo.runs.insert(mine, stored.key(account_id, mine))
+    await repo.runs.insert(theirs, stored.key(other, theirs))
+    assert await repo.runs.get(account_id, theirs.run_id) is None
+
+
+async def test_keys_are_forgotten_by_age(repo: Repo, account_id: int) -> None:
+    run = stored.run(account_id)
+    await repo.runs.insert(run, stored.key(account_id, run, "old", at=1_000))
+    await repo.runs.insert(newer := stored.run(account_id), stored.key(account_id, newer, "new", at=9_000))
+    await repo.runs.forget_key(account_id, "new", before=5_000)
+    await repo.runs.forget_old_keys(5_000)
+    assert [await repo.runs.key(account_id, text) is not None for text in ("old", "new")] == [False, True]
+
+
+async def test_runs_are_paged_newest_first_without_their_payloads_while_new_ones_arrive(repo: Repo, account_id: int) -> None:
+    runs = [stored.run(account_id, at=1_000 + number // 3) for number in range(25)]
+    for run in runs:
+        await repo.runs.insert(run)
+    seen: list[str] = []
+    cursor = RunFilter()
+    while page := await repo.runs.page(account_id, cursor, limit=10):
+        assert {(run.sealed_input, run.sealed_result, run.sealed_attempts) for run in page} == {(None, None, None)}
+        seen += [run.run_id for run in page]
+        cursor = RunFilter(before=page[-1].run_id)
+        await repo.runs.insert(stored.run(account_id, at=99_000))
+    assert seen == [run.run_id for run in reversed(runs)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        (RunFilter(status="failed"), [1]),
+        (RunFilter(partner_id=7), [2]),
+        (RunFilter(operation_id=8), [3]),
+        (RunFilter(connection_id=9), [4]),
+        (RunFilter(external_user_id="u1"), [5]),
+        (RunFilter(after=f"run_{1_003:012x}", before=f"run_{1_005:012x}"), [4, 3]),
+        (RunFilter(status="queued", after=f"run_{1_004:012x}"), [5, 4]),
+    ],
+)
+async def test_runs_are_filtered(repo: Repo, account_id: int, wanted: RunFilter, numbers: list[int]) -> None:
+    other = await stored.account(repo, "other@example.com")
+    runs = [
+        stored.run(other, at=1_004, status=RunStatus.FAILED, partner_id=7, operation_id=8, connection_id=9, external_user_id="u1"),
+        stored.run(account_id, at=1_001, status=RunStatus.FAILED),
+        stored.run(account_id, at=1_002, partner_id=7),
+        stored.run(account_id, at=1_003, operation_id=8),
+        stored.run(account_id, at=1_004, connection_id=9),
+        stored.run(account_id, at=1_005, external_user_id="u1"),
+    ]
+    for run in runs:
+        await repo.runs.insert(run)
+    assert [run.run_id for run in await repo.runs.page(account_id, wanted, limit=10)] == [runs[number].run_id for number in numbers]

@@ -1,0 +1,112 @@
+"""Records in a few words, for tests of the store and the queue. Sealed columns hold any bytes: the store never opens them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from polyport.store.base import Statement
+from polyport.store.records import Account, Connection, ConnectionStatus, IdempotencyKey, Run, RunStatus, Token
+from polyport.store.repo import Repo
+
+_numbers = itertools.count(1)
+
+
+def run(account_id: int, *, at: int = 1_000, **changes: Any) -> Run:
+    """A queued run that was accepted at ``at`` (unix milliseconds); ids are in the order in which they were made within a millisecond."""
+    told: dict[str, Any] = {
+        "run_id": f"run_{at:012x}{next(_numbers):020x}",
+        "account_id": account_id,
+        "partner_id": 10055,
+        "operation_id": 10025156,
+        "connection_id": None,
+        "external_user_id": None,
+        "mode": "async",
+        "status": RunStatus.QUEUED,
+        "sending": False,
+        "repeatable": False,
+        "owner": None,
+        "attempts": 0,
+        "due_at": at,
+        "deadline_at": None,
+        "created_at": at,
+        "started_at": None,
+        "finished_at": None,
+        "upstream_ms": None,
+        "idempotency_key": None,
+        "callback_url": None,
+        "metadata": "{}",
+        "error": None,
+        "sealed_input": b"input",
+        "sealed_result": None,
+        "sealed_attempts": None,
+    }
+    return Run(**(told | changes))
+
+
+def running(account_id: int, owner: str, **changes: Any) -> Run:
+    """A run that a process works on."""
+    return run(account_id, **({"status": RunStatus.RUNNING, "owner": owner, "attempts": 1, "started_at": 1_000} | changes))
+
+
+def key(account_id: int, of: Run, text: str = "key", *, at: int = 1_000) -> IdempotencyKey:
+    """The key a run was started under."""
+    return IdempotencyKey(account_id=account_id, key=text, digest=b"digest", run_id=of.run_id, created_at=at)
+
+
+def connection(account_id: int, connection_id: int, **changes: Any) -> Connection:
+    """An active connection."""
+    told: dict[str, Any] = {
+        "connection_id": connection_id,
+        "account_id": account_id,
+        "partner_id": 10055,
+        "title": "Sales",
+        "status": ConnectionStatus.ACTIVE,
+        "auth": "token",
+        "account_label": None,
+        "external_user_id": None,
+        "metadata": "{}",
+        "shown": "{}",
+        "data_key": b"wrapped",
+        "sealed": b"first",
+        "generation": 1,
+        "data_status": 0,
+        "last_error": None,
+        "last_used_at": None,
+        "last_verified_at": None,
+        "created_at": 1_000,
+        "updated_at": 1_000,
+    }
+    return Connection(**(told | changes))
+
+
+def token(account_id: int, token_hash: bytes, **changes: Any) -> Token:
+    """A session token."""
+    told: dict[str, Any] = {
+        "token_id": 0,
+        "token_hash": token_hash,
+        "kind": "session",
+        "account_id": account_id,
+        "user_id": None,
+        "family": "family",
+        "title": "",
+        "prefix": "",
+        "scopes": "admin",
+        "created_at": 1_000,
+        "expires_at": 9_000,
+        "last_used_at": None,
+    }
+    return Token(**(told | changes))
+
+
+async def account(repo: Repo, email: str = "ada@example.com") -> int:
+    """A new account with one user; its id."""
+    account_id = await repo.accounts.reserve_id()
+    made = Account(account_id=account_id, title="Example", data_key=b"wrapped", created_at=1_000)
+    await repo.accounts.create(made, email=email, password_hash="hash")
+    return account_id
+
+
+def bump() -> Statement:
+    """A unit of one statement that always changes exactly one row."""
+    return Statement(query="bump_epoch", expect=1)

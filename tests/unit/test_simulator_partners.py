@@ -1,0 +1,184 @@
+"""The simulators of the bundled partners keep step with their folders: the engine itself calls them."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+
+import polyport
+from polyport.engine.calls import list_choices, open_caller, read_list, verify
+from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, read_reading, read_trigger, understand
+from polyport.manifest.load import load_partner
+from polyport.manifest.model import Trigger
+from polyport.manifest.simulation import load_simulation
+from polyport.net.message import Reply
+from polyport.testing.simulator import load_simulator
+from polyport.testing.traffic import Incoming
+
+pytestmark = pytest.mark.anyio
+
+FOLDERS = Path(polyport.__file__).parent / "connectors"
+CONNECTIONS = {
+    "pipedrive": ("api_token", {"company": "acme", "api_token": "test-token-1234567890"}),
+    "slack": ("bot_token", {"token": "xoxb-test-token-1234567890"}),
+    "hubspot": ("private_app", {"token": "pat-test-token-1234567890"}),
+}
+
+
+class SimulatedNetwork:
+    """The engine's one network method, over a simulated partner."""
+
+    def __init__(self, partner):
+        self.partner = partner
+
+    async def send(self, request):
+        parts = urlsplit(request.url)
+        headers = tuple((name.lower(), value) for name, value in request.headers)
+        answer = self.partner.answer(
+            Incoming(method=request.method, path=parts.path, query=parts.query, headers=headers, body=request.body or b"")
+        )
+        pairs = tuple((name.decode(), value.decode()) for name, value in answer.headers)
+        return Reply(status=answer.status, headers=pairs, body=answer.body, url=request.url)
+
+
+class Account:
+    """A connection to one simulated partner."""
+
+    def __init__(self, slug):
+        self.manifest = load_partner(FOLDERS / slug).partner
+        assert self.manifest is not None
+        moments = (datetime(2026, 11, 24, 12, tzinfo=UTC) + timedelta(seconds=tick) for tick in count())
+        self.partner = load_simulator(
+            FOLDERS / slug, clock=lambda: next(moments), fresh_id=lambda: "00000000-0000-4000-8000-000000000000"
+        ).partner
+        auth, fields = CONNECTIONS[slug]
+        self.caller = open_caller(
+            self.manifest,
+            auth,
+            fields,
+            SimulatedNetwork(self.partner),
+            replaced=None,
+            timeout=5,
+            clock=lambda: datetime(2027, 1, 1, tzinfo=UTC),
+        )
+
+    async def run(self, name, data):
+        operation = next(operation for operation in self.manifest.operations if operation.name == name)
+        program = compile_operation(self.manifest, operation)
+        understood = await understand(program, data, DirectLists(self.caller), {})
+        assert not understood.checked.faults
+        scope = build_scope(program, self.caller, understood, {})
+        if isinstance(operation, Trigger):
+            return (await read_trigger(self.caller, program, understood, scope, read_reading(None, None, None), lambda _trace: None)).result
+        return (await act(self.caller, program, understood, scope, lambda _trace: None)).result
+
+
+def bundled():
+    return sorted(folder.name for folder in FOLDERS.iterdir() if (folder / "partner.yaml").is_file())
+
+
+@pytest.mark.parametrize("slug", bundled())
+async def test_the_simulator_of_every_partner_loads(slug):
+    assert load_simulation(FOLDERS / slug).problems == ()
+
+
+@pytest.mark.parametrize("slug", CONNECTIONS)
+async def test_a_connection_is_verified(slug):
+    account = Account(slug)
+
+    assert await verify(account.caller)
+
+
+@pytest.mark.parametrize(
+    ("slug", "name"), [(slug, path.stem) for slug in CONNECTIONS for path in sorted((FOLDERS / slug / "lists").glob("*.yaml"))]
+)
+async def test_every_list_has_choices(slug, name):
+    account = Account(slug)
+    if name == "notes":
+        await account.run("create_note", {"content": "Hello", "person_id": 1})
+    spec = account.manifest.lists[name]
+
+    choices = list_choices(spec, await read_list(account.caller, spec, {"pipeline_id": 1, "pipeline": "default"}, "ex"))
+
+    assert choices.items
+
+
+async def test_a_person_created_at_pipedrive_is_got_found_listed_and_triggered():
+    account = Account("pipedrive")
+    data = {"name": "Ada Example", "visible_to": "3", "email": [{"value": "ada@example.com"}], "phone": [{"value_": "+442079460000"}]}
+    created = await account.run("create_person", data)
+    id_ = created["id"]
+
+    assert created["email"] == [{"value": "ada@example.com", "label": "work", "primary": True}]
+    assert (await account.run("get_person", {"id": id_}))["name"] == "Ada Example"
+    assert (await account.run("find_persons", {"term": "ada@example"}))["first_id"] == id_
+    assert [person["id"] for person in (await account.run("list_persons", {}))["persons"]] == [1, id_]
+    assert [item["id"] for item in (await account.run("new_persons", {}))["items"]] == [id_, 1]
+    assert (await account.run("update_person", {"id": id_, "name": "Eve Example"}))["first_name"] == "Eve"
+
+
+async def test_custom_fields_of_pipedrive_go_there_and_come_back():
+    account = Account("pipedrive")
+    spec = account.manifest.lists["person_fields"]
+    assert {"Tier", "Account number"} <= {label for _, label in list_choices(spec, await read_list(account.caller, spec, {})).items}
+
+    data = {"name": "Ada", "cf__f1b2cd22dd8e67362263467115f592c8": "Gold", "cf__76e76829d1d7dbfebdb7945635163cab": "A-7"}
+    created = await account.run("create_person", data)
+
+    assert created["cf__f1b2cd22dd8e67362263467115f592c8"] == 11
+    assert created["cf__76e76829d1d7dbfebdb7945635163cab"] == "A-7"
+
+
+async def test_organizations_deals_and_notes_of_pipedrive_hang_together():
+    account = Account("pipedrive")
+    organization = (await account.run("create_organization", {"name": "Other Ltd"}))["id"]
+    deal = (await account.run("create_deal", {"title": "New roof", "value": "19.90", "org_id": organization}))["id"]
+    note = (await account.run("create_note", {"content": "Call", "deal_id": deal}))["id"]
+
+    assert (await account.run("find_deals", {"term": "roof"}))["deals"][0]["organization_name"] == "Other Ltd"
+    assert (await account.run("find_notes", {"deal": deal}))["first_id"] == note
+    assert (await account.run("new_deals", {}))["items"][0]["id"] == deal
+    assert (await account.run("find_organizations", {"term": "other"}))["first_id"] == organization
+
+
+async def test_a_message_posted_at_slack_stands_in_its_channel():
+    account = Account("slack")
+    posted = await account.run("post_message", {"channel": "#orders", "text": "Paid"})
+    await account.run("update_message", {"channel": "C061FA5PB", "ts": posted["ts"], "text": "Shipped"})
+
+    items = (await account.run("new_messages", {"channel": "C061FA5PB"}))["items"]
+
+    assert [(item["ts"], item["text"]) for item in items] == [(posted["ts"], "Shipped")]
+    assert (await account.run("find_user_by_email", {"email": "ada@example.com"}))["id"] == "U012AB3CD"
+    assert (await account.run("send_direct_message", {"user": "U012AB3CD", "text": "Hi"}))["channel"] == "D069C7QFK"
+
+
+async def test_a_contact_created_at_hubspot_is_found_and_triggered():
+    account = Account("hubspot")
+    created = await account.run("create_contact", {"cf__0c83f57c786a0b4a39efab23731c7ebc": "ada@example.com"})
+
+    assert (await account.run("get_contact", {"id": created["id"]}))["id"] == created["id"]
+    assert (await account.run("find_contact", {"value": "ada@example.com"}))["id"] == created["id"]
+    assert [item["id"] for item in (await account.run("new_contacts", {}))["items"]] == [created["id"], "1"]
+
+
+def test_conditions_that_callers_write_are_understood_and_refused():
+    partner = Account("hubspot").partner
+
+    def search(*filters):
+        body = msgspec.json.encode({"filterGroups": [{"filters": list(filters)}]})
+        headers = (("authorization", "Bearer abcdefgh"), ("content-type", "application/json"))
+        answer = partner.answer(Incoming(method="POST", path="/crm/v3/objects/contacts/search", headers=headers, body=body))
+        return answer.status, msgspec.json.decode(answer.body).get("total")
+
+    assert search({"propertyName": "firstname", "operator": "EQ", "value": "Grace"}) == (200, 1)
+    assert search({"propertyName": "firstname", "operator": "NEQ", "value": "Grace"}) == (200, 0)
+    assert search({"propertyName": "firstname", "operator": "IN", "values": ["Ada", "Grace"]}) == (200, 1)
+    assert search({"propertyName": "createdate", "operator": "GTE", "value": "1767600000000"}) == (200, 1)
+    assert search({"propertyName": "createdate", "operator": "GT", "value": "1767600000000"}) == (200, 0)
+    assert search({"propertyName": "firstname", "operator": "LIKE", "value": "Grace"}) == (400, None)
+    assert search({"propertyName": "firstname", "operator": "EQ"}) == (400, None)
+    assert search("nonsense") == (400, None)

@@ -1,0 +1,77 @@
+"""Named statements: how they are read, and that those of the package are whole and find their rows by an index."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+import pytest
+
+from polyport.store.queries import load_migrations, load_queries, merge_queries, parse_queries
+
+
+def test_a_statement_has_a_name_a_description_and_a_body() -> None:
+    one, two = parse_queries("-- name: one\n-- First,\n-- in two lines.\nSELECT 1\n, 2;\n\n-- name: two\n-- Second.\nSELECT 3;\n", "x.sql")
+    assert (one.name, one.description, one.sql) == ("one", "First, in two lines.", "SELECT 1\n, 2")
+    assert (two.name, two.description, two.sql) == ("two", "Second.", "SELECT 3")
+
+
+@pytest.mark.parametrize(
+    "text", ["-- name: bare\nSELECT 1;\n", "-- name: empty\n-- Says much.\n", "-- name: semicolon\n-- Says much.\n;\n"]
+)
+def test_a_statement_without_its_description_or_its_body_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"x\.sql: the query \w+ lacks"):
+        parse_queries(text, "x.sql")
+
+
+def test_a_name_stands_once_within_a_file_and_across_files() -> None:
+    group = parse_queries("-- name: one\n-- First.\nSELECT 1;\n", "x.sql")
+    with pytest.raises(ValueError, match="one stands twice"):
+        merge_queries([group, group])
+    with pytest.raises(ValueError, match="one stands twice"):
+        merge_queries([[*group, *group]])
+
+
+def test_migrations_are_numbered_from_one_without_gaps() -> None:
+    assert [version for version, _script in load_migrations()] == list(range(1, len(load_migrations()) + 1))
+
+
+@pytest.fixture
+def schema() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    for _version, script in load_migrations():
+        connection.executescript(script)
+    return connection
+
+
+def plan(schema: sqlite3.Connection, name: str) -> str:
+    sql = load_queries()[name].sql
+    given = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
+    rows = schema.execute(f"EXPLAIN QUERY PLAN {sql}", given).fetchall()
+    schema.rollback()
+    return "; ".join(row[3] for row in rows)
+
+
+@pytest.mark.parametrize("name", sorted(load_queries()))
+def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) -> None:
+    assert isinstance(plan(schema, name), str)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("runs", "runs_by_account"),
+        ("claim_runs", "runs_due"),
+        ("next_due", "runs_due"),
+        ("queue_depth", "runs_due"),
+        ("running_owners", "runs_by_owner"),
+        ("runs_of_owner", "runs_by_owner"),
+        ("delete_old_keys", "idempotency_keys_by_age"),
+        ("delete_expired_tokens", "tokens_by_expiry"),
+    ],
+)
+def test_a_statement_over_many_rows_uses_its_index_and_sorts_nothing(schema: sqlite3.Connection, name: str, index: str) -> None:
+    found = plan(schema, name)
+    assert index in found
+    assert "TEMP B-TREE FOR ORDER BY" not in found
+    assert not re.search(r"SCAN (runs|tokens|idempotency_keys)(?! USING)", found)

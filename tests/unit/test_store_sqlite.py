@@ -1,0 +1,276 @@
+"""SQLite under load, in several processes, and with a disk that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import stored
+
+from polyport.errors import SetupError
+from polyport.store.base import Statement, StoreUnavailable
+from polyport.store.queries import load_migrations
+from polyport.store.repo import Repo
+from polyport.store.runs import RunFilter
+from polyport.store.sqlite import SqliteDatabase
+
+pytestmark = pytest.mark.anyio
+
+_HEAD = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import stored
+from polyport.store.base import StoreUnavailable
+from polyport.store.repo import Repo
+from polyport.store.sqlite import SqliteDatabase
+path = Path(sys.argv[1])
+"""
+
+
+def start(script: str, path: Path, *more: str) -> subprocess.Popen[str]:
+    """A real process that works on the same file."""
+    return subprocess.Popen(  # noqa: S603  the program is this interpreter, the script stands in this file
+        [sys.executable, "-c", _HEAD + script, str(path), str(Path(__file__).parents[1]), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """What a process printed, once it ended well."""
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    return out.strip()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "polyport ? #1.db"
+
+
+async def test_many_writes_at_once_share_few_commits(path: Path) -> None:
+    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+        repo = Repo(database)
+        account_id = await stored.account(repo)
+        commits, units = database.commits, database.units
+        await asyncio.gather(*(repo.runs.insert(stored.run(account_id)) for _number in range(1_000)))
+        assert database.units - units == 1_000
+        assert database.commits - commits <= 20
+
+
+async def test_writes_of_two_event_loops_share_the_writer(path: Path) -> None:
+    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+        there = asyncio.to_thread(lambda: asyncio.run(_bump(database, 50)))
+        await asyncio.gather(there, _bump(database, 50))
+        assert await Repo(database).tokens.epoch() == 100
+
+
+async def _bump(database: SqliteDatabase, times: int) -> None:
+    await asyncio.gather(*(database.write(stored.bump()) for _number in range(times)))
+
+
+async def test_slow_reads_do_not_hold_up_the_event_loop_or_the_writer(path: Path) -> None:
+    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+        reads = [asyncio.create_task(database.read("epoch")) for _number in range(200)]
+        await asyncio.wait_for(database.ready(), 5)
+        assert {rows[0][0] for rows in await asyncio.gather(*reads)} == {0}
+
+
+async def test_a_reader_cannot_write(path: Path) -> None:
+    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            await database.read("bump_epoch")
+        assert await Repo(database).tokens.epoch() == 0
+
+
+async def test_nothing_is_left_running_after_a_close(path: Path) -> None:
+    before = threading.active_count()
+    database = await SqliteDatabase.open(path)
+    await asyncio.gather(database.ready(), database.read("epoch"))
+    await database.close()
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("polyport-")] == []
+    assert threading.active_count() <= before + 1  # the loop's own pool, in which the close waited
+
+
+async def test_the_settings_that_durability_rests_on_are_set(path: Path) -> None:
+    async with contextlib.aclosing(await SqliteDatabase.open(path)):
+        script = "from polyport.store.sqlite import _connect\nc = _connect(path)\n"
+        script += "print([c.execute(f'PRAGMA {name}').fetchone()[0] for name in ('journal_mode', 'synchronous', 'foreign_keys')])"
+        assert ended(start(script, path)) == "['wal', 2, 1]"
+
+
+async def test_processes_that_write_one_file_lose_nothing(path: Path) -> None:
+    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+        script = """
+async def main():
+    database = await SqliteDatabase.open(path)
+    for _turn in range(30):
+        await asyncio.gather(*(database.write(stored.bump()) for _number in range(10)))
+    await database.close()
+asyncio.run(main())
+"""
+        others = [start(script, path) for _number in range(2)]
+        for _turn in range(30):
+            await asyncio.gather(*(database.write(stored.bump()) for _number in range(10)))
+        for other in others:
+            await asyncio.to_thread(ended, other)
+        assert await Repo(database).tokens.epoch() == 900
+
+
+async def test_a_write_waits_for_another_process_that_holds_the_lock(path: Path) -> None:
+    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+        await database.ready()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            write = asyncio.create_task(database.write(stored.bump()))
+            await asyncio.sleep(0.3)
+            assert not write.done()
+            other.execute("COMMIT")
+        await asyncio.wait_for(write, 5)
+        assert await Repo(database).tokens.epoch() == 1
+
+
+async def test_what_was_confirmed_survives_a_kill(path: Path) -> None:
+    script = """
+async def main():
+    database = await SqliteDatabase.open(path)
+    repo = Repo(database)
+    account_id = await stored.account(repo)
+    async def work(number):
+        while True:
+            run = stored.run(account_id)
+            await repo.runs.insert(run, stored.key(account_id, run, run.run_id))
+            print(run.run_id, flush=True)
+    await asyncio.gather(*map(work, range(16)))
+asyncio.run(main())
+"""
+    process = start(script, path)
+    assert process.stdout is not None
+    confirmed = [(await asyncio.to_thread(process.stdout.readline)).strip() for _line in range(300)]
+    process.send_signal(signal.SIGKILL)
+    rest, _errors = await asyncio.to_thread(process.communicate)
+    confirmed += rest.split("\n")[:-1]
+    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+        repo = Repo(database)
+        kept = {run.run_id for run in await repo.runs.page(1, RunFilter(), limit=1_000_000)}
+        assert set(confirmed) <= kept
+        assert len([run_id for run_id in kept if await repo.runs.key(1, run_id) is None]) == 0
+
+
+async def test_processes_that_start_together_make_the_schema_once(tmp_path: Path) -> None:
+    script = """
+async def main():
+    await asyncio.to_thread(sys.stdin.readline)
+    for number in range(15):
+        database = await SqliteDatabase.open(path.with_name(f"{number}.db"))
+        await database.ready()
+        await database.close()
+asyncio.run(main())
+"""
+    together = [start(script, tmp_path / "x.db") for _number in range(3)]
+    for process in together:
+        await asyncio.to_thread(ended, process)
+    for number in range(15):
+        with contextlib.closing(sqlite3.connect(tmp_path / f"{number}.db")) as file:
+            assert file.execute("PRAGMA user_version").fetchone()[0] == len(load_migrations())
+            assert file.execute("SELECT COUNT(*) FROM sequences").fetchone()[0] == 3
+
+
+async def test_a_newer_schema_is_refused_with_a_sentence_and_left_as_it_is(path: Path) -> None:
+    await (await SqliteDatabase.open(path)).close()
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA user_version=99")
+    with pytest.raises(SetupError, match="newer Polyport"):
+        await SqliteDatabase.open(path)
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA user_version").fetchone()[0] == 99
+
+
+async def test_a_file_that_is_no_database_stops_the_start_with_a_sentence(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"This is a text, and a rather long one at that." * 100)
+    with pytest.raises(SetupError, match="cannot be used as a database"):
+        await SqliteDatabase.open(path)
+
+
+async def test_a_folder_that_cannot_be_made_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SetupError, match="cannot be used as a database"):
+        await SqliteDatabase.open(tmp_path / "file" / "polyport.db")
+
+
+async def test_a_full_disk_refuses_whole_batches_keeps_nothing_of_them_and_heals(path: Path) -> None:
+    script = """
+import resource
+async def main():
+    database = await SqliteDatabase.open(path)
+    repo = Repo(database)
+    account_id = await stored.account(repo)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+    accepted, refused = [], []
+    for _turn in range(6):
+        runs = [stored.run(account_id, sealed_input=b"x" * 5_000) for _number in range(20)]
+        told = await asyncio.gather(*(repo.runs.insert(run) for run in runs), return_exceptions=True)
+        for run, error in zip(runs, told):
+            assert error is None or type(error) is StoreUnavailable, repr(error)
+            (accepted if error is None else refused).append(run.run_id)
+    assert accepted and refused
+    try:
+        await database.ready()
+    except StoreUnavailable:
+        print("not ready")
+    assert await repo.runs.get(account_id, accepted[0]) is not None
+    assert [run_id for run_id in refused if await repo.runs.get(account_id, run_id)] == []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await database.ready()
+    after = stored.run(account_id)
+    await repo.runs.insert(after)
+    await database.close()
+    database = await SqliteDatabase.open(path)
+    repo = Repo(database)
+    kept = [await repo.runs.get(account_id, run_id) is not None for run_id in [*accepted, after.run_id]]
+    print(all(kept), [run_id for run_id in refused if await repo.runs.get(account_id, run_id)])
+    await database.close()
+asyncio.run(main())
+"""
+    assert ended(start(script, path)).splitlines() == ["not ready", "True []"]
+
+
+async def test_a_database_that_vanished_is_unavailable_and_not_made_anew_and_heals_when_it_is_back(path: Path) -> None:
+    database = await SqliteDatabase.open(path)
+    away = path.with_name("away")
+    path.rename(away)
+    async with contextlib.aclosing(database):
+        with pytest.raises(StoreUnavailable):
+            await database.ready()
+        with pytest.raises(StoreUnavailable):
+            await database.read("epoch")
+        assert not path.exists()
+        away.rename(path)
+        await database.ready()
+        assert await Repo(database).tokens.epoch() == 0
+
+
+async def test_faults_of_a_batch_are_told_to_each_of_its_callers(path: Path) -> None:
+    database = await SqliteDatabase.open(path)
+    path.unlink()
+    async with contextlib.aclosing(database):
+        told = await asyncio.gather(*(database.write(stored.bump()) for _number in range(20)), return_exceptions=True)
+        assert {type(error) for error in told} == {StoreUnavailable}
+        assert len({id(error) for error in told}) == 20
+
+
+async def test_a_statement_that_nobody_wrote_is_a_defect_that_stays_alone(path: Path) -> None:
+    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+        told = await asyncio.gather(database.write(Statement(query="no_such")), database.write(stored.bump()), return_exceptions=True)
+        assert "no_such" in str(told[0])
+        assert await Repo(database).tokens.epoch() == 1
