@@ -18,7 +18,8 @@ from polyport.cli.demo import run_demo
 from polyport.cli.logs import set_up_log
 from polyport.cli.serving import first_account, listen, run_loop, serve
 from polyport.engine.desk import Desk
-from polyport.engine.run import Ask, Done, Engine
+from polyport.engine.record import Ask, Done
+from polyport.engine.run import Engine
 from polyport.errors import PolyportError, SetupError
 from polyport.runtime import open_runtime
 from polyport.server.wire import encode, parse_json

@@ -27,6 +27,7 @@ from polyport.paths import MISSING, get
 from polyport.redaction import Redactor
 from polyport.template import RenderFault, Scope, Template, compile_value, to_text
 
+LEAST_SECONDS: Final = 0.05
 SHOWN_LIMIT: Final = 64 * 1024
 Clock = Callable[[], datetime]
 
@@ -36,6 +37,7 @@ class Caller:
     """An open connection of a partner (or the partner itself, where it needs none).
 
     ``material`` are all fields, secrets included, for the auth scheme only; ``shown`` those that templates may read. ``timeout`` is in seconds.
+    ``until`` is when everything has to have ended (``time.monotonic``), if the run has a deadline.
     """
 
     partner: Partner
@@ -47,6 +49,7 @@ class Caller:
     secrets: frozenset[str] = field(repr=False)
     network: Network
     timeout: float
+    until: float | None = None
     clock: Clock = lambda: datetime.now(UTC)
 
 
@@ -141,10 +144,16 @@ def open_caller(
     )
 
 
-def prepare(caller: Caller, program: CallProgram, scope: Scope, *, timeout: float | None = None) -> Request:
-    """The exact request that ``exchange`` would send, unsigned parts and signature included. Raises ``ValidationFailed``."""
+def prepare(caller: Caller, program: CallProgram, scope: Scope) -> Request:
+    """The exact request that ``exchange`` would send, unsigned parts and signature included. Raises ``ValidationFailed``.
+
+    It may take the call's own timeout, or the caller's, and never longer than the caller's deadline.
+    """
+    seconds = program.call.timeout or caller.timeout
+    if caller.until is not None:
+        seconds = max(LEAST_SECONDS, min(seconds, caller.until - time.monotonic()))
     try:
-        rendered = render_call(program, scope, caller.base, timeout or program.call.timeout or caller.timeout)
+        rendered = render_call(program, scope, caller.base, seconds)
         request = rendered.request.with_secrets(*caller.secrets)
     except RenderFault as error:
         raise ValidationFailed.of(Fault(path="runnerData", code="cannot_be_sent", message=_sentence(error))) from None
@@ -163,10 +172,9 @@ async def exchange(
     rules: Sequence[ErrorRule] = (),
     *,
     schema: Schema | None = None,
-    timeout: float | None = None,
 ) -> Answer:
     """Send one call and read its answer. Raises ``CallFailed``, or ``ValidationFailed`` before anything is sent."""
-    request = prepare(caller, program, scope, timeout=timeout)
+    request = prepare(caller, program, scope)
     step = program.call.save or "call"
     started, clock = int(time.time() * 1000), time.perf_counter()
     try:

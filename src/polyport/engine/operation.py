@@ -202,16 +202,14 @@ def due_calls(program: Program, scope: Mapping[str, Any]) -> list[CallProgram]:
     return [step for step in program.calls if step.call.when is None or step.call.when.holds(scope)]
 
 
-async def act(
-    caller: Caller, program: Program, understood: Understood, scope: dict[str, Any], watch: Watch, *, timeout: float | None = None
-) -> Outcome:
+async def act(caller: Caller, program: Program, understood: Understood, scope: dict[str, Any], watch: Watch) -> Outcome:
     """Run an action's calls in order. Raises ``CallFailed`` or ``ValidationFailed``."""
     answer: Answer | None = None
     outcome = Outcome(result={})
     for step in program.calls:
         if step.call.when is not None and not step.call.when.holds(scope):
             continue
-        answer = await _step(caller, program, step, understood.schema, scope, watch, timeout)
+        answer = await _step(caller, program, step, understood.schema, scope, watch)
         outcome.traces.append(answer.trace)
         if step.call.save is not None:
             scope["steps"] = {**scope["steps"], step.call.save: answer.value}
@@ -222,11 +220,9 @@ async def act(
     return outcome
 
 
-async def _step(
-    caller: Caller, program: Program, step: CallProgram, schema: Schema, scope: Mapping[str, Any], watch: Watch, timeout: float | None
-) -> Answer:
+async def _step(caller: Caller, program: Program, step: CallProgram, schema: Schema, scope: Mapping[str, Any], watch: Watch) -> Answer:
     try:
-        answer = await exchange(caller, step, scope, program.operation.errors, schema=schema, timeout=timeout)
+        answer = await exchange(caller, step, scope, program.operation.errors, schema=schema)
     except CallFailed as failed:
         if failed.trace is not None:
             watch(failed.trace)
@@ -242,8 +238,6 @@ async def read_trigger(
     scope: dict[str, Any],
     reading: Reading,
     watch: Watch,
-    *,
-    timeout: float | None = None,
 ) -> Outcome:
     """Read a trigger's items, page by page, until the limit, the window's edge or the end. Raises ``CallFailed``."""
     trigger = program.operation
@@ -255,7 +249,7 @@ async def read_trigger(
     cursor: str | None = None
     for _page in range(trigger.page_limit):
         scope["page"] = page
-        answer = await _read_page(caller, program, understood.schema, scope, watch, timeout)
+        answer = await _read_page(caller, program, understood.schema, scope, watch)
         outcome.traces.append(answer.trace)
         listed = read_items(answer.value, trigger.items)
         fresh, used, past = _take(trigger, listed, skip, reading, reading.limit - len(items))
@@ -277,14 +271,12 @@ async def read_trigger(
     return outcome
 
 
-async def _read_page(
-    caller: Caller, program: Program, schema: Schema, scope: dict[str, Any], watch: Watch, timeout: float | None
-) -> Answer:
+async def _read_page(caller: Caller, program: Program, schema: Schema, scope: dict[str, Any], watch: Watch) -> Answer:
     answer: Answer | None = None
     for step in program.calls:
         if step.call.when is not None and not step.call.when.holds(scope):
             continue
-        answer = await _step(caller, program, step, schema, scope, watch, timeout)
+        answer = await _step(caller, program, step, schema, scope, watch)
         if step.call.save is not None:
             scope["steps"] = {**scope["steps"], step.call.save: answer.value}
     if answer is None:

@@ -146,7 +146,7 @@ def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: fl
         headers=headers,
         body=body,
         timeout=timeout,
-        follow_redirects=call.follow_redirects and call.method != "POST",
+        follow_redirects=call.follow_redirects and method in {"GET", "HEAD"},
     )
     return Rendered(request=request, signed=signed and call.auth)
 

@@ -7,22 +7,16 @@ something (the shell, later MCP, subscriptions, batches) calls the same function
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
-import hashlib
 import json
 import random
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import msgspec
 import structlog
 
-from polyport.engine.calls import CallFailed, Trace
+from polyport.engine.calls import Caller, CallFailed, Trace
 from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.files import fetch_files
@@ -40,6 +34,7 @@ from polyport.engine.operation import (
     understand,
 )
 from polyport.engine.outcome import in_doubt, settled
+from polyport.engine.record import Ask, Done, ask_of, attempt_record, decode, digest_of, encode, error_column, new_run_id, upstream_ms
 from polyport.engine.retry import Decision, Failure, decide
 from polyport.errors import (
     Fault,
@@ -56,40 +51,6 @@ from polyport.store.records import FINAL, IdempotencyKey, Run, RunStatus
 
 _log: Final = structlog.get_logger("polyport.runs")
 SYNC_LIMIT_MS: Final = 120_000
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
-_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
-_CANONICAL: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What a caller asks to be run: the body of ``run/sync`` and ``run/async``, and who asks."""
-
-    account_id: int
-    operation_id: int
-    mode: str
-    credential_data: Any = field(default=None, repr=False)
-    runner_data: Any = field(default=None, repr=False)
-    window: Any = None
-    cursor: Any = None
-    limit: Any = None
-    raw: bool = False
-    timeout_ms: int | None = None
-    callback_url: str | None = None
-    external_user_id: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    idempotency_key: str | None = None
-
-    def content(self) -> dict[str, Any]:
-        """What is kept, sealed, to run it later, and what tells one body from another."""
-        return {
-            "credentialData": self.credential_data,
-            "runnerData": self.runner_data,
-            "window": self.window,
-            "cursor": self.cursor,
-            "limit": self.limit,
-            "raw": self.raw,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,17 +64,7 @@ class Prepared:
     selected: Mapping[str, Any]
     reading: Reading | None
     raw: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """Where a run stands after a call of the engine, with its payloads in the clear. ``replayed``: a stored answer was given again."""
-
-    run: Run
-    result: Any = None
-    raw: Any = None
-    error: PolyportError | None = None
-    replayed: bool = False
+    patient: bool
 
 
 class Engine:
@@ -149,6 +100,7 @@ class Engine:
             selected=selected,
             reading=reading,
             raw=ask.raw,
+            patient=ask.timeout_ms is not None,
         )
 
     async def _selected(self, program: Program, positions: Positions) -> dict[str, Any]:
@@ -191,7 +143,7 @@ class Engine:
             key = IdempotencyKey(
                 account_id=ask.account_id,
                 key=ask.idempotency_key,
-                digest=_digest(ask),
+                digest=digest_of(ask),
                 run_id=run.run_id,
                 created_at=run.created_at,
             )
@@ -237,10 +189,10 @@ class Engine:
     async def run_once(self, run: Run) -> Done:
         """One attempt of a run that a worker claimed; afterwards it is final, or waits for its next attempt."""
         box = await self.desk.box(run.account_id)
-        attempts: list[dict[str, Any]] = _decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts")) if run.sealed_attempts else []
+        attempts: list[dict[str, Any]] = decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts")) if run.sealed_attempts else []
         try:
-            content = _decode(box.open(run.sealed_input or b"", f"run/{run.run_id}/input"))
-            ask = _ask_of(run, content)
+            content = decode(box.open(run.sealed_input or b"", f"run/{run.run_id}/input"))
+            ask = ask_of(run, content)
             prepared = await self.prepare(ask)
         except PolyportError as error:
             return await self._finish(run, RunStatus.FAILED, attempts, error=error)
@@ -266,9 +218,9 @@ class Engine:
             error = InternalError()
             failure = Failure(error=error, reached=bool(traces) or run.sending, answered=False)
         else:
-            attempts.append(_attempt_record(run.attempts, started, clock, traces, None))
+            attempts.append(attempt_record(run.attempts, started, clock, traces, None))
             return await self._succeed(run, prepared, outcome, attempts), None
-        attempts.append(_attempt_record(run.attempts, started, clock, traces, error))
+        attempts.append(attempt_record(run.attempts, started, clock, traces, error))
         decision = self._decide(run, failure)
         if decision.status == "waiting" and decision.wait_ms is not None:
             if run.mode == "sync":
@@ -288,21 +240,23 @@ class Engine:
         return await self._finish(run, status, [], error=error)
 
     async def _perform(self, run: Run, prepared: Prepared, traces: list[Trace]) -> Outcome:
-        program, caller = prepared.program, prepared.bench.caller
+        program, caller = prepared.program, self._within_deadline(run, prepared)
         scope = build_scope(program, caller, prepared.understood, prepared.selected)
         if program.compute is not None:
             return compute(program, prepared.understood.schema, scope)
         await fetch_files(self.desk, run.account_id, prepared.understood.checked.files)
-        seconds = self._seconds_left(run)
         if prepared.reading is not None:
-            return await read_trigger(caller, program, prepared.understood, scope, prepared.reading, traces.append, timeout=seconds)
-        return await act(caller, program, prepared.understood, scope, traces.append, timeout=seconds)
+            return await read_trigger(caller, program, prepared.understood, scope, prepared.reading, traces.append)
+        return await act(caller, program, prepared.understood, scope, traces.append)
 
-    def _seconds_left(self, run: Run) -> float | None:
-        """The time a call may take when the run has a deadline that the caller set; the operation's own otherwise."""
+    def _within_deadline(self, run: Run, prepared: Prepared) -> Caller:
+        """The caller, bound to the run's deadline; a caller who named a time is given all of it."""
+        caller = prepared.bench.caller
         if run.deadline_at is None:
-            return None
-        return max(0.05, min(self.runtime.settings.partner.timeout_limit, (run.deadline_at - self.runtime.now_ms()) / 1000))
+            return caller
+        left = (run.deadline_at - self.runtime.now_ms()) / 1000
+        longest = min(self.runtime.settings.partner.timeout_limit, left)
+        return replace(caller, until=time.monotonic() + left, timeout=longest if prepared.patient else caller.timeout)
 
     def _decide(self, run: Run, failure: Failure) -> Decision:
         left = None if run.deadline_at is None else run.deadline_at - self.runtime.now_ms()
@@ -321,9 +275,9 @@ class Engine:
             run,
             status=RunStatus.WAITING,
             due_at=self.runtime.now_ms() + wait_ms,
-            error=_error_column(error),
-            upstream_ms=_upstream_ms(attempts),
-            sealed_attempts=box.seal(_ENCODER.encode(attempts), f"run/{run.run_id}/attempts"),
+            error=error_column(error),
+            upstream_ms=upstream_ms(attempts),
+            sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"),
         )
         await self._durably(waiting, self.runtime.repo.runs.reschedule)
         return Done(run=waiting, error=error)
@@ -351,10 +305,10 @@ class Engine:
             status=status,
             sending=False,
             finished_at=self.runtime.now_ms(),
-            error=_error_column(error),
-            upstream_ms=_upstream_ms(attempts),
-            sealed_result=box.seal(_ENCODER.encode(held), f"run/{run.run_id}/result"),
-            sealed_attempts=box.seal(_ENCODER.encode(attempts), f"run/{run.run_id}/attempts"),
+            error=error_column(error),
+            upstream_ms=upstream_ms(attempts),
+            sealed_result=box.seal(encode(held), f"run/{run.run_id}/result"),
+            sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"),
         )
         await self._durably(finished, self.runtime.repo.runs.finish)
         return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
@@ -378,7 +332,7 @@ class Engine:
     async def reveal(self, run: Run) -> Done:
         """Open the payloads of a stored run."""
         box = await self.desk.box(run.account_id)
-        held = _decode(box.open(run.sealed_result, f"run/{run.run_id}/result")) if run.sealed_result else {}
+        held = decode(box.open(run.sealed_result, f"run/{run.run_id}/result")) if run.sealed_result else {}
         record = held.get("error") or (json.loads(run.error) if run.error else None)
         error = PolyportError.from_record(record) if record is not None else None
         return Done(run=run, result=held.get("result"), raw=held.get("raw"), error=error)
@@ -386,7 +340,7 @@ class Engine:
     async def attempts(self, run: Run) -> list[dict[str, Any]]:
         """The attempts of a stored run: redacted requests and answers."""
         box = await self.desk.box(run.account_id)
-        found: list[dict[str, Any]] = _decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts")) if run.sealed_attempts else []
+        found: list[dict[str, Any]] = decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts")) if run.sealed_attempts else []
         return found
 
     async def _earlier(self, ask: Ask) -> Done | None:
@@ -399,7 +353,7 @@ class Engine:
         if key.created_at < before:
             await repo.forget_key(ask.account_id, key.key, before=before)
             return None
-        if key.digest != _digest(ask):
+        if key.digest != digest_of(ask):
             raise IdempotencyMismatch
         run = await repo.get(ask.account_id, key.run_id)
         if run is None or (run.mode == "sync" and run.status not in FINAL):
@@ -442,15 +396,10 @@ class Engine:
             callback_url=ask.callback_url,
             metadata=json.dumps(dict(ask.metadata)),
             error=None,
-            sealed_input=box.seal(_ENCODER.encode(ask.content()), f"run/{run_id}/input"),
+            sealed_input=box.seal(encode(ask.content()), f"run/{run_id}/input"),
             sealed_result=None,
             sealed_attempts=None,
         )
-
-
-def new_run_id(now_ms: int) -> str:
-    """A run id: its order is that of time."""
-    return f"run_{now_ms:012x}{secrets.token_hex(10)}"
 
 
 def _reading(program: Program, ask: Ask) -> Reading | None:
@@ -463,64 +412,3 @@ def _reading(program: Program, ask: Ask) -> Reading | None:
     if faults:
         raise ValidationFailed.of(*faults)
     return None
-
-
-def _digest(ask: Ask) -> bytes:
-    """What tells one ask from another under the same key: operation, mode and canonical body."""
-    content = [ask.operation_id, ask.mode, ask.content(), ask.callback_url, ask.external_user_id, dict(ask.metadata), ask.timeout_ms]
-    return hashlib.sha256(_CANONICAL.encode(content)).digest()
-
-
-def _ask_of(run: Run, content: Mapping[str, Any]) -> Ask:
-    return Ask(
-        account_id=run.account_id,
-        operation_id=run.operation_id,
-        mode=run.mode,
-        credential_data=content["credentialData"],
-        runner_data=content["runnerData"],
-        window=content["window"],
-        cursor=content["cursor"],
-        limit=content["limit"],
-        raw=content["raw"],
-    )
-
-
-def _attempt_record(number: int, started: int, clock: float, traces: list[Trace], error: PolyportError | None) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "number": number,
-        "startedAt": started,
-        "durationMs": round((time.perf_counter() - clock) * 1000),
-        "exchanges": [trace.as_dict() for trace in traces],
-    }
-    if error is not None:
-        record["error"] = error.as_record()
-    return record
-
-
-def _upstream_ms(attempts: list[dict[str, Any]]) -> int:
-    return sum(exchange["durationMs"] for attempt in attempts for exchange in attempt["exchanges"])
-
-
-def _error_column(error: PolyportError | None) -> str | None:
-    """What may stand in the clear: the kind of error, none of the partner's words."""
-    if error is None:
-        return None
-    return json.dumps({"code": error.code, "message": (type(error).__doc__ or "").strip(), "retryable": error.retryable})
-
-
-def _decode(content: bytes) -> Any:
-    return _DECODER.decode(content)
-
-
-def to_cursor(run_id: str) -> str:
-    """An opaque cursor that continues after a run."""
-    return base64.urlsafe_b64encode(run_id.encode()).decode()
-
-
-def from_cursor(text: str) -> str:
-    """The run of a cursor. Raises ``ValidationFailed``."""
-    with contextlib.suppress(ValueError):
-        run_id = base64.urlsafe_b64decode(text.encode("ascii")).decode("ascii")
-        if run_id.startswith("run_") and len(run_id) == 36 and run_id[4:].isalnum():
-            return run_id
-    raise ValidationFailed.of(Fault(path="cursor", code="invalid_cursor", message="This is no cursor of a list of runs."))

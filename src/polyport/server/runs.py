@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from polyport.engine.run import SYNC_LIMIT_MS, Ask, Done, from_cursor, to_cursor
+from polyport.engine.record import Ask, Done, from_cursor, to_cursor
+from polyport.engine.run import SYNC_LIMIT_MS
 from polyport.errors import Fault, NotFound, PolyportError, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
 from polyport.server.operations import CREDENTIAL_EXAMPLE

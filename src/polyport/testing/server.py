@@ -111,7 +111,9 @@ def _protocol(transports: Transports) -> type[asyncio.Protocol]:
 def _with_close(app: SimulatorApp, transports: Transports) -> Any:
     async def serve(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         def close(abort: bool) -> None:
-            transport = transports[tuple(scope["client"])]
+            transport = transports.get(tuple(scope["client"]))
+            if transport is None:  # the caller went first
+                return
             if not abort:
                 transport.close()
                 return

@@ -1,0 +1,141 @@
+"""What a run is asked with and what is kept of it: pure values between the wire, the engine and the store."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from polyport.engine.calls import Trace
+from polyport.errors import Fault, PolyportError, ValidationFailed
+from polyport.store.records import Run
+
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
+_CANONICAL: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a caller asks to be run: the body of ``run/sync`` and ``run/async``, and who asks."""
+
+    account_id: int
+    operation_id: int
+    mode: str
+    credential_data: Any = field(default=None, repr=False)
+    runner_data: Any = field(default=None, repr=False)
+    window: Any = None
+    cursor: Any = None
+    limit: Any = None
+    raw: bool = False
+    timeout_ms: int | None = None
+    callback_url: str | None = None
+    external_user_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+    def content(self) -> dict[str, Any]:
+        """What is kept, sealed, to run it later, and what tells one body from another."""
+        return {
+            "credentialData": self.credential_data,
+            "runnerData": self.runner_data,
+            "window": self.window,
+            "cursor": self.cursor,
+            "limit": self.limit,
+            "raw": self.raw,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Where a run stands after a call of the engine, with its payloads in the clear. ``replayed``: a stored answer was given again."""
+
+    run: Run
+    result: Any = None
+    raw: Any = None
+    error: PolyportError | None = None
+    replayed: bool = False
+
+
+def new_run_id(now_ms: int) -> str:
+    """A run id: its order is that of time."""
+    return f"run_{now_ms:012x}{secrets.token_hex(10)}"
+
+
+def digest_of(ask: Ask) -> bytes:
+    """What tells one ask from another under the same key: operation, mode and canonical body."""
+    content = [ask.operation_id, ask.mode, ask.content(), ask.callback_url, ask.external_user_id, dict(ask.metadata), ask.timeout_ms]
+    return hashlib.sha256(_CANONICAL.encode(content)).digest()
+
+
+def ask_of(run: Run, content: Mapping[str, Any]) -> Ask:
+    """The ask that a stored run came from."""
+    return Ask(
+        account_id=run.account_id,
+        operation_id=run.operation_id,
+        mode=run.mode,
+        credential_data=content["credentialData"],
+        runner_data=content["runnerData"],
+        window=content["window"],
+        cursor=content["cursor"],
+        limit=content["limit"],
+        raw=content["raw"],
+    )
+
+
+def attempt_record(number: int, started: int, clock: float, traces: list[Trace], error: PolyportError | None) -> dict[str, Any]:
+    """One attempt as it is kept: when, how long, every exchange redacted, the error if there was one."""
+    record: dict[str, Any] = {
+        "number": number,
+        "startedAt": started,
+        "durationMs": round((time.perf_counter() - clock) * 1000),
+        "exchanges": [trace.as_dict() for trace in traces],
+    }
+    if error is not None:
+        record["error"] = error.as_record()
+    return record
+
+
+def upstream_ms(attempts: list[dict[str, Any]]) -> int:
+    """The time that was the partner's, in milliseconds."""
+    return sum(exchange["durationMs"] for attempt in attempts for exchange in attempt["exchanges"])
+
+
+def error_column(error: PolyportError | None) -> str | None:
+    """What may stand in the clear: the kind of error, none of the partner's words."""
+    if error is None:
+        return None
+    return json.dumps({"code": error.code, "message": (type(error).__doc__ or "").strip(), "retryable": error.retryable})
+
+
+def encode(value: Any) -> bytes:
+    """JSON to be sealed."""
+    return _ENCODER.encode(value)
+
+
+def decode(content: bytes) -> Any:
+    """The JSON that ``encode`` wrote; numbers keep their digits."""
+    return _DECODER.decode(content)
+
+
+def to_cursor(run_id: str) -> str:
+    """An opaque cursor that continues after a run."""
+    return base64.urlsafe_b64encode(run_id.encode()).decode()
+
+
+def from_cursor(text: str) -> str:
+    """The run of a cursor. Raises ``ValidationFailed``."""
+    with contextlib.suppress(ValueError):
+        run_id = base64.urlsafe_b64decode(text.encode("ascii")).decode("ascii")
+        if run_id.startswith("run_") and len(run_id) == 36 and run_id[4:].isalnum():
+            return run_id
+    raise ValidationFailed.of(Fault(path="cursor", code="invalid_cursor", message="This is no cursor of a list of runs."))
