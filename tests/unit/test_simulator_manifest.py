@@ -1,6 +1,7 @@
 """How ``simulator.yaml`` is read: every fault with its line and a sentence that helps."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -58,6 +59,13 @@ def test_a_whole_file_loads(tmp_path):
     assert loaded.problems == ()
     route = loaded.simulation.routes[1]
     assert (route.method, route.path, route.do, route.collection) == ("GET", "/people", "search", "people")
+
+
+def test_the_example_of_the_reference_loads(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "reference" / "simulator.md"
+    example = page.read_text("utf-8").split("```yaml\n")[1].split("```")[0]
+
+    assert load(tmp_path, example).problems == ()
 
 
 def test_a_file_without_auth_loads(tmp_path):

@@ -162,6 +162,13 @@ async def test_what_is_no_fault_cannot_be_armed(tmp_path, data):
         assert answer["error"]
 
 
+async def test_a_fault_may_come_under_the_name_of_a_form(tmp_path):
+    async with simulator(tmp_path) as partner:
+        fault = b'{"kind": "expired"}'
+
+        assert (await partner.ask("POST", "/_simulator/faults", fault, Content_Type="application/x-www-form-urlencoded"))[0] == 201
+
+
 async def test_only_so_many_faults_wait(tmp_path):
     async with simulator(tmp_path) as partner:
         for _ in range(1_000):

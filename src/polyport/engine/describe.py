@@ -123,6 +123,9 @@ async def options(
 
 async def _choices(desk: Desk, bench: Bench, spec: ListSpec, known: Mapping[str, Any], query: str | None) -> list[tuple[Any, str]]:
     if spec.search == "remote":
+        if len(query or "") < spec.min_query:
+            message = f"This list is searched at the partner: give at least {spec.min_query} characters."
+            raise ValidationFailed.of(Fault(path="query", code="too_short", message=message))
         found = await read_list(bench.caller, replace_limits(spec), known, query)
         return list(list_choices(spec, found).items)
     kept = await desk.lists(bench).get(spec, known)

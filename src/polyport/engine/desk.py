@@ -214,8 +214,10 @@ class KeptLists:
         self._desk = desk
         self._bench = bench
 
-    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, fresh: bool = False) -> ListItems:
-        """The items of a list; ``fresh`` asks for a copy of the last seconds."""
+    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, query: str | None = None, fresh: bool = False) -> ListItems:
+        """The items of a list; ``fresh`` asks for a copy of the last seconds. What is searched at the partner is not kept."""
+        if query is not None:
+            return await read_list(self._bench.caller, spec, values, query)
         return await self._desk.kept(self._bench, spec, values, most_age_ms=FRESH_MS if fresh else 1 << 60)
 
 

@@ -34,6 +34,8 @@ from polyport.manifest.model import Action, CustomFields, ListSpec, Partner, Tri
 from polyport.paths import MISSING, get
 from polyport.template import RenderFault, Template, compile_value
 
+SEARCHES_MOST: Final = 10
+COMPILED_MOST: Final = 256
 ITEMS_LIMIT: Final = 1_000
 ITEMS_DEFAULT: Final = 100
 _PAGE_KEYS: Final = frozenset({"size", "cursor", "number", "offset", "after", "url"})
@@ -41,7 +43,9 @@ _PAGE_KEYS: Final = frozenset({"size", "cursor", "number", "offset", "after", "u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A compiled operation. ``validator`` serves connections without custom fields and lists; the others are compiled per schema."""
+    """A compiled operation. ``validator`` serves connections without custom fields and lists; ``compiled`` keeps those of schemas with custom fields,
+    by the identity of the definitions they were compiled from.
+    """
 
     partner: Partner
     operation: Action | Trigger
@@ -50,6 +54,7 @@ class Program:
     schema: Schema
     validator: Validator
     selectors: Validator
+    compiled: dict[int, tuple[ListItems, Schema, Validator]] = field(default_factory=dict, repr=False)
 
 
 def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
@@ -70,8 +75,8 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
 class ListSource(Protocol):
     """Where lists of a connection come from: the partner, or what was read of it before."""
 
-    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, fresh: bool = False) -> ListItems:
-        """The items of a list. ``fresh`` asks for a copy no older than a few seconds."""
+    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, query: str | None = None, fresh: bool = False) -> ListItems:
+        """The items of a list, or those the partner finds for ``query``. ``fresh`` asks for a copy no older than a few seconds."""
 
 
 class DirectLists:
@@ -81,8 +86,10 @@ class DirectLists:
         self._caller = caller
         self._read: dict[str, ListItems] = {}
 
-    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, fresh: bool = False) -> ListItems:
+    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, query: str | None = None, fresh: bool = False) -> ListItems:
         """The items of a list."""
+        if query is not None:
+            return await read_list(self._caller, spec, values, query)
         key = json.dumps([spec.name, {name: values.get(name) for name in spec.depends_on}], sort_keys=True, default=str)
         if key not in self._read or fresh:
             self._read[key] = await read_list(self._caller, spec, values)
@@ -109,12 +116,12 @@ async def understand(program: Program, data: Any, lists: ListSource, selected: M
     while checked.wanted - choices.keys():
         values = {**checked.values, **(selected or {})}
         for name in _ready(program, checked.wanted - choices.keys()):
-            choices[name] = await _choices(program.partner, name, lists, values, fresh=False)
+            choices[name] = await _choices(program.partner.lists[name], lists, values, checked.texts[name], fresh=False)
         schema = replace(schema, choices=dict(choices))
         checked = compile_validator(schema).check(data)
     if choices and any(fault.code == "unknown_option" for fault in checked.faults):
         values = {**checked.values, **(selected or {})}
-        choices = {name: await _choices(program.partner, name, lists, values, fresh=True) for name in choices}
+        choices = {name: await _choices(program.partner.lists[name], lists, values, (), fresh=True) for name in choices}
         schema = replace(schema, choices=choices)
         checked = compile_validator(schema).check(data)
     return Understood(schema=schema, checked=checked)
@@ -131,14 +138,27 @@ async def _with_custom(program: Program, lists: ListSource, *, fresh: bool) -> t
     if custom is None:
         return program.schema, program.validator
     found = await lists.get(program.partner.lists[custom.list], {}, fresh=fresh)
+    held = program.compiled.get(id(found))
+    if held is not None and held[0] is found:
+        return held[1], held[2]
     fields = list_custom_fields(program.partner, custom.list, found.items, custom.required)
     schema = replace(program.schema, custom=fields)
-    return schema, compile_validator(schema)
+    validator = compile_validator(schema)
+    while len(program.compiled) >= COMPILED_MOST:
+        program.compiled.pop(next(iter(program.compiled)))
+    program.compiled[id(found)] = (found, schema, validator)
+    return schema, validator
 
 
-async def _choices(partner: Partner, name: str, lists: ListSource, values: Mapping[str, Any], *, fresh: bool) -> Choices:
-    spec = partner.lists[name]
-    return list_choices(spec, await lists.get(spec, values, fresh=fresh))
+async def _choices(spec: ListSpec, lists: ListSource, values: Mapping[str, Any], texts: Sequence[str], *, fresh: bool) -> Choices:
+    """A list that the partner keeps, whole; of one that is searched there, what it finds for each text."""
+    if spec.search == "local":
+        return list_choices(spec, await lists.get(spec, values, fresh=fresh))
+    found: dict[Any, str] = {}
+    for text in dict.fromkeys(texts[:SEARCHES_MOST]):
+        if len(text) >= spec.min_query:
+            found.update(list_choices(spec, await lists.get(spec, values, query=text)).items)
+    return Choices(items=tuple(found.items()), complete=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,13 +31,14 @@ Convert = Callable[[Any, Where, "_Check"], Any]
 class Validated:
     """What came of an input: ``values`` by field name for the templates, ``custom`` by the partner's own keys.
 
-    ``wanted`` are the lists without which a value could not be understood. ``files`` are the places of files whose content is elsewhere.
+    ``wanted`` are the lists without which a value could not be understood, ``texts`` what to look for in them. ``files`` are the places of files whose content is elsewhere.
     """
 
     values: dict[str, Any]
     custom: dict[str, Any]
     faults: list[Fault]
     wanted: set[str]
+    texts: dict[str, list[str]]
     files: list[tuple[Any, Any, FileValue, Where]]
 
 
@@ -47,6 +48,7 @@ class _Check:
 
     faults: list[Fault] = field(default_factory=list)
     wanted: set[str] = field(default_factory=set)
+    texts: dict[str, list[str]] = field(default_factory=dict)
     files: list[tuple[Any, Any, FileValue, Where]] = field(default_factory=list)
 
     def fault(self, where: Where, code: str, message: str) -> None:
@@ -56,6 +58,11 @@ class _Check:
 
 class _Unresolved(Exception):
     """A value may be a label of a list that has not been read."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +185,7 @@ class Validator:
             values = self.level.check(data, (root,), state, custom)
         else:
             state.fault((root,), "wrong_type", "An object with the fields of the operation is needed here.")
-        return Validated(values=values, custom=custom, faults=state.faults, wanted=state.wanted, files=state.files)
+        return Validated(values=values, custom=custom, faults=state.faults, wanted=state.wanted, texts=state.texts, files=state.files)
 
 
 def compile_validator(schema: Schema) -> Validator:
@@ -260,8 +267,9 @@ def _single(one: Callable[[Any], Any]) -> Convert:
             return one(value)
         except ValueFault as error:
             state.fault(where, error.code, error.message)
-        except _Unresolved as error:
-            state.wanted.add(str(error))
+        except _Unresolved as unresolved:
+            state.wanted.add(unresolved.name)
+            state.texts.setdefault(unresolved.name, []).append(unresolved.text)
         return _ABSENT
 
     return convert
@@ -355,9 +363,9 @@ def _list_lookup(
                 return coerce(value)
             except ValueFault:
                 if choices is None:
-                    raise _Unresolved(name) from None
+                    raise _Unresolved(name, text) from None
         if choices is None:
-            raise _Unresolved(name)
+            raise _Unresolved(name, text)
         same = labels.get(text.casefold(), [])
         if len(same) == 1:
             return coerce(same[0])

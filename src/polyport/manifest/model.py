@@ -459,6 +459,7 @@ class ListSpec(Node):
 
     The call may use ``{{query}}`` (``search: remote``), the fields in ``depends_on`` and the connection. ``label`` is a template over the item
     (``"{{item.name}}"``). ``lifetime`` is in seconds; the setting ``lists.lifetime`` if not given. ``item_limit`` bounds what is read.
+    ``min_query`` is how many characters a list that is searched at the partner needs.
     A text that matches ``key_pattern`` whole is taken for a key without reading the list; any other text is looked up among the labels too.
     """
 
@@ -474,6 +475,7 @@ class ListSpec(Node):
     depends_on: tuple[Name, ...] = ()
     lifetime: int | None = Key(default=None, ge=1)
     key_pattern: Pattern | None = None
+    min_query: int = Key(default=0, ge=0, le=20)
     item_limit: int = Key(default=10_000, ge=1, le=100_000)
     page_limit: int = Key(default=50, ge=1, le=1000)
     custom_fields: CustomFieldShape | None = None

@@ -13,6 +13,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from polyport.errors import SetupError
 from polyport.manifest.cases import load_cases
 from polyport.manifest.simulation import FaultAnswers, Simulation, load_simulation
@@ -20,7 +22,7 @@ from polyport.testing.arrivals import Arrivals
 from polyport.testing.faults import Armed, BadFault, Fault
 from polyport.testing.line import Line, Receive, Send, TooLarge
 from polyport.testing.simulated import Printer, SimulatedPartner
-from polyport.testing.traffic import Incoming, Malformed, Outgoing, json_answer, token_of
+from polyport.testing.traffic import Incoming, Outgoing, json_answer, token_of
 
 ADMIN: Final = "/_simulator"
 
@@ -127,8 +129,9 @@ class SimulatorApp:
 
     def _arm(self, request: Incoming) -> Outgoing:
         try:
-            fault = self.armed.arm(request.content())
-        except (BadFault, Malformed) as error:
+            # Read as JSON whatever it is called: curl calls everything a form.
+            fault = self.armed.arm(msgspec.json.decode(request.body))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadFault) as error:
             return json_answer(400, {"error": str(error)})
         return json_answer(201, fault.model_dump(by_alias=True))
 
