@@ -260,7 +260,7 @@ def _apply(inner: Render, name: str, function: Filter, arguments: list[Render]) 
         if value is MISSING and not takes_missing:
             return MISSING
         given = [argument(scope) for argument in arguments]
-        if any(argument is MISSING for argument in given):
+        if not takes_missing and any(argument is MISSING for argument in given):
             return MISSING
         try:
             return function(value, *given)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import stored
 
+import stored
 from polyport.queue.base import Queue
 from polyport.queue.database import DatabaseQueue
 from polyport.queue.processes import ProcessLock

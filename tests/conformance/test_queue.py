@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import stored
 
+import stored
 from polyport.queue.base import Queue
 from polyport.queue.processes import ProcessLock
 from polyport.store.base import Stale

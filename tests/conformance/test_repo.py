@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-import stored
 
+import stored
 from polyport.store.base import Duplicate, Stale
 from polyport.store.connections import ConnectionFilter
 from polyport.store.records import CachedList, ConnectionStatus, File, RunStatus

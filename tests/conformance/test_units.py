@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-import stored
 
+import stored
 from polyport.store.base import Database, Duplicate, Stale, Statement, StoreFault, StoreUnavailable
 from polyport.store.records import RunStatus
 from polyport.store.repo import Repo

@@ -1,5 +1,7 @@
 """One exchange: what is sent and signed, what an answer becomes, and that no secret is shown."""
 
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -107,7 +109,12 @@ def test_a_request_is_signed_and_knows_its_secrets():
     assert SECRET in found.secrets
     assert found.timeout == 7
     assert prepare(caller(), program(timeout=3), {}).timeout == 3
-    assert prepare(caller(), program(timeout=3), {}, timeout=2).timeout == 2
+
+
+def test_a_request_never_takes_longer_than_the_deadline_of_its_run():
+    late = replace(caller(), until=time.monotonic() + 2)
+    assert 1 < prepare(late, program(timeout=3), {}).timeout <= 2
+    assert 0 < prepare(replace(caller(), until=time.monotonic() - 5), program(), {}).timeout < 1
 
 
 def test_a_call_that_wants_no_signature_gets_none():

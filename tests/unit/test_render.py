@@ -200,11 +200,6 @@ def test_a_method_may_come_from_a_value_and_get_carries_no_body():
         assert (found.method, found.body) == (method, body)
 
 
-def test_whether_a_call_only_reads_is_known_by_its_method():
-    assert compile_call(call()).safe
-    assert not compile_call(call(method="POST")).safe
-    assert not compile_call(call(method="{{m}}")).safe
-
 
 def test_a_body_has_the_type_of_its_encoding_unless_told_otherwise():
     assert request(method="POST", body={"a": 1}).header("content-type") == "application/json"

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import stored
 
+import stored
 from polyport.queue.database import DatabaseQueue
 from polyport.queue.processes import ProcessLock
 from polyport.store.records import RunStatus

@@ -9,11 +9,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import stored
 
+import stored
 from polyport.errors import SetupError
 from polyport.store.base import Statement, StoreUnavailable
 from polyport.store.queries import load_migrations
@@ -39,6 +40,7 @@ def start(script: str, path: Path, *more: str) -> subprocess.Popen[str]:
     """A real process that works on the same file."""
     return subprocess.Popen(  # noqa: S603  the program is this interpreter, the script stands in this file
         [sys.executable, "-c", _HEAD + script, str(path), str(Path(__file__).parents[1]), *more],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -52,13 +54,27 @@ def ended(process: subprocess.Popen[str]) -> str:
     return out.strip()
 
 
+@contextlib.asynccontextmanager
+async def closing(database: SqliteDatabase) -> AsyncIterator[SqliteDatabase]:
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[SqliteDatabase]:
+    async with closing(await SqliteDatabase.open(path)) as database:
+        yield database
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "folder" / "polyport ? #1.db"
 
 
 async def test_many_writes_at_once_share_few_commits(path: Path) -> None:
-    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+    async with opened(path) as database:
         repo = Repo(database)
         account_id = await stored.account(repo)
         commits, units = database.commits, database.units
@@ -68,7 +84,7 @@ async def test_many_writes_at_once_share_few_commits(path: Path) -> None:
 
 
 async def test_writes_of_two_event_loops_share_the_writer(path: Path) -> None:
-    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+    async with opened(path) as database:
         there = asyncio.to_thread(lambda: asyncio.run(_bump(database, 50)))
         await asyncio.gather(there, _bump(database, 50))
         assert await Repo(database).tokens.epoch() == 100
@@ -79,14 +95,14 @@ async def _bump(database: SqliteDatabase, times: int) -> None:
 
 
 async def test_slow_reads_do_not_hold_up_the_event_loop_or_the_writer(path: Path) -> None:
-    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+    async with opened(path) as database:
         reads = [asyncio.create_task(database.read("epoch")) for _number in range(200)]
         await asyncio.wait_for(database.ready(), 5)
         assert {rows[0][0] for rows in await asyncio.gather(*reads)} == {0}
 
 
 async def test_a_reader_cannot_write(path: Path) -> None:
-    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+    async with opened(path) as database:
         with pytest.raises(StoreUnavailable, match="readonly"):
             await database.read("bump_epoch")
         assert await Repo(database).tokens.epoch() == 0
@@ -102,14 +118,14 @@ async def test_nothing_is_left_running_after_a_close(path: Path) -> None:
 
 
 async def test_the_settings_that_durability_rests_on_are_set(path: Path) -> None:
-    async with contextlib.aclosing(await SqliteDatabase.open(path)):
+    async with opened(path):
         script = "from polyport.store.sqlite import _connect\nc = _connect(path)\n"
         script += "print([c.execute(f'PRAGMA {name}').fetchone()[0] for name in ('journal_mode', 'synchronous', 'foreign_keys')])"
         assert ended(start(script, path)) == "['wal', 2, 1]"
 
 
 async def test_processes_that_write_one_file_lose_nothing(path: Path) -> None:
-    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+    async with opened(path) as database:
         script = """
 async def main():
     database = await SqliteDatabase.open(path)
@@ -127,7 +143,7 @@ asyncio.run(main())
 
 
 async def test_a_write_waits_for_another_process_that_holds_the_lock(path: Path) -> None:
-    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+    async with opened(path) as database:
         await database.ready()
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -159,7 +175,7 @@ asyncio.run(main())
     process.send_signal(signal.SIGKILL)
     rest, _errors = await asyncio.to_thread(process.communicate)
     confirmed += rest.split("\n")[:-1]
-    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+    async with opened(path) as database:
         repo = Repo(database)
         kept = {run.run_id for run in await repo.runs.page(1, RunFilter(), limit=1_000_000)}
         assert set(confirmed) <= kept
@@ -169,6 +185,7 @@ asyncio.run(main())
 async def test_processes_that_start_together_make_the_schema_once(tmp_path: Path) -> None:
     script = """
 async def main():
+    print("here", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     for number in range(15):
         database = await SqliteDatabase.open(path.with_name(f"{number}.db"))
@@ -177,6 +194,13 @@ async def main():
 asyncio.run(main())
 """
     together = [start(script, tmp_path / "x.db") for _number in range(3)]
+    for process in together:
+        assert process.stdout is not None
+        assert await asyncio.to_thread(process.stdout.readline) == "here\n"
+    for process in together:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
     for process in together:
         await asyncio.to_thread(ended, process)
     for number in range(15):
@@ -195,11 +219,16 @@ async def test_a_newer_schema_is_refused_with_a_sentence_and_left_as_it_is(path:
         assert file.execute("PRAGMA user_version").fetchone()[0] == 99
 
 
-async def test_a_file_that_is_no_database_stops_the_start_with_a_sentence(path: Path) -> None:
-    path.parent.mkdir()
+@pytest.fixture
+def no_database(tmp_path: Path) -> Path:
+    path = tmp_path / "polyport.db"
     path.write_bytes(b"This is a text, and a rather long one at that." * 100)
+    return path
+
+
+async def test_a_file_that_is_no_database_stops_the_start_with_a_sentence(no_database: Path) -> None:
     with pytest.raises(SetupError, match="cannot be used as a database"):
-        await SqliteDatabase.open(path)
+        await SqliteDatabase.open(no_database)
 
 
 async def test_a_folder_that_cannot_be_made_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
@@ -224,12 +253,13 @@ async def main():
             assert error is None or type(error) is StoreUnavailable, repr(error)
             (accepted if error is None else refused).append(run.run_id)
     assert accepted and refused
+    assert await repo.runs.get(account_id, accepted[0]) is not None
+    assert [run_id for run_id in refused if await repo.runs.get(account_id, run_id)] == []
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     try:
         await database.ready()
     except StoreUnavailable:
         print("not ready")
-    assert await repo.runs.get(account_id, accepted[0]) is not None
-    assert [run_id for run_id in refused if await repo.runs.get(account_id, run_id)] == []
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     await database.ready()
     after = stored.run(account_id)
@@ -246,31 +276,33 @@ asyncio.run(main())
 
 
 async def test_a_database_that_vanished_is_unavailable_and_not_made_anew_and_heals_when_it_is_back(path: Path) -> None:
-    database = await SqliteDatabase.open(path)
-    away = path.with_name("away")
-    path.rename(away)
-    async with contextlib.aclosing(database):
+    async with opened(path) as database:
+        move(path, path.with_name("away"))
         with pytest.raises(StoreUnavailable):
             await database.ready()
         with pytest.raises(StoreUnavailable):
             await database.read("epoch")
-        assert not path.exists()
-        away.rename(path)
+        move(path.with_name("away"), path)
         await database.ready()
         assert await Repo(database).tokens.epoch() == 0
 
 
-async def test_faults_of_a_batch_are_told_to_each_of_its_callers(path: Path) -> None:
-    database = await SqliteDatabase.open(path)
-    path.unlink()
-    async with contextlib.aclosing(database):
+def move(path: Path, to: Path) -> None:
+    """Also says that nothing stands where the file goes: a database that vanished was not made anew."""
+    assert not to.exists()
+    path.rename(to)
+
+
+async def test_a_fault_of_the_database_is_told_to_each_caller_of_the_batch(path: Path) -> None:
+    async with opened(path) as database:
+        move(path, path.with_name("away"))
         told = await asyncio.gather(*(database.write(stored.bump()) for _number in range(20)), return_exceptions=True)
         assert {type(error) for error in told} == {StoreUnavailable}
         assert len({id(error) for error in told}) == 20
 
 
 async def test_a_statement_that_nobody_wrote_is_a_defect_that_stays_alone(path: Path) -> None:
-    async with contextlib.aclosing(await SqliteDatabase.open(path)) as database:
+    async with opened(path) as database:
         told = await asyncio.gather(database.write(Statement(query="no_such")), database.write(stored.bump()), return_exceptions=True)
         assert "no_such" in str(told[0])
         assert await Repo(database).tokens.epoch() == 1

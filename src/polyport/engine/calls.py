@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import ErrorRule, InputField, ListSpec, Partner
 from polyport.net.message import Network, NetworkFault, Reply, Request
 from polyport.paths import MISSING, get
-from polyport.redaction import Redactor
+from polyport.redaction import Redactor, named_headers
 from polyport.template import RenderFault, Scope, Template, compile_value, to_text
 
 LEAST_SECONDS: Final = 0.05
@@ -51,6 +52,7 @@ class Caller:
     timeout: float
     until: float | None = None
     clock: Clock = lambda: datetime.now(UTC)
+    fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,19 +213,27 @@ def _understood(
 def _trace(
     caller: Caller, step: str, request: Request, started: int, clock: float, *, reply: Reply | None = None, error: str | None = None
 ) -> Trace:
+    """The exchange, redacted: all its texts are searched for secrets at once."""
     redactor = caller.redactor if request.secrets <= caller.secrets else Redactor(request.secrets)
+    sent, received = named_headers(request.headers), named_headers(reply.headers) if reply is not None else ()
+    url = redactor.url(request.url) if "?" in request.url or "@" in request.url else request.url
+    texts = [url, _text(request.body), _text(reply.body) if reply is not None else "", error or ""]
+    texts += [value for _name, value in sent]
+    texts += [value for _name, value in received]
+    clean = redactor.together(texts)
+    values = iter(clean[4:])
     return Trace(
         step=step,
         method=request.method,
-        url=redactor.url(request.url),
-        headers=[list(pair) for pair in redactor.headers(request.headers)],
-        body=_shown(redactor, request.body),
+        url=clean[0],
+        headers=[[name, next(values)] for name, _value in sent],
+        body=_cut(clean[1], request.body) if request.body is not None else None,
         started_at=started,
         duration_ms=round((time.perf_counter() - clock) * 1000),
         status=reply.status if reply is not None else None,
-        reply_headers=[list(pair) for pair in redactor.headers(reply.headers)] if reply is not None else None,
-        reply_body=_shown(redactor, reply.body) if reply is not None else None,
-        error=redactor.text(error) if error is not None else None,
+        reply_headers=[[name, next(values)] for name, _value in received] if reply is not None else None,
+        reply_body=_cut(clean[2], reply.body) if reply is not None else None,
+        error=clean[3] if error is not None else None,
     )
 
 
@@ -240,9 +250,15 @@ def shown_request(step: str, request: Request) -> dict[str, Any]:
 
 
 def _shown(redactor: Redactor, body: bytes | None) -> str | None:
-    if body is None:
-        return None
-    text = redactor.text(body[: SHOWN_LIMIT * 2].decode("utf-8", errors="replace"))
+    return None if body is None else _cut(redactor.text(_text(body)), body)
+
+
+def _text(body: bytes | None) -> str:
+    """The start of a body as text: twice what is shown, so that no secret is cut in half before it is masked."""
+    return "" if body is None else body[: SHOWN_LIMIT * 2].decode("utf-8", errors="replace")
+
+
+def _cut(text: str, body: bytes) -> str:
     return text if len(text) <= SHOWN_LIMIT else f"{text[:SHOWN_LIMIT]} … ({len(body)} bytes in all)"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -54,6 +53,7 @@ class Program:
     schema: Schema
     validator: Validator
     selectors: Validator
+    wants_random: bool
     compiled: dict[int, tuple[ListItems, Schema, Validator]] = field(default_factory=dict, repr=False)
 
 
@@ -61,11 +61,15 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
     """Compile an operation; done once, kept as long as the partner's folder is the same."""
     schema = build_schema(operation, lists=partner.lists)
     compute = operation.compute if isinstance(operation, Action) else None
+    calls = tuple(compile_call(call, partner.file.headers) for call in operation.steps)
+    computed = compile_value(compute, FILTERS) if compute is not None else None
+    names = {name for call in calls for name in call.names} | (computed.names if computed is not None else frozenset())
     return Program(
         partner=partner,
         operation=operation,
-        calls=tuple(compile_call(call, partner.file.headers) for call in operation.steps),
-        compute=compile_value(compute, FILTERS) if compute is not None else None,
+        calls=calls,
+        compute=computed,
+        wants_random=any(name[0] == "random" for name in names),
         schema=schema,
         validator=compile_validator(schema),
         selectors=compile_fields(operation.selectors),
@@ -187,7 +191,8 @@ def build_scope(program: Program, caller: Caller, understood: Understood, select
     """The names that the templates of an operation read."""
     scope: dict[str, Any] = {**(selected or {}), **understood.checked.values, "connection": caller.shown, "steps": {}}
     scope["now"] = caller.clock().isoformat().replace("+00:00", "Z")
-    scope["random"] = {"uuid": str(uuid.uuid4())}
+    if program.wants_random:
+        scope["random"] = {"uuid": caller.fresh_id()}
     custom = program.operation.custom_fields
     pairs = _custom_pairs(custom, understood.checked) if custom is not None else {}
     if custom is not None and pairs:
@@ -415,5 +420,4 @@ def plan(caller: Caller, program: Program, scope: dict[str, Any], reading: Readi
 
 
 def _steps_read(step: CallProgram) -> set[str]:
-    templates = [step.method, step.query, step.headers, *(part for part in (step.path, step.url, step.body) if part is not None)]
-    return {str(name[1]) for template in templates for name in template.names if name[0] == "steps" and len(name) > 1}
+    return {str(name[1]) for name in step.names if name[0] == "steps" and len(name) > 1}

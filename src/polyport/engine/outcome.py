@@ -87,7 +87,12 @@ def in_doubt(error: PolyportError) -> PolyportError:
 
 def settled(error: PolyportError, *, repeatable: bool) -> PolyportError:
     """A final failure: whether a repeat does no harm is part of what the caller learns."""
-    if error.retryable and not repeatable and error.details.retry_after_ms is None and isinstance(error, PartnerUnavailable | PartnerTimeout):
+    if (
+        error.retryable
+        and not repeatable
+        and error.details.retry_after_ms is None
+        and isinstance(error, PartnerUnavailable | PartnerTimeout)
+    ):
         return in_doubt(error)
     return error
 

@@ -78,10 +78,11 @@ def read_refusal(reply: Reply) -> Any:
 
 def judge(rules: Sequence[ErrorRule], reply: Reply, answer: Any, now: datetime) -> Verdict | None:
     """The verdict of the first rule that fits, or ``None`` for a success."""
-    for rule in (*rules, *BUILT_IN):
-        if _fits(rule, reply, answer):
+    success = 200 <= reply.status < 300
+    for rule in rules if success else (*rules, *BUILT_IN):
+        if (rule.concerns_success or not success) and _fits(rule, reply, answer):
             return _verdict(rule, reply, answer, now)
-    return None if 200 <= reply.status < 300 else _verdict(_OTHER, reply, answer, now)
+    return None if success else _verdict(_OTHER, reply, answer, now)
 
 
 def _fits(rule: ErrorRule, reply: Reply, answer: Any) -> bool:

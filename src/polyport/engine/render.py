@@ -13,9 +13,9 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from polyport.kinds.bodies import ENCODERS
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.model import SAFE_METHODS, Call
+from polyport.manifest.model import Call
 from polyport.net.message import Pairs, Request
-from polyport.paths import MISSING
+from polyport.paths import MISSING, Path
 from polyport.template import RenderFault, Scope, Template, compile_path, compile_value, to_text
 
 METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
@@ -58,9 +58,10 @@ class CallProgram:
     content_type: Template | None
 
     @property
-    def safe(self) -> bool:
-        """Whether the call only reads, by its method."""
-        return self.call.method in SAFE_METHODS
+    def names(self) -> frozenset[Path]:
+        """The paths that all of its templates read."""
+        templates = (self.method, self.path, self.url, self.query, self.headers, self.body, self.content_type)
+        return frozenset(name for template in templates if template is not None for name in template.names)
 
 
 def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) -> CallProgram:

@@ -7,6 +7,7 @@ is a fault and not a silent loss. What a single file cannot say about itself (da
 from __future__ import annotations
 
 from datetime import date
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 import re2
@@ -309,6 +310,11 @@ class ErrorRule(Node):
     fields: dict[str, str] = Key(default_factory=dict)
     retry_after: RetryAfter | None = None
     suggested_fix: str | None = None
+
+    @cached_property
+    def concerns_success(self) -> bool:
+        """Whether the rule can fit a status of 200 to 299; most cannot, and are not looked at then."""
+        return not self.status or any(str(status).startswith("2") for status in self.status)
 
     @model_validator(mode="after")
     def _has_a_condition(self) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from polyport.runtime import Runtime
 from polyport.server import credentials, files, operations, partners, runs, system, users
 from polyport.server.access import Access
 from polyport.server.problems import error_of_status, problem_response
-from polyport.server.routing import Endpoint, Services, bind
+from polyport.server.routing import Endpoint, Services, bind, new_request_id
 from polyport.worker import Worker
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -48,6 +47,11 @@ class Front:
         await self._app(scope, receive, send)
 
 
+def _rank(endpoint: Endpoint) -> tuple[bool, int]:
+    """The order in which routes are tried: runs first, since they are most of the work, then fixed paths before those with parameters."""
+    return not endpoint.path.endswith(("/run/sync", "/run/async")), endpoint.path.count("{")
+
+
 def build_services(runtime: Runtime) -> Services:
     """The services of a process: engine, access, metrics."""
     registry = CollectorRegistry()
@@ -67,7 +71,7 @@ def build_app(services: Services) -> ASGIApp:
 
     async def refuse(request: HttpRequest, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        request_id = f"req_{secrets.token_hex(10)}"
+        request_id = new_request_id()
         response = problem_response(error_of_status(status), request_id, request.headers.get("accept", ""), request.url.path)
         if isinstance(error, HTTPException) and error.headers:
             response.headers.update(error.headers)
@@ -75,7 +79,7 @@ def build_app(services: Services) -> ASGIApp:
         return response
 
     handlers: dict[Any, Any] = {HTTPException: refuse}
-    routes = [bind(endpoint, services) for endpoint in sorted(ENDPOINTS, key=lambda endpoint: endpoint.path.count("{"))]
+    routes = [bind(endpoint, services) for endpoint in sorted(ENDPOINTS, key=_rank)]
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Front(app)

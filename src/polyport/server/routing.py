@@ -7,6 +7,7 @@ answer the error. Nothing a handler raises reaches the client but the error tree
 from __future__ import annotations
 
 import hashlib
+import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -186,7 +187,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
 
     async def handle(http: HttpRequest) -> Response:
         started = time.perf_counter()
-        call = Call(http=http, services=services, request_id=f"req_{secrets.token_hex(10)}")
+        call = Call(http=http, services=services, request_id=new_request_id())
         try:
             if endpoint.scope is not None and not (opened and "authorization" not in http.headers):
                 call.caller = await services.access.authenticate(http)
@@ -215,6 +216,15 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
         return response
 
     return Route(endpoint.path, handle, methods=[endpoint.method], name=f"{endpoint.method} {endpoint.path}")
+
+
+_PROCESS: Final = secrets.token_hex(6)
+_count = itertools.count(1)
+
+
+def new_request_id() -> str:
+    """An id that no other request has: that of the process, which is random, and a count. It protects nothing, so a count will do."""
+    return f"req_{_PROCESS}{next(_count):08x}"
 
 
 def check_scope(caller: Principal, scope: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +25,7 @@ from polyport.manifest.load import load_partner
 from polyport.manifest.model import Action, Partner, Trigger
 from polyport.net.message import Reply, Request
 
+CASE_UUID: Final = "00000000-0000-4000-8000-000000000001"
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -86,7 +87,7 @@ async def run_cases(folder: Path) -> tuple[list[CaseReport], list[str]]:
 def open_case_caller(partner: Partner, connection: CaseConnection | None, network: CaseNetwork, now: str) -> Caller:
     """A caller with the case's connection, over the case's network and clock."""
     clock: datetime = coerce_datetime(now)
-    return open_caller(
+    caller = open_caller(
         partner,
         connection.auth if connection is not None else None,
         connection.fields if connection is not None else {},
@@ -95,6 +96,7 @@ def open_case_caller(partner: Partner, connection: CaseConnection | None, networ
         timeout=30,
         clock=lambda: clock,
     )
+    return replace(caller, fresh_id=lambda: CASE_UUID)
 
 
 async def _outcome(partner: Partner, found: CaseFile, connection: CaseConnection | None, network: CaseNetwork) -> dict[str, Any]:
