@@ -6,6 +6,7 @@ signs stays on the partner's own origin.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,7 +19,8 @@ from polyport.net.message import Pairs, Request
 from polyport.paths import MISSING, Path
 from polyport.template import RenderFault, Scope, Template, compile_path, compile_value, to_text
 
-METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+_METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,30}", re.ASCII)
+_NEVER: Final = frozenset({"CONNECT", "TRACE"})
 URL_LIMIT: Final = 32_768
 _JOINED: Final = {"comma": ",", "pipe": "|", "space": " "}
 
@@ -129,7 +131,7 @@ def render_call(program: CallProgram, scope: Scope, base: Base | None, timeout: 
 def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: float) -> Rendered:
     call = program.call
     method = program.method.render(scope)
-    if not isinstance(method, str) or method not in METHODS:
+    if not isinstance(method, str) or not _METHOD.fullmatch(method) or method in _NEVER:
         raise RenderFault("the method is none that is sent")
     url, signed = _target(program, scope, base)
     body, content_type = None, None

@@ -113,7 +113,10 @@ def _build(model: type[M], source: Source, problems: list[Problem]) -> M | None:
 def describe(model: type[BaseModel], source: Source, errors: Sequence[ErrorDetails]) -> list[Problem]:
     """Pydantic's faults as problems with lines and sentences."""
     known = sorted(_aliases(model))
-    return [source.problem(_sentence(error, known), *_location(error["loc"], source)) for error in errors]
+    # A list whose only part is faulty counts as empty for pydantic; the fault of the part says it all.
+    outer = {error["loc"][:length] for error in errors for length in range(len(error["loc"]))}
+    told = [error for error in errors if error["type"] != "too_short" or error["loc"] not in outer]
+    return [source.problem(_sentence(error, known), *_location(error["loc"], source)) for error in told]
 
 
 def _location(loc: Sequence[str | int], source: Source) -> tuple[str | int, ...]:

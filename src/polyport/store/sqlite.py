@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -247,12 +248,26 @@ def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> sq
     )
     try:
         for pragma in _READ if read_only else _WRITE:
-            connection.execute(pragma)
+            _patiently(connection, pragma)
         connection.create_function("lower", 1, _lower, deterministic=True)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _patiently(connection: sqlite3.Connection, pragma: str) -> None:
+    """Run a pragma: the change to WAL does not wait for other processes by itself, whatever the busy timeout says."""
+    end = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute(pragma)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        else:
+            return
+        time.sleep(0.01)
 
 
 def _lower(value: Any) -> Any:

@@ -98,8 +98,8 @@ UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :now,
 WHERE run_id = :run_id AND status = 'running' AND owner = :owner;
 
 -- name: probe
--- A real write that changes nothing, to see whether the database takes writes.
-UPDATE sequences SET value = value WHERE name = 'cache_epoch';
+-- A write that really changes a page, to see whether the database takes writes: SQLite writes nothing for a value that stays the same.
+INSERT INTO sequences (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = sequences.value + 1;
 
 -- name: counts_by_status
 -- How many runs of an account stand where.

@@ -1,0 +1,221 @@
+"""The load generator: callers on kept-alive connections, each sending its next request when it has the answer (a closed loop).
+
+Run as ``python -m bench.load``: one job a line on standard input, one result a line on standard output. ``Generator`` is the other end of that pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import resource
+import subprocess
+import sys
+import time
+from array import array
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httptools
+import msgspec
+import uvloop
+
+PATIENCE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to send, how long (seconds, after ``warmup`` seconds that do not count), by how many callers; any status but ``expect`` is an error."""
+
+    port: int
+    path: str
+    body: str
+    expect: int
+    callers: int
+    seconds: float
+    warmup: float = 0.0
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What came of a job. ``rate`` is answers a second without the warm-up, latencies are in milliseconds.
+
+    ``total`` counts all expected answers, those of the warm-up and those under way at the end too. ``began`` and ``ended`` are readings of the monotonic
+    clock. ``busy`` is the share of one core that the generator itself used.
+    """
+
+    rate: float
+    p50: float
+    p99: float
+    total: int
+    errors: int
+    first_error: str
+    began: float
+    ended: float
+    busy: float
+
+
+class _Caller(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = ("_body", "_job", "_parser", "_sent_at", "_transport")
+
+    def __init__(self, job: _Work) -> None:
+        self._job = job
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._transport: Any = None
+        self._sent_at = 0.0
+        self._body = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._job.lost(self, exc)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._job.fail(str(error))
+            self._transport.close()
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser."""
+        self._body = body
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        now, job = time.perf_counter(), self._job
+        status = self._parser.get_status_code()
+        if status == job.expect:
+            job.note(now, now - self._sent_at)
+        else:
+            job.fail(f"{status} {self._body[:300].decode(errors='replace')}")
+        if now < job.stop_at:
+            self._send()
+        else:
+            self._transport.close()
+
+    def _send(self) -> None:
+        self._sent_at = time.perf_counter()
+        self._transport.write(self._job.request)
+
+
+class _Work:
+    """One job under way."""
+
+    def __init__(self, job: Job) -> None:
+        token = f"Authorization: Bearer {job.token}\r\n" if job.token else ""
+        body = job.body.encode()
+        head = f"POST {job.path} HTTP/1.1\r\nHost: 127.0.0.1:{job.port}\r\n{token}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.request = head.encode() + body
+        self.expect = job.expect
+        self._job = job
+        self._latencies = array("d")
+        self._total = 0
+        self._errors = 0
+        self._first_error = ""
+        self._open = job.callers
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._count_from = 0.0
+        self.stop_at = 0.0
+
+    def note(self, now: float, latency: float) -> None:
+        """An expected answer."""
+        self._total += 1
+        if self._count_from <= now < self.stop_at:
+            self._latencies.append(latency)
+
+    def fail(self, what: str) -> None:
+        """An answer that was not expected, or none."""
+        self._errors += 1
+        self._first_error = self._first_error or what
+
+    def lost(self, _caller: _Caller, error: Exception | None) -> None:
+        """A caller has gone: at the end of its time, or before because the other side closed."""
+        if time.perf_counter() < self.stop_at:
+            self.fail(f"the connection was closed: {error}")
+        self._open -= 1
+        if self._open <= 0 and not self._ended.done():
+            self._ended.set_result(None)
+
+    async def run(self) -> Load:
+        """Run the job."""
+        job, loop = self._job, asyncio.get_running_loop()
+        began, used, start = time.monotonic(), _cpu_seconds(), time.perf_counter()
+        self._count_from = start + job.warmup
+        self.stop_at = self._count_from + job.seconds
+        connecting = (loop.create_connection(lambda: _Caller(self), "127.0.0.1", job.port) for _index in range(job.callers))
+        for made in await asyncio.gather(*connecting, return_exceptions=True):
+            if isinstance(made, BaseException):
+                self.fail(f"no connection: {made}")
+                self.lost_before()
+        try:
+            await asyncio.wait_for(self._ended, job.warmup + job.seconds + PATIENCE)
+        except TimeoutError:
+            self.fail(f"{self._open} callers had no answer {PATIENCE:.0f} seconds after the end")
+        ended = time.monotonic()
+        ordered = sorted(self._latencies)
+        return Load(
+            rate=len(ordered) / job.seconds,
+            p50=_percentile(ordered, 0.50),
+            p99=_percentile(ordered, 0.99),
+            total=self._total,
+            errors=self._errors,
+            first_error=self._first_error,
+            began=began,
+            ended=ended,
+            busy=(_cpu_seconds() - used) / (ended - began),
+        )
+
+    def lost_before(self) -> None:
+        """A caller never had a connection."""
+        self._open -= 1
+        if self._open <= 0 and not self._ended.done():
+            self._ended.set_result(None)
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _percentile(ordered: list[float], share: float) -> float:
+    """The latency, in milliseconds, that this share of the answers did not exceed; 0 when there was none."""
+    return ordered[min(len(ordered), math.ceil(len(ordered) * share)) - 1] * 1000 if ordered else 0.0
+
+
+async def _run(job: Job) -> Load:
+    return await _Work(job).run()
+
+
+class Generator:
+    """The load generator's process, as the benchmark talks to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def run(self, job: Job) -> Load:
+        """Run a job to its end. Raises ``OSError`` when the process has died."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise OSError("the load generator has no pipes")
+        self._process.stdin.write(msgspec.json.encode(job) + b"\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise OSError("the load generator has ended")
+        return msgspec.json.decode(line, type=Load)
+
+
+def main() -> None:
+    """Take jobs until standard input ends."""
+    for line in sys.stdin.buffer:
+        job = msgspec.json.decode(line, type=Job)
+        sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(_run(job))) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

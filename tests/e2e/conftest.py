@@ -1,0 +1,22 @@
+"""Fixtures of the end-to-end tests; what they start is in served.py."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from e2e.served import Served, running_server, running_simulator
+
+
+@pytest.fixture
+async def pipedrive(anyio_backend: str) -> AsyncIterator[str]:
+    """Pipedrive's simulator; its base URL."""
+    async with running_simulator("pipedrive") as url:
+        yield url
+
+
+@pytest.fixture
+async def server(anyio_backend: str, tmp_path: Path, pipedrive: str) -> AsyncIterator[Served]:
+    """The server, its Pipedrive being the simulator."""
+    async with running_server(tmp_path, partner_pipedrive_base_url=pipedrive) as served:
+        yield served

@@ -1,0 +1,274 @@
+"""The real server, partners' simulators and partners that answer what a test says, all on free loopback ports in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from polyport.catalog import Catalog
+from polyport.cli.serving import QuietServer, listen, make_config
+from polyport.net.message import Network
+from polyport.runtime import Runtime, create_account, make_first_account, open_runtime
+from polyport.server.app import build_app, build_services
+from polyport.server.routing import Services
+from polyport.settings import Settings, environment_names, load_settings
+from polyport.testing.server import open_simulator
+from polyport.testing.simulator import load_simulator
+from polyport.worker import Worker
+
+EMAIL: Final = "owner@example.com"
+PASSWORD: Final = "correct horse battery"
+OTHER_EMAIL: Final = "other@example.com"
+
+PIPEDRIVE: Final = 225
+PIPEDRIVE_FIELDS: Final = {"company": "acme", "api_token": "3f8c2ab419d07e65a1b2c3d4e5f60718293a4b5c"}
+HUBSPOT: Final = 10055
+TOOLS: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer of the server, whole. Header names are in lower case; of headers that stand twice the last counts."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; ``None`` where there is none."""
+        return json.loads(self.content) if self.content else None
+
+
+@dataclass(slots=True, kw_only=True)
+class Served:
+    """A running server. ``token`` is a session token of the first account."""
+
+    origin: str
+    token: str
+    runtime: Runtime
+    services: Services
+    client: aiohttp.ClientSession
+    replies: list[Reply] = field(default_factory=list)
+
+    async def fetch(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content: bytes | None = None,
+        token: str | None = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Ask the server. ``body`` is sent as JSON, ``content`` as it is; ``token`` "" is the first account's, ``None`` is none."""
+        sent = dict(headers or {})
+        if token is not None and "Authorization" not in sent:
+            sent["Authorization"] = f"Bearer {token or self.token}"
+        data = content
+        if body is not None:
+            data = json.dumps(body).encode()
+        if data is not None:
+            sent.setdefault("Content-Type", "application/json")
+        async with self.client.request(method, self.origin + path, data=data, headers=sent, allow_redirects=False) as answer:
+            found = Reply(
+                status=answer.status, headers={name.lower(): text for name, text in answer.headers.items()}, content=await answer.read()
+            )
+        self.replies.append(found)
+        return found
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, token: str | None = "", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Mapping[str, str], Any]:
+        """Ask the server; gives status, headers and JSON."""
+        found = await self.fetch(method, path, body, token=token, headers=headers)
+        return found.status, found.headers, found.json
+
+    async def sign_in(self, email: str = EMAIL, password: str = PASSWORD) -> dict[str, Any]:
+        """The tokens of a sign-in."""
+        status, _headers, answer = await self.call("POST", "/user/auth", {"email": email, "password": password}, token=None)
+        assert status == 200, answer
+        return dict(answer["data"])
+
+    async def connect(self, partner_id: int, fields: Mapping[str, Any], *, token: str | None = "", **more: Any) -> int:
+        """Make a connection; its id."""
+        body = {"partnerId": partner_id, "title": "A connection", "fields": fields, **more}
+        status, _headers, answer = await self.call("POST", "/credentials", body, token=token)
+        assert status == 201, answer
+        return int(answer["data"]["credentialId"])
+
+    async def second_account(self) -> str:
+        """Another account; a session token of it."""
+        await create_account(
+            self.runtime.repo, self.runtime.vault, title="Other", email=OTHER_EMAIL, password=PASSWORD, now=self.runtime.now_ms()
+        )
+        return str((await self.sign_in(OTHER_EMAIL))["authToken"])
+
+
+def make_settings(data: Path, **settings: Any) -> Settings:
+    """Settings for a test: each keyword is a setting's environment name without its prefix, in lower case (``login_attempts=3``)."""
+    given = {
+        "data": data,
+        "allow_networks": "127.0.0.0/8",
+        "bootstrap_email": EMAIL,
+        "bootstrap_password": PASSWORD,
+        "http_grace": 1,
+        **settings,
+    }
+    environ = {f"POLYPORT_{name.upper()}": _as_text(value) for name, value in given.items()}
+    unknown = [name for name in environ if name not in environment_names() and not name.endswith("_BASE_URL")]
+    assert not unknown, unknown
+    return load_settings(environ)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+@contextlib.asynccontextmanager
+async def running_server(
+    folder: Path,
+    *,
+    clock: Callable[[], datetime] | None = None,
+    network: Network | None = None,
+    catalog: Catalog | None = None,
+    **settings: Any,
+) -> AsyncIterator[Served]:
+    """The server over a data folder ``folder/data``, its first account made and signed in. For ``settings`` see ``make_settings``."""
+    listener = listen("127.0.0.1", 0)
+    given = make_settings(folder / "data", port=listener.getsockname()[1], **settings)
+    await make_first_account(given, lambda: PASSWORD)
+    async with contextlib.AsyncExitStack() as stack:
+        runtime = await stack.enter_async_context(open_runtime(given, clock=clock, network=network, catalog=catalog))
+        services = build_services(runtime)
+        worker = Worker(services.engine, lambda: _forget(services))
+        await worker.start()
+        stack.push_async_callback(services.engine.drain)
+        stack.push_async_callback(worker.stop, given.http.grace)
+        await stack.enter_async_context(_uvicorn(build_app(services), given, listener))
+        client = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+        served = Served(origin=given.origin, token="", runtime=runtime, services=services, client=client)
+        served.token = str((await served.sign_in())["authToken"])
+        yield served
+
+
+def _forget(services: Services) -> None:
+    services.engine.desk.forget()
+    services.access.forget()
+
+
+@contextlib.asynccontextmanager
+async def _uvicorn(app: Any, settings: Settings, listener: socket.socket) -> AsyncIterator[None]:
+    server = QuietServer(make_config(app, settings))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started:
+            await asyncio.sleep(0.002)
+            assert not serving.done()
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@contextlib.asynccontextmanager
+async def running_simulator(slug: str) -> AsyncIterator[str]:
+    """A bundled partner's simulator; its base URL."""
+    async with open_simulator(load_simulator(files("polyport.connectors").joinpath(slug))) as url:
+        yield url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request as an ``upstream`` got it. Header names are in lower case. With ``writer`` a test answers piece by piece."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    writer: asyncio.StreamWriter = field(repr=False)
+
+
+Handler = Callable[[Asked], Awaitable[bytes | None]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Upstream:
+    """A running partner of a test's own: its base URL, and what it was asked, in order. ``handler`` may be replaced at any time."""
+
+    origin: str
+    handler: Handler
+    asked: list[Asked] = field(default_factory=list)
+
+
+def answer(status: int, body: Any = b"", headers: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of an HTTP answer that ends its connection. A body that is no bytes is sent as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close", **(headers or {})}
+    head = "".join(f"{name}: {text}\r\n" for name, text in sent.items())
+    return f"HTTP/1.1 {status} Told\r\n{head}\r\n".encode("latin-1") + content
+
+
+@contextlib.asynccontextmanager
+async def upstream(handler: Handler) -> AsyncIterator[Upstream]:
+    """A partner whose answers the test chooses: ``handler`` gives the bytes of an answer, or ``None`` when it wrote them itself or wants none.
+
+    The connection ends after each answer.
+    """
+    found = Upstream(origin="", handler=handler)
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            asked = await _read_request(reader, writer)
+            found.asked.append(asked)
+            content = await found.handler(asked)
+            if content is not None:
+                writer.write(content)
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            tasks.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20)
+    found.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield found
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Asked:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    method, target, _version = head[0].split(" ", 2)
+    pairs = (line.partition(":") for line in head[1:] if line)
+    headers = {name.strip().lower(): text.strip() for name, _, text in pairs}
+    body = b""
+    if "content-length" in headers:
+        body = await reader.readexactly(int(headers["content-length"]))
+    elif headers.get("transfer-encoding", "").lower() == "chunked":
+        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+            body += await reader.readexactly(size)
+            await reader.readexactly(2)
+        await reader.readuntil(b"\r\n")
+    return Asked(method=method, target=target, headers=headers, body=body, writer=writer)
