@@ -6,7 +6,8 @@ from typing import Any
 
 from polyport.engine.schema import CustomField, Schema, build_schema
 from polyport.engine.validate import Validated, compile_validator
-from polyport.manifest.model import Action, InputField, ListSpec, Partner, PartnerFile, Trigger
+from polyport.manifest.model import Action, ListSpec, Partner, PartnerFile, Trigger
+from polyport.manifest.variables import InputField
 from polyport.net.message import Reply
 
 
@@ -61,7 +62,9 @@ def custom(key: str, kind: str = "string", *, writable: bool = True, **keys: Any
     return CustomField(key=key, field=variable, writable=writable)
 
 
-def schema_of(*fields: dict[str, Any], custom_fields: tuple[CustomField, ...] = (), choices: Any = None, lists: Any = None, **keys: Any) -> Schema:
+def schema_of(
+    *fields: dict[str, Any], custom_fields: tuple[CustomField, ...] = (), choices: Any = None, lists: Any = None, **keys: Any
+) -> Schema:
     """The schema of an action with these fields."""
     return build_schema(action(fields=list(fields), **keys), custom_fields, choices, lists)
 

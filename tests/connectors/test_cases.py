@@ -17,7 +17,9 @@ ROOT = Path(str(files("polyport"))) / "connectors"
 FOLDERS = [Path(str(folder)) for folder in partner_folders(ROOT)]
 LOADED = {folder.name: load_partner(folder) for folder in FOLDERS}
 CASES = {folder.name: load_cases(folder) for folder in FOLDERS}
-EACH_CASE = [pytest.param(slug, found, id=f"{slug}/{found.file.removeprefix('cases/')}") for slug, cases in CASES.items() for found in cases.cases]
+EACH_CASE = [
+    pytest.param(slug, found, id=f"{slug}/{found.file.removeprefix('cases/')}") for slug, cases in CASES.items() for found in cases.cases
+]
 EACH_FOLDER = [pytest.param(folder, id=folder.name) for folder in FOLDERS]
 
 # What real credentials look like. Made-up ones in cases are words and plain digits.
@@ -104,7 +106,22 @@ def test_an_icon_draws_and_does_nothing_else(folder):
     assert icon is not None
     assert icon.lstrip().startswith("<svg")
     plain = icon.lower().replace('xmlns="http://www.w3.org/2000/svg"', "")
-    for word in ("<script", "<foreignobject", "<image", "<use", "<!entity", "<!doctype", "javascript:", "http:", "https:", "//", "url(", "@import", "href", "<style"):
+    for word in (
+        "<script",
+        "<foreignobject",
+        "<image",
+        "<use",
+        "<!entity",
+        "<!doctype",
+        "javascript:",
+        "http:",
+        "https:",
+        "//",
+        "url(",
+        "@import",
+        "href",
+        "<style",
+    ):
         assert word not in plain
     assert re.search(r"\son[a-z]+\s*=", plain) is None
     assert len(icon) < 20_000

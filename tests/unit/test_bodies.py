@@ -82,7 +82,14 @@ def test_a_form_cannot_hold_a_file():
 
 
 def test_multipart_holds_texts_and_files():
-    parts = multipart({"a": "é", "f": FileValue(content=b"\x00\r\n--x", name="100% ü.bin", content_type="image/png"), "n": None, "g": FileValue(content=b"x")})
+    parts = multipart(
+        {
+            "a": "é",
+            "f": FileValue(content=b"\x00\r\n--x", name="100% ü.bin", content_type="image/png"),
+            "n": None,
+            "g": FileValue(content=b"x"),
+        }
+    )
     heads = [part["Content-Disposition"] for part in parts]
     assert heads[0] == 'form-data; name="a"'
     assert parts[1].get_payload(decode=True) == b"\x00\r\n--x"

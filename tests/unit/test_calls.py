@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from samples import field, json_reply, list_spec, partner
 
 from polyport.engine.calls import (
     SHOWN_LIMIT,
@@ -27,13 +26,21 @@ from polyport.engine.render import compile_call
 from polyport.errors import BlockedAddress, PartnerError, PartnerTimeout, PartnerUnavailable, ValidationFailed
 from polyport.manifest.model import Call
 from polyport.net.message import NetworkFault, Reply
+from samples import field, json_reply, list_spec, partner
 
 pytestmark = pytest.mark.anyio
 SECRET = "canary-1234567890"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CONNECTION = {
     "fields": [field("domain", pattern="[a-z]+")],
-    "auth": [{"name": "token", "label": "Token", "fields": [field("token", secret=True)], "scheme": {"kind": "bearer", "token": "{{connection.token}}"}}],
+    "auth": [
+        {
+            "name": "token",
+            "label": "Token",
+            "fields": [field("token", secret=True)],
+            "scheme": {"kind": "bearer", "token": "{{connection.token}}"},
+        }
+    ],
     "verify": {"call": {"path": "/me"}, "account": "{{answer.name}} ({{connection.domain}})"},
 }
 
@@ -170,7 +177,10 @@ async def test_a_trace_shows_no_secret_and_is_bounded():
     assert again.trace.body is None
 
 
-@pytest.mark.parametrize(("fault", "kind"), [(NetworkFault("cut", reached=True), PartnerUnavailable), (NetworkFault("slow", reached=True, timed_out=True), PartnerTimeout)])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [(NetworkFault("cut", reached=True), PartnerUnavailable), (NetworkFault("slow", reached=True, timed_out=True), PartnerTimeout)],
+)
 async def test_no_answer_is_a_failure_that_may_have_arrived(fault, kind):
     found = await failed(caller(fault))
     assert (type(found.failure.error), found.failure.reached, found.failure.answered) == (kind, True, False)
@@ -226,7 +236,9 @@ def pages(*counts):
 
 async def test_a_list_is_read_page_by_page_to_its_end():
     made = caller(*pages(2, 2, 0))
-    found = await read_list(made, list_spec(pager={"kind": "page", "size": 2}, call={"path": "/owners", "query": {"page": "{{page.number}}"}}), {})
+    found = await read_list(
+        made, list_spec(pager={"kind": "page", "size": 2}, call={"path": "/owners", "query": {"page": "{{page.number}}"}}), {}
+    )
     assert (len(found.items), found.complete) == (4, True)
     assert [request.url.partition("?")[2] for request in made.network.requests] == ["page=1", "page=2", "page=3"]
 
@@ -247,7 +259,9 @@ async def test_a_list_stops_at_its_limits_and_says_so():
 @pytest.mark.parametrize(("search", "query"), [("remote", "q=ada"), ("local", "")])
 async def test_only_a_remote_list_is_asked_for_a_query(search, query):
     made = caller(*pages(1))
-    await read_list(made, list_spec(search=search, call={"path": "/owners", "query": {"q": "{{query}}", "o": "{{owner}}"}}), {"owner": None}, "ada")
+    await read_list(
+        made, list_spec(search=search, call={"path": "/owners", "query": {"q": "{{query}}", "o": "{{owner}}"}}), {"owner": None}, "ada"
+    )
     assert made.network.requests[0].url.partition("?")[2] == query
 
 

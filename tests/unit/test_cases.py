@@ -1,16 +1,23 @@
 """The case runner: a case passes when, and only when, requests and results are what it says."""
 
 import pytest
-from samples import action, field, list_spec, partner, trigger
 
 from polyport.manifest.cases import Case, CaseFile
 from polyport.testing.cases import main, run_case, run_cases, same_json
+from samples import action, field, list_spec, partner, trigger
 
 pytestmark = pytest.mark.anyio
 CONNECTION = {"auth": "token", "fields": {"token": "t-1234"}}
 AUTH = {
     "connection": {
-        "auth": [{"name": "token", "label": "T", "fields": [field("token", secret=True)], "scheme": {"kind": "bearer", "token": "{{connection.token}}"}}],
+        "auth": [
+            {
+                "name": "token",
+                "label": "T",
+                "fields": [field("token", secret=True)],
+                "scheme": {"kind": "bearer", "token": "{{connection.token}}"},
+            }
+        ],
         "verify": {"call": {"path": "/me"}, "account": "{{answer.name}}"},
     }
 }
@@ -20,10 +27,18 @@ MAKE = action(
 )  # fmt: skip
 READ = trigger(result={"fields": [field("id")]})
 TOOL = action(id=10002, name="tool", fields=[field("a")], compute={"b": "{{a}}"}, result={"fields": [field("b")]})
-FORM = action(id=10003, name="form", fields=[field("a")], call={"method": "POST", "path": "/form", "body": {"a": "{{a}}"}, "encoding": "form"})
+FORM = action(
+    id=10003, name="form", fields=[field("a")], call={"method": "POST", "path": "/form", "body": {"a": "{{a}}"}, "encoding": "form"}
+)
 TEXT = action(id=10004, name="text", fields=[field("a")], call={"method": "POST", "path": "/text", "body": "{{a}}", "encoding": "text"})
 PARTNER = partner(MAKE, READ, TOOL, FORM, TEXT, lists={"owners": list_spec()}, **AUTH)
-SENT = {"method": "POST", "url": "https://api.example.com/v1/things", "query": {"a": "1"}, "json": {"name": "x"}, "headers": {"Authorization": "Bearer t-1234"}}
+SENT = {
+    "method": "POST",
+    "url": "https://api.example.com/v1/things",
+    "query": {"a": "1"},
+    "json": {"name": "x"},
+    "headers": {"Authorization": "Bearer t-1234"},
+}
 OK = {"title": "T", "input": {"name": "x"}, "exchanges": [{"request": SENT, "reply": {"json": {"id": 5}}}], "result": {"id": 5}}
 
 
@@ -65,7 +80,9 @@ async def test_an_error_is_compared_key_by_key():
     refusal = {"request": SENT, "reply": {"status": 422, "json": {"message": "bad"}}}
     told = {"input": {"name": "x"}, "exchanges": [refusal]}
     assert await differences(told | {"error": {"code": "partner_error", "upstream": {"status": 422, "message": "bad"}}}) == []
-    assert await differences(told | {"error": {"code": "partner_error", "upstream": {"status": 400}}}) == ["expected error.upstream.status to be 400, got 422"]
+    assert await differences(told | {"error": {"code": "partner_error", "upstream": {"status": 400}}}) == [
+        "expected error.upstream.status to be 400, got 422"
+    ]
     assert await differences(told | {"error": {"fields": [{"path": "a"}]}}) == ['expected error.fields to be [{"path":"a"}], got null']
     assert (await differences(OK | {"result": None, "error": {"code": "x"}}))[0].startswith("expected an error, got")
 
@@ -76,14 +93,24 @@ async def test_a_failure_in_doubt_is_said_to_be_uncertain():
 
 
 async def test_inputs_that_never_leave_are_compared_with_their_paths():
-    assert await differences({"input": {"nope": 1}, "invalid": [{"path": "runnerData.nope", "code": "unknown_field"}, {"path": "runnerData.name", "code": "required"}]}) == []
+    assert (
+        await differences(
+            {
+                "input": {"nope": 1},
+                "invalid": [{"path": "runnerData.nope", "code": "unknown_field"}, {"path": "runnerData.name", "code": "required"}],
+            }
+        )
+        == []
+    )
     assert await differences({"input": {}, "invalid": [{"path": "runnerData.name", "code": "wrong_type"}]}) != []
     assert await differences(OK | {"result": None, "invalid": []}) != []
 
 
 async def test_triggers_lists_tools_and_verify_calls_have_cases_too():
     get = {"method": "GET", "url": "https://api.example.com/v1/things"}
-    assert await differences({"exchanges": [{"request": get, "reply": {"json": [{"id": "a"}]}}], "items": [{"id": "a"}]}, "new_things") == []
+    assert (
+        await differences({"exchanges": [{"request": get, "reply": {"json": [{"id": "a"}]}}], "items": [{"id": "a"}]}, "new_things") == []
+    )
     owners = get | {"url": "https://api.example.com/v1/owners"}
     told = {"exchanges": [{"request": owners, "reply": {"json": [{"id": 1, "name": "Ada"}]}}], "options": [{"key": 1, "label": "Ada"}]}
     assert await differences(told, "lists/owners") == []
@@ -98,7 +125,10 @@ async def test_forms_and_texts_are_compared():
     text = {"method": "POST", "url": "https://api.example.com/v1/text", "text": "x"}
     assert await differences({"input": {"a": "x"}, "exchanges": [{"request": text, "reply": {}}], "result": {}}, "text") == []
     as_json = {"method": "POST", "url": "https://api.example.com/v1/text", "json": "x"}
-    assert "expected JSON" in (await differences({"input": {"a": "x"}, "exchanges": [{"request": as_json, "reply": {}}], "result": {}}, "text"))[0]
+    assert (
+        "expected JSON"
+        in (await differences({"input": {"a": "x"}, "exchanges": [{"request": as_json, "reply": {}}], "result": {}}, "text"))[0]
+    )
 
 
 @pytest.mark.parametrize(("target", "words"), [("nope", "no operation nope"), ("lists/nope", "no list for lists/nope")])
@@ -116,7 +146,17 @@ async def test_without_a_connection_nothing_is_signed():
 
 @pytest.mark.parametrize(
     ("one", "two", "same"),
-    [(1, 1.0, True), (1, True, False), (0, False, False), (True, True, True), (None, None, True), (None, 0, False), ([1], [1, 2], False), ({"a": 1}, {"a": 1, "b": 2}, False), ("1", 1, False)],
+    [
+        (1, 1.0, True),
+        (1, True, False),
+        (0, False, False),
+        (True, True, True),
+        (None, None, True),
+        (None, 0, False),
+        ([1], [1, 2], False),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ("1", 1, False),
+    ],
 )
 def test_json_is_the_same_by_value_and_never_by_accident(one, two, same):
     assert same_json(one, two) is same
@@ -151,11 +191,12 @@ async def test_a_folder_with_faults_runs_nothing_and_tells_them(tmp_path):
 def test_the_command_says_what_failed_and_ends_with_one(tmp_path, capsys):
     assert main([str(write(tmp_path))]) == 0
     assert "1 cases, 1 passed" in capsys.readouterr().out
-    assert main([str(write(tmp_path, **{"cases/make/bad.yaml": FOLDER["cases/make/ok.yaml"].replace("result: {id: 5}", "result: {id: 6}")}))]) == 1
+    assert (
+        main([str(write(tmp_path, **{"cases/make/bad.yaml": FOLDER["cases/make/ok.yaml"].replace("result: {id: 5}", "result: {id: 6}")}))])
+        == 1
+    )
     shown = capsys.readouterr().out
     assert "FAILED cases/make/bad.yaml (T)" in shown
     assert "2 cases, 1 passed" in shown
     assert main([str(tmp_path / "none")]) == 1
     assert "needs this file" in capsys.readouterr().out
-
-

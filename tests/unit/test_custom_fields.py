@@ -16,7 +16,8 @@ from polyport.engine.schema import build_schema, custom_fields, custom_name
 from polyport.engine.validate import compile_validator
 from polyport.manifest.cases import Exchange
 from polyport.manifest.load import load_partner
-from polyport.manifest.model import Action, CustomFieldShape, ListSpec, Partner, PartnerFile
+from polyport.manifest.model import Action, ListSpec, Partner, PartnerFile
+from polyport.manifest.variables import CustomFieldShape
 from polyport.testing.cases import CaseNetwork
 
 pytestmark = pytest.mark.anyio

@@ -94,7 +94,9 @@ def test_a_body_that_does_not_matter_is_not_read():
     assert decoded("none", b"\xff") is None
 
 
-@given(st.sampled_from(list(DECODERS)), st.binary(max_size=60), st.sampled_from(["application/json", "text/plain; charset=utf-16", "x;;=;"]))
+@given(
+    st.sampled_from(list(DECODERS)), st.binary(max_size=60), st.sampled_from(["application/json", "text/plain; charset=utf-16", "x;;=;"])
+)
 def test_no_bytes_make_a_decoder_fail_in_any_other_way(kind, body, content_type):
     try:
         found = decoded(kind, body, content_type)
@@ -120,6 +122,8 @@ def test_json_that_nests_deeper_is_refused_before_it_can_break_what_writes_it(de
             decoded("json", body)
 
 
-@pytest.mark.parametrize("body", [b'"[[[{{{"', b'["]", "{", {"a": "}]"}]', b'"' + b"[" * 3_000_000 + b'"', b'"' + b"[" * 500_000 + b"]" * 500_000 + b'"'])
+@pytest.mark.parametrize(
+    "body", [b'"[[[{{{"', b'["]", "{", {"a": "}]"}]', b'"' + b"[" * 3_000_000 + b'"', b'"' + b"[" * 500_000 + b"]" * 500_000 + b'"']
+)
 def test_brackets_in_texts_are_no_nesting(body):
     assert decoded("json", body) is not None

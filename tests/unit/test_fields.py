@@ -21,6 +21,13 @@ def coerced(kind, value):
     return TYPES[kind].coerce(value)
 
 
+def outcome(function, value):
+    try:
+        return function(value), None
+    except ValueFault as fault:
+        return None, fault
+
+
 def refused(kind, value):
     with pytest.raises(ValueFault) as caught:
         coerced(kind, value)
@@ -126,7 +133,7 @@ def test_what_callers_send_is_read_leniently(kind, value, found):
         ("decimal", "1e999999999", "wrong_type"),
         ("decimal", Decimal("1E-999999999"), "wrong_type"),
         pytest.param("decimal", 10**5000, "too_large", id="huge-decimal"),
-        ("decimal", "١٫٥", "wrong_type"),
+        ("decimal", "\u0661\u066b\u0665", "wrong_type"),
         ("boolean", 2, "wrong_type"),
         ("boolean", 1.0, "wrong_type"),
         ("boolean", "maybe", "wrong_type"),
@@ -288,7 +295,10 @@ def test_what_cannot_be_a_phone_number_is_refused(value):
     [
         ({"url": "https://x.example/a"}, FileValue(url="https://x.example/a")),
         ({"fileId": "f1", "name": "a.txt"}, FileValue(file_id="f1", name="a.txt")),
-        ({"base64": "aGk=", "name": "a.txt", "contentType": "text/plain"}, FileValue(content=b"hi", name="a.txt", content_type="text/plain")),
+        (
+            {"base64": "aGk=", "name": "a.txt", "contentType": "text/plain"},
+            FileValue(content=b"hi", name="a.txt", content_type="text/plain"),
+        ),
         ({"base64": "", "name": "empty"}, FileValue(content=b"", name="empty")),
     ],
 )
@@ -346,26 +356,21 @@ def test_free_json_has_a_depth_limit_that_costs_no_stack():
 @given(st.sampled_from(list(TYPES)), JSON)
 def test_no_value_makes_a_type_fail_in_any_other_way(kind, value):
     row = TYPES[kind]
-    try:
-        found = row.coerce(value)
-    except ValueFault as fault:
+    found, fault = outcome(row.coerce, value)
+    if fault is not None:
         assert fault.code
         assert fault.message.endswith(".")
         return
     for wire in row.wires.values():
-        try:
-            wire(found)
-        except ValueFault as fault:
-            assert fault.code == "invalid_phone"
+        _written, fault = outcome(wire, found)
+        assert fault is None or fault.code == "invalid_phone"
 
 
 @given(st.text(min_size=12, max_size=40))
 def test_a_fault_never_repeats_the_value(value):
     for row in TYPES.values():
-        try:
-            row.coerce(value)
-        except ValueFault as fault:
-            assert value not in fault.message
+        _found, fault = outcome(row.coerce, value)
+        assert fault is None or value not in fault.message
 
 
 def test_a_number_of_any_form_is_read_for_filters():

@@ -57,7 +57,13 @@ name: owners
 title: Owners
 call: {path: /owners, query: {q: "{{query}}", page: "{{page.number}}"}}
 """
-GOOD = {"partner.yaml": PARTNER, "actions/make.yaml": ACTION, "triggers/new_things.yaml": TRIGGER, "lists/owners.yaml": LIST, "icon.svg": "<svg/>"}
+GOOD = {
+    "partner.yaml": PARTNER,
+    "actions/make.yaml": ACTION,
+    "triggers/new_things.yaml": TRIGGER,
+    "lists/owners.yaml": LIST,
+    "icon.svg": "<svg/>",
+}
 
 
 @pytest.fixture
@@ -85,7 +91,12 @@ def problems(path):
 def test_a_good_folder_is_a_partner(folder):
     loaded = load_partner(folder())
     assert loaded.problems == ()
-    assert (loaded.partner.file.id, len(loaded.partner.operations), list(loaded.partner.lists), loaded.partner.icon) == (9, 2, ["owners"], "<svg/>")
+    assert (loaded.partner.file.id, len(loaded.partner.operations), list(loaded.partner.lists), loaded.partner.icon) == (
+        9,
+        2,
+        ["owners"],
+        "<svg/>",
+    )
 
 
 def test_the_digest_changes_with_any_file_and_only_then(folder):
@@ -137,7 +148,15 @@ def test_a_file_that_holds_no_object_has_a_fault(folder, text):
     assert "valid dictionary" in found
 
 
-@pytest.mark.parametrize(("text", "words"), [("kind: cursor", "needed here|next or header"), ("kind: page, next: 5", "not a key"), ("kind: next_url, next: 5", "a path is a text"), ("kind: magic", "tag")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("kind: cursor", "needed here|next or header"),
+        ("kind: page, next: 5", "not a key"),
+        ("kind: next_url, next: 5", "a path is a text"),
+        ("kind: magic", "tag"),
+    ],
+)
 def test_a_pager_that_is_none_has_a_fault_and_never_stops_the_loader(folder, text, words):
     found = problems(folder(lists__owners=LIST + f"pager: {{{text}}}\n"))
     assert any(re.search(words, line) for line in found)
@@ -217,22 +236,40 @@ def test_what_one_file_cannot_say_about_itself_is_checked(folder, changes, words
 
 def test_without_a_base_every_path_has_a_fault(folder):
     found = problems(folder(partner=PARTNER.replace('base: "https://{{connection.domain}}.example.com"\n', "")))
-    assert sorted(line.partition(":")[0] for line in found) == ["actions/make.yaml", "actions/make.yaml", "lists/owners.yaml", "partner.yaml", "triggers/new_things.yaml"]
+    assert sorted(line.partition(":")[0] for line in found) == [
+        "actions/make.yaml",
+        "actions/make.yaml",
+        "lists/owners.yaml",
+        "partner.yaml",
+        "triggers/new_things.yaml",
+    ]
     assert all('needs "base"' in line for line in found)
 
 
 def test_a_partner_without_a_connection_needs_no_auth(folder):
     start, end = PARTNER.index("connection:"), PARTNER.index("verified:")
-    bare = (PARTNER[:start] + PARTNER[end:]).replace("{{connection.domain}}.", "").replace('headers: {X-Domain: "{{connection.domain}}"}\n', "").replace("headers: {X-Domain: \"example.com\"}\n", "")
+    bare = (
+        (PARTNER[:start] + PARTNER[end:])
+        .replace("{{connection.domain}}.", "")
+        .replace('headers: {X-Domain: "{{connection.domain}}"}\n', "")
+        .replace('headers: {X-Domain: "example.com"}\n', "")
+    )
     bare = "\n".join(line for line in bare.splitlines() if not line.startswith("headers"))
     assert load_partner(folder(partner=bare)).problems == ()
 
 
 def test_custom_fields_and_tools_and_choices_in_the_base_are_sound(folder):
     shape = "customFields: {key: id, label: name, type: kind}\n"
-    tool = "id: 90002\nname: tool\ntitle: Tool\nidempotent: true\nfields: [{name: a, type: string, label: A}]\ncompute: {out: \"{{a}}\"}\n"
+    tool = 'id: 90002\nname: tool\ntitle: Tool\nidempotent: true\nfields: [{name: a, type: string, label: A}]\ncompute: {out: "{{a}}"}\n'
     choices = PARTNER.replace('pattern: "[a-z]+"', "options: [{key: eu, label: EU}]")
-    loaded = load_partner(folder(partner=choices, lists__owners=LIST + shape, actions__tool=tool, actions__make=ACTION + "customFields: {list: owners}\nselectors: [{name: sheet, type: string, label: S, list: owners}]\n"))
+    loaded = load_partner(
+        folder(
+            partner=choices,
+            lists__owners=LIST + shape,
+            actions__tool=tool,
+            actions__make=ACTION + "customFields: {list: owners}\nselectors: [{name: sheet, type: string, label: S, list: owners}]\n",
+        )
+    )
     assert loaded.problems == ()
 
 
@@ -266,7 +303,12 @@ def test_cases_are_read_with_their_targets(tmp_path):
 
 def test_faults_of_cases_come_all_at_once(tmp_path):
     (tmp_path / "cases").mkdir()
-    for name, text in {"a.yaml": "title: T\n", "b.yaml": "a: [", "c.yaml": "title: T\nresult: {}\nerror: {}\n", "d.yaml": "title: T\nreslt: {}\naccount: a\n"}.items():
+    for name, text in {
+        "a.yaml": "title: T\n",
+        "b.yaml": "a: [",
+        "c.yaml": "title: T\nresult: {}\nerror: {}\n",
+        "d.yaml": "title: T\nreslt: {}\naccount: a\n",
+    }.items():
         (tmp_path / "cases" / name).write_text(text)
     found = [str(problem) for problem in load_cases(tmp_path).problems]
     assert len(found) == 4

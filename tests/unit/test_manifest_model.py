@@ -2,11 +2,13 @@
 
 import pytest
 from pydantic import ValidationError
-from samples import action, custom, field, list_spec, partner, trigger
 
 from polyport.kinds.fields import TYPES
 from polyport.manifest import model
-from polyport.manifest.model import Call, CustomFieldShape, ErrorRule, InputField, InputSection, Node, OutputField, RetryAfter, Trigger, Verified
+from polyport.manifest.base import Node
+from polyport.manifest.model import Call, ErrorRule, RetryAfter, Trigger, Verified
+from polyport.manifest.variables import CustomFieldShape, InputField, InputSection, OutputField
+from samples import action, custom, field, list_spec, partner, trigger
 
 
 def refused(kind, told):
@@ -86,7 +88,15 @@ def test_a_wait_stands_in_one_place(told):
     assert "either header or at" in refused(RetryAfter, told)
 
 
-@pytest.mark.parametrize(("told", "words"), [({}, "at least one of status, body and header"), ({"status": ["4x"]}, "pattern"), ({"status": ["abc"]}, "pattern"), ({"status": [42]}, "greater")])
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({}, "at least one of status, body and header"),
+        ({"status": ["4x"]}, "pattern"),
+        ({"status": ["abc"]}, "pattern"),
+        ({"status": [42]}, "greater"),
+    ],
+)
 def test_an_error_rule_has_a_condition_that_can_hold(told, words):
     assert words in refused(ErrorRule, {"kind": "failed"} | told)
 

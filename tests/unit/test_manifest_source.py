@@ -68,7 +68,12 @@ def test_every_fault_has_its_line_and_column(text, found):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"a: \xff", "The file is not UTF-8."), (b"a: \xed\xa0\x80", "The file is not UTF-8."), (b"a: \x00", "Not valid YAML: ReaderError."), (b"a" * (LIMIT + 1), "is larger than")],
+    [
+        (b"a: \xff", "The file is not UTF-8."),
+        (b"a: \xed\xa0\x80", "The file is not UTF-8."),
+        (b"a: \x00", "Not valid YAML: ReaderError."),
+        (b"a" * (LIMIT + 1), "is larger than"),
+    ],
 )
 def test_a_file_that_is_no_text_has_a_fault_as_a_whole(content, message):
     ((line, column, found),) = problems(content)
@@ -76,7 +81,11 @@ def test_a_file_that_is_no_text_has_a_fault_as_a_whole(content, message):
     assert message in found
 
 
-@pytest.mark.parametrize("content", [b"[" * LIMIT, b"{a: " * (LIMIT // 4), b"- " * (LIMIT // 2), b"[" * 42 + b"]" * 42], ids=["flow", "maps", "block", "just over"])
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * LIMIT, b"{a: " * (LIMIT // 4), b"- " * (LIMIT // 2), b"[" * 42 + b"]" * 42],
+    ids=["flow", "maps", "block", "just over"],
+)
 def test_nesting_is_bounded_before_it_costs_any_stack(content):
     start = time.process_time()
     (found,) = problems(content)
@@ -109,12 +118,16 @@ def test_a_part_knows_where_it_stands_and_what_is_not_there_is_near_its_place():
 
 
 def test_all_faults_are_in_the_message():
-    assert str(Unreadable([Problem(file="a", message="One."), Problem(file="b", line=1, column=2, message="Two.")])) == "a: One.; b:1:2: Two."
+    assert (
+        str(Unreadable([Problem(file="a", message="One."), Problem(file="b", line=1, column=2, message="Two.")])) == "a: One.; b:1:2: Two."
+    )
 
 
 @given(st.text(alphabet="ab:-[]{}&*!#|>'\"? \n\t,%@`~<", max_size=60) | st.binary(max_size=40))
 def test_no_content_makes_reading_fail_in_any_other_way(content):
+    found = ()
     try:
         read_source("a.yaml", content if isinstance(content, bytes) else content.encode())
     except Unreadable as error:
-        assert error.problems
+        found = error.problems
+    assert all(problem.message.endswith(".") for problem in found)

@@ -3,7 +3,6 @@
 from decimal import Decimal
 
 import pytest
-from samples import action, custom, field, schema_of
 
 from polyport.engine.outcome import BODY_LIMIT, error_of, failure_of_network, in_doubt, settled, small_body
 from polyport.engine.parse import Verdict
@@ -19,6 +18,7 @@ from polyport.errors import (
 )
 from polyport.net.message import NetworkFault
 from polyport.redaction import Redactor
+from samples import action, custom, field, schema_of
 
 NOTHING = Redactor([])
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
-from samples import json_reply
 
 from polyport.kinds.pages import KINDS, Pager
+from samples import json_reply
 
 PAGER = TypeAdapter(Pager)
 JSON = st.recursive(
@@ -150,7 +150,8 @@ def test_a_link_to_the_page_itself_ends_the_list():
 
 
 @pytest.mark.parametrize(
-    "link", ["<" * 100_000, "<u>" + "; rel=a " * 20_000, "<u>; rel=" + " " * 100_000, '<u>; rel="' + "a " * 8_000, "<" + "a" * 3_999 + ">" * 3]
+    "link",
+    ["<" * 100_000, "<u>" + "; rel=a " * 20_000, "<u>; rel=" + " " * 100_000, '<u>; rel="' + "a " * 8_000, "<" + "a" * 3_999 + ">" * 3],
 )
 def test_a_hostile_link_header_costs_little_time(link):
     start = time.process_time()
@@ -194,7 +195,7 @@ def test_every_kind_is_tried_here():
     assert {each["kind"] for each in EACH} == KINDS.keys()
 
 
-@given(st.sampled_from(EACH), JSON, st.lists(JSON, max_size=3), st.text(alphabet="<>;=\"rel next,", max_size=60))
+@given(st.sampled_from(EACH), JSON, st.lists(JSON, max_size=3), st.text(alphabet='<>;="rel next,', max_size=60))
 def test_no_answer_makes_a_pager_fail(keys, answer, items, link):
     made = pager(**keys, size=2)
     found = made.following(made.first(), answer, json_reply(link=link), items)

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import custom, field, json_reply, schema_of, trigger
 
 from polyport.engine.parse import (
     MESSAGE_LIMIT,
@@ -26,9 +25,11 @@ from polyport.engine.parse import (
 from polyport.engine.schema import custom_name
 from polyport.kinds.decoders import UnreadableAnswer
 from polyport.kinds.fields import TYPES
-from polyport.manifest.model import Call, ErrorRule, Match, RetryAfter
+from polyport.manifest.base import Match
+from polyport.manifest.model import Call, ErrorRule, RetryAfter
 from polyport.net.message import Reply
 from polyport.paths import MISSING, parse_path
+from samples import custom, field, json_reply, schema_of, trigger
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 UNIX = 1795521600
@@ -111,7 +112,9 @@ def test_the_usual_places_of_a_message_are_looked_at(answer):
     assert verdict(answer, 500).message == "M"
 
 
-@pytest.mark.parametrize("answer", [None, [], "text", 5, {}, {"message": None}, {"message": {"a": 1}}, {"message": ""}, {"message": True}, {"message": 10**5000}])
+@pytest.mark.parametrize(
+    "answer", [None, [], "text", 5, {}, {"message": None}, {"message": {"a": 1}}, {"message": ""}, {"message": True}, {"message": 10**5000}]
+)
 def test_without_a_message_the_status_is_said(answer):
     assert verdict(answer, 500).message == "The partner answered with status 500."
 
@@ -164,7 +167,7 @@ def test_a_wait_that_is_not_there_is_none():
     assert read_wait(RetryAfter(header="x"), json_reply(), {}, NOW) is None
 
 
-@given(st.text(max_size=70) | st.datetimes().map(lambda moment: email.utils.format_datetime(moment)) | st.from_regex(r"[A-Z][a-z]{2}, \d{1,30} Nov \d{1,30} \d{1,30}:\d\d:\d\d [+-]\d{1,30}", fullmatch=True))  # fmt: skip
+@given(st.text(max_size=70) | st.datetimes().map(email.utils.format_datetime) | st.from_regex(r"[A-Z][a-z]{2}, \d{1,30} Nov \d{1,30} \d{1,30}:\d\d:\d\d [+-]\d{1,30}", fullmatch=True))  # fmt: skip
 def test_no_header_makes_reading_a_wait_fail(header):
     found = read_wait(RetryAfter(header="retry-after"), json_reply(retry_after=header), None, NOW)
     assert found is None or 0 <= found <= WAIT_LIMIT_MS
@@ -188,7 +191,9 @@ def test_an_answer_is_decoded_as_the_call_says():
 
 
 def test_an_envelope_holds_status_headers_and_body():
-    found = read_answer(Call(path="/", envelope=True), Reply(status=201, headers=(("Content-Type", "application/json"), ("X-A", "b")), body=b"[1]"))
+    found = read_answer(
+        Call(path="/", envelope=True), Reply(status=201, headers=(("Content-Type", "application/json"), ("X-A", "b")), body=b"[1]")
+    )
     assert found == {"status": 201, "headers": {"content-type": "application/json", "x-a": "b"}, "body": [1]}
 
 
@@ -240,7 +245,12 @@ SCHEMA = schema_of(
 
 
 def test_an_item_is_read_under_public_names():
-    item = {"id": "5", "flag": "x", "list": [{"id": 1, "m": "a", "deep": {"id": "d"}}, 5, {"id": None}], "custom": {"email": "e", "7": "8", "tags": "a,,b", "nope": 1}}
+    item = {
+        "id": "5",
+        "flag": "x",
+        "list": [{"id": 1, "m": "a", "deep": {"id": "d"}}, 5, {"id": None}],
+        "custom": {"email": "e", "7": "8", "tags": "a,,b", "nope": 1},
+    }
     assert read_item(SCHEMA, item) == {
         "id": 5, "first": "1", "has": True, "rows": [{"id_": 1, "more": "a", "deep": [{"id__": "d"}]}, {}, {}],
         custom_name("email"): "e", custom_name("7"): 8, custom_name("tags"): ["a", "b"],
@@ -260,9 +270,20 @@ def test_an_item_of_another_shape_gives_nothing(item):
 
 def test_custom_fields_may_come_as_pairs():
     pairs = schema_of(
-        customFields={"list": "people", "resultAt": "", "shape": "pairs", "pairKey": "k", "pairValue": "v"}, custom_fields=(custom("email"), custom("7"))
+        customFields={"list": "people", "resultAt": "", "shape": "pairs", "pairKey": "k", "pairValue": "v"},
+        custom_fields=(custom("email"), custom("7")),
     )
-    rows = [{"k": "email", "v": "e"}, {"k": 7, "v": "s"}, {"k": {"a": 1}, "v": 1}, {"k": [], "v": 1}, {"k": "x", "v": 1}, {}, 5, {"k": 10**5000, "v": 1}, {"k": "7", "v": None}]
+    rows = [
+        {"k": "email", "v": "e"},
+        {"k": 7, "v": "s"},
+        {"k": {"a": 1}, "v": 1},
+        {"k": [], "v": 1},
+        {"k": "x", "v": 1},
+        {},
+        5,
+        {"k": 10**5000, "v": 1},
+        {"k": "7", "v": None},
+    ]
     assert read_item(pairs, rows) == {custom_name("email"): "e", custom_name("7"): "s"}
 
 
@@ -288,7 +309,15 @@ def test_no_answer_makes_reading_an_item_fail_and_the_result_is_json(item):
 @given(JSON, st.integers(100, 999), st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=20))
 def test_no_answer_makes_a_verdict_fail(answer, status, header):
     told = [
-        {"status": [200], "body": {"at": "error"}, "kind": "failed", "message": "message", "code": "errors", "field": "error", "retryAfter": {"at": "retry"}},
+        {
+            "status": [200],
+            "body": {"at": "error"},
+            "kind": "failed",
+            "message": "message",
+            "code": "errors",
+            "field": "error",
+            "retryAfter": {"at": "retry"},
+        },
         {"body": {"at": "errors[*].message", "contains": "x"}, "kind": "failed"},
         {"status": ["5xx"], "kind": "unavailable", "message": "errors[0]", "retryAfter": {"header": "X-Wait", "unit": "unix_ms"}},
     ]
@@ -304,7 +333,15 @@ def test_no_answer_makes_a_verdict_fail(answer, status, header):
 
 @pytest.mark.parametrize(
     ("answer", "at", "items"),
-    [([1, 2], "", [1, 2]), ({"data": [1]}, "data", [1]), ({"data": {"a": 1}}, "data", [{"a": 1}]), ({"data": None}, "data", []), ({}, "data", []), ("x", "", []), (None, "", [])],
+    [
+        ([1, 2], "", [1, 2]),
+        ({"data": [1]}, "data", [1]),
+        ({"data": {"a": 1}}, "data", [{"a": 1}]),
+        ({"data": None}, "data", []),
+        ({}, "data", []),
+        ("x", "", []),
+        (None, "", []),
+    ],
 )
 def test_the_items_of_a_list(answer, at, items):
     assert read_items(answer, parse_path(at)) == items
@@ -336,7 +373,14 @@ def test_a_condition_on_json(keys, value, true):
 
 @pytest.mark.parametrize(
     ("start", "end", "inside"),
-    [(None, None, True), (UNIX, None, True), (UNIX + 1, None, False), (None, UNIX, False), (None, UNIX + 1, True), (UNIX - 1, UNIX + 1, True)],
+    [
+        (None, None, True),
+        (UNIX, None, True),
+        (UNIX + 1, None, False),
+        (None, UNIX, False),
+        (None, UNIX + 1, True),
+        (UNIX - 1, UNIX + 1, True),
+    ],
 )
 def test_a_window_begins_with_its_start_and_ends_before_its_end(start, end, inside):
     told = trigger(time={"at": "at"})

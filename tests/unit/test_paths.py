@@ -25,9 +25,11 @@ def test_a_path_has_a_text_form(text, steps):
     assert parse_path(format_path(steps)) == steps
 
 
-@pytest.mark.parametrize("text", [".a", "a..b", "a.", "a[", "a[x]", "a]b", "a b", '["\\q"]', '["a\nb"]', "a[1234567]", ".".join("a" * (LIMIT + 1))])
+@pytest.mark.parametrize(
+    "text", [".a", "a..b", "a.", "a[", "a[x]", "a]b", "a b", '["\\q"]', '["a\nb"]', "a[1234567]", ".".join("a" * (LIMIT + 1))]
+)
 def test_what_is_no_path_is_refused_with_a_sentence(text):
-    with pytest.raises(ValueError, match="path|JSON's writing"):
+    with pytest.raises(ValueError, match=r"path|JSON's writing"):
         parse_path(text)
 
 

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from samples import action, field
 
 from polyport.engine.render import URL_LIMIT, Base, compile_call, header_value, origin_of, render_base, render_call, sound_headers
 from polyport.engine.schema import build_schema
@@ -16,9 +15,28 @@ from polyport.kinds.fields import FileValue
 from polyport.manifest.model import Call
 from polyport.net.message import Request
 from polyport.template import RenderFault
+from samples import action, field
 
 BASE = Base(origin="https://api.example.com", prefix="/v1")
-HOSTILE = ["a/b", "a?b=1", "a#b", "a&b=1", "a%2e%2e", "a\r\nX-Evil: 1", "a\\b", "é", "😀", "\u2024\u2024/", "\uff0f", "\u202e", "a;b", "//evil.com", "@evil.com", " ", "\x00"]
+HOSTILE = [
+    "a/b",
+    "a?b=1",
+    "a#b",
+    "a&b=1",
+    "a%2e%2e",
+    "a\r\nX-Evil: 1",
+    "a\\b",
+    "é",
+    "😀",
+    "\u2024\u2024/",
+    "\uff0f",
+    "\u202e",
+    "a;b",
+    "//evil.com",
+    "@evil.com",
+    " ",
+    "\x00",
+]
 
 
 def call(**keys):
@@ -200,10 +218,11 @@ def test_a_method_may_come_from_a_value_and_get_carries_no_body():
         assert (found.method, found.body) == (method, body)
 
 
-
 def test_a_body_has_the_type_of_its_encoding_unless_told_otherwise():
     assert request(method="POST", body={"a": 1}).header("content-type") == "application/json"
-    assert request(method="POST", body={"a": 1}, contentType="application/vnd.api+json").header("content-type") == "application/vnd.api+json"
+    assert (
+        request(method="POST", body={"a": 1}, contentType="application/vnd.api+json").header("content-type") == "application/vnd.api+json"
+    )
     assert request({"t": "text/x"}, method="POST", body="{{b}}", contentType="{{t}}").header("content-type") == "text/x"
     assert request({}, method="POST", body={"a": 1}, contentType="{{t}}").header("content-type") == "application/json"
     told = request(method="POST", body={"a": 1}, headers={"content-type": "application/merge-patch+json"})
@@ -228,7 +247,12 @@ def test_no_value_leaves_its_place_in_a_json_body(value):
 def test_root_lists_scalars_files_and_big_numbers_are_bodies():
     assert request({"x": [1, 2]}, method="POST", body="{{x}}").body == b"[1,2]"
     assert request({"x": 10**30}, method="POST", body="{{x}}").body == b"1" + b"0" * 30
-    assert request({"x": FileValue(content=b"hi", content_type="image/png")}, method="PUT", body="{{x}}", encoding="bytes").header("content-type") == "image/png"
+    assert (
+        request({"x": FileValue(content=b"hi", content_type="image/png")}, method="PUT", body="{{x}}", encoding="bytes").header(
+            "content-type"
+        )
+        == "image/png"
+    )
     refused({"x": FileValue(content=b"hi", content_type="é")}, "one line", method="PUT", body="{{x}}", encoding="bytes")
 
 
@@ -263,7 +287,10 @@ def test_a_value_behind_a_constant_host_cannot_climb():
 
 
 @pytest.mark.parametrize("url", ["{{x}}://uploads.example.com/", "https://{{x}}/", "{{x}}/v1/", "https://api{{x}}.example.com/v1", "{{x}}"])
-@pytest.mark.parametrize("value", ["https://evil.example/?", "evil.example/", "evil.example#", "evil.example\\", "https", "http://[", "https://u:p@api.example.com"])
+@pytest.mark.parametrize(
+    "value",
+    ["https://evil.example/?", "evil.example/", "evil.example#", "evil.example\\", "https", "http://[", "https://u:p@api.example.com"],
+)
 def test_a_signed_request_stays_on_the_connections_own_host(url, value):
     try:
         found = rendered({"x": value}, url=url)
@@ -326,7 +353,19 @@ def test_the_base_comes_from_the_connection():
     assert render_base(None, {}, None) is None
 
 
-@pytest.mark.parametrize("text", ["ftp://x.example", "https://", "https://u@x.example", "https://x.example/?a=1", "https://x.example/#a", "x", "https://[", "https://x:y"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://x.example",
+        "https://",
+        "https://u@x.example",
+        "https://x.example/?a=1",
+        "https://x.example/#a",
+        "x",
+        "https://[",
+        "https://x:y",
+    ],
+)
 def test_a_base_is_a_plain_web_address(text):
     with pytest.raises(RenderFault, match="address"):
         render_base("{{connection.base}}", {"base": text}, None)
@@ -334,7 +373,12 @@ def test_a_base_is_a_plain_web_address(text):
 
 @pytest.mark.parametrize(
     ("url", "origin"),
-    [("https://X.example:443/a", "https://x.example"), ("http://x:80", "http://x"), ("http://x:8080/", "http://x:8080"), ("http://[::1]:80/", "http://[::1]")],
+    [
+        ("https://X.example:443/a", "https://x.example"),
+        ("http://x:80", "http://x"),
+        ("http://x:8080/", "http://x:8080"),
+        ("http://[::1]:80/", "http://[::1]"),
+    ],
 )
 def test_an_origin_has_no_port_that_is_the_schemes_own(url, origin):
     assert origin_of(url) == origin
@@ -378,17 +422,18 @@ def test_a_valid_input_always_renders_to_a_request_on_the_partners_host(made):
     operation, data = made
     found = compile_validator(build_schema(operation)).check(data)
     assume(not found.faults)
-    try:
-        sent = render_call(compile_call(operation.call), found.values, BASE, 10.0).request
-    except RenderFault as fault:
-        assert any(words in str(fault) for words in ("path", "empty"))
+    in_path = [found.values[name] for name in operation.call.path.replace("/things", "").strip("/{}").split("}}/{{") if name]
+    if any(value in ("", ".", "..", None) for value in in_path):
+        with pytest.raises(RenderFault):
+            render_call(compile_call(operation.call), found.values, BASE, 10.0)
         return
+    sent = render_call(compile_call(operation.call), found.values, BASE, 10.0).request
     parts = urlsplit(sent.url)
     assert (parts.scheme, parts.netloc, parts.fragment) == ("https", "api.example.com", "")
     assert parts.path.startswith("/v1/things")
     assert parts.path.count("/") == 2 + operation.call.path.count("{{")
     assert sent.url.isascii()
-    assert not set(sent.url) & set(" \r\n\t\\\"<>")
+    assert not set(sent.url) & set(' \r\n\t\\"<>')
     if sent.body is not None:
         assert isinstance(msgspec.json.decode(sent.body), dict)
         assert msgspec.json.decode(sent.body).keys() == data.keys()

@@ -112,7 +112,9 @@ def test_a_wait_that_reaches_the_deadline_is_not_begun():
     assert decided(LIMITED_SAYS, left_ms=2_000).status == "failed"
 
 
-@pytest.mark.parametrize(("attempt", "most"), [(1, FIRST_WAIT_MS), (2, 2 * FIRST_WAIT_MS), (4, 8 * FIRST_WAIT_MS), (30, MOST_WAIT_MS), (5_000, MOST_WAIT_MS)])
+@pytest.mark.parametrize(
+    ("attempt", "most"), [(1, FIRST_WAIT_MS), (2, 2 * FIRST_WAIT_MS), (4, 8 * FIRST_WAIT_MS), (30, MOST_WAIT_MS), (5_000, MOST_WAIT_MS)]
+)
 def test_without_the_partners_word_the_wait_doubles_with_jitter_up_to_a_limit(attempt, most):
     assert decided(BROKEN, repeatable=True, attempt=attempt, attempts=10_000, jitter=0).wait_ms == 0
     assert decided(BROKEN, repeatable=True, attempt=attempt, attempts=10_000, jitter=0.5).wait_ms == most // 2

@@ -5,7 +5,6 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import action, custom, field, list_spec, schema_of
 
 from polyport.engine.schema import (
     CUSTOM_LIMIT,
@@ -19,11 +18,14 @@ from polyport.engine.schema import (
     public_names,
     type_words,
 )
-from polyport.manifest.model import CustomFieldShape
+from polyport.manifest.variables import CustomFieldShape
+from samples import action, custom, field, list_spec, schema_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "label", "type", "options", "id", "x"]), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "label", "type", "options", "id", "x"]), inner, max_size=5)
+    ),
     max_leaves=12,
 )
 
@@ -101,7 +103,12 @@ def test_the_items_of_a_list_become_custom_fields():
     )  # fmt: skip
     items = [
         {"name": "size", "label": "Size", "type": "number", "hint": "cm", "must": True},
-        {"name": "tags", "label": "", "type": "set", "options": [{"id": 1, "label": "One"}, {"id": "b"}, {"id": 1, "label": "Again"}, 5, {"id": True}]},
+        {
+            "name": "tags",
+            "label": "",
+            "type": "set",
+            "options": [{"id": 1, "label": "One"}, {"id": "b"}, {"id": 1, "label": "Again"}, 5, {"id": True}],
+        },
         {"name": "born", "type": "date", "calculated": True},
         {"name": "size", "label": "Again", "type": "number"},
         {"name": "secret", "type": "x", "hidden": True},
@@ -145,7 +152,9 @@ def test_an_account_with_endless_fields_is_cut():
 
 @given(st.lists(JSON, max_size=4))
 def test_no_answer_makes_reading_definitions_fail(items):
-    made = shape(types={"x": "integer"}, options="options", hint="x", variant="x", required={"at": "x"}, where=[{"at": "id", "negate": True}])
+    made = shape(
+        types={"x": "integer"}, options="options", hint="x", variant="x", required={"at": "x"}, where=[{"at": "id", "negate": True}]
+    )
     for entry in custom_fields(made, items):
         assert entry.field.name == custom_name(entry.key)
 

@@ -42,7 +42,9 @@ def test_every_wrong_setting_is_named_at_once():
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "x"])
-@pytest.mark.parametrize("name", ["POLYPORT_PARTNER_TIMEOUT", "POLYPORT_PARTNER_TIMEOUT_LIMIT", "POLYPORT_RUNS_ATTEMPTS", "POLYPORT_HTTP_DEPTH_LIMIT"])
+@pytest.mark.parametrize(
+    "name", ["POLYPORT_PARTNER_TIMEOUT", "POLYPORT_PARTNER_TIMEOUT_LIMIT", "POLYPORT_RUNS_ATTEMPTS", "POLYPORT_HTTP_DEPTH_LIMIT"]
+)
 def test_limits_are_more_than_nothing(name, value):
     assert name in refused({name: value})
 
@@ -72,7 +74,10 @@ def test_a_partners_address_may_stand_in_the_file_and_beats_no_environment(tmp_p
     assert "PARTNER_BASE_URLS" in refused({"POLYPORT_CONFIG": str(config)})
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"a = [", "is not valid TOML"), (b"\xff", "is not UTF-8"), (b"nope = 1", "POLYPORT_NOPE"), (b"http = 5", "POLYPORT_HTTP")])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"a = [", "is not valid TOML"), (b"\xff", "is not UTF-8"), (b"nope = 1", "POLYPORT_NOPE"), (b"http = 5", "POLYPORT_HTTP")],
+)
 def test_a_file_that_cannot_be_used_says_why(tmp_path, content, words):
     config = tmp_path / "c.toml"
     config.write_bytes(content)

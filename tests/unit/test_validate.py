@@ -5,12 +5,12 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import checked, custom, faults, field, schema_of
 
 from polyport.engine.schema import Choices, custom_name
 from polyport.engine.validate import FAULTS_LIMIT, ROWS_LIMIT, compile_fields, compile_validator
 from polyport.kinds.fields import TYPES, FileValue
-from polyport.manifest.model import InputField
+from polyport.manifest.variables import InputField
+from samples import checked, custom, faults, field, schema_of
 
 SIMPLE = {
     "string": ("x", "x"), "integer": ("3", 3), "decimal": ("1.50", Decimal("1.50")), "boolean": ("yes", True),
@@ -118,7 +118,9 @@ def test_a_list_of_objects_or_files_is_no_text():
 
 
 def test_every_faulty_element_is_named():
-    assert faults(one(field("a", "integer[]"), [1, "x", None, True, 2])) == [(f"runnerData.a[{index}]", "wrong_type") for index in (1, 2, 3)]
+    assert faults(one(field("a", "integer[]"), [1, "x", None, True, 2])) == [
+        (f"runnerData.a[{index}]", "wrong_type") for index in (1, 2, 3)
+    ]
 
 
 def test_a_list_has_a_limit():
@@ -209,7 +211,10 @@ def test_rows_have_bounds(count, code):
 
 def test_a_row_that_is_needed_only_inside_rows_is_asked_for_per_row():
     told = schema_of(sections=[rows(field("a", required=True))])
-    assert faults(checked(told, {"rows": [{}, {"a": ""}, {"a": "x"}]})) == [("runnerData.rows[0].a", "required"), ("runnerData.rows[1].a", "required")]
+    assert faults(checked(told, {"rows": [{}, {"a": ""}, {"a": "x"}]})) == [
+        ("runnerData.rows[0].a", "required"),
+        ("runnerData.rows[1].a", "required"),
+    ]
 
 
 def test_a_section_may_stand_deeper_on_the_wire_inside_its_row():
@@ -265,7 +270,9 @@ def test_an_email_address(value):
     assert one(field("a", format="email"), value).faults == []
 
 
-@pytest.mark.parametrize("value", ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\r\nBcc: x@y", "a@b,c@d", "<a@b>", "a\x00@b", "a" * 250 + "@b.cd"])
+@pytest.mark.parametrize(
+    "value", ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\r\nBcc: x@y", "a@b,c@d", "<a@b>", "a\x00@b", "a" * 250 + "@b.cd"]
+)
 def test_what_is_no_email_address(value):
     assert faults(one(field("a", format="email"), value)) == [("runnerData.a", "wrong_format")]
 
@@ -286,7 +293,13 @@ def test_a_hostile_pattern_input_costs_little():
 
 # Choices
 
-OPTIONS = [{"key": "1", "label": "Owner"}, {"key": "3", "label": "Company"}, {"key": "5", "label": "Twice"}, {"key": "6", "label": "twice "}, {"key": "Owner2", "label": "1"}]
+OPTIONS = [
+    {"key": "1", "label": "Owner"},
+    {"key": "3", "label": "Company"},
+    {"key": "5", "label": "Twice"},
+    {"key": "6", "label": "twice "},
+    {"key": "Owner2", "label": "1"},
+]
 
 
 @pytest.mark.parametrize(("value", "key"), [("1", "1"), (1, "1"), (" 3 ", "3"), ("owner", "1"), ("COMPANY ", "3"), ("Owner2", "Owner2")])
@@ -294,7 +307,10 @@ def test_a_dictionary_field_takes_the_key_first_and_then_a_label(value, key):
     assert one(field("a", options=OPTIONS), value).values == {"a": key}
 
 
-@pytest.mark.parametrize(("value", "code"), [("Twice", "ambiguous_option"), ("9", "unknown_option"), ("", "unknown_option"), ([], "wrong_type"), ({}, "wrong_type")])
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [("Twice", "ambiguous_option"), ("9", "unknown_option"), ("", "unknown_option"), ([], "wrong_type"), ({}, "wrong_type")],
+)
 def test_a_label_that_is_not_unique_or_unknown_is_refused(value, code):
     assert faults(one(field("a", options=OPTIONS), value)) == [("runnerData.a", code)]
 
@@ -390,7 +406,11 @@ def test_custom_fields_that_cannot_be_written_are_refused_by_name():
     told = schema_of(customFields={"list": "people"}, custom_fields=(custom("made", writable=False), custom("n", "integer", required=True)))
     found = checked(told, {custom_name("made"): "a", "cf__0": 1})
     assert sorted(faults(found)) == sorted(
-        [(f"runnerData.{custom_name('made')}", "not_editable"), ("runnerData.cf__0", "unknown_field"), (f"runnerData.{custom_name('n')}", "required")]
+        [
+            (f"runnerData.{custom_name('made')}", "not_editable"),
+            ("runnerData.cf__0", "unknown_field"),
+            (f"runnerData.{custom_name('n')}", "required"),
+        ]
     )
 
 
@@ -427,9 +447,18 @@ def test_fields_of_a_connection_are_checked_alike():
 
 # Anything
 
-KEYS = st.sampled_from([*TYPES, *(f"{name}_list" for name in TYPES), "picked", "owner", "rows", "deep", "made", custom_name("email"), "x", ""])
+KEYS = st.sampled_from(
+    [*TYPES, *(f"{name}_list" for name in TYPES), "picked", "owner", "rows", "deep", "made", custom_name("email"), "x", ""]
+)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.integers(10**400, 10**500) | st.floats() | st.decimals() | st.text(alphabet=st.characters()) | st.sampled_from(["1", "Ada", "k"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(10**400, 10**500)
+    | st.floats()
+    | st.decimals()
+    | st.text(alphabet=st.characters())
+    | st.sampled_from(["1", "Ada", "k"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(), inner, max_size=5),
     max_leaves=15,
 )
@@ -438,7 +467,9 @@ EVERYTHING = schema_of(
     *(field(f"{name}_list", f"{name}[]") for name in TYPES),
     field("picked", options=OPTIONS),
     field("owner", "integer", list="owners", min=1),
-    sections=[rows(field("string_", at=["a.b", "c"]), sections=[rows(field("integer_", "integer", required=True), name="deep")], minRows=1)],
+    sections=[
+        rows(field("string_", at=["a.b", "c"]), sections=[rows(field("integer_", "integer", required=True), name="deep")], minRows=1)
+    ],
     result={"fields": [field("made")]},
     customFields={"list": "people"},
     custom_fields=(custom("email"), custom("sizes", "decimal[]", separator=";")),

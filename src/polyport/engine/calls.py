@@ -22,7 +22,8 @@ from polyport.kinds.auth import Scheme
 from polyport.kinds.decoders import DECODERS, UnreadableAnswer
 from polyport.kinds.fields import BITS_LIMIT
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.model import ErrorRule, InputField, ListSpec, Partner
+from polyport.manifest.model import ErrorRule, ListSpec, Partner
+from polyport.manifest.variables import InputField
 from polyport.net.message import Network, NetworkFault, Reply, Request
 from polyport.paths import MISSING, get
 from polyport.redaction import Redactor, named_headers

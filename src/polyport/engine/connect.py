@@ -26,7 +26,8 @@ from polyport.errors import (
     PolyportError,
     ValidationFailed,
 )
-from polyport.manifest.model import AuthChoice, InputField, Partner
+from polyport.manifest.model import AuthChoice, Partner
+from polyport.manifest.variables import InputField
 from polyport.store.base import Stale, StoreFault
 from polyport.store.records import Connection, ConnectionStatus
 

@@ -15,7 +15,8 @@ from polyport.engine.operation import Program
 from polyport.engine.schema import Choices, Schema, describe_schema, describe_selectors
 from polyport.engine.validate import compile_validator
 from polyport.errors import ConnectionInvalid, Fault, PolyportError, ValidationFailed
-from polyport.manifest.model import InputField, InputSection, ListSpec
+from polyport.manifest.model import ListSpec
+from polyport.manifest.variables import InputField, InputSection
 
 OPTIONS_PAGE: Final = 100
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import re2
 
 from polyport.kinds.fields import ValueFault
-from polyport.manifest.model import InputField
+from polyport.manifest.variables import InputField
 
 Check = Callable[[Any], None]
 

@@ -29,7 +29,8 @@ from polyport.engine.validate import Validated, Validator, compile_fields, compi
 from polyport.errors import Fault, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.model import Action, CustomFields, ListSpec, Partner, Trigger
+from polyport.manifest.model import Action, ListSpec, Partner, Trigger
+from polyport.manifest.variables import CustomFields
 from polyport.paths import MISSING, get
 from polyport.template import RenderFault, Template, compile_value
 
@@ -42,8 +43,10 @@ _PAGE_KEYS: Final = frozenset({"size", "cursor", "number", "offset", "after", "u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A compiled operation. ``validator`` serves connections without custom fields and lists; ``compiled`` keeps those of schemas with custom fields,
-    by the identity of the definitions they were compiled from.
+    """A compiled operation.
+
+    ``validator`` serves connections without custom fields and lists; ``compiled`` keeps those of schemas with custom fields, by the identity of the
+    definitions they were compiled from.
     """
 
     partner: Partner

@@ -13,7 +13,9 @@ from typing import Any, Final
 from polyport.engine.schema import CUSTOM_PREFIX, Place, Schema
 from polyport.kinds.decoders import DECODERS, decode_auto
 from polyport.kinds.fields import BITS_LIMIT, TYPES, read_decimal
-from polyport.manifest.model import Call, ErrorKind, ErrorRule, InputField, Match, OutputField, OutputSection, RetryAfter, Trigger
+from polyport.manifest.base import Match
+from polyport.manifest.model import Call, ErrorKind, ErrorRule, RetryAfter, Trigger
+from polyport.manifest.variables import InputField, OutputField, OutputSection
 from polyport.net.message import Reply
 from polyport.paths import MISSING, Path, get
 from polyport.template import RenderFault, to_text

@@ -12,17 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from polyport.kinds.fields import TYPES
-from polyport.manifest.model import (
-    Action,
-    CustomFieldShape,
-    InputField,
-    InputSection,
-    ListSpec,
-    Option,
-    OutputField,
-    OutputSection,
-    Trigger,
-)
+from polyport.manifest.base import Option
+from polyport.manifest.model import Action, ListSpec, Trigger
+from polyport.manifest.variables import CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.paths import MISSING, get
 
 CUSTOM_PREFIX: Final = "cf__"

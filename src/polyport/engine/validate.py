@@ -16,7 +16,7 @@ from polyport.engine.formats import compile_checks
 from polyport.engine.schema import Choices, Place, Schema
 from polyport.errors import Fault
 from polyport.kinds.fields import TYPES, FileValue, ValueFault
-from polyport.manifest.model import InputField, InputSection, OutputSection
+from polyport.manifest.variables import InputField, InputSection, OutputSection
 from polyport.paths import Step, format_path, put
 from polyport.template import RenderFault, to_text
 

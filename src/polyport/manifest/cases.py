@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from polyport.manifest.base import Node
 from polyport.manifest.load import describe
-from polyport.manifest.model import Node
 from polyport.manifest.source import Problem, Unreadable, read_source
 
 

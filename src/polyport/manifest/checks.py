@@ -10,19 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.model import (
-    Action,
-    Call,
-    InputField,
-    InputSection,
-    ListSpec,
-    Operation,
-    OutputField,
-    OutputSection,
-    Partner,
-    Trigger,
-)
+from polyport.manifest.model import Action, Call, ListSpec, Operation, Partner, Trigger
 from polyport.manifest.source import Problem, Source
+from polyport.manifest.variables import InputField, InputSection, OutputField, OutputSection
 from polyport.paths import Path, format_path
 from polyport.template import TemplateError, compile_path, compile_value
 
@@ -67,7 +57,9 @@ def lists_exist(partner: Partner, sources: Sources) -> Iterator[Problem]:
                 message = f'lists/{custom.list}.yaml has to exist and say "customFields".'
                 yield source.problem(message, "customFields", "list")
             for name in sorted(custom.include.keys() - {field.name for field in operation.fields}):
-                yield source.problem(f'"{name}" is not a field of this operation: it cannot join the custom ones.', "customFields", "include")
+                yield source.problem(
+                    f'"{name}" is not a field of this operation: it cannot join the custom ones.', "customFields", "include"
+                )
 
 
 def names_are_unique(partner: Partner, sources: Sources) -> Iterator[Problem]:

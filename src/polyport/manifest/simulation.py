@@ -16,8 +16,8 @@ from pydantic import Field as Key
 from pydantic import ValidationError, model_validator
 
 from polyport.kinds.filters import FILTERS
+from polyport.manifest.base import At, Match, Name, Node
 from polyport.manifest.load import describe
-from polyport.manifest.model import At, Match, Name, Node
 from polyport.manifest.source import Problem, Source, Unreadable, read_source
 from polyport.template import TemplateError, compile_value
 

@@ -8,7 +8,8 @@ from polyport.catalog import Page, Wanted
 from polyport.engine.calls import connection_fields
 from polyport.errors import NotFound
 from polyport.kinds.fields import TYPES
-from polyport.manifest.model import AuthChoice, InputField
+from polyport.manifest.model import AuthChoice
+from polyport.manifest.variables import InputField
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import page_meta, read_list_query
 

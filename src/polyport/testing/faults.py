@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from polyport.manifest.model import Node
+from polyport.manifest.base import Node
 from polyport.testing.traffic import Incoming
 
 HEADER: Final = "x-simulate"

@@ -1,0 +1,157 @@
+"""Processes on chosen cores, and what Linux says of them: CPU time, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+STOP_SECONDS: Final = 40.0
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+class NotMeasured(Exception):
+    """Something could not be measured; the message says what and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cores:
+    """``server`` is the core of what is measured, ``load`` that of upstream and load generator. The same number when there is only one."""
+
+    server: int
+    load: int
+
+
+def choose_cores() -> Cores:
+    """Two cores this process may use, of different physical cores where that can be told."""
+    allowed = sorted(os.sched_getaffinity(0))
+    first = allowed[0]
+    siblings = _siblings(first)
+    others = [core for core in allowed if core not in siblings] or [core for core in allowed if core != first] or [first]
+    return Cores(server=first, load=others[0])
+
+
+def _siblings(core: int) -> set[int]:
+    try:
+        text = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list").read_text("ascii").strip()
+    except OSError:
+        return {core}
+    found: set[int] = set()
+    for part in text.split(","):
+        start, _dash, end = part.partition("-")
+        found.update(range(int(start), int(end or start) + 1))
+    return found
+
+
+@contextlib.contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Whatever is started in here runs on this core, from its first instruction."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process that was started here."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, of this process and its children."""
+        ticks = 0
+        for pid in self._family():
+            with contextlib.suppress(OSError):
+                # The name in the second column may hold spaces and brackets: the numbers start behind its last bracket.
+                columns = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+                ticks += int(columns[11]) + int(columns[12])
+        return ticks / _TICKS
+
+    def memory(self) -> tuple[float, float]:
+        """Resident memory now and at its highest, in MB (10^6 bytes), of this process and its children."""
+        now = peak = 0.0
+        for pid in self._family():
+            with contextlib.suppress(OSError):
+                found = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines())
+                now += int(found["VmRSS"].split()[0]) * 1024 / 1e6
+                peak += int(found["VmHWM"].split()[0]) * 1024 / 1e6
+        return now, peak
+
+    def _family(self) -> list[int]:
+        found = [self.popen.pid]
+        for pid in found:
+            for path in Path(f"/proc/{pid}/task").glob("*/children"):
+                with contextlib.suppress(OSError):
+                    found.extend(int(child) for child in path.read_text("ascii").split())
+        return found
+
+    def stop(self) -> None:
+        """Ask it to end, and end it if it does not."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+        try:
+            self.popen.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+        for stream in (self.popen.stdin, self.popen.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def start(
+    name: str, command: Sequence[str], core: int, *, log: IO[bytes], environment: Mapping[str, str] | None = None, piped: bool = False
+) -> Process:
+    """Start a command on a core, in the project's folder; its output goes to ``log``, or with ``piped`` to pipes."""
+    with pinned(core):
+        popen = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=dict(environment) if environment is not None else None,
+            stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if piped else log,
+            stderr=log,
+        )
+    return Process(name=name, popen=popen)
+
+
+def start_module(module: str, *arguments: object, core: int, log: IO[bytes], piped: bool = False) -> Process:
+    """Start one of the benchmark's own programs."""
+    return start(module, [sys.executable, "-m", f"bench.{module}", *map(str, arguments)], core, log=log, piped=piped)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_answer(process: Process, port: int, path: str, *, seconds: float = 60.0) -> None:
+    """Return when ``GET path`` has its first answer. Raises ``NotMeasured`` when the process ends or the time is over."""
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.popen.poll() is not None:
+            raise NotMeasured(f"{process.name} ended with exit code {process.popen.returncode} before it answered")
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+                connection.sendall(request)
+                if connection.recv(16):
+                    return
+        except OSError:
+            pass
+        time.sleep(0.005)
+    raise NotMeasured(f"{process.name} gave no answer within {seconds:.0f} seconds")
