@@ -97,13 +97,136 @@ class _Subject:
 def _subjects(stage: Stage) -> dict[str, _Subject]:
     polyport, forwarder, upstream = stage.polyport, stage.forwarder, stage.upstream
     body = run_body(polyport.connection)
-    dry = run_body(polyport.connection, dry_run=True)
-    own = {"port": polyport.served.port, "process": polyport.served.process, "token": polyport.token}
+
+    def run(name: str, mode: str, sent: str, expect: int) -> _Subject:
+        served = polyport.served
+        path = f"{RUN_PATH}/{mode}"
+        return _Subject(name=name, port=served.port, path=path, body=sent, expect=expect, process=served.process, token=polyport.token)
+
     found = (
         _Subject(name="direct", port=upstream.port, path=FORWARDED, body=body, expect=201, process=upstream.process),
         _Subject(name="forwarder", port=forwarder.port, path="/", body=body, expect=201, process=forwarder.process),
-        _Subject(name="polyport sync", path=f"{RUN_PATH}/sync", body=body, expect=200, **_typed(own)),
-        _Subject(name="polyport dry run", path=f"{RUN_PATH}/sync", body=dry, expect=200, **_typed(own)),
-        _Subject(name="polyport async", path=f"{RUN_PATH}/async", body=body, expect=202, **_typed(own)),
+        run("polyport sync", "sync", body, 200),
+        run("polyport dry run", "sync", run_body(polyport.connection, dry_run=True), 200),
+        run("polyport async", "async", body, 202),
     )
     return {subject.name: subject for subject in found}
+
+
+def _call(stage: Stage, subject: _Subject, callers: int, plan: Plan, *, warmup: float) -> tuple[Load, float]:
+    """Run a job; what came of it, and the CPU time of the measured process for each answer in us. Raises ``NotMeasured`` for any error."""
+    job = Job(
+        port=subject.port,
+        path=subject.path,
+        body=subject.body,
+        expect=subject.expect,
+        callers=callers,
+        seconds=plan.seconds,
+        warmup=warmup,
+        token=subject.token,
+    )
+    used = subject.process.cpu_seconds()
+    load = stage.generator.run(job)
+    used = subject.process.cpu_seconds() - used
+    if load.errors or not load.total:
+        raise NotMeasured(f"{subject.name} at {callers} callers: {load.errors} errors, the first: {load.first_error}")
+    return load, used / load.total * 1e6
+
+
+def measure_sync(stage: Stage, plan: Plan, say: Say) -> list[Row]:
+    """Throughput and latency of all rows, in turn, round after round."""
+    subjects = _subjects(stage)
+    order = [(name, callers) for callers in CALLERS for name in ("direct", "forwarder", "polyport sync")]
+    order.append(("polyport dry run", MOST_CALLERS))
+    rows = {key: Row(name=key[0], callers=key[1], samples=[]) for key in order}
+    arrived, runs = stage.arrivals(), 0
+    for number in range(1, plan.rounds + 1):
+        for name, callers in order:
+            load, cpu = _call(stage, subjects[name], callers, plan, warmup=plan.warmup)
+            rows[name, callers].samples.append(Sample(rate=load.rate, p50=load.p50, p99=load.p99, cpu_us=cpu, generator_busy=load.busy))
+            runs += load.total if name == "polyport sync" else 0
+        done = rows["polyport sync", MOST_CALLERS].samples[-1]
+        say(f"sync round {number} of {plan.rounds}: {done.rate:,.0f} runs/s at {MOST_CALLERS} callers")
+    if (more := stage.arrivals() - arrived) != runs:
+        raise NotMeasured(f"{runs} synchronous runs were answered, but {more} persons arrived at the upstream")
+    return list(rows.values())
+
+
+def measure_async(stage: Stage, plan: Plan, say: Say) -> list[Drain]:
+    """Accepting and working, round after round; a forwarder's job before each."""
+    subjects = _subjects(stage)
+    found: list[Drain] = []
+    for number in range(1, plan.rounds + 1):
+        bare, _cpu = _call(stage, subjects["forwarder"], MOST_CALLERS, plan, warmup=plan.warmup)
+        found.append(_drain(stage, subjects["polyport async"], plan, bare.rate))
+        done = found[-1]
+        say(f"async round {number} of {plan.rounds}: {done.accepted:,.0f} accepted/s, {done.finished:,.0f} finished/s")
+    for status in ("failed", "uncertain", "waiting"):
+        if stage.polyport.count(status):
+            raise NotMeasured(f"there are asynchronous runs that are {status}")
+    return found
+
+
+def _drain(stage: Stage, subject: _Subject, plan: Plan, forwarder: float) -> Drain:
+    """Accept for a while, then wait until every accepted run has ended."""
+    arrived, used = stage.arrivals(), subject.process.cpu_seconds()
+    load, _cpu = _call(stage, subject, MOST_CALLERS, plan, warmup=0.0)
+    accepted_at, left = time.monotonic(), load.total - (stage.arrivals() - arrived)
+    # The upstream is asked, not the server: watching shall cost what is watched nothing.
+    while stage.arrivals() - arrived < load.total:
+        if time.monotonic() > accepted_at + DRAIN_SECONDS:
+            raise NotMeasured(f"{load.total - (stage.arrivals() - arrived)} of {load.total} accepted runs never arrived at the upstream")
+        time.sleep(0.02)
+    while stage.polyport.count("running") or stage.polyport.count("queued"):
+        if time.monotonic() > accepted_at + DRAIN_SECONDS:
+            raise NotMeasured("accepted runs arrived at the upstream and did not end")
+        time.sleep(0.005)
+    ended = time.monotonic()
+    if (more := stage.arrivals() - arrived) != load.total:
+        raise NotMeasured(f"{load.total} runs were accepted, but {more} persons arrived at the upstream")
+    return Drain(
+        accepted=load.rate,
+        finished=load.total / (ended - load.began),
+        # Fewer than a tenth left over tell nothing about a rate.
+        draining=left / (ended - accepted_at) if left > load.total / 10 else None,
+        left=left,
+        runs=load.total,
+        p50=load.p50,
+        p99=load.p99,
+        cpu_us=(subject.process.cpu_seconds() - used) / load.total * 1e6,
+        forwarder=forwarder,
+    )
+
+
+def measure_starts(folder: Path, cores: Cores, say: Say) -> list[float]:
+    """Seconds from the start of ``polyport serve`` on an empty data folder to its first answer, several times, with nothing else at work."""
+    found: list[float] = []
+    with contextlib.ExitStack() as upstream_stack:
+        upstream = start_upstream(upstream_stack, folder, cores.load)
+        for number in range(STARTS):
+            with contextlib.ExitStack() as stack:
+                found.append(start_polyport(stack, folder, cores.server, upstream.port, data=f"start-{number}").first_answer)
+    say(f"starts: {', '.join(f'{seconds:.2f} s' for seconds in found)}")
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """A ratio of two rows, made round by round: the median, the lowest and the highest."""
+
+    median: float
+    lowest: float
+    highest: float
+
+
+def ratio_of(measured: Sequence[float], yardstick: Sequence[float]) -> Ratio:
+    """Round by round, what was measured over the yardstick of the same round."""
+    found = [one / other for one, other in zip(measured, yardstick, strict=True) if other]
+    if not found:
+        raise NotMeasured("the yardstick was never above 0")
+    return Ratio(median=median(found), lowest=min(found), highest=max(found))
+
+
+def rows_by_key(rows: Sequence[Row]) -> Mapping[tuple[str, int], Row]:
+    """Rows by name and callers."""
+    return {(row.name, row.callers): row for row in rows}

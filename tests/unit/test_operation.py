@@ -411,3 +411,12 @@ async def test_a_plan_of_a_trigger_shows_its_first_page():
     _understood, scope = await ready.scope()
     (shown,) = plan(ready.caller, ready.program, scope, read_reading({"from": UNIX}, None, 1))
     assert shown["url"] == f"https://api.example.com/v1/things?page=1&size=1&from={UNIX}&limit=1"
+
+
+async def test_a_list_that_is_searched_at_the_partner_is_asked_for_the_text_and_keeps_its_answer():
+    lists = {"people": list_spec("people", search="remote", call={"path": "/people", "query": {"q": "{{query}}"}}), "owners": list_spec()}
+    operation = action(fields=[field("person", list="people"), field("owner", list="owners")])
+    ready = Ready(operation, [], [{"id": "p1", "name": "Ada"}], [{"id": "o1", "name": "Bob"}], lists=lists)
+    found = await ready.understand({"person": "Ada", "owner": "Bob"})
+    assert found.checked.values == {"person": "p1", "owner": "o1"}
+    assert ready.line.paths == ["/owners", "/people?q=Ada", "/owners"]

@@ -128,7 +128,8 @@ async def understand(program: Program, data: Any, lists: ListSource, selected: M
         checked = compile_validator(schema).check(data)
     if choices and any(fault.code == "unknown_option" for fault in checked.faults):
         values = {**checked.values, **(selected or {})}
-        choices = {name: await _choices(program.partner.lists[name], lists, values, (), fresh=True) for name in choices}
+        kept = [program.partner.lists[name] for name in choices if program.partner.lists[name].search == "local"]
+        choices |= {spec.name: await _choices(spec, lists, values, (), fresh=True) for spec in kept}
         schema = replace(schema, choices=choices)
         checked = compile_validator(schema).check(data)
     return Understood(schema=schema, checked=checked)

@@ -78,7 +78,7 @@ async def read_schema(call: Call) -> Answer:
     credential_data = {"0": {"value": connection_id}} if connection_id is not None else None
     found = await resolve(call.engine.desk, call.principal.account_id, call.id("id"), credential_data, None)
     try:
-        return Answer(data=tool_schema(found.schema, dialect), etag=True)
+        return Answer(data=tool_schema(found.schema, dialect, found.program.partner.file.slug), etag=True)
     except ValueError as error:
         raise ValidationFailed.of(Fault(path="dialect", code="not_expressible", message=f"{error}.")) from None
 
