@@ -15,7 +15,18 @@ from typing import Final
 
 from bench.processes import ROOT, Cores
 
-LIBRARIES: Final = ("polyport", "uvicorn", "uvloop", "httptools", "starlette", "aiohttp", "msgspec", "pydantic", "cryptography", "structlog")
+LIBRARIES: Final = (
+    "polyport",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "starlette",
+    "aiohttp",
+    "msgspec",
+    "pydantic",
+    "cryptography",
+    "structlog",
+)
 SYNCS: Final = 50
 
 

@@ -65,7 +65,7 @@ async def open_runtime(
 
     ``catalog``, ``network`` and ``clock`` replace the real ones in tests.
     """
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     vault = Vault(open_keyring(settings.master_key.get_secret_value(), settings.data))
     policy = EgressPolicy(settings.allow_networks)
     async with contextlib.AsyncExitStack() as stack:
@@ -104,7 +104,7 @@ async def make_first_account(settings: Settings, make_password: Callable[[], str
 
     Raises ``SetupError`` when the settings' e-mail address or password cannot be used.
     """
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     vault = Vault(open_keyring(settings.master_key.get_secret_value(), settings.data))
     database = await SqliteDatabase.open(settings.data / DATABASE)
     try:

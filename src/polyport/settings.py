@@ -81,6 +81,7 @@ class RunSettings(_Section):
 
     concurrency: Positive
     sync_limit: Positive
+    sync_wait: Annotated[float, Field(ge=0, le=60)]
     queue_limit: Positive
     idempotency_hours: Positive
     attempts: Positive

@@ -20,3 +20,13 @@ async def server(anyio_backend: str, tmp_path: Path, pipedrive: str) -> AsyncIte
     """The server, its Pipedrive being the simulator."""
     async with running_server(tmp_path, partner_pipedrive_base_url=pipedrive) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    """One server with Pipedrive's simulator for all tests of a file that do not mind what the others did."""
+    async with (
+        running_simulator("pipedrive") as url,
+        running_server(tmp_path_factory.mktemp("house"), partner_pipedrive_base_url=url) as served,
+    ):
+        yield served

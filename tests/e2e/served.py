@@ -55,11 +55,11 @@ class Served:
     """A running server. ``token`` is a session token of the first account."""
 
     origin: str
-    token: str
-    runtime: Runtime
-    services: Services
-    client: aiohttp.ClientSession
-    replies: list[Reply] = field(default_factory=list)
+    token: str = field(repr=False)
+    runtime: Runtime = field(repr=False)
+    services: Services = field(repr=False)
+    client: aiohttp.ClientSession = field(repr=False)
+    replies: list[Reply] = field(default_factory=list, repr=False)
 
     async def fetch(
         self,

@@ -265,7 +265,14 @@ def test_numbers_and_booleans_can_be_written_as_texts_and_numbers():
 
 @pytest.mark.parametrize(
     ("given", "e164"),
-    [("+44 20 7946 0000", "+442079460000"), ("0044 20 7946 0000", "+442079460000"), ("020 7946 0000", None), ("+1", None), ("hello", None)],
+    [
+        ("+44 20 7946 0000", "+442079460000"),
+        ("0044 20 7946 0000", "+442079460000"),
+        ("020 7946 0000", None),
+        ("+1", None),
+        ("+1 23", None),
+        ("hello", None),
+    ],
 )
 def test_a_phone_number_is_parsed(given, e164):
     assert coerced("phone", given) == PhoneValue(given, e164)

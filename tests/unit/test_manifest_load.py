@@ -109,6 +109,10 @@ def test_a_folder_without_its_partner_file_says_so(tmp_path):
     assert problems(tmp_path) == ["partner.yaml: A partner's folder needs this file; `polyport connector new` makes one."]
 
 
+def test_a_partner_file_that_cannot_be_read_is_the_only_fault(folder):
+    assert problems(folder(partner="a: [")) == ["partner.yaml:2:1: Not valid YAML: did not find expected node content."]
+
+
 def test_an_icon_is_not_needed_but_has_to_be_text(folder):
     assert load_partner(folder(**{"icon.svg": None})).partner.icon is None
     assert problems(folder(**{"icon.svg": b"\xff"})) == ["icon.svg: The file is not UTF-8."]
@@ -176,6 +180,7 @@ BAD = [
     ("list", {"actions__make": ACTION.replace("list: owners", "list: people")}, ['There is no list "people"; add lists/people.yaml']),
     ("custom list", {"actions__make": ACTION + "customFields: {list: owners}\n"}, ['lists/owners.yaml has to exist and say "customFields"']),
     ("custom list gone", {"actions__make": ACTION + "customFields: {list: nope}\n"}, ["lists/nope.yaml has to exist"]),
+    ("custom include", {"actions__make": ACTION + "customFields: {list: owners, include: {nope: x}}\n", "lists__owners": LIST + "customFields: {key: id, label: name, type: kind}\n"}, ['"nope" is not a field of this operation']),
     ("double name", {"actions__make": ACTION.replace("name: owner,", "name: name,").replace("type: integer", "type: string", 1)}, ['The name "name" stands twice']),
     ("section like field", {"actions__make": ACTION.replace("- name: rows", "- name: name").replace("{{rows}}", "{{name}}")}, ['The name "name" stands twice']),
     ("double name in rows", {"actions__make": ACTION.replace("fields: [{name: x, type: string, label: X}]", "fields: [{name: x, type: string, label: X}, {name: x, type: string, label: X}]")}, ['"x" stands twice']),
@@ -244,6 +249,15 @@ def test_without_a_base_every_path_has_a_fault(folder):
         "triggers/new_things.yaml",
     ]
     assert all('needs "base"' in line for line in found)
+
+
+def test_whole_addresses_need_no_base_and_a_verify_call_need_not_say_whose_the_connection_is(folder):
+    bare = PARTNER.replace('base: "https://{{connection.domain}}.example.com"\n', "").replace(
+        '{path: /me}, account: "{{answer.name}}"', "{url: https://x.example/me}"
+    )
+    whole = [text.replace("path: /", "url: https://x.example/") for text in (LIST, TRIGGER)]
+    made = ACTION.replace("path: /things,", "url: https://x.example/things,").replace('path: "/things', 'url: "https://x.example/things')
+    assert load_partner(folder(partner=bare, lists__owners=whole[0], triggers__new_things=whole[1], actions__make=made)).problems == ()
 
 
 def test_a_partner_without_a_connection_needs_no_auth(folder):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from polyport.engine.calls import CallFailed, open_caller
 from polyport.engine.operation import (
+    COMPILED_MOST,
     ITEMS_DEFAULT,
     DirectLists,
     Reading,
@@ -420,3 +421,22 @@ async def test_a_list_that_is_searched_at_the_partner_is_asked_for_the_text_and_
     found = await ready.understand({"person": "Ada", "owner": "Bob"})
     assert found.checked.values == {"person": "p1", "owner": "o1"}
     assert ready.line.paths == ["/owners", "/people?q=Ada", "/owners"]
+
+
+async def test_a_text_that_is_too_short_to_search_for_is_not_searched():
+    lists = {"people": list_spec("people", search="remote", minQuery=3, call={"path": "/people", "query": {"q": "{{query}}"}})}
+    ready = Ready(action(fields=[field("person", list="people")]), lists=lists)
+    assert (await ready.understand({"person": "Al"})).checked.values == {"person": "Al"}
+    assert ready.line.requests == []
+
+
+async def test_schemas_of_accounts_are_compiled_once_and_not_kept_for_ever():
+    lists = {"people": list_spec("people", customFields=SHAPE)}
+    ready = Ready(action(customFields={"list": "people"}), *[[{"key": f"k{number}"}] for number in range(COMPILED_MOST + 2)], lists=lists)
+    source = DirectLists(ready.caller)
+    first = await understand(ready.program, {}, source)
+    assert (await understand(ready.program, {}, source)).schema is first.schema
+    for _account in range(COMPILED_MOST + 1):
+        await understand(ready.program, {}, DirectLists(ready.caller))
+    assert len(ready.program.compiled) == COMPILED_MOST
+    assert (await understand(ready.program, {}, source)).schema is not first.schema

@@ -90,7 +90,7 @@ def test_a_file_that_is_not_there_says_so(tmp_path):
 
 
 def test_other_names_in_the_environment_are_none_of_ours():
-    assert load_settings({"PATH": "/bin", "PORT": "1"}).port == 8080
+    assert load_settings({"PATH": "/bin", "PORT": "1", "POLYPORT_CORPUS": "x"}).port == 8080
 
 
 def test_secrets_are_in_no_repr_and_in_no_fault():

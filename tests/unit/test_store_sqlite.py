@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,17 +34,29 @@ from polyport.store.repo import Repo
 from polyport.store.sqlite import SqliteDatabase
 path = Path(sys.argv[1])
 """
+_started: list[subprocess.Popen[str]] = []
 
 
 def start(script: str, path: Path, *more: str) -> subprocess.Popen[str]:
     """A real process that works on the same file."""
-    return subprocess.Popen(  # noqa: S603  the program is this interpreter, the script stands in this file
+    process = subprocess.Popen(  # noqa: S603  the program is this interpreter, the script stands in this file
         [sys.executable, "-c", _HEAD + script, str(path), str(Path(__file__).parents[1]), *more],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    _started.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_its_test() -> Iterator[None]:
+    yield
+    while _started:
+        process = _started.pop()
+        process.kill()
+        process.communicate()
 
 
 def ended(process: subprocess.Popen[str]) -> str:

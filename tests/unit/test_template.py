@@ -116,6 +116,7 @@ def test_filters_are_not_asked_for_what_is_missing_unless_they_take_it():
     assert render('{{x | default: "d"}}') == "d"
     assert render('{{x | default: "d" | upper}}') == "D"
     assert render("{{x | default: y}}") is MISSING
+    assert render("{{x | join: y}}", x=["a", "b"]) is MISSING
 
 
 def test_a_filter_that_does_not_take_the_value_says_so_without_the_value():

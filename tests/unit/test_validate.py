@@ -351,7 +351,7 @@ class _Spec:
         self.key_pattern = key_pattern
 
 
-PEOPLE = Choices(items=((7, "Ada"), (8, "Bob"), (9, "bob"), (10, "8")))
+PEOPLE = Choices(items=((7, "Ada"), (8, "Bob"), (9, "bob"), (10, "8"), (7, "Ada")))
 
 
 def test_a_text_that_may_be_a_label_asks_for_the_list():

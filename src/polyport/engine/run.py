@@ -50,6 +50,7 @@ from polyport.store.base import Duplicate, Stale, StoreUnavailable
 from polyport.store.records import FINAL, IdempotencyKey, Run, RunStatus
 
 _log: Final = structlog.get_logger("polyport.runs")
+STORE_SECONDS: Final = 0.5
 SYNC_LIMIT_MS: Final = 120_000
 
 
@@ -76,10 +77,10 @@ class Engine:
         self._open = 0
         self._tasks: set[asyncio.Task[Done]] = set()
 
-    async def drain(self) -> None:
-        """Wait for the synchronous runs that are under way, also those whose caller went away."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    async def drain(self, seconds: float) -> None:
+        """Wait for the synchronous runs that are under way, also those whose caller went away; ``seconds`` at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     async def prepare(self, ask: Ask) -> Prepared:
         """Understand an ask. Raises ``NotFound``, ``UnsupportedTrigger``, ``ValidationFailed`` (every fault) or ``ConnectionInvalid``."""
@@ -148,7 +149,8 @@ class Engine:
                 created_at=run.created_at,
             )
         try:
-            await self.runtime.repo.runs.insert(run, key)
+            record = prepared.bench.record
+            await self.runtime.repo.runs.insert(run, key, touch=record is not None and self.desk.due_touch(record))
         except Duplicate:
             earlier = await self._earlier(ask)
             if earlier is None:
@@ -189,14 +191,27 @@ class Engine:
     async def run_once(self, run: Run) -> Done:
         """One attempt of a run that a worker claimed; afterwards it is final, or waits for its next attempt."""
         box = await self.desk.box(run.account_id)
-        attempts: list[dict[str, Any]] = decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts")) if run.sealed_attempts else []
+        attempts: list[dict[str, Any]] = []
         try:
+            if run.sealed_attempts is not None:
+                attempts = decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts"))
             content = decode(box.open(run.sealed_input or b"", f"run/{run.run_id}/input"))
-            ask = ask_of(run, content)
-            prepared = await self.prepare(ask)
+            prepared = await self._prepare_stored(ask_of(run, content))
         except PolyportError as error:
-            return await self._finish(run, RunStatus.FAILED, attempts, error=error)
+            return (await self._conclude(run, attempts, Failure(error=error, reached=False, answered=True)))[0]
+        except Exception:
+            _log.exception("a run could not be prepared", run=run.run_id)
+            return await self._finish(run, RunStatus.FAILED, attempts, error=InternalError())
         return (await self._attempt(run, prepared, attempts))[0]
+
+    async def _prepare_stored(self, ask: Ask) -> Prepared:
+        """``prepare`` for a run that was accepted: a store that cannot be read is waited for, not taken for an answer."""
+        while True:
+            try:
+                return await self.prepare(ask)
+            except StoreUnavailable as error:
+                _log.warning("the store cannot be read, trying again", reason=str(error))
+            await asyncio.sleep(STORE_SECONDS)
 
     async def _attempt(self, run: Run, prepared: Prepared, attempts: list[dict[str, Any]]) -> tuple[Done, Decision | None]:
         """One attempt, recorded. A decision comes back when the attempt failed."""
@@ -221,7 +236,11 @@ class Engine:
             attempts.append(attempt_record(run.attempts, started, clock, traces, None))
             return await self._succeed(run, prepared, outcome, attempts), None
         attempts.append(attempt_record(run.attempts, started, clock, traces, error))
-        decision = self._decide(run, failure)
+        return await self._conclude(run, attempts, failure)
+
+    async def _conclude(self, run: Run, attempts: list[dict[str, Any]], failure: Failure) -> tuple[Done, Decision]:
+        """What follows from a failed attempt: another one later, or the end."""
+        error, decision = failure.error, self._decide(run, failure)
         if decision.status == "waiting" and decision.wait_ms is not None:
             if run.mode == "sync":
                 return Done(run=run, error=error), decision
@@ -260,6 +279,9 @@ class Engine:
 
     def _decide(self, run: Run, failure: Failure) -> Decision:
         left = None if run.deadline_at is None else run.deadline_at - self.runtime.now_ms()
+        if run.mode == "sync":
+            patience = int(self.runtime.settings.runs.sync_wait * 1000) + 1
+            left = patience if left is None else min(left, patience)
         return decide(
             failure,
             repeatable=run.repeatable,

@@ -100,4 +100,4 @@ async def serving(runtime: Runtime) -> AsyncIterator[ASGIApp]:
         yield build_app(services)
     finally:
         await worker.stop(runtime.settings.http.grace)
-        await services.engine.drain()
+        await services.engine.drain(runtime.settings.http.grace)

@@ -77,7 +77,7 @@ async def run_async(call: Call) -> Answer:
     earlier, run, _prepared = await call.engine.start(ask)
     headers = {"Idempotent-Replayed": "true"} if earlier is not None else {}
     origin = call.engine.runtime.settings.origin
-    data = {"runId": run.run_id, "status": run.status, "statusUrl": f"{origin}/runs/{run.run_id}"}
+    data = {"runId": run.run_id, "status": RunStatus.QUEUED, "statusUrl": f"{origin}/runs/{run.run_id}"}
     return Answer(data=data, status=202, headers=headers | {"Location": f"/runs/{run.run_id}"})
 
 

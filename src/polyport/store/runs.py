@@ -41,9 +41,14 @@ class Runs:
 
     database: Database
 
-    async def insert(self, run: Run, key: IdempotencyKey | None = None) -> None:
-        """Keep a new run, and with it the key it was started under. Raises ``Duplicate`` when the key is remembered already."""
+    async def insert(self, run: Run, key: IdempotencyKey | None = None, *, touch: bool = False) -> None:
+        """Keep a new run, and with it the key it was started under. Raises ``Duplicate`` when the key is remembered already.
+
+        ``touch`` also notes that the run's connection was used.
+        """
         statements = [Statement(query="insert_run", params=params(run))]
+        if touch:
+            statements.append(Statement(query="touch_connection", params={"connection_id": run.connection_id, "now": run.created_at}))
         if key is not None:
             statements.insert(0, Statement(query="insert_idempotency_key", params=params(key)))
         await self.database.write(*statements)

@@ -1,0 +1,143 @@
+"""``make bench``: measure Polyport on this machine, print a report, keep it under ``bench/results``."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench.machine import describe_machine
+from bench.measure import Drain, Memory, Plan, Row, measure_async, measure_starts, measure_sync
+from bench.micro import Micro
+from bench.processes import ROOT, Cores, NotMeasured, choose_cores, pinned
+from bench.report import Results, write_report
+from bench.servers import open_stage
+
+RESULTS: Final = ROOT / "bench" / "results"
+# The measured server writes to the project's own disk: a folder in memory would make its records cheaper than they are.
+VAR: Final = ROOT / "var"
+PARTS: Final = ("sync", "async", "micro")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What has been measured so far."""
+
+    sync: list[Row] = field(default_factory=list)
+    asynchronous: list[Drain] = field(default_factory=list)
+    memory: Memory | None = None
+    starts: list[float] = field(default_factory=list)
+    micro: Micro | None = None
+    missing: list[str] = field(default_factory=list)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under 40 seconds: shorter and fewer rounds, rougher figures")
+    parser.add_argument("--seconds", type=float, help="seconds of one job (default 2)")
+    parser.add_argument("--rounds", type=int, help="rounds (default 5)")
+    parser.add_argument("--only", choices=PARTS, help="only one part")
+    given = parser.parse_args(arguments)
+    if (given.seconds is not None and not 0.1 <= given.seconds <= 600) or (given.rounds is not None and not 1 <= given.rounds <= 1000):
+        parser.error("--seconds takes 0.1 to 600, --rounds 1 to 1000")
+    return given
+
+
+def _plan(given: argparse.Namespace) -> Plan:
+    seconds = given.seconds or (0.5 if given.quick else 2.0)
+    rounds = given.rounds or (2 if given.quick else 5)
+    return Plan(seconds=seconds, warmup=min(0.3, seconds / 4), rounds=rounds)
+
+
+def _measure_throughput(found: _Found, plan: Plan, only: str | None, folder: Path, cores: Cores) -> None:
+    try:
+        with open_stage(folder, cores) as stage:
+            process = stage.polyport.served.process
+            started, _peak = process.memory()
+            try:
+                if only != "async":
+                    found.sync = measure_sync(stage, plan, _say)
+                if only != "sync":
+                    found.asynchronous = measure_async(stage, plan, _say)
+            finally:
+                loaded, peak = process.memory()
+                found.memory = Memory(started=started, loaded=loaded, peak=peak) if loaded else None
+    except (NotMeasured, OSError) as error:
+        found.missing.append(f"{error} (what polyport said last: {_last_line(folder / 'polyport.log')})")
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text("utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return "nothing"
+    return lines[-1][:500] if lines else "nothing"
+
+
+def _measure_micro(found: _Found, cores: Cores) -> None:
+    try:
+        with pinned(cores.server):
+            done = subprocess.run([sys.executable, "-m", "bench.micro"], cwd=ROOT, capture_output=True, check=True, timeout=300)
+        found.micro = msgspec.json.decode(done.stdout, type=Micro)
+    except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
+        found.missing.append(f"the single steps: {error}")
+
+
+def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
+    cores, found = choose_cores(), _Found()
+    machine = describe_machine(folder, cores)
+    _say(f"server on core {cores.server}, upstream and callers on core {cores.load}; data in {folder}")
+    if only in {None, "sync", "async"}:
+        _measure_throughput(found, plan, only, folder, cores)
+    if only is None:
+        try:
+            found.starts = measure_starts(folder, cores, _say)
+        except (NotMeasured, OSError) as error:
+            found.missing.append(f"starts: {error}")
+    if only in {None, "micro"}:
+        _measure_micro(found, cores)
+    return Results(
+        machine=machine,
+        plan=plan,
+        sync=found.sync,
+        asynchronous=found.asynchronous,
+        memory=found.memory,
+        starts=found.starts,
+        micro=found.micro,
+        missing=found.missing,
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and report. 0 when everything could be measured, whatever the figures; 1 when something could not."""
+    if sys.platform != "linux":
+        print("The benchmark pins processes to cores and reads /proc: it needs Linux.", file=sys.stderr)
+        return 1
+    given = _options(arguments)
+    VAR.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=VAR) as folder:
+        results = _measure(_plan(given), given.only, Path(folder))
+    report = write_report(results)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / time.strftime("%Y-%m-%d-%H%M%S.json")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+    path.with_suffix(".md").write_text(report, "utf-8")
+    print(report)
+    print(f"Kept in {path.relative_to(ROOT)} and {path.with_suffix('.md').relative_to(ROOT)}")
+    return 1 if results.missing else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

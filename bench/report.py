@@ -1,0 +1,206 @@
+"""What was measured, as a page to read: Markdown whose tables also line up on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+from bench.machine import Machine
+from bench.measure import CALLERS, MOST_CALLERS, Drain, Memory, Plan, Ratio, Row, ratio_of, rows_by_key
+from bench.micro import Micro
+
+METHOD: Final = """\
+One server process on one core; upstream and load generator share another. Each caller keeps one connection and sends its next request when it has the
+answer. The rows take turns, round after round; a figure is the median of its rounds, a ratio is made within each round, and what stands in brackets are the
+lowest and the highest. Every answer's status is checked, and the persons that arrived at the upstream are counted: as many as runs, or it is no measurement.
+
+direct            the callers straight at the upstream: what the load generator and the upstream can do
+forwarder         raw ASGI on uvicorn, aiohttp: posts the body to the upstream, gives the answer back; no JSON, no authentication, no checks, no record
+polyport sync     POST run/sync of Pipedrive's "create a person": token, sealed connection, schema with custom fields, e-mail and phone rows, the call,
+                  the answer read, run and attempt sealed and on the disk (fdatasync) before the answer
+polyport dry run  the same without sending and without a record
+polyport async    POST run/async: accepted is on the disk; finished is worked off by the same process, on the same core"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """One benchmark. What was not asked for is empty; ``missing`` names what could not be measured, and why."""
+
+    machine: Machine
+    plan: Plan
+    sync: list[Row] = field(default_factory=list)
+    asynchronous: list[Drain] = field(default_factory=list)
+    memory: Memory | None = None
+    starts: list[float] = field(default_factory=list)
+    micro: Micro | None = None
+    missing: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What is aimed at, what was measured, and whether that reaches it."""
+
+    title: str
+    wanted: str
+    measured: str
+    reached: bool
+
+
+def sync_ratios(rows: Sequence[Row]) -> dict[int, Ratio]:
+    """Runs/s of Polyport over requests/s of the forwarder, by callers."""
+    known = rows_by_key(rows)
+    pairs = {callers: (known["polyport sync", callers], known["forwarder", callers]) for callers in CALLERS}
+    return {
+        callers: ratio_of([sample.rate for sample in own.samples], [sample.rate for sample in bare.samples])
+        for callers, (own, bare) in pairs.items()
+    }
+
+
+def _drained(rounds: Sequence[Drain]) -> list[float]:
+    return [found.draining if found.draining is not None else found.finished for found in rounds]
+
+
+def find_aims(results: Results) -> list[Aim]:
+    """The aims of this version, as far as they were measured."""
+    aims: list[Aim] = []
+
+    def add(title: str, value: float, least: float | None, most: float | None, show: Callable[[float], str]) -> None:
+        reached = (least is None or value >= least) and (most is None or value < most)
+        wanted = f"at least {show(least)}" if least is not None else f"under {show(most or 0)}"
+        aims.append(Aim(title=title, wanted=wanted, measured=show(value), reached=reached))
+
+    if results.sync:
+        add(
+            f"sync at {MOST_CALLERS} callers, of the forwarder",
+            sync_ratios(results.sync)[MOST_CALLERS].median,
+            0.35,
+            None,
+            lambda value: f"{value:.0%}",
+        )
+    if results.asynchronous:
+        add("async, accepted/s", median(found.accepted for found in results.asynchronous), 3000, None, lambda value: f"{value:,.0f}")
+        add("async, finished/s", median(_drained(results.asynchronous)), 1500, None, lambda value: f"{value:,.0f}")
+    if results.memory is not None:
+        add("memory of the server at its highest", results.memory.peak, None, 150, lambda value: f"{value:.0f} MB")
+    if results.starts:
+        add("first answer after the start", median(results.starts), None, 2.0, lambda value: f"{value:.2f} s")
+    return aims
+
+
+def write_report(results: Results) -> str:
+    """The whole page."""
+    parts = ["# Polyport benchmark", _machine(results.machine, results.plan)]
+    if aims := find_aims(results):
+        rows = [[aim.title, aim.wanted, aim.measured, "reached" if aim.reached else "not reached"] for aim in aims]
+        parts += ["## Aims", _table(["", "aim", "measured", ""], rows)]
+    if results.sync:
+        parts += ["## Synchronous runs", _sync(results.sync)]
+    if results.asynchronous:
+        parts += ["## Asynchronous runs", _async(results.asynchronous)]
+    if results.memory is not None or results.starts:
+        parts += ["## The process", _process(results)]
+    if results.micro is not None:
+        parts += ["## Steps of a run, CPU time on one core", _micro(results.micro)]
+    if results.missing:
+        parts += ["## Not measured", "\n".join(f"- {reason}" for reason in results.missing)]
+    parts += ["## Method", f"```\n{METHOD}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _machine(machine: Machine, plan: Plan) -> str:
+    libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
+    place = (
+        f"server on core {machine.server_core}, upstream and callers on core {machine.load_core}"
+        if machine.server_core != machine.load_core
+        else "ONE core for everything: the figures are those of server, upstream and callers together"
+    )
+    return "\n".join(
+        [
+            f"- {machine.date}, commit {machine.commit or 'unknown'}",
+            f"- {machine.cpu}, {machine.cores} cores, {machine.memory_gb:.0f} GB, {machine.system}; {place}",
+            f"- {machine.python}; {libraries}",
+            f"- load average before: {machine.load_average:.2f}; 4 KiB on the disk of the data folder: {machine.sync_ms:.2f} ms",
+            f"- {plan.rounds} rounds of {plan.seconds:g} s for each row, {plan.warmup:g} s to warm up",
+        ]
+    )
+
+
+def _sync(rows: Sequence[Row]) -> str:
+    ratios = sync_ratios(rows)
+    lines: list[list[str]] = []
+    for row in sorted(rows, key=lambda row: row.callers):
+        rates = [sample.rate for sample in row.samples]
+        shown = [
+            str(row.callers),
+            row.name,
+            _spread(rates),
+            f"{median(sample.p50 for sample in row.samples):.2f}",
+            f"{median(sample.p99 for sample in row.samples):.2f}",
+            f"{median(sample.cpu_us for sample in row.samples):.0f}",
+            _percent(ratios[row.callers]) if row.name == "polyport sync" else "",
+            f"{median(sample.generator_busy for sample in row.samples):.0%}",
+        ]
+        lines.append(shown)
+    head = ["callers", "row", "answers/s", "p50 ms", "p99 ms", "CPU us each", "of the forwarder", "generator busy"]
+    return _table(head, lines)
+
+
+def _async(rounds: Sequence[Drain]) -> str:
+    bare = [found.forwarder for found in rounds]
+    draining = [found.draining for found in rounds if found.draining is not None]
+    lines = [
+        ["accepted/s", _spread([found.accepted for found in rounds]), _percent(ratio_of([found.accepted for found in rounds], bare))],
+        ["finished/s, first accept to last finish", _spread([found.finished for found in rounds]), _percent(_finished_ratio(rounds))],
+        ["finished/s, after the last accept", _spread(draining) if draining else "nothing was left", ""],
+        [
+            "runs left at the last accept",
+            f"{median(found.left for found in rounds):,.0f} of {median(found.runs for found in rounds):,.0f}",
+            "",
+        ],
+        ["accept p50 ms", f"{median(found.p50 for found in rounds):.2f}", ""],
+        ["accept p99 ms", f"{median(found.p99 for found in rounds):.2f}", ""],
+        ["CPU us a run, accepted and worked on", _spread([found.cpu_us for found in rounds]), ""],
+        ["forwarder/s", _spread(bare), ""],
+    ]
+    return _table([f"{MOST_CALLERS} callers", "", "of the forwarder"], lines)
+
+
+def _finished_ratio(rounds: Sequence[Drain]) -> Ratio:
+    return ratio_of([found.finished for found in rounds], [found.forwarder for found in rounds])
+
+
+def _process(results: Results) -> str:
+    lines: list[list[str]] = []
+    if results.memory is not None:
+        memory = results.memory
+        lines += [
+            ["memory after the start", f"{memory.started:.0f} MB"],
+            ["memory after the load", f"{memory.loaded:.0f} MB"],
+            ["memory at its highest", f"{memory.peak:.0f} MB"],
+        ]
+    if results.starts:
+        lines.append(["start to first answer, empty data folder", f"{_spread(results.starts, '.2f')} s"])
+    return _table(["", ""], lines)
+
+
+def _micro(micro: Micro) -> str:
+    lines = [[step.name, f"{step.median:.1f} [{step.lowest:.1f} - {step.highest:.1f}]"] for step in micro.steps]
+    loaded = f"{micro.partners} partners with {micro.operations} operations: loaded in {micro.load_seconds * 1000:.0f} ms, {micro.load_mb:.1f} MB"
+    return _table(["step", "us"], lines) + "\n\n" + loaded
+
+
+def _spread(values: Sequence[float], form: str = ",.0f") -> str:
+    return f"{median(values):{form}} [{min(values):{form}} - {max(values):{form}}]"
+
+
+def _percent(ratio: Ratio) -> str:
+    return f"{ratio.median:.0%} [{ratio.lowest:.0%} - {ratio.highest:.0%}]"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
+    rule = ["-" * max(3, width) for width in widths]
+    shown = [" | ".join(cell.ljust(max(3, width)) for cell, width in zip(row, widths, strict=True)) for row in [head, rule, *rows]]
+    return "\n".join(f"| {line} |" for line in shown)
