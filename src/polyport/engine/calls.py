@@ -99,7 +99,7 @@ class Answer:
 class CallFailed(Exception):
     """An exchange that was no success; ``failure`` says why and whether the request may have arrived."""
 
-    def __init__(self, failure: Failure, trace: Trace | None) -> None:
+    def __init__(self, failure: Failure, trace: Trace) -> None:
         super().__init__(failure.error.message)
         self.failure = failure
         self.trace = trace

@@ -253,8 +253,7 @@ async def _step(caller: Caller, program: Program, step: CallProgram, schema: Sch
     try:
         answer = await exchange(caller, step, scope, program.operation.errors, schema=schema)
     except CallFailed as failed:
-        if failed.trace is not None:
-            watch(failed.trace)
+        watch(failed.trace)
         raise
     watch(answer.trace)
     return answer

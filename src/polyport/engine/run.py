@@ -45,7 +45,7 @@ from polyport.errors import (
     PolyportError,
     ValidationFailed,
 )
-from polyport.manifest.model import Trigger
+from polyport.manifest.model import SAFE_METHODS, Trigger
 from polyport.store.base import Duplicate, Stale, StoreUnavailable
 from polyport.store.records import FINAL, IdempotencyKey, Run, RunStatus
 
@@ -199,7 +199,7 @@ class Engine:
             prepared = await self._prepare_stored(ask_of(run, content))
         except PolyportError as error:
             return (await self._conclude(run, attempts, Failure(error=error, reached=False, answered=True)))[0]
-        except Exception:
+        except Exception:  # noqa: BLE001  a defect of ours must end the run honestly, not leave it running
             _log.exception("a run could not be prepared", run=run.run_id)
             return await self._finish(run, RunStatus.FAILED, attempts, error=InternalError())
         return (await self._attempt(run, prepared, attempts))[0]
@@ -224,12 +224,13 @@ class Engine:
             outcome = await self._perform(run, prepared, traces)
         except CallFailed as failed:
             error = await confirm_refusal(self.desk, prepared.bench, failed.failure.error)
-            failure = replace(failed.failure, error=error)
+            failure = _with_earlier_steps(replace(failed.failure, error=error), traces)
         except PolyportError as refused:
             error, failure = refused, Failure(error=refused, reached=bool(traces), answered=True)
         except Stale:
             raise
-        except Exception:  # noqa: BLE001  a defect of ours must end the run honestly, not leave it running
+        except Exception:  # noqa: BLE001  as above
+            _log.exception("an attempt failed in a way that nobody foresaw", run=run.run_id)
             error = InternalError()
             failure = Failure(error=error, reached=bool(traces) or run.sending, answered=False)
         else:
@@ -422,6 +423,13 @@ class Engine:
             sealed_result=None,
             sealed_attempts=None,
         )
+
+
+def _with_earlier_steps(failure: Failure, traces: list[Trace]) -> Failure:
+    """A step that never left still must not be repeated when an earlier step of the same attempt has changed something."""
+    if any(trace.status is not None and trace.method not in SAFE_METHODS for trace in traces[:-1]):
+        return replace(failure, reached=True, answered=False)
+    return failure
 
 
 def _reading(program: Program, ask: Ask) -> Reading | None:
