@@ -24,6 +24,7 @@ from bench.servers import open_stage
 RESULTS: Final = ROOT / "bench" / "results"
 # The measured server writes to the project's own disk: a folder in memory would make its records cheaper than they are.
 VAR: Final = ROOT / "var"
+STARTS: Final = 3
 PARTS: Final = ("sync", "async", "micro")
 
 
@@ -75,15 +76,16 @@ def _measure_throughput(found: _Found, plan: Plan, only: str | None, folder: Pat
                 loaded, peak = process.memory()
                 found.memory = Memory(started=started, loaded=loaded, peak=peak) if loaded else None
     except (NotMeasured, OSError) as error:
-        found.missing.append(f"{error} (what polyport said last: {_last_line(folder / 'polyport.log')})")
+        found.missing.append(_with_log(error, folder))
 
 
-def _last_line(path: Path) -> str:
+def _with_log(error: Exception, folder: Path) -> str:
+    """The error, and what the server said last."""
     try:
-        lines = path.read_text("utf-8", errors="replace").strip().splitlines()
+        lines = (folder / "polyport.log").read_text("utf-8", errors="replace").strip().splitlines()
     except OSError:
-        return "nothing"
-    return lines[-1][:500] if lines else "nothing"
+        lines = []
+    return f"{error} (the server said last: {lines[-1][:500] if lines else 'nothing'})"
 
 
 def _measure_micro(found: _Found, cores: Cores) -> None:
@@ -103,9 +105,9 @@ def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
         _measure_throughput(found, plan, only, folder, cores)
     if only is None:
         try:
-            found.starts = measure_starts(folder, cores, _say)
+            found.starts = measure_starts(folder, cores, min(plan.rounds, STARTS), _say)
         except (NotMeasured, OSError) as error:
-            found.missing.append(f"starts: {error}")
+            found.missing.append(f"starts: {_with_log(error, folder)}")
     if only in {None, "micro"}:
         _measure_micro(found, cores)
     return Results(

@@ -12,12 +12,11 @@ from typing import Final
 
 from bench.load import Job, Load
 from bench.partner import FORWARDED, run_body
-from bench.processes import Cores, NotMeasured, Process
+from bench.processes import Cores, NotMeasured, Process, core_seconds
 from bench.servers import RUN_PATH, Stage, start_polyport, start_upstream
 
 CALLERS: Final = (1, 16, 64)
 MOST_CALLERS: Final = CALLERS[-1]
-STARTS: Final = 3
 DRAIN_SECONDS: Final = 300.0
 
 Say = Callable[[str], None]
@@ -25,13 +24,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One job: answers a second, latencies in ms, CPU time of the measured server for each answer in us, the generator's share of its core."""
+    """One job: answers a second, latencies in ms, CPU time of the measured server for each answer in us.
+
+    ``generator`` is the load generator's share of its core, ``others`` what programs that have nothing to do with the measurement took of the server's.
+    """
 
     rate: float
     p50: float
     p99: float
     cpu_us: float
-    generator_busy: float
+    generator: float
+    others: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,7 @@ class Drain:
 
     ``accepted`` and ``finished`` are runs a second: accepted while the callers call, finished from the first accept to the last finish. ``draining`` is
     finished a second after the last accept, when nothing else is asked of the server; ``left`` is how many were left then. ``forwarder`` is what the
-    forwarder did just before. CPU time is per run, in us, accepting and working together.
+    forwarder did just before. CPU time is per run, in us, accepting and working together. ``others`` as in a ``Sample``.
     """
 
     accepted: float
@@ -60,6 +63,7 @@ class Drain:
     p50: float
     p99: float
     cpu_us: float
+    others: float
     forwarder: float
 
 
@@ -113,8 +117,25 @@ def _subjects(stage: Stage) -> dict[str, _Subject]:
     return {subject.name: subject for subject in found}
 
 
-def _call(stage: Stage, subject: _Subject, callers: int, plan: Plan, *, warmup: float) -> tuple[Load, float]:
-    """Run a job; what came of it, and the CPU time of the measured process for each answer in us. Raises ``NotMeasured`` for any error."""
+class _Meter:
+    """CPU time of a process and of its core, from now on."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._used, self._core, self._began = process.cpu_seconds(), core_seconds(process.core), time.monotonic()
+
+    def each(self, count: int) -> float:
+        """CPU time of the process for each of so many, in us."""
+        return (self._process.cpu_seconds() - self._used) / count * 1e6
+
+    def others(self) -> float:
+        """The share of the core that went to other processes."""
+        used, core = self._process.cpu_seconds() - self._used, core_seconds(self._process.core) - self._core
+        return max(0.0, core - used) / (time.monotonic() - self._began)
+
+
+def _call(stage: Stage, subject: _Subject, callers: int, plan: Plan, *, warmup: float) -> tuple[Load, Sample]:
+    """Run a job. Raises ``NotMeasured`` for any error."""
     job = Job(
         port=subject.port,
         path=subject.path,
@@ -125,12 +146,13 @@ def _call(stage: Stage, subject: _Subject, callers: int, plan: Plan, *, warmup: 
         warmup=warmup,
         token=subject.token,
     )
-    used = subject.process.cpu_seconds()
+    meter = _Meter(subject.process)
     load = stage.generator.run(job)
-    used = subject.process.cpu_seconds() - used
+    others = meter.others()
     if load.errors or not load.total:
         raise NotMeasured(f"{subject.name} at {callers} callers: {load.errors} errors, the first: {load.first_error}")
-    return load, used / load.total * 1e6
+    cpu = meter.each(load.total)
+    return load, Sample(rate=load.rate, p50=load.p50, p99=load.p99, cpu_us=cpu, generator=load.busy, others=others)
 
 
 def measure_sync(stage: Stage, plan: Plan, say: Say) -> list[Row]:
@@ -142,8 +164,8 @@ def measure_sync(stage: Stage, plan: Plan, say: Say) -> list[Row]:
     arrived, runs = stage.arrivals(), 0
     for number in range(1, plan.rounds + 1):
         for name, callers in order:
-            load, cpu = _call(stage, subjects[name], callers, plan, warmup=plan.warmup)
-            rows[name, callers].samples.append(Sample(rate=load.rate, p50=load.p50, p99=load.p99, cpu_us=cpu, generator_busy=load.busy))
+            load, sample = _call(stage, subjects[name], callers, plan, warmup=plan.warmup)
+            rows[name, callers].samples.append(sample)
             runs += load.total if name == "polyport sync" else 0
         done = rows["polyport sync", MOST_CALLERS].samples[-1]
         say(f"sync round {number} of {plan.rounds}: {done.rate:,.0f} runs/s at {MOST_CALLERS} callers")
@@ -157,7 +179,7 @@ def measure_async(stage: Stage, plan: Plan, say: Say) -> list[Drain]:
     subjects = _subjects(stage)
     found: list[Drain] = []
     for number in range(1, plan.rounds + 1):
-        bare, _cpu = _call(stage, subjects["forwarder"], MOST_CALLERS, plan, warmup=plan.warmup)
+        bare, _sample = _call(stage, subjects["forwarder"], MOST_CALLERS, plan, warmup=plan.warmup)
         found.append(_drain(stage, subjects["polyport async"], plan, bare.rate))
         done = found[-1]
         say(f"async round {number} of {plan.rounds}: {done.accepted:,.0f} accepted/s, {done.finished:,.0f} finished/s")
@@ -169,8 +191,8 @@ def measure_async(stage: Stage, plan: Plan, say: Say) -> list[Drain]:
 
 def _drain(stage: Stage, subject: _Subject, plan: Plan, forwarder: float) -> Drain:
     """Accept for a while, then wait until every accepted run has ended."""
-    arrived, used = stage.arrivals(), subject.process.cpu_seconds()
-    load, _cpu = _call(stage, subject, MOST_CALLERS, plan, warmup=0.0)
+    arrived, meter = stage.arrivals(), _Meter(subject.process)
+    load, _sample = _call(stage, subject, MOST_CALLERS, plan, warmup=0.0)
     accepted_at, left = time.monotonic(), load.total - (stage.arrivals() - arrived)
     # The upstream is asked, not the server: watching shall cost what is watched nothing.
     while stage.arrivals() - arrived < load.total:
@@ -193,17 +215,18 @@ def _drain(stage: Stage, subject: _Subject, plan: Plan, forwarder: float) -> Dra
         runs=load.total,
         p50=load.p50,
         p99=load.p99,
-        cpu_us=(subject.process.cpu_seconds() - used) / load.total * 1e6,
+        cpu_us=meter.each(load.total),
+        others=meter.others(),
         forwarder=forwarder,
     )
 
 
-def measure_starts(folder: Path, cores: Cores, say: Say) -> list[float]:
+def measure_starts(folder: Path, cores: Cores, count: int, say: Say) -> list[float]:
     """Seconds from the start of ``polyport serve`` on an empty data folder to its first answer, several times, with nothing else at work."""
     found: list[float] = []
     with contextlib.ExitStack() as upstream_stack:
         upstream = start_upstream(upstream_stack, folder, cores.load)
-        for number in range(STARTS):
+        for number in range(count):
             with contextlib.ExitStack() as stack:
                 found.append(start_polyport(stack, folder, cores.server, upstream.port, data=f"start-{number}").first_answer)
     say(f"starts: {', '.join(f'{seconds:.2f} s' for seconds in found)}")

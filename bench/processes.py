@@ -62,12 +62,23 @@ def pinned(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def core_seconds(core: int) -> float:
+    """How long a core has worked for programs, its own or another guest's, since the machine started; interrupts are not counted."""
+    for line in Path("/proc/stat").read_text("ascii").splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, steal = (int(ticks[index]) for index in (0, 1, 2, 7))
+            return (user + nice + system + steal) / _TICKS
+    raise NotMeasured(f"/proc/stat knows no core {core}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """A process that was started here."""
 
     name: str
     popen: subprocess.Popen[bytes]
+    core: int
 
     def cpu_seconds(self) -> float:
         """User and system time so far, of this process and its children."""
@@ -124,7 +135,7 @@ def start(
             stdout=subprocess.PIPE if piped else log,
             stderr=log,
         )
-    return Process(name=name, popen=popen)
+    return Process(name=name, popen=popen, core=core)
 
 
 def start_module(module: str, *arguments: object, core: int, log: IO[bytes], piped: bool = False) -> Process:

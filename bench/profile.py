@@ -1,3 +1,4 @@
+# noqa: A005  it is only ever bench.profile, so it hides nothing
 """Where the CPU time of a run goes. ``python -m bench.profile``: a server under load, watched for some seconds, its top functions printed.
 
 With py-spy installed the server runs as it is and is sampled from outside; without it, it runs under cProfile, which makes small Python functions look dearer
@@ -118,20 +119,28 @@ def _sample(sampler: str, pid: int, seconds: float, kept: Path) -> None:
 
 def _read_samples(kept: Path) -> str:
     """Tables from collapsed stacks, one a line: frames from the outside in, and a count."""
-    own: Counter[str] = Counter()
-    inclusive: Counter[str] = Counter()
+    own, inclusive, packages = Counter[str](), Counter[str](), Counter[str]()
     for line in kept.read_text("utf-8").splitlines():
         stack, _space, count = line.rpartition(" ")
         frames = [_without_line(frame) for frame in stack.split(";")]
         own[frames[-1]] += int(count)
+        packages[_package(frames[-1])] += int(count)
         inclusive.update(dict.fromkeys(frames, int(count)))
     whole = sum(own.values()) or 1
+    # What nearly every sample holds is the way to the loop, and tells nothing.
+    telling = Counter({name: count for name, count in inclusive.items() if count < whole * 0.9})
     parts = []
-    for title, counted in (("own", own), ("with what it calls", inclusive)):
-        parts.append(f"share  function ({title})")
+    for title, counted in (("own time of a package", packages), ("function, with what it calls", telling), ("own time of a function", own)):
+        parts.append(f"share  {title}")
         parts += [f"{count / whole:6.1%} {name}" for name, count in counted.most_common(SHOWN)]
         parts.append("")
     return "\n".join(parts)
+
+
+def _package(frame: str) -> str:
+    """Where a frame's code comes from: ``polyport.engine``, ``aiohttp``, ``asyncio``."""
+    parts = frame.rpartition(" (")[2].rstrip(")").split("/")
+    return ".".join(parts[: 2 if parts[0] == "polyport" and len(parts) > 2 else 1]).removesuffix(".py")
 
 
 def _without_line(frame: str) -> str:

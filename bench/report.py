@@ -8,13 +8,15 @@ from statistics import median
 from typing import Final
 
 from bench.machine import Machine
-from bench.measure import CALLERS, MOST_CALLERS, Drain, Memory, Plan, Ratio, Row, ratio_of, rows_by_key
+from bench.measure import MOST_CALLERS, Drain, Memory, Plan, Ratio, Row, ratio_of, rows_by_key
 from bench.micro import Micro
 
 METHOD: Final = """\
 One server process on one core; upstream and load generator share another. Each caller keeps one connection and sends its next request when it has the
 answer. The rows take turns, round after round; a figure is the median of its rounds, a ratio is made within each round, and what stands in brackets are the
 lowest and the highest. Every answer's status is checked, and the persons that arrived at the upstream are counted: as many as runs, or it is no measurement.
+"CPU us each" is user and system time of the server for one answer; "by CPU time" is the forwarder's over this row's, the ratio that other programs on the
+machine disturb least. "generator" is the load generator's share of its core; "others" is what programs that have no part in this took of the server's core.
 
 direct            the callers straight at the upstream: what the load generator and the upstream can do
 forwarder         raw ASGI on uvicorn, aiohttp: posts the body to the upstream, gives the answer back; no JSON, no authentication, no checks, no record
@@ -48,14 +50,18 @@ class Aim:
     reached: bool
 
 
-def sync_ratios(rows: Sequence[Row]) -> dict[int, Ratio]:
-    """Runs/s of Polyport over requests/s of the forwarder, by callers."""
+def rate_ratio(rows: Sequence[Row], name: str, callers: int) -> Ratio:
+    """Answers/s of a row over those of the forwarder."""
     known = rows_by_key(rows)
-    pairs = {callers: (known["polyport sync", callers], known["forwarder", callers]) for callers in CALLERS}
-    return {
-        callers: ratio_of([sample.rate for sample in own.samples], [sample.rate for sample in bare.samples])
-        for callers, (own, bare) in pairs.items()
-    }
+    own, bare = known[name, callers].samples, known["forwarder", callers].samples
+    return ratio_of([sample.rate for sample in own], [sample.rate for sample in bare])
+
+
+def cpu_ratio(rows: Sequence[Row], name: str, callers: int) -> Ratio:
+    """CPU time of the forwarder for an answer over that of a row: what the first ratio would be with a core of one's own."""
+    known = rows_by_key(rows)
+    own, bare = known[name, callers].samples, known["forwarder", callers].samples
+    return ratio_of([sample.cpu_us for sample in bare], [sample.cpu_us for sample in own])
 
 
 def _drained(rounds: Sequence[Drain]) -> list[float]:
@@ -74,7 +80,7 @@ def find_aims(results: Results) -> list[Aim]:
     if results.sync:
         add(
             f"sync at {MOST_CALLERS} callers, of the forwarder",
-            sync_ratios(results.sync)[MOST_CALLERS].median,
+            rate_ratio(results.sync, "polyport sync", MOST_CALLERS).median,
             0.35,
             None,
             lambda value: f"{value:.0%}",
@@ -128,7 +134,6 @@ def _machine(machine: Machine, plan: Plan) -> str:
 
 
 def _sync(rows: Sequence[Row]) -> str:
-    ratios = sync_ratios(rows)
     lines: list[list[str]] = []
     for row in sorted(rows, key=lambda row: row.callers):
         rates = [sample.rate for sample in row.samples]
@@ -139,11 +144,13 @@ def _sync(rows: Sequence[Row]) -> str:
             f"{median(sample.p50 for sample in row.samples):.2f}",
             f"{median(sample.p99 for sample in row.samples):.2f}",
             f"{median(sample.cpu_us for sample in row.samples):.0f}",
-            _percent(ratios[row.callers]) if row.name == "polyport sync" else "",
-            f"{median(sample.generator_busy for sample in row.samples):.0%}",
+            _percent(rate_ratio(rows, row.name, row.callers)) if row.name.startswith("polyport") else "",
+            _percent(cpu_ratio(rows, row.name, row.callers)) if row.name.startswith("polyport") else "",
+            f"{median(sample.generator for sample in row.samples):.0%}",
+            f"{median(sample.others for sample in row.samples):.0%}",
         ]
         lines.append(shown)
-    head = ["callers", "row", "answers/s", "p50 ms", "p99 ms", "CPU us each", "of the forwarder", "generator busy"]
+    head = ["callers", "row", "answers/s", "p50 ms", "p99 ms", "CPU us each", "of the forwarder", "by CPU time", "generator", "others"]
     return _table(head, lines)
 
 
@@ -163,6 +170,7 @@ def _async(rounds: Sequence[Drain]) -> str:
         ["accept p99 ms", f"{median(found.p99 for found in rounds):.2f}", ""],
         ["CPU us a run, accepted and worked on", _spread([found.cpu_us for found in rounds]), ""],
         ["forwarder/s", _spread(bare), ""],
+        ["others", f"{median(found.others for found in rounds):.0%}", ""],
     ]
     return _table([f"{MOST_CALLERS} callers", "", "of the forwarder"], lines)
 

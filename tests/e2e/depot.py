@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +14,10 @@ from typing import Any, Final
 
 from e2e.served import Asked, Reply, Served, Upstream, answer, running_server, upstream
 
+from polyport.catalog import Catalog
+
 PARTNER: Final = 900001
-CREATE, PUT, FILES, SHELVE, ASK, NEW, HOOK, STEPS = (90000101, 90000102, 90000103, 90000104, 90000105, 90000106, 90000107, 90000108)
+CREATE, PUT, FILES, SHELVE, ASK, NEW, HOOK, STEPS, RESERVE = range(90000101, 90000110)
 SECRET: Final = "depot-key-4f7a19c2"
 
 _FILES: Final[dict[str, str]] = {
@@ -178,6 +182,16 @@ calls:
   - {method: POST, path: "/things/{{steps.found.id}}/touch", body: {name: "{{name}}"}}
 result: {fields: [{name: ok, type: boolean, label: Fine}]}
 """,
+    "actions/reserve.yaml": """
+id: 90000109
+name: reserve
+title: Reserve, then confirm
+idempotent: false
+calls:
+  - {method: POST, path: /reserve, save: made}
+  - {method: POST, path: "/reserve/{{steps.made.id}}/confirm"}
+result: {fields: [{name: ok, type: boolean, label: Fine}]}
+""",
     "lists/owners.yaml": """
 name: owners
 title: Owners
@@ -210,6 +224,15 @@ def write_depot(root: Path) -> str:
     return str(root / "connectors")
 
 
+@functools.cache
+def depot_catalog() -> Catalog:
+    """The catalogue with the depot in it, loaded once for all tests of a process."""
+    with tempfile.TemporaryDirectory() as folder:
+        catalog = Catalog.load((write_depot(Path(folder)),), "http://127.0.0.1")
+    assert not catalog.problems
+    return catalog
+
+
 Told = bytes | Callable[[Asked], "bytes | None | Awaitable[bytes | None]"]
 
 
@@ -231,6 +254,12 @@ class Depot:
     def count(self, line: str) -> int:
         """How many requests came for ``METHOD /path``."""
         return len(self.of(line))
+
+    async def arrived(self, line: str, times: int = 1, seconds: float = 10.0) -> None:
+        """Wait until that many requests came for ``METHOD /path``."""
+        async with asyncio.timeout(seconds):
+            while self.count(line) < times:  # noqa: ASYNC110  the partner's handler is the test's, it signals nothing
+                await asyncio.sleep(0.005)
 
     async def reply(self, asked: Asked) -> bytes | None:
         """What this request is answered with."""
@@ -289,6 +318,13 @@ class Bay:
     depot: Depot
     connection: int
 
+    async def afresh(self) -> Bay:
+        """The same server with a new connection, and a partner that has seen nothing."""
+        self.depot.answers.clear()
+        connection = await self.served.connect(PARTNER, {"key": SECRET})
+        self.depot.wire.asked.clear()
+        return Bay(served=self.served, depot=self.depot, connection=connection)
+
     async def run(self, operation: int, data: Any = None, *, mode: str = "sync", key: str | None = None, **body: Any) -> Reply:
         """Run an operation with the connection."""
         asked = {"credentialData": {"0": {"value": self.connection}}, "runnerData": {} if data is None else data, **body}
@@ -323,6 +359,5 @@ class Bay:
 @contextlib.asynccontextmanager
 async def open_bay(folder: Path, depot: Depot, **settings: Any) -> AsyncIterator[Bay]:
     """A server over ``folder/data`` that knows the depot, with a connection."""
-    given = {"connectors": write_depot(folder), "partner_depot_base_url": depot.origin, **settings}
-    async with running_server(folder, **given) as served:
+    async with running_server(folder, catalog=depot_catalog(), partner_depot_base_url=depot.origin, **settings) as served:
         yield Bay(served=served, depot=depot, connection=await served.connect(PARTNER, {"key": SECRET}))

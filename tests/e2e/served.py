@@ -19,12 +19,11 @@ from polyport.catalog import Catalog
 from polyport.cli.serving import QuietServer, listen, make_config
 from polyport.net.message import Network
 from polyport.runtime import Runtime, create_account, make_first_account, open_runtime
-from polyport.server.app import build_app, build_services
+from polyport.server.app import build_services, serving
 from polyport.server.routing import Services
 from polyport.settings import Settings, environment_names, load_settings
 from polyport.testing.server import open_simulator
 from polyport.testing.simulator import load_simulator
-from polyport.worker import Worker
 
 EMAIL: Final = "owner@example.com"
 PASSWORD: Final = "correct horse battery"
@@ -153,20 +152,12 @@ async def running_server(
     async with contextlib.AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(open_runtime(given, clock=clock, network=network, catalog=catalog))
         services = build_services(runtime)
-        worker = Worker(services.engine, lambda: _forget(services))
-        await worker.start()
-        stack.push_async_callback(services.engine.drain)
-        stack.push_async_callback(worker.stop, given.http.grace)
-        await stack.enter_async_context(_uvicorn(build_app(services), given, listener))
+        app = await stack.enter_async_context(serving(runtime, services))
+        await stack.enter_async_context(_uvicorn(app, given, listener))
         client = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         served = Served(origin=given.origin, token="", runtime=runtime, services=services, client=client)
         served.token = str((await served.sign_in())["authToken"])
         yield served
-
-
-def _forget(services: Services) -> None:
-    services.engine.desk.forget()
-    services.access.forget()
 
 
 @contextlib.asynccontextmanager

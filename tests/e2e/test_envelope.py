@@ -94,7 +94,9 @@ async def test_a_page_out_of_range_is_refused_by_name(house: Served, path: str, 
 
 
 @pytest.mark.parametrize("path", LISTS)
-@pytest.mark.parametrize("query", ["filter=1", "filter[]=1", "filter[title]]=1", "filter[title][between]=1", "filter[title][like][x]=1", "filter[ti tle]=1"])
+@pytest.mark.parametrize(
+    "query", ["filter=1", "filter[]=1", "filter[title]]=1", "filter[title][between]=1", "filter[title][like][x]=1", "filter[ti tle]=1"]
+)
 async def test_a_malformed_filter_is_refused(house: Served, path: str, query: str):
     status, _headers, answer = await house.call("GET", f"{path}?{query}")
 
@@ -322,6 +324,17 @@ async def test_a_body_that_is_no_object_is_refused(house: Served, content: bytes
         assert faults(found.json) == [("", "wrong_type")]
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/user/logout"), ("DELETE", "/credentials/1"), ("DELETE", "/api-keys/1"), ("DELETE", "/files/x")]
+)
+async def test_a_method_without_a_body_ignores_none(house: Served, method: str, path: str):
+    unknown = await house.fetch(method, path, {"zzz": 1})
+    broken = await house.fetch(method, path, content=b"{")
+
+    assert (unknown.status, faults(unknown.json)) == (422, [("zzz", "unknown_field")])
+    assert (broken.status, broken.json["error"]["code"]) == (400, "malformed_json")
+
+
 async def test_an_empty_body_is_an_empty_object(house: Served):
     found = await house.fetch("POST", "/user/auth", token=None)
 
@@ -369,7 +382,9 @@ async def test_json_that_is_nested_too_deep_is_refused(house: Served, depth: int
     assert [code for _path, code in faults(found.json)] == ["too_deep"]
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ""]
+)
 async def test_a_body_of_another_media_type_is_refused(house: Served, kind: str):
     found = await house.fetch("POST", INFO, content=b"{}", headers={"Content-Type": kind})
 
@@ -377,7 +392,9 @@ async def test_a_body_of_another_media_type_is_refused(house: Served, kind: str)
     assert found.json["error"]["code"] == "unsupported_media_type"
 
 
-@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"]
+)
 async def test_json_is_taken_under_each_of_its_names(house: Served, kind: str):
     found = await house.fetch("POST", INFO, content=b'{"zzz": 1}', headers={"Content-Type": kind})
 

@@ -19,11 +19,17 @@ pytestmark = pytest.mark.anyio
 HTTP, HTTP_REQUEST, HTTP_GET = 2, 20101, 20102
 
 
-@pytest.fixture
-async def bay(anyio_backend, tmp_path):
+@pytest.fixture(scope="module")
+async def shared(anyio_backend, tmp_path_factory):
     """One attempt a run: what a failure is, without what retries make of it."""
-    async with open_depot() as depot, open_bay(tmp_path, depot, runs_attempts=1, allow_networks="127.0.0.1/32") as found:
+    folder = tmp_path_factory.mktemp("bay")
+    async with open_depot() as depot, open_bay(folder, depot, runs_attempts=1, allow_networks="127.0.0.1/32") as found:
         yield found
+
+
+@pytest.fixture
+async def bay(shared):
+    return await shared.afresh()
 
 
 async def _silence(_asked: Asked) -> None:
@@ -249,9 +255,7 @@ async def test_a_caller_who_goes_away_does_not_stop_the_run(bay: Bay):
 
     bay.depot.answers["POST /things"] = late
     waiting = asyncio.create_task(bay.run(CREATE, {"name": "Lamp"}))
-    async with asyncio.timeout(5):
-        while not bay.depot.count("POST /things"):
-            await asyncio.sleep(0.01)
+    await bay.depot.arrived("POST /things")
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     go_on.set()

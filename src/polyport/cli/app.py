@@ -59,9 +59,11 @@ def serve_command(
     made = first_account(settings)
     if made is not None and made.password is not None:
         console.print("[bold]First account[/bold] (shown once, keep it):")
-        console.print(f"  e-mail   {made.email}")
-        console.print(f"  password {made.password}", highlight=False)
-    serve(settings, listener, lambda: console.print(f"Polyport {__version__} on http://{settings.host}:{shown}  (API reference: /docs)"))
+        console.print(f"  e-mail   {made.email}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  password {made.password}", markup=False, highlight=False, soft_wrap=True)
+    host_of_url = f"[{settings.host}]" if ":" in settings.host else settings.host
+    line = f"Polyport {__version__} on http://{host_of_url}:{shown}  (API reference: /docs)"
+    serve(settings, listener, lambda: console.print(line, markup=False, soft_wrap=True))
 
 
 @app.command("run")

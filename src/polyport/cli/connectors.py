@@ -45,7 +45,9 @@ def list_command() -> None:
             continue
         file = loaded.partner.file
         counts = f"{len(loaded.partner.actions)} actions, {len(loaded.partner.triggers)} triggers"
-        console.print(f"{file.id:>6}  {folder.name:<16} {file.title}: {counts}, verified by {file.verified.how}", highlight=False)
+        console.print(
+            f"{file.id:>6}  {folder.name:<16} {file.title}: {counts}, verified by {file.verified.how}", highlight=False, soft_wrap=True
+        )
 
 
 @connectors.command("lint")

@@ -10,15 +10,19 @@ import inspect
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import msgspec
+import typer
+from typer.models import ArgumentInfo, OptionInfo
 
+from polyport.cli.app import app
+from polyport.cli.language import Part, language_parts
 from polyport.errors import TABLE, PartnerFault
 from polyport.kinds.fields import ARRAY, TYPES
 from polyport.kinds.filters import FILTERS
@@ -144,11 +148,44 @@ Arguments come after `:`, separated by commas; those shown with `=` may be left 
     )
 
 
+def cli_page() -> str:
+    """Every command with its arguments and options, from the functions behind them."""
+    return _page(
+        "Command line",
+        """`polyport COMMAND --help` says the same. In a clone the program is `.venv/bin/polyport`.
+
+Exit codes: 0 when all went well, 1 when something failed (the reason is on standard error), 2 for a command line that cannot be understood.
+`polyport demo` uses 2 when it could not start and 1 when one of its steps failed.""",
+        *(_command_part(words, command) for words, command in _commands(app, ("polyport",))),
+    )
+
+
+def language_page() -> str:
+    """Every file of a partner's folder and everything that may stand in it, from the models that the program reads them with."""
+    files_of_a_folder, parts = language_parts()
+    return _page(
+        "Connector language",
+        """A partner is a folder of YAML files. Each kind of file is one of the first parts below; the others stand inside them. A key that is not
+listed is a fault, and `polyport connector lint FOLDER` shows every fault at once, with file and line.
+[How to add a partner](../how-to/add-a-partner.md) has the steps.
+
+*Text* is any text; a *template* is a text with placeholders such as `{{name | trim}}` ([filters](filters.md)). A *path* leads into JSON: `data.items[0].id`,
+`data.items[*].id` for every element, or a list of keys where a key has a dot in it. *Keys* are a path without numbers. A *pattern* is a regular
+expression in RE2 syntax. A *field type* is one of [these](field-types.md), with `[]` behind it for a list. YAML here is plain: no anchors, no key twice, and
+words such as `yes` or a date are texts; quote a text that looks like a number.""",
+        *(_language_part(part, file) for part, file in files_of_a_folder),
+        "## What stands inside them",
+        *(_language_part(part, None) for part in parts),
+    )
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "cli.md": cli_page,
     "errors.md": errors_page,
     "settings.md": settings_page,
     "field-types.md": field_types_page,
     "filters.md": filters_page,
+    "language.md": language_page,
 }
 
 
@@ -157,6 +194,56 @@ def write_pages(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (folder / name).write_text(page(), "utf-8")
+
+
+def _commands(group: typer.Typer, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Callable[..., Any]]]:
+    """Every command of a group and of the groups in it, with the words that call it."""
+    for command in group.registered_commands:
+        if command.name is not None and command.callback is not None:
+            yield (*words, command.name), command.callback
+    for inner in group.registered_groups:
+        if inner.name is not None and inner.typer_instance is not None:
+            yield from _commands(inner.typer_instance, (*words, inner.name))
+
+
+def _command_part(words: tuple[str, ...], command: Callable[..., Any]) -> str:
+    """A command: its usage, what it does, and a table of what it takes."""
+    usage, rows = list(words), []
+    hints = get_type_hints(command, include_extras=True)
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind, info = hints[name].__origin__, hints[name].__metadata__[0]
+        default = "needed" if parameter.default is parameter.empty else _default_of_option(parameter.default)
+        if isinstance(info, ArgumentInfo):
+            shown = name.upper()
+            usage.append(shown)
+        elif isinstance(info, OptionInfo):
+            shown = (info.param_decls or (f"--{name.replace('_', '-')}",))[0]
+            shown = shown if kind is bool else f"{shown} {_placeholder(kind)}"
+        else:
+            continue
+        rows.append((f"`{shown}`", default, info.help or ""))
+    if any(row[0].startswith("`--") for row in rows):
+        usage.append("[OPTIONS]")
+    doc = (inspect.getdoc(command) or "").replace("<", "\\<")
+    table = (_table(("Argument or option", "Default", "What it is"), rows),) if rows else ()
+    return "\n\n".join((f"## {' '.join(words)}", f"```console\n$ {' '.join(usage)}\n```", doc, *table))
+
+
+def _placeholder(kind: object) -> str:
+    """What stands for the value of an option."""
+    text = str(kind)
+    return "NUMBER" if "int" in text else "PATH" if "Path" in text else "TEXT"
+
+
+def _default_of_option(value: object) -> str:
+    return "" if value is None or value is False else f"`{value}`"
+
+
+def _language_part(part: Part, file: str | None) -> str:
+    """A part of the language: what it is, and a table of its keys."""
+    heading = f"## {file}\n\n`{part.name}`." if file is not None else f"### {part.name}"
+    rows = [(f"`{key.name}`", key.type, key.default) for key in part.keys]
+    return "\n\n".join((heading, part.text, _table(("Key", "Takes", "Default"), rows)) if rows else (heading, part.text))
 
 
 def _page(title: str, introduction: str, *parts: str) -> str:

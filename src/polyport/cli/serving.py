@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import multiprocessing
 import os
 import secrets
@@ -57,8 +58,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        reason = "it is taken by another program" if error.errno in {98, 48} else error.strerror
-        raise SetupError(f"Cannot listen on {host}:{port}: {reason}. Choose another with --host and --port.") from error
+        if error.errno == errno.EADDRINUSE:
+            raise SetupError(f"Cannot listen on {host}:{port}: it is taken by another program. Choose another with --port.") from error
+        raise SetupError(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --host and --port.") from error
     listener.setblocking(False)
     return listener
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from polyport.engine.outcome import error_of, failure_of_network
+from polyport.engine.outcome import error_of, failure_of_network, failure_of_unreadable
 from polyport.engine.parse import judge, read_answer, read_items, read_refusal
 from polyport.engine.render import Base, CallProgram, compile_call, render_base, render_call, sound_headers
 from polyport.engine.retry import Failure
 from polyport.engine.schema import Choices, CustomField, Schema, custom_fields
-from polyport.errors import BlockedAddress, Fault, PartnerUnavailable, ValidationFailed
+from polyport.errors import BlockedAddress, Fault, ValidationFailed
 from polyport.kinds.auth import Scheme
 from polyport.kinds.decoders import DECODERS, UnreadableAnswer
 from polyport.kinds.fields import BITS_LIMIT
@@ -200,8 +200,7 @@ def _understood(
     try:
         value = read_refusal(reply) if refused else read_answer(program.call, reply)
     except UnreadableAnswer as unreadable:
-        failure = Failure(error=PartnerUnavailable(caller.redactor.text(str(unreadable))), reached=True, answered=False)
-        raise CallFailed(failure, trace) from None
+        raise CallFailed(failure_of_unreadable(reply.status, caller.redactor.text(str(unreadable))), trace) from None
     looked_at = value["body"] if program.call.envelope and not refused else value
     verdict = judge((*rules, *caller.partner.file.errors), reply, looked_at, caller.clock())
     if verdict is None:

@@ -70,6 +70,12 @@ def failure_of_network(fault: NetworkFault) -> Failure:
     return Failure(error=error, reached=fault.reached, answered=False)
 
 
+def failure_of_unreadable(status: int, message: str) -> Failure:
+    """The failure of an answer that came whole and cannot be read: it may be that of something between us and the partner."""
+    details = Details(upstream=Upstream(status=status, message=message), suggested_fix=_FIXES["failed"])
+    return Failure(error=PartnerUnavailable(message, details), reached=True, answered=False)
+
+
 def in_doubt(error: PolyportError) -> PolyportError:
     """The same error, said honestly: it may have taken effect, and a repeat may double it."""
     details = error.details

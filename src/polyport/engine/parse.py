@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import email.utils
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 from polyport.engine.schema import CUSTOM_PREFIX, Place, Schema
@@ -17,7 +18,7 @@ from polyport.manifest.base import Match
 from polyport.manifest.model import Call, ErrorKind, ErrorRule, RetryAfter, Trigger
 from polyport.manifest.variables import InputField, OutputField, OutputSection
 from polyport.net.message import Reply
-from polyport.paths import MISSING, Path, get
+from polyport.paths import MISSING, Path, get, getter
 from polyport.template import RenderFault, to_text
 
 MESSAGE_LIMIT: Final = 1_000
@@ -169,66 +170,87 @@ def _milliseconds(now: datetime) -> Decimal:
     return Decimal(int(now.timestamp() * 1000))
 
 
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """The outputs of one level, compiled: what to get, how to read it, under which public name."""
+
+    variables: tuple[tuple[str, Callable[[Any], Any], Callable[[Any], Any]], ...]
+    sections: tuple[tuple[str, Callable[[Any], Any], _Reader], ...]
+
+    def read(self, item: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for public, find, read in self.variables:
+            value = read(find(item))
+            if value is not MISSING:
+                found[public] = value
+        for name, find, inner in self.sections:
+            listed = find(item)
+            if isinstance(listed, dict):
+                listed = [listed]
+            if isinstance(listed, list):
+                found[name] = [inner.read(row) for row in listed]
+        return found
+
+
 def read_item(schema: Schema, item: Any) -> dict[str, Any]:
     """The output variables and sections of one item, under their public names."""
-    result = schema.operation.result
-    found = _variables(schema, result.fields, item, ())
-    found.update(_output_sections(schema, result.sections, item, ()))
+    reader = schema.compiled.get("reader")
+    if reader is None:
+        result = schema.operation.result
+        reader = schema.compiled["reader"] = _compile_reader(schema, result.fields, result.sections, ())
+    found: dict[str, Any] = reader.read(item)
     custom = schema.operation.custom_fields
     if custom is not None and custom.result_at is not None:
         found.update(_custom_values(schema, get(item, custom.result_at)))
     return found
 
 
-def _variables(schema: Schema, fields: Sequence[OutputField], item: Any, place: Place) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _compile_reader(schema: Schema, fields: Sequence[OutputField], sections: Sequence[OutputSection], place: Place) -> _Reader:
+    variables = []
     for variable in fields:
-        value = get(item, variable.at if variable.at is not None else (variable.name,))
-        if variable.exists:
-            found[schema.public(variable.name, place)] = value is not MISSING and value is not None and value not in ([], "", {})
-        else:
-            read = read_value(variable.type, value)
-            if read is not MISSING:
-                found[schema.public(variable.name, place)] = read
-    return found
+        find = getter(variable.at if variable.at is not None else (variable.name,))
+        variables.append((schema.public(variable.name, place), find, _is_there if variable.exists else _value_reader(variable.type)))
+    inner = [
+        (
+            section.name,
+            getter(section.at if section.at is not None else (section.name,)),
+            _compile_reader(schema, section.fields, section.sections, (*place, section.name)),
+        )
+        for section in sections
+    ]
+    return _Reader(tuple(variables), tuple(inner))
 
 
-def _output_sections(schema: Schema, sections: Sequence[OutputSection], item: Any, place: Place) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for section in sections:
-        listed = get(item, section.at if section.at is not None else (section.name,))
-        if isinstance(listed, dict):
-            listed = [listed]
-        if not isinstance(listed, list):
-            continue
-        inner = (*place, section.name)
-        rows = []
-        for row in listed:
-            read = _variables(schema, section.fields, row, inner)
-            read.update(_output_sections(schema, section.sections, row, inner))
-            rows.append(read)
-        found[section.name] = rows
-    return found
+def _is_there(value: Any) -> bool:
+    return value is not MISSING and value is not None and value not in ([], "", {})
 
 
 def read_value(type_name: str, value: Any) -> Any:
     """A partner's value as the public side shows it; ``MISSING`` where there is none or it is not of the type."""
-    if value is MISSING or value is None:
-        return MISSING
+    return _value_reader(type_name)(value)
+
+
+@cache
+def _value_reader(type_name: str) -> Callable[[Any], Any]:
+    """The reader of a type's values, also of lists of them."""
     kind = TYPES[type_name.removesuffix("[]")]
-    if not type_name.endswith("[]"):
-        return _read(kind.read, value)
-    listed = value if isinstance(value, list) else [value]
-    return [read for read in (_read(kind.read, item) for item in listed if item is not None) if read is not MISSING]
+    read, takes_empty = kind.read, kind.read is TYPES["string"].read
 
+    def one(value: Any) -> Any:
+        if value is MISSING or value is None or (value == "" and not takes_empty):
+            return MISSING
+        try:
+            return read(value)
+        except (ValueError, TypeError, ArithmeticError, RecursionError):
+            return MISSING
 
-def _read(read: Any, value: Any) -> Any:
-    if value == "" and read is not TYPES["string"].read:
-        return MISSING
-    try:
-        return read(value)
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
-        return MISSING
+    def many(value: Any) -> Any:
+        if value is MISSING or value is None:
+            return MISSING
+        listed = value if isinstance(value, list) else [value]
+        return [found for found in (one(item) for item in listed) if found is not MISSING]
+
+    return many if type_name.endswith("[]") else one
 
 
 def _custom_values(schema: Schema, held: Any) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class CallProgram:
     trusted_url: bool
     query: Template
     headers: Template
+    fixed_headers: Pairs | None
     body: Template | None
     content_type: Template | None
 
@@ -72,6 +73,7 @@ def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) ->
     if isinstance(headers, dict):
         folded = {name.lower() for name in headers}
         headers = {name: value for name, value in (shared_headers or {}).items() if name.lower() not in folded} | headers
+    compiled = compile_value(headers, FILTERS)
     return CallProgram(
         call=call,
         method=compile_value(call.method, FILTERS),
@@ -79,7 +81,8 @@ def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) ->
         url=_compile_url(call.url) if call.url is not None else None,
         trusted_url=call.url is not None and "://" in call.url and "{{" not in _split_url(call.url)[0],
         query=compile_value(call.query, FILTERS),
-        headers=compile_value(headers, FILTERS),
+        headers=compiled,
+        fixed_headers=_sound_pairs(headers) if compiled.constant and isinstance(headers, dict) else None,
         body=compile_value(call.body, FILTERS) if call.body is not None else None,
         content_type=compile_value(call.content_type, FILTERS) if call.content_type is not None else None,
     )
@@ -240,20 +243,22 @@ def _query(program: CallProgram, scope: Scope) -> str:
 
 
 def _headers(program: CallProgram, scope: Scope, content_type: str | None) -> Pairs:
-    values = program.headers.render(scope)
-    found: list[tuple[str, str]] = []
-    if values and values is not MISSING:
-        if not isinstance(values, dict):
-            raise RenderFault("headers are made from an object")
-        for name, value in values.items():
-            for item in value if isinstance(value, list) else [value]:
-                if item is not None:
-                    found.append((name, header_value(name, to_text(item))))  # noqa: PERF401  a comprehension here would nest three deep
+    found = list(program.fixed_headers if program.fixed_headers is not None else _sound_pairs(program.headers.render(scope)))
     if content_type is not None and not any(name.lower() == "content-type" for name, _value in found):
         found.append(("Content-Type", header_value("Content-Type", content_type)))
     if not any(name.lower() == "accept" for name, _value in found):
         found.append(("Accept", "application/json" if program.call.decode == "json" else "*/*"))
     return tuple(found)
+
+
+def _sound_pairs(values: Any) -> Pairs:
+    """The pairs of rendered headers; one with several values stands several times."""
+    if values is MISSING or not values:
+        return ()
+    if not isinstance(values, dict):
+        raise RenderFault("headers are made from an object")
+    listed = [(name, item) for name, value in values.items() for item in (value if isinstance(value, list) else [value])]
+    return tuple((name, header_value(name, to_text(item))) for name, item in listed if item is not None)
 
 
 def sound_headers(request: Request) -> Request:

@@ -70,7 +70,9 @@ def _refused_unstarted(failure: Failure) -> bool:
 
 
 def _in_doubt(failure: Failure) -> bool:
-    """No whole answer, or one that does not say whether the work was done (5xx, unreadable)."""
+    """No whole answer, or one that does not say whether the work was done (5xx, unreadable); or it is refused after an earlier step was done."""
     if isinstance(failure.error, BlockedAddress | ConnectionInvalid):
         return False
+    if isinstance(failure.error, PartnerRateLimited):
+        return not failure.answered
     return isinstance(failure.error, PartnerUnavailable | PartnerTimeout) or not isinstance(failure.error, PartnerFault)

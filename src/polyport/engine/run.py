@@ -42,6 +42,7 @@ from polyport.errors import (
     IdempotencyMismatch,
     InternalError,
     Overloaded,
+    PartnerTimeout,
     PolyportError,
     ValidationFailed,
 )
@@ -88,9 +89,8 @@ class Engine:
         positions = read_positions(program, ask.credential_data)
         reading = _reading(program, ask)
         bench = await self.desk.bench(ask.account_id, program.partner, positions.connection_id)
-        lists = self.desk.lists(bench)
         selected = await self._selected(program, positions)
-        understood = await understand(program, {} if ask.runner_data is None else ask.runner_data, lists, selected)
+        understood = await self._understand(ask, program, bench, selected)
         if understood.checked.faults:
             raise ValidationFailed.of(*understood.checked.faults)
         return Prepared(
@@ -103,6 +103,15 @@ class Engine:
             raw=ask.raw,
             patient=ask.timeout_ms is not None,
         )
+
+    async def _understand(self, ask: Ask, program: Program, bench: Bench, selected: Mapping[str, Any]) -> Understood:
+        """``understand``, within the caller's time: lists and custom fields are read from the partner."""
+        data = {} if ask.runner_data is None else ask.runner_data
+        try:
+            async with asyncio.timeout((ask.timeout_ms or SYNC_LIMIT_MS) / 1000):
+                return await understand(program, data, self.desk.lists(bench), selected)
+        except TimeoutError:
+            raise PartnerTimeout("The partner did not give its lists in time; the run was not begun.") from None
 
     async def _selected(self, program: Program, positions: Positions) -> dict[str, Any]:
         selectors = program.operation.selectors
@@ -224,9 +233,9 @@ class Engine:
             outcome = await self._perform(run, prepared, traces)
         except CallFailed as failed:
             error = await confirm_refusal(self.desk, prepared.bench, failed.failure.error)
-            failure = _with_earlier_steps(replace(failed.failure, error=error), traces)
+            failure = _of_all_steps(replace(failed.failure, error=error), traces)
         except PolyportError as refused:
-            error, failure = refused, Failure(error=refused, reached=bool(traces), answered=True)
+            error, failure = refused, Failure(error=refused, reached=any(_changes(trace) for trace in traces), answered=True)
         except Stale:
             raise
         except Exception:  # noqa: BLE001  as above
@@ -260,6 +269,8 @@ class Engine:
         return await self._finish(run, status, [], error=error)
 
     async def _perform(self, run: Run, prepared: Prepared, traces: list[Trace]) -> Outcome:
+        if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
+            raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
         program, caller = prepared.program, self._within_deadline(run, prepared)
         scope = build_scope(program, caller, prepared.understood, prepared.selected)
         if program.compute is not None:
@@ -425,11 +436,20 @@ class Engine:
         )
 
 
-def _with_earlier_steps(failure: Failure, traces: list[Trace]) -> Failure:
-    """A step that never left still must not be repeated when an earlier step of the same attempt has changed something."""
-    if any(trace.status is not None and trace.method not in SAFE_METHODS for trace in traces[:-1]):
+def _of_all_steps(failure: Failure, traces: list[Trace]) -> Failure:
+    """The failure of the last step, seen as that of the whole attempt.
+
+    A step that never left still must not be repeated when an earlier one has changed something; one that only reads leaves nothing in doubt.
+    """
+    *earlier, last = traces
+    if any(_changes(trace) for trace in earlier):
         return replace(failure, reached=True, answered=False)
-    return failure
+    return replace(failure, reached=failure.reached and _changes(last))
+
+
+def _changes(trace: Trace) -> bool:
+    """Whether an exchange may have changed something at the partner."""
+    return trace.method not in SAFE_METHODS
 
 
 def _reading(program: Program, ask: Ask) -> Reading | None:

@@ -46,7 +46,7 @@ class Schema:
     """Everything that is known of an operation for one connection.
 
     ``names`` maps (sections on the way, own name) to the public name. ``choices`` holds the dynamic lists that were read, by list name and
-    the values it depends on being part of the caller's cache key.
+    the values it depends on being part of the caller's cache key. ``compiled`` keeps what others compile from the operation and the names.
     """
 
     operation: Action | Trigger
@@ -54,6 +54,7 @@ class Schema:
     custom: tuple[CustomField, ...] = ()
     choices: Mapping[str, Choices] = field(default_factory=dict)
     key_patterns: Mapping[str, str] = field(default_factory=dict)
+    compiled: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def public(self, name: str, place: Place = ()) -> str:
         """The public name of a field."""

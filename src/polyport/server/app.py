@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polyport import __version__
@@ -20,7 +21,7 @@ from polyport.runtime import Runtime
 from polyport.server import credentials, files, operations, partners, runs, system, users
 from polyport.server.access import Access
 from polyport.server.problems import error_of_status, problem_response
-from polyport.server.routing import Endpoint, Services, bind, new_request_id
+from polyport.server.routing import Endpoint, Services, bind, bind_preflight, new_request_id
 from polyport.worker import Worker
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -52,6 +53,12 @@ def _rank(endpoint: Endpoint) -> tuple[bool, int]:
     return not endpoint.path.endswith(("/run/sync", "/run/async")), endpoint.path.count("{")
 
 
+def _allowed(routes: Sequence[Route], scope: Scope) -> str:
+    """The methods of a path, whichever of its routes has them; the router itself knows only those of the first."""
+    matching = (route.methods or set() for route in routes if route.matches(scope)[0] is not Match.NONE)
+    return ", ".join(sorted(set().union(*matching)))
+
+
 def build_services(runtime: Runtime) -> Services:
     """The services of a process: engine, access, metrics."""
     registry = CollectorRegistry()
@@ -73,22 +80,27 @@ def build_app(services: Services) -> ASGIApp:
         status = error.status_code if isinstance(error, HTTPException) else 500
         request_id = new_request_id()
         response = problem_response(error_of_status(status), request_id, request.headers.get("accept", ""), request.url.path)
-        if isinstance(error, HTTPException) and error.headers:
-            response.headers.update(error.headers)
+        if status == 405:
+            response.headers["Allow"] = _allowed(routes, request.scope)
         response.headers["X-Request-Id"] = request_id
         return response
 
     handlers: dict[Any, Any] = {HTTPException: refuse}
     routes = [bind(endpoint, services) for endpoint in sorted(ENDPOINTS, key=_rank)]
+    if services.engine.runtime.settings.catalog.public:
+        routes += [bind_preflight(endpoint) for endpoint in ENDPOINTS if endpoint.public_catalog]
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Front(app)
 
 
 @contextlib.asynccontextmanager
-async def serving(runtime: Runtime) -> AsyncIterator[ASGIApp]:
-    """The application with its worker at work; on the way out, what is under way gets the grace time."""
-    services = build_services(runtime)
+async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIterator[ASGIApp]:
+    """The application with its worker at work; on the way out, what is under way gets the grace time.
+
+    ``services`` are those of ``build_services``, for who wants to hold them as well.
+    """
+    services = services or build_services(runtime)
 
     def forget() -> None:
         services.engine.desk.forget()

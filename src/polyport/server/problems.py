@@ -24,7 +24,7 @@ from polyport.server.wire import encode
 def problem_response(error: PolyportError, request_id: str, accept: str, path: str, extra: Mapping[str, Any] | None = None) -> Response:
     """The answer of an error. ``extra`` are further facts (``runId``) beside the error's own."""
     record = error.as_record() | (dict(extra) if extra else {}) | {"requestId": request_id}
-    if "application/problem+json" in accept:
+    if "application/problem+json" in accept.lower():
         body: dict[str, Any] = {
             "type": f"about:blank#{error.code}",
             "title": (type(error).__doc__ or "").strip(),

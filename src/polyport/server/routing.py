@@ -34,6 +34,13 @@ from polyport.store.base import StoreUnavailable
 B = TypeVar("B", bound=BaseModel)
 _log: Final = structlog.get_logger("polyport.server")
 NO_STORE: Final = {"Cache-Control": "no-store"}
+# What lets a page of any origin read an open endpoint, and what it is told when it asks first.
+OPENED: Final = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag, X-Request-Id"}
+PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match",
+    "Access-Control-Max-Age": "86400",
+}
 
 
 class Body(BaseModel):
@@ -194,6 +201,8 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
                 check_scope(call.caller, endpoint.scope)
             if reads_body:
                 call.content = await read_body(http, limit)
+                if endpoint.body is None:
+                    call.body(Body)
             response = _response(await endpoint.handler(call), http)
         except PolyportError as error:
             response = _problem(error, call)
@@ -207,7 +216,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
             response = _problem(InternalError(), call)
         response.headers["X-Request-Id"] = call.request_id
         if opened:
-            response.headers["Access-Control-Allow-Origin"] = "*"
+            response.headers.update(OPENED)
         counter = counters.get(response.status_code)
         if counter is None:
             counter = counters[response.status_code] = services.requests.labels(endpoint.method, endpoint.path, str(response.status_code))
@@ -216,6 +225,15 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
         return response
 
     return Route(endpoint.path, handle, methods=[endpoint.method], name=f"{endpoint.method} {endpoint.path}")
+
+
+def bind_preflight(endpoint: Endpoint) -> Route:
+    """The route by which browsers ask whether a page of another origin may read an open endpoint."""
+
+    async def handle(_http: HttpRequest) -> Response:
+        return Response(status_code=204, headers=OPENED | PREFLIGHT | {"X-Request-Id": new_request_id()})
+
+    return Route(endpoint.path, handle, methods=["OPTIONS"], name=f"OPTIONS {endpoint.path}")
 
 
 _PROCESS: Final = secrets.token_hex(6)

@@ -106,7 +106,7 @@ def parse_json(body: bytes, depth_limit: int) -> Any:
     half a character pair and for nesting beyond the limit.
     """
     try:
-        text = body.decode("utf-8")
+        text = body.decode("utf-8-sig")  # some clients cannot help putting a byte order mark in front
     except UnicodeDecodeError:
         raise MalformedJson("The body is not UTF-8.") from None
     try:
@@ -139,6 +139,10 @@ def _too_deep(limit: int) -> ValidationFailed:
     return ValidationFailed.of(Fault(path="", code="too_deep", message=f"The body nests more than {limit} levels."))
 
 
+def _halved(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def _inspect(value: Any, depth_limit: int) -> None:
     """Walk the value once and report what must not be in it."""
     faults: list[Fault] = []
@@ -148,11 +152,14 @@ def _inspect(value: Any, depth_limit: int) -> None:
         if len(path) > depth_limit:
             raise _too_deep(depth_limit)
         if isinstance(item, str):
-            if not item.isascii() and any("\ud800" <= char <= "\udfff" for char in item):
+            if _halved(item):
                 faults.append(Fault(path=format_path(path), code="invalid_text", message="This text has half of a character pair."))
         elif isinstance(item, list):
             pending.extend((inner, (*path, index)) for index, inner in enumerate(item))
         elif isinstance(item, dict):
+            if any(map(_halved, item)):
+                faults.append(Fault(path=format_path(path), code="invalid_text", message="A key in here has half of a character pair."))
+                continue  # a path with such a key could not be told
             if isinstance(item, _Doubled):
                 faults.extend(
                     Fault(path=format_path((*path, key)), code="duplicate_key", message="This key stands twice in one object.")

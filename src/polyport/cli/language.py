@@ -1,0 +1,151 @@
+"""The connector language as it is read: every model that a partner's folder is made of, found from ``Partner`` and ``Case``, with its keys.
+
+Nothing is listed by hand: a key that a model gets is a key that the reference page gets.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from polyport.manifest.cases import Case, CaseConnection
+from polyport.manifest.model import Partner
+
+_FILES: Final = {
+    "file": "partner.yaml",
+    "actions": "actions/NAME.yaml",
+    "triggers": "triggers/NAME.yaml",
+    "lists": "lists/NAME.yaml",
+}
+_CASES: Final = (("cases/OPERATION/NAME.yaml", Case), ("cases/connection.yaml", CaseConnection))
+_NAMED: Final = {
+    "At": "path",
+    "Place": "keys",
+    "Pattern": "pattern",
+    "TypeName": "[field type](field-types.md)",
+    "Name": "name",
+    "Slug": "slug",
+    "Text": "text",
+    "Source": "template",
+    "Whole": "one placeholder that gives an object",
+}
+_PLAIN: Final[dict[Any, str]] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    date: "date (`YYYY-MM-DD`)",
+    Any: "anything",
+    type(None): "null",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyOfPart:
+    """One key: how it is written in the file, what it takes and its default, both in Markdown."""
+
+    name: str
+    type: str
+    default: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One model: its name, its docstring in Markdown, its keys."""
+
+    name: str
+    text: str
+    keys: tuple[KeyOfPart, ...]
+
+
+def language_parts() -> tuple[list[tuple[Part, str]], list[Part]]:
+    """The models that are whole files, each with its place in the folder, and those that stand inside them, in the order they are met."""
+    hints = get_type_hints(Partner, include_extras=True)
+    roots = [(next(_models(hints[name])), file) for name, file in _FILES.items()]
+    roots += [(model, file) for file, model in _CASES]
+    met: list[type[BaseModel]] = [model for model, _file in roots]
+    for model in met:
+        for hint in get_type_hints(model, include_extras=True).values():
+            met.extend(found for found in _models(hint) if found not in met)
+    return [(_part(model), file) for model, file in roots], [_part(model) for model in met[len(roots) :]]
+
+
+def _models(hint: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type."""
+    if inspect.isclass(hint) and issubclass(hint, BaseModel):
+        yield hint
+    for argument in () if get_origin(hint) is Literal else get_args(hint):
+        yield from _models(argument)
+
+
+def _part(model: type[BaseModel]) -> Part:
+    hints = get_type_hints(model, include_extras=True)
+    names = vars(sys.modules[model.__module__])
+    named = [(names[name], shown) for name, shown in _NAMED.items() if name in names]
+    keys = [
+        KeyOfPart(name=field.alias or name, type=_shown(hints[name], named) + _bounds(field), default=_default(field))
+        for name, field in model.model_fields.items()
+    ]
+    text = (inspect.getdoc(model) or "").replace("``", "`")
+    for name, field in model.model_fields.items():
+        text = text.replace(f"`{name}`", f"`{field.alias or name}`")
+    return Part(name=model.__name__, text=text, keys=tuple(keys))
+
+
+def _shown(hint: Any, named: list[tuple[Any, str]]) -> str:
+    """A type in Markdown."""
+    found = next((shown for alias, shown in named if alias == hint), None)
+    if found is not None:
+        return found
+    if hint in _PLAIN:
+        return _PLAIN[hint]
+    origin, arguments = get_origin(hint), get_args(hint)
+    if inspect.isclass(hint) and issubclass(hint, BaseModel):
+        return f"[{hint.__name__}](#{hint.__name__.lower()})"
+    if origin is Annotated:
+        return _shown(arguments[0], named)
+    if origin is Literal:
+        return ", ".join(f"`{msgspec.json.encode(value).decode().strip(chr(34))}`" for value in arguments)
+    if origin in {Union, types.UnionType}:
+        kinds = list(dict.fromkeys(_shown(argument, named) for argument in arguments if argument is not type(None)))
+        return " or ".join(kinds)
+    if origin in {tuple, list}:
+        return f"list of {_shown(arguments[0], named)}"
+    if origin is dict:
+        return f"object of {_shown(arguments[1], named)}"
+    raise TypeError(f"the reference page has no word for {hint}")
+
+
+def _bounds(field: FieldInfo) -> str:
+    """The limits of a key, such as ", at least 1, at most 20"; that a text may not be empty goes without saying."""
+    low = next((rule.ge if isinstance(rule, Ge) else rule.gt for rule in field.metadata if isinstance(rule, Ge | Gt)), None)
+    high = next((rule.le if isinstance(rule, Le) else rule.lt for rule in field.metadata if isinstance(rule, Le | Lt)), None)
+    above = any(isinstance(rule, Gt) for rule in field.metadata)
+    counted = "elements" if get_origin(field.annotation) is tuple else "characters"
+    lengths = [f"at least {rule.min_length} {counted}" for rule in field.metadata if isinstance(rule, MinLen) and counted == "elements"]
+    lengths += [f"at most {rule.max_length} {counted}" for rule in field.metadata if isinstance(rule, MaxLen)]
+    start = "" if low is None else f"more than {low}" if above else f"at least {low}"
+    end = "" if high is None else f"at most {high}"
+    told = [text for text in (start, end, *lengths) if text]
+    return f", {', '.join(told)}" if told else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None:
+        return ""
+    if isinstance(value, BaseModel) or value in ((), {}, ""):
+        return "empty"
+    return f"`{msgspec.json.encode(value).decode().strip(chr(34))}`"

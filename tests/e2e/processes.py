@@ -1,0 +1,152 @@
+"""The program ``polyport`` as people start it: real processes, their output, their ports."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+PROGRAM: Final = Path(sys.executable).parent / "polyport"
+PATIENCE: Final = 30.0
+EMAIL: Final = "owner@example.com"
+PASSWORD: Final = "correct horse battery"
+FIRST_ACCOUNT: Final = {"POLYPORT_BOOTSTRAP_EMAIL": EMAIL, "POLYPORT_BOOTSTRAP_PASSWORD": PASSWORD}
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a program: that of the tests without settings of Polyport, and those given."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("POLYPORT_")} | {"COLUMNS": "120", **settings}
+
+
+def run(*arguments: object, cwd: Path | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    return subprocess.run(  # noqa: S603  the program under test
+        [str(PROGRAM), *map(str, arguments)],
+        env=environment(settings),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def until(what: Callable[[], Any]) -> Any:
+    """Ask again and again until the answer is true; that answer."""
+    end = time.monotonic() + PATIENCE
+    while not (found := what()):
+        assert time.monotonic() < end, "this took too long"
+        time.sleep(0.02)
+    return found
+
+
+@contextlib.contextmanager
+def taken_port() -> Iterator[int]:
+    """A port that another program listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield int(listener.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A program that runs. ``port`` is where it said it listens."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int = 0
+
+    def told(self) -> str:
+        """What it wrote so far, on both outputs."""
+        return self.log.read_text("utf-8")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def ask(self, method: str, path: str, body: Any = None, *, token: str = "") -> tuple[int, Any]:
+        """One request on a connection of its own; status and JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        return answer.status, json.loads(content) if content else None
+
+    def sign_in(self, email: str = EMAIL, password: str = PASSWORD) -> str:
+        """A session token."""
+        status, answer = self.ask("POST", "/user/auth", {"email": email, "password": password})
+        assert status == 200, answer
+        return str(answer["data"]["authToken"])
+
+
+@contextlib.contextmanager
+def started(log: Path, *arguments: object, pattern: str, **settings: str) -> Iterator[Started]:
+    """The program, once it has written the pattern, whose group ``port`` is where it listens. It is gone afterwards."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603  the program under test
+            [str(PROGRAM), *map(str, arguments)], env=environment(settings), stdout=output, stderr=output
+        )
+    try:
+
+        def found() -> re.Match[str] | None:
+            assert process.poll() is None, log.read_text("utf-8")
+            return re.search(pattern, log.read_text("utf-8"))
+
+        yield Started(process=process, log=log, port=int(until(found)["port"]))
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *arguments: object, log: str = "serve.log", **settings: str) -> Iterator[Started]:
+    """``polyport serve`` over the data folder ``folder/data``, on a free port."""
+    pattern = r"Polyport \S+ on http://127\.0\.0\.1:(?P<port>\d+)"
+    given = ("serve", "--port", 0, "--data", folder / "data", *arguments)
+    with started(folder / log, *given, pattern=pattern, **settings) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def simulating(folder: Path, slug: str = "pipedrive") -> Iterator[Started]:
+    """``polyport connector simulate`` on a free port."""
+    pattern = r"Listening on http://127\.0\.0\.1:(?P<port>\d+)"
+    with started(folder / f"{slug}.log", "connector", "simulate", slug, "--port", 0, pattern=pattern) as simulator:
+        yield simulator
+
+
+def towards(simulator: Started) -> dict[str, str]:
+    """The settings that lead Pipedrive's calls to a simulator."""
+    return {
+        "POLYPORT_PARTNER_PIPEDRIVE_BASE_URL": f"http://127.0.0.1:{simulator.port}",
+        "POLYPORT_ALLOW_NETWORKS": "127.0.0.0/8",
+    }
+
+
+def connect(server: Started, token: str) -> int:
+    """A connection to the simulated Pipedrive; its id."""
+    body = {"partnerId": 225, "title": "Acme", "fields": {"company": "acme", "api_token": "any-token-0123456789"}}
+    status, answer = server.ask("POST", "/credentials", body, token=token)
+    assert status == 201, answer
+    return int(answer["data"]["credentialId"])
