@@ -99,14 +99,14 @@ async def test_an_announcement_ends_the_wait_at_once(queue: Queue) -> None:
     began = time.monotonic()
     queue.announce()
     await waiting
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 0.2
 
 
 async def test_without_an_announcement_the_wait_ends_in_time_to_see_what_other_processes_accepted(queue: Queue) -> None:
     assert not await queue.claim("me", 1, 1_000)
     began = time.monotonic()
     await queue.wait(10)
-    assert 0.2 < time.monotonic() - began < 0.4
+    assert 0.2 < time.monotonic() - began < 1.0
 
 
 async def test_the_wait_ends_when_the_next_run_is_due(repo: Repo, queue: Queue, account_id: int) -> None:
@@ -114,7 +114,7 @@ async def test_the_wait_ends_when_the_next_run_is_due(repo: Repo, queue: Queue, 
     assert not await queue.claim("me", 1, 1_000)
     began = time.monotonic()
     await queue.wait(10)
-    assert 0.02 < time.monotonic() - began < 0.15
+    assert 0.02 < time.monotonic() - began < 0.24
 
 
 async def test_what_other_processes_accepted_is_claimed_without_an_announcement(repo: Repo, queue: Queue, account_id: int) -> None:
@@ -129,7 +129,7 @@ async def test_a_wait_after_a_full_claim_ends_at_once_because_more_may_be_due(re
     await queue.claim("me", 1, 2_000)
     began = time.monotonic()
     await queue.wait(10)
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 0.2
 
 
 async def test_the_depth_counts_what_waits_and_follows_announcements_and_claims(repo: Repo, queue: Queue, account_id: int) -> None:

@@ -232,7 +232,7 @@ async def upstream(handler: Handler) -> AsyncIterator[Upstream]:
             if content is not None:
                 writer.write(content)
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             tasks.discard(task)

@@ -57,7 +57,7 @@ OURS = failure(InternalError, reached=True, answered=False)
         (LIMITED, "waiting", "failed"),
         (LIMITED_SAYS, "waiting", "waiting"),
         (LIMITED_IN_200, "waiting", "failed"),
-        (LIMITED_CUT, "waiting", "failed"),
+        (LIMITED_CUT, "waiting", "uncertain"),
         (REFUSED, "failed", "failed"),
         (INVALID, "failed", "failed"),
         (BLOCKED, "failed", "failed"),

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from polyport import __version__
 from polyport.cli.connectors import connectors
-from polyport.cli.demo import run_demo
 from polyport.cli.logs import set_up_log
 from polyport.cli.serving import first_account, listen, run_loop, serve
 from polyport.engine.desk import Desk
@@ -109,6 +108,8 @@ def demo_command(
 
     Everything stays on this machine (127.0.0.1). Run it as often as you like.
     """
+    from polyport.cli.demo import run_demo  # noqa: PLC0415  the server starts faster without the demo's parts
+
     raise typer.Exit(run_demo(once=once, port=port, simulator_port=simulator_port, data=data))
 
 

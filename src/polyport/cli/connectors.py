@@ -14,8 +14,6 @@ from rich.console import Console
 from polyport.errors import SetupError
 from polyport.manifest.cases import load_cases
 from polyport.manifest.load import load_partner, partner_folders
-from polyport.testing.cases import run_case
-from polyport.testing.server import serve_simulator
 
 connectors = typer.Typer(help="Work with partners: check, test, simulate.", no_args_is_help=True)
 
@@ -64,6 +62,8 @@ def lint_command(slug: Slug) -> None:
 @connectors.command("test")
 def test_command(slug: Slug) -> None:
     """Run a partner's cases and show what differs."""
+    from polyport.testing.cases import run_case  # noqa: PLC0415  the server starts faster without what only tests need
+
     folder = partner_folder(slug)
     loaded, cases = load_partner(folder), load_cases(folder)
     for problem in (*loaded.problems, *cases.problems):
@@ -91,6 +91,8 @@ def simulate_command(
     Point the server at it with POLYPORT_PARTNER_<SLUG>_BASE_URL=http://127.0.0.1:PORT and POLYPORT_ALLOW_NETWORKS=127.0.0.0/8. What arrived is at
     GET /_simulator/requests; faults are injected with the header X-Simulate or POST /_simulator/faults (docs/reference/simulator.md).
     """
+    from polyport.testing.server import serve_simulator  # noqa: PLC0415  as above
+
     folder = partner_folder(slug)
     typer.echo(f"Simulating {slug}; stop with Ctrl-C.", err=True)
     try:

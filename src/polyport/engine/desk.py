@@ -184,8 +184,13 @@ class Desk:
         if task is None:
             task = asyncio.create_task(self._read(bench, record, spec, values, name))
             self._reading[key] = task
-            task.add_done_callback(lambda _task: self._reading.pop(key, None))
+            task.add_done_callback(lambda done: self._read_ended(key, done))
         return await asyncio.shield(task)
+
+    def _read_ended(self, key: tuple[int, str], task: asyncio.Task[ListItems]) -> None:
+        self._reading.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # looked at here: those who waited for it may all be gone
 
     async def _read(self, bench: Bench, record: Connection, spec: ListSpec, values: Mapping[str, Any], name: str) -> ListItems:
         found = await read_list(bench.caller, spec, values)

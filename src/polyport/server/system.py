@@ -8,7 +8,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined, select_autoescape
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from polyport import __version__
@@ -86,6 +85,8 @@ def _description(origin: str) -> dict[str, Any]:
 
 @cache
 def _page(origin: str) -> bytes:
+    from jinja2 import Environment, StrictUndefined, select_autoescape  # noqa: PLC0415  the server starts faster without it
+
     description = _description(origin)
     environment = Environment(
         autoescape=select_autoescape(default=True, default_for_string=True), undefined=StrictUndefined, trim_blocks=True

@@ -1,0 +1,93 @@
+"""A server as a process of its own, as operators run it: it can be killed, stopped, and robbed of its disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from e2e.depot import Bay, Depot, write_depot
+from e2e.served import EMAIL, PASSWORD, Served
+
+
+@dataclass(slots=True, kw_only=True)
+class Process:
+    """A running ``polyport serve``."""
+
+    pid: int
+    served: Served
+    child: asyncio.subprocess.Process
+
+    async def kill(self) -> None:
+        """SIGKILL: nothing of it gets to end."""
+        self.child.kill()
+        await self.child.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.child.send_signal(signal.SIGTERM)
+        return await self.child.wait()
+
+    def fill_disk(self) -> None:
+        """From now on the process can write no file beyond its first byte."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+    def free_disk(self) -> None:
+        """It can write again."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    def bay(self, depot: Depot, connection: int) -> Bay:
+        """The process with a connection at the depot."""
+        return Bay(served=self.served, depot=depot, connection=connection)
+
+
+@contextlib.asynccontextmanager
+async def running_process(folder: Path, depot: Depot, *, token: str = "", **settings: Any) -> AsyncIterator[Process]:
+    """``polyport serve`` over ``folder/data`` on a free port. Without a ``token`` it is signed in to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {
+        "bootstrap_email": EMAIL,
+        "bootstrap_password": PASSWORD,
+        "allow_networks": "127.0.0.0/8",
+        "connectors": write_depot(folder),
+        "partner_depot_base_url": depot.origin,
+        **settings,
+    }
+    environ = os.environ | {f"POLYPORT_{name.upper()}": str(value) for name, value in given.items()}
+    arguments = ["-c", "from polyport.cli import main; main()", "serve", "--port", str(port), "--data", str(folder / "data")]
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, env=environ, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as client:
+            served = Served(origin=f"http://127.0.0.1:{port}", token=token, runtime=None, services=None, client=client)
+            await _answers(served, child)
+            if not token:
+                served.token = str((await served.sign_in())["authToken"])
+            yield Process(pid=child.pid, served=served, child=child)
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+
+async def _answers(served: Served, child: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            assert child.returncode is None
+            with contextlib.suppress(aiohttp.ClientError):
+                if (await served.fetch("GET", "/healthz", token=None)).status == 200:
+                    return
+            await asyncio.sleep(0.02)

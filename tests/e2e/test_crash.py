@@ -1,0 +1,228 @@
+"""What survives the death of a process at the worst moment, a stop in the middle of work, and a full disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from e2e.depot import CREATE, PARTNER, PUT, SECRET, Bay, open_depot
+from e2e.process import running_process
+from e2e.served import Asked, answer
+
+pytestmark = pytest.mark.anyio
+
+
+async def _slow(asked: Asked) -> bytes:
+    await asyncio.sleep(1.0)
+    return answer(201, {"data": {"id": 1, "name": "Lamp"}})
+
+
+async def _quietly(work: Any) -> None:
+    with contextlib.suppress(aiohttp.ClientError):
+        await work
+
+
+async def test_what_was_under_way_at_a_kill_is_settled_without_a_second_send(tmp_path):
+    async with open_depot() as depot:
+        depot.answers |= {"POST /things": _slow, "PUT /things/7": _slow, "PUT /things/8": _slow}
+        async with running_process(tmp_path, depot) as first:
+            token, connection = first.served.token, await first.served.connect(PARTNER, {"key": SECRET})
+            bay = first.bay(depot, connection)
+            once = (await bay.run(CREATE, {"name": "async"}, mode="async")).json["data"]["runId"]
+            again = (await bay.run(PUT, {"id": "7", "name": "Lamp"}, mode="async")).json["data"]["runId"]
+            callers = [
+                asyncio.create_task(_quietly(bay.run(CREATE, {"name": "sync"}, key="sync"))),
+                asyncio.create_task(_quietly(bay.run(PUT, {"id": "8", "name": "Lamp"}))),
+            ]
+            for line, times in (("POST /things", 2), ("PUT /things/7", 1), ("PUT /things/8", 1)):
+                await depot.arrived(line, times)
+            await first.kill()
+            await asyncio.gather(*callers)
+        depot.answers.clear()
+        async with running_process(tmp_path, depot, token=token) as second:
+            bay = second.bay(depot, connection)
+            doubtful = await bay.until(once)
+            assert (doubtful["status"], doubtful["error"]["outcome"], doubtful["error"]["retryable"]) == ("uncertain", "uncertain", False)
+            finished = await bay.until(again)
+            assert (finished["status"], finished["attempts"], finished["result"]) == ("succeeded", 2, {"name": "Lamp"})
+            listed = (await bay.served.fetch("GET", "/runs")).json["data"]
+            by_mode = {(run["mode"], run["triggerActionId"]): run for run in listed}
+            assert by_mode["sync", CREATE]["status"] == "uncertain"
+            assert (by_mode["sync", PUT]["status"], by_mode["sync", PUT]["error"]["retryable"]) == ("failed", True)
+            replayed = await bay.run(CREATE, {"name": "sync"}, key="sync")
+            assert (replayed.status, replayed.json["error"]["outcome"], replayed.headers["idempotent-replayed"]) == (502, "uncertain", "true")
+        assert (depot.count("POST /things"), depot.count("PUT /things/7"), depot.count("PUT /things/8")) == (2, 2, 1)
+
+
+async def test_nothing_accepted_is_lost_or_doubled_over_kills_under_load(tmp_path):
+    accepted: dict[str, tuple[str, int]] = {}
+
+    async def busy(asked: Asked) -> bytes:
+        await asyncio.sleep(0.02)
+        return answer(201, {"data": {"id": 1, "name": "Lamp"}})
+
+    async def accept(bay: Bay, name: str, operation: int) -> None:
+        data = {"name": name} if operation == CREATE else {"id": name, "name": name}
+        with contextlib.suppress(aiohttp.ClientError):
+            told = await bay.run(operation, data, mode="async")
+            assert told.status == 202
+            accepted[told.json["data"]["runId"]] = (name, operation)
+
+    async with open_depot() as depot:
+        depot.answers["*"] = busy
+        token, connection = "", 0
+        for round_ in range(3):
+            async with running_process(tmp_path, depot, token=token, runs_concurrency=8) as server:
+                connection = connection or await server.served.connect(PARTNER, {"key": SECRET})
+                token, before = server.served.token, len(depot.wire.asked)
+                bay = server.bay(depot, connection)
+                load = [
+                    asyncio.create_task(accept(bay, f"{round_}-{number}", CREATE if number % 2 else PUT)) for number in range(80)
+                ]
+                async with asyncio.timeout(20):
+                    while len(depot.wire.asked) < before + 10 + 7 * round_:  # noqa: ASYNC110  the moment of the kill
+                        await asyncio.sleep(0.002)
+                await server.kill()
+                await asyncio.gather(*load)
+        async with running_process(tmp_path, depot, token=token) as server:
+            bay = server.bay(depot, connection)
+            ended = {run_id: (await bay.until(run_id, seconds=30))["status"] for run_id in accepted}
+    arrivals = Counter(asked.json["name"] for asked in map(_Body, depot.wire.asked) if asked.json is not None and asked.method == "POST")
+    assert len(accepted) > 60
+    assert max(arrivals.values()) == 1
+    for run_id, (name, operation) in accepted.items():
+        if operation == PUT:
+            assert ended[run_id] == "succeeded"
+        else:
+            assert (ended[run_id], arrivals[name]) in {("succeeded", 1), ("uncertain", 1), ("uncertain", 0)}
+    assert Counter(ended.values())["uncertain"] <= 3 * 8
+
+
+class _Body:
+    """A request with its JSON, if it had any."""
+
+    def __init__(self, asked: Asked) -> None:
+        import json  # noqa: PLC0415
+
+        self.method = asked.method
+        self.json = json.loads(asked.body) if asked.body else None
+
+
+async def test_a_stop_lets_accepted_calls_end(tmp_path):
+    async with open_depot() as depot:
+        depot.answers["POST /things"] = _slow
+        async with running_process(tmp_path, depot) as server:
+            token, connection = server.served.token, await server.served.connect(PARTNER, {"key": SECRET})
+            bay = server.bay(depot, connection)
+            queued = (await bay.run(CREATE, {"name": "async"}, mode="async")).json["data"]["runId"]
+            caller = asyncio.create_task(bay.run(CREATE, {"name": "sync"}))
+            await depot.arrived("POST /things", 2)
+            assert await server.stop() == 0
+            assert (await caller).status == 200
+        async with running_process(tmp_path, depot, token=token) as server:
+            assert (await server.bay(depot, connection).read(queued))["status"] == "succeeded"
+        assert depot.count("POST /things") == 2
+
+
+async def test_two_processes_share_the_work_and_do_each_run_once(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot, workers=2, runs_concurrency=4) as server:
+        bay = server.bay(depot, await server.served.connect(PARTNER, {"key": SECRET}))
+        told = await asyncio.gather(*(bay.run(CREATE, {"name": f"thing {number}"}, mode="async") for number in range(100)))
+        for reply in told:
+            assert (await bay.until(reply.json["data"]["runId"]))["status"] == "succeeded"
+        assert Counter(asked.body for asked in depot.of("POST /things")).most_common(1)[0][1] == 1
+        assert depot.count("POST /things") == 100
+
+
+async def test_a_process_that_dies_is_replaced_and_its_runs_are_settled(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot, workers=2) as server:
+        depot.answers["POST /things"] = _slow
+        bay = server.bay(depot, await server.served.connect(PARTNER, {"key": SECRET}))
+        told = [(await bay.run(CREATE, {"name": f"thing {number}"}, mode="async")).json["data"]["runId"] for number in range(4)]
+        await depot.arrived("POST /things", 4)
+        listed = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text("ascii").split()
+        victims = [int(pid) for pid in listed if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(victims) == 2
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        statuses = {(await bay_until(bay, run_id))["status"] for run_id in told}
+        assert statuses == {"uncertain"}
+        assert depot.count("POST /things") == 4
+
+
+async def bay_until(bay: Bay, run_id: str) -> dict[str, Any]:
+    """The end of a run while the server comes back: until then nobody listens."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await bay.until(run_id)
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)
+
+
+async def test_what_one_process_changes_the_other_respects_within_a_second(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot) as one:
+        connection = await one.served.connect(PARTNER, {"key": SECRET})
+        async with running_process(tmp_path, depot) as other:
+            bay = other.bay(depot, connection)
+            assert (await bay.run(CREATE, {"name": "before"})).status == 200
+            fields = {"fields": {"key": "another-key-77"}}
+            assert (await one.served.fetch("PATCH", f"/credentials/{connection}", fields)).status == 200
+            await asyncio.sleep(1)
+            assert (await bay.run(CREATE, {"name": "after"})).status == 200
+            assert [asked.headers["x-key"] for asked in depot.of("POST /things")] == [SECRET, "another-key-77"]
+            leaked = one.served.token
+            assert (await other.served.fetch("GET", "/runs", token=leaked)).status == 200
+            assert (await one.served.fetch("POST", "/user/logout", token=leaked)).status == 200
+            await asyncio.sleep(1)
+            assert (await other.served.fetch("GET", "/runs", token=leaked)).status == 401
+
+
+async def test_nothing_is_accepted_on_a_full_disk_and_the_server_heals_by_itself(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot) as server:
+        bay = server.bay(depot, await server.served.connect(PARTNER, {"key": SECRET}))
+        assert (await bay.run(CREATE, {"name": "before"})).status == 200
+        assert (await bay.served.fetch("GET", "/readyz", token=None)).status == 200
+        server.fill_disk()
+        for mode in ("sync", "async"):
+            told = await bay.run(CREATE, {"name": "never"}, mode=mode, key=mode)
+            assert (told.status, told.json["error"]["code"], told.json["error"]["retryable"]) == (503, "overloaded", True)
+            assert int(told.headers["retry-after"]) >= 1
+        assert (await bay.served.fetch("GET", "/readyz", token=None)).status == 503
+        assert (await bay.served.fetch("GET", "/healthz", token=None)).status == 200
+        assert await bay.count_runs() == 1
+        server.free_disk()
+        assert (await bay.run(CREATE, {"name": "after"}, key="sync")).status == 200
+        assert (await bay.served.fetch("GET", "/readyz", token=None)).status == 200
+        assert [asked.body for asked in depot.of("POST /things")] == [b'{"name":"before"}', b'{"name":"after"}']
+
+
+async def test_a_caller_hears_of_a_result_only_once_it_is_recorded(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot) as server:
+        bay = server.bay(depot, await server.served.connect(PARTNER, {"key": SECRET}))
+        go_on = asyncio.Event()
+
+        async def late(_asked: Asked) -> bytes:
+            await go_on.wait()
+            return answer(201, {"data": {"id": 9}})
+
+        depot.answers["POST /things"] = late
+        caller = asyncio.create_task(bay.run(CREATE, {"name": "Lamp"}))
+        await depot.arrived("POST /things")
+        server.fill_disk()
+        go_on.set()
+        done, _waiting = await asyncio.wait([caller], timeout=0.5)
+        assert not done
+        server.free_disk()
+        told = await caller
+        assert (told.status, told.json["data"]["result"]) == (200, {"thing_id": 9})
+        assert (await bay.read(told.json["data"]["runId"]))["status"] == "succeeded"
+        assert depot.count("POST /things") == 1
