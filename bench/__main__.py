@@ -19,7 +19,7 @@ from bench.measure import Drain, Memory, Plan, Row, measure_async, measure_start
 from bench.micro import Micro
 from bench.processes import ROOT, Cores, NotMeasured, choose_cores, pinned
 from bench.report import Results, write_report
-from bench.servers import open_stage
+from bench.servers import Start, open_stage
 
 RESULTS: Final = ROOT / "bench" / "results"
 # The measured server writes to the project's own disk: a folder in memory would make its records cheaper than they are.
@@ -35,7 +35,7 @@ class _Found:
     sync: list[Row] = field(default_factory=list)
     asynchronous: list[Drain] = field(default_factory=list)
     memory: Memory | None = None
-    starts: list[float] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
     micro: Micro | None = None
     missing: list[str] = field(default_factory=list)
 

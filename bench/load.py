@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import math
 import resource
-import subprocess
 import sys
 import time
 from array import array
@@ -18,6 +17,8 @@ from typing import Any, Final
 import httptools
 import msgspec
 import uvloop
+
+from bench.processes import Process
 
 PATIENCE: Final = 30.0
 
@@ -194,16 +195,17 @@ async def _run(job: Job) -> Load:
 class Generator:
     """The load generator's process, as the benchmark talks to it."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+    def __init__(self, process: Process) -> None:
+        self.process = process
 
     def run(self, job: Job) -> Load:
         """Run a job to its end. Raises ``OSError`` when the process has died."""
-        if self._process.stdin is None or self._process.stdout is None:
+        popen = self.process.popen
+        if popen.stdin is None or popen.stdout is None:
             raise OSError("the load generator has no pipes")
-        self._process.stdin.write(msgspec.json.encode(job) + b"\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        popen.stdin.write(msgspec.json.encode(job) + b"\n")
+        popen.stdin.flush()
+        line = popen.stdout.readline()
         if not line:
             raise OSError("the load generator has ended")
         return msgspec.json.decode(line, type=Load)

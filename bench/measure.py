@@ -12,8 +12,8 @@ from typing import Final
 
 from bench.load import Job, Load
 from bench.partner import FORWARDED, run_body
-from bench.processes import Cores, NotMeasured, Process, core_seconds
-from bench.servers import RUN_PATH, Stage, start_polyport, start_upstream
+from bench.processes import Cores, Meter, NotMeasured, Process
+from bench.servers import RUN_PATH, Stage, Start, start_polyport, start_upstream
 
 CALLERS: Final = (1, 16, 64)
 MOST_CALLERS: Final = CALLERS[-1]
@@ -117,23 +117,6 @@ def _subjects(stage: Stage) -> dict[str, _Subject]:
     return {subject.name: subject for subject in found}
 
 
-class _Meter:
-    """CPU time of a process and of its core, from now on."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._used, self._core, self._began = process.cpu_seconds(), core_seconds(process.core), time.monotonic()
-
-    def each(self, count: int) -> float:
-        """CPU time of the process for each of so many, in us."""
-        return (self._process.cpu_seconds() - self._used) / count * 1e6
-
-    def others(self) -> float:
-        """The share of the core that went to other processes."""
-        used, core = self._process.cpu_seconds() - self._used, core_seconds(self._process.core) - self._core
-        return max(0.0, core - used) / (time.monotonic() - self._began)
-
-
 def _call(stage: Stage, subject: _Subject, callers: int, plan: Plan, *, warmup: float) -> tuple[Load, Sample]:
     """Run a job. Raises ``NotMeasured`` for any error."""
     job = Job(
@@ -146,12 +129,12 @@ def _call(stage: Stage, subject: _Subject, callers: int, plan: Plan, *, warmup: 
         warmup=warmup,
         token=subject.token,
     )
-    meter = _Meter(subject.process)
+    meter = Meter(subject.process, stage.processes())
     load = stage.generator.run(job)
     others = meter.others()
     if load.errors or not load.total:
         raise NotMeasured(f"{subject.name} at {callers} callers: {load.errors} errors, the first: {load.first_error}")
-    cpu = meter.each(load.total)
+    cpu = meter.used() / load.total * 1e6
     return load, Sample(rate=load.rate, p50=load.p50, p99=load.p99, cpu_us=cpu, generator=load.busy, others=others)
 
 
@@ -191,7 +174,7 @@ def measure_async(stage: Stage, plan: Plan, say: Say) -> list[Drain]:
 
 def _drain(stage: Stage, subject: _Subject, plan: Plan, forwarder: float) -> Drain:
     """Accept for a while, then wait until every accepted run has ended."""
-    arrived, meter = stage.arrivals(), _Meter(subject.process)
+    arrived, meter = stage.arrivals(), Meter(subject.process, stage.processes())
     load, _sample = _call(stage, subject, MOST_CALLERS, plan, warmup=0.0)
     accepted_at, left = time.monotonic(), load.total - (stage.arrivals() - arrived)
     # The upstream is asked, not the server: watching shall cost what is watched nothing.
@@ -215,21 +198,21 @@ def _drain(stage: Stage, subject: _Subject, plan: Plan, forwarder: float) -> Dra
         runs=load.total,
         p50=load.p50,
         p99=load.p99,
-        cpu_us=meter.each(load.total),
+        cpu_us=meter.used() / load.total * 1e6,
         others=meter.others(),
         forwarder=forwarder,
     )
 
 
-def measure_starts(folder: Path, cores: Cores, count: int, say: Say) -> list[float]:
-    """Seconds from the start of ``polyport serve`` on an empty data folder to its first answer, several times, with nothing else at work."""
-    found: list[float] = []
+def measure_starts(folder: Path, cores: Cores, count: int, say: Say) -> list[Start]:
+    """Start ``polyport serve`` on an empty data folder, several times, with nothing else at work."""
+    found: list[Start] = []
     with contextlib.ExitStack() as upstream_stack:
         upstream = start_upstream(upstream_stack, folder, cores.load)
         for number in range(count):
             with contextlib.ExitStack() as stack:
-                found.append(start_polyport(stack, folder, cores.server, upstream.port, data=f"start-{number}").first_answer)
-    say(f"starts: {', '.join(f'{seconds:.2f} s' for seconds in found)}")
+                found.append(start_polyport(stack, folder, cores.server, upstream.port, data=f"start-{number}").start)
+    say(f"starts: {', '.join(f'{start.seconds:.2f} s' for start in found)}")
     return found
 
 

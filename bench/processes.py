@@ -72,6 +72,27 @@ def core_seconds(core: int) -> float:
     raise NotMeasured(f"/proc/stat knows no core {core}")
 
 
+class Meter:
+    """CPU time of a process, and of the core it is pinned to, from now on. ``ours`` are all processes of the measurement that share the core."""
+
+    def __init__(self, process: Process, ours: Sequence[Process] = ()) -> None:
+        self._process = process
+        self._ours = {process.popen.pid: process} | {other.popen.pid: other for other in ours if other.core == process.core}
+        self._used, self._began = process.cpu_seconds(), time.monotonic()
+        self._foreign = self._foreign_seconds()
+
+    def _foreign_seconds(self) -> float:
+        return core_seconds(self._process.core) - sum(process.cpu_seconds() for process in self._ours.values())
+
+    def used(self) -> float:
+        """CPU time of the process, in seconds."""
+        return self._process.cpu_seconds() - self._used
+
+    def others(self) -> float:
+        """The share of the core that programs took which have no part in the measurement."""
+        return max(0.0, self._foreign_seconds() - self._foreign) / (time.monotonic() - self._began)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """A process that was started here."""
@@ -122,7 +143,7 @@ class Process:
                 stream.close()
 
 
-def start(
+def start_process(
     name: str, command: Sequence[str], core: int, *, log: IO[bytes], environment: Mapping[str, str] | None = None, piped: bool = False
 ) -> Process:
     """Start a command on a core, in the project's folder; its output goes to ``log``, or with ``piped`` to pipes."""
@@ -140,7 +161,7 @@ def start(
 
 def start_module(module: str, *arguments: object, core: int, log: IO[bytes], piped: bool = False) -> Process:
     """Start one of the benchmark's own programs."""
-    return start(module, [sys.executable, "-m", f"bench.{module}", *map(str, arguments)], core, log=log, piped=piped)
+    return start_process(module, [sys.executable, "-m", f"bench.{module}", *map(str, arguments)], core, log=log, piped=piped)
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from bench.load import Generator
 from bench.partner import ARRIVALS, CONNECTION, OPERATION
-from bench.processes import Cores, NotMeasured, Process, free_port, start, start_module, wait_for_answer
+from bench.processes import Cores, Meter, NotMeasured, Process, free_port, start_module, start_process, wait_for_answer
 
 EMAIL: Final = "bench@example.com"
 PASSWORD: Final = "polyport-bench"  # noqa: S105  it guards made-up data on 127.0.0.1 for the length of a benchmark
@@ -40,12 +40,21 @@ def ask(port: int, method: str, path: str, body: Any = None, *, token: str = "",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """From the start of a process to its first answer: the time and its CPU time in seconds, and the share of its core that other programs took."""
+
+    seconds: float
+    cpu: float
+    others: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A process that answers on a port of 127.0.0.1. ``first_answer`` is the time from its start to its first answer, in seconds."""
+    """A process that answers on a port of 127.0.0.1, and how it started."""
 
     process: Process
     port: int
-    first_answer: float
+    start: Start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +80,10 @@ class Stage:
     polyport: Polyport
     generator: Generator
 
+    def processes(self) -> tuple[Process, ...]:
+        """All of them."""
+        return self.upstream.process, self.forwarder.process, self.polyport.served.process, self.generator.process
+
     def arrivals(self) -> int:
         """How many persons Polyport has posted to the upstream."""
         return int(ask(self.upstream.port, "GET", ARRIVALS))
@@ -84,11 +97,17 @@ def start_upstream(stack: contextlib.ExitStack, folder: Path, core: int) -> Serv
 
 def _start(stack: contextlib.ExitStack, folder: Path, module: str, arguments: tuple[object, ...], port: int, core: int) -> Served:
     log = stack.enter_context((folder / f"{module}.log").open("ab"))
-    began = time.perf_counter()
     process = start_module(module, *arguments, core=core, log=log)
     stack.callback(process.stop)
-    wait_for_answer(process, port, ARRIVALS)
-    return Served(process=process, port=port, first_answer=time.perf_counter() - began)
+    return _serve(process, port, ARRIVALS)
+
+
+def _serve(process: Process, port: int, path: str) -> Served:
+    """Wait for the first answer of a process that was started just now."""
+    meter, began = Meter(process), time.perf_counter()
+    wait_for_answer(process, port, path)
+    start = Start(seconds=time.perf_counter() - began, cpu=process.cpu_seconds(), others=meter.others())
+    return Served(process=process, port=port, start=start)
 
 
 def start_generator(stack: contextlib.ExitStack, folder: Path, core: int) -> Generator:
@@ -96,7 +115,7 @@ def start_generator(stack: contextlib.ExitStack, folder: Path, core: int) -> Gen
     log = stack.enter_context((folder / "load.log").open("ab"))
     process = start_module("load", core=core, log=log, piped=True)
     stack.callback(process.stop)
-    return Generator(process.popen)
+    return Generator(process)
 
 
 def polyport_environment(upstream: int) -> dict[str, str]:
@@ -117,12 +136,10 @@ def start_polyport(
     port = free_port()
     program = command or (str(Path(sys.executable).with_name("polyport")),)
     log = stack.enter_context((folder / "polyport.log").open("ab"))
-    began = time.perf_counter()
     arguments = [*program, "serve", "--port", str(port), "--data", str(folder / data)]
-    process = start("polyport", arguments, core, log=log, environment=polyport_environment(upstream))
+    process = start_process("polyport", arguments, core, log=log, environment=polyport_environment(upstream))
     stack.callback(process.stop)
-    wait_for_answer(process, port, "/healthz")
-    return Served(process=process, port=port, first_answer=time.perf_counter() - began)
+    return _serve(process, port, "/healthz")
 
 
 def sign_in(served: Served) -> Polyport:

@@ -1,23 +1,21 @@
 """The README tells the truth: its commands are run as they stand, its table of partners is compared with the partners."""
 
 import json
-import os
 import re
 import socket
 import subprocess
 import sys
-import time
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from e2e.processes import PATIENCE, environment, until
 from polyport.manifest.load import load_partner, partner_folders
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 BIN = Path(sys.executable).parent
-PATIENCE = 30
 
 
 def free_port():
@@ -47,7 +45,7 @@ class Newcomer:
     def __init__(self, folder):
         self.folder = folder
         self.ports = {"8080": str(free_port()), "8081": str(free_port())}
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYPORT_")}
+        self.environment = environment({})
         self.processes = []
 
     def text(self, block):
@@ -56,25 +54,22 @@ class Newcomer:
         return block.replace(".venv/bin/", f"{BIN}/").replace("make setup\n", "")
 
     def leave_running(self, block, port):
-        log = (self.folder / f"{port}.log").open("wb")
+        log = self.folder / f"{port}.log"
         command = ["bash", "-euc", self.text(block).rstrip().replace(f"{BIN}/polyport", f"exec {BIN}/polyport")]
-        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
-        log.close()
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=output, stderr=output)  # noqa: S603  the README's own
         self.processes.append(process)
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", int(self.ports[port])), timeout=1).close()
-            except OSError:
-                assert process.poll() is None, (self.folder / f"{port}.log").read_text("utf-8")
-                assert time.monotonic() < until
-                time.sleep(0.05)
-            else:
-                return
+
+        def listens():
+            assert process.poll() is None, log.read_text("utf-8")
+            with socket.socket() as client:
+                return client.connect_ex(("127.0.0.1", int(self.ports[port]))) == 0
+
+        until(listens)
 
     def ask(self, *parts):
         command = ["bash", "-euo", "pipefail", "-c", "\n".join(map(self.text, parts))]
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  the README's own
             command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False
         )
         output = done.stdout.decode()
@@ -96,7 +91,7 @@ def newcomer(tmp_path):
 
 def test_the_five_minutes_of_the_readme_work_as_they_are_pasted(newcomer):
     simulator, server, *own = blocks()
-    assert simulator.startswith("# terminal 1") and server.startswith("# terminal 2") and own[0].startswith("# terminal 3")
+    assert [block.partition(":")[0] for block in (simulator, server, own[0])] == ["# terminal 1", "# terminal 2", "# terminal 3"]
     newcomer.leave_running(simulator, "8081")
     newcomer.leave_running(server, "8080")
     answers = values(newcomer.ask(*own))

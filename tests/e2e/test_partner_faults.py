@@ -207,7 +207,9 @@ async def _connection(bay: Bay) -> dict[str, Any]:
     return (await bay.served.fetch("GET", f"/credentials/{bay.connection}")).json["data"]
 
 
-@pytest.mark.parametrize("place", ["http://127.0.0.2:80/", "http://169.254.169.254/latest/meta-data", "http://[::1]/", "http://2130706433/"])
+@pytest.mark.parametrize(
+    "place", ["http://127.0.0.2:80/", "http://169.254.169.254/latest/meta-data", "http://[::1]/", "http://2130706433/"]
+)
 async def test_a_redirect_to_a_private_address_is_not_followed(bay: Bay, place: str):
     bay.depot.answers["GET /ask"] = answer(302, headers={"Location": place})
     told = await bay.run(ASK)

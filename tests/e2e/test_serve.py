@@ -17,6 +17,53 @@ from polyport.settings import environment_names
 CREATE_PERSON = "/partners/trigger-actions/2250101/run/sync"
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server whose first account was named, and whose own partners are one with faults and a folder that is not there."""
+    folder = tmp_path_factory.mktemp("serve")
+    broken = folder / "mine" / "broken"
+    broken.mkdir(parents=True)
+    (broken / "partner.yaml").write_text("id: 900\ntitel: Broken\n")
+    with serving(folder, **FIRST_ACCOUNT, POLYPORT_CONNECTORS=f"{folder / 'mine'},{folder / 'nowhere'}") as server:
+        yield server
+
+
+def test_after_the_start_the_server_says_that_it_is_ready(server):
+    assert server.ask("GET", "/healthz")[0] == 200
+    status, answer = server.ask("GET", "/readyz")
+    assert (status, answer["data"]["status"]) == (200, "ok")
+    assert {name: answer["data"]["checks"][name] for name in ("store", "queued", "partners")} == {"store": "ok", "queued": 0, "partners": 5}
+
+
+def test_the_first_account_is_the_one_that_was_named_and_its_password_is_told_nowhere(server):
+    server.sign_in()
+    assert server.ask("POST", "/user/auth", {"email": EMAIL, "password": "another one"})[0] == 401
+    assert PASSWORD not in server.told()
+    assert "First account" not in server.told()
+
+
+def test_everything_is_written_into_the_data_folder_and_the_key_for_its_owner_alone(server):
+    folder = server.log.parent
+    assert {path.name for path in folder.iterdir()} == {"data", "mine", "serve.log"}
+    assert {"master.key", "polyport.db"} <= {path.name for path in (folder / "data").iterdir()}
+    assert stat.S_IMODE((folder / "data" / "master.key").stat().st_mode) == 0o600
+
+
+def test_a_partner_with_faults_is_left_out_and_named_and_the_rest_is_served(server):
+    left_out = server.ask("GET", "/readyz")[1]["data"]["checks"]["leftOut"]
+    partners = server.ask("GET", "/partners/info", token=server.sign_in())[1]["data"]
+    assert any("broken/partner.yaml:2:1" in text and "titel" in text for text in left_out)
+    assert "a partner is left out" in server.told()
+    assert "broken/partner.yaml:2:1" in server.told()
+    assert 225 in [partner["partnerId"] for partner in partners]
+    assert 900 not in [partner["partnerId"] for partner in partners]
+
+
+def test_a_folder_of_partners_that_is_not_there_is_named(server):
+    left_out = server.ask("GET", "/readyz")[1]["data"]["checks"]["leftOut"]
+    assert f"{server.log.parent / 'nowhere'}: This folder of partners is not there." in left_out
+
+
 def test_a_taken_port_is_said_before_anything_is_written(tmp_path):
     with taken_port() as port:
         done = run("serve", "--port", port, "--data", tmp_path / "data")
@@ -59,14 +106,7 @@ def test_the_first_account_is_made_up_and_told_once(tmp_path):
         assert password not in server.told()
         assert "First account" not in server.told()
         server.sign_in(email, password)
-
-
-def test_the_first_account_is_the_one_that_was_named_and_its_password_is_told_nowhere(tmp_path):
-    with serving(tmp_path, **FIRST_ACCOUNT) as server:
-        server.sign_in()
-        assert server.ask("POST", "/user/auth", {"email": EMAIL, "password": "another one"})[0] == 401
-        server.stop()
-        assert PASSWORD not in server.told()
+        assert server.stop(signal.SIGINT) == 0
 
 
 def test_a_password_that_is_too_short_stops_the_start(tmp_path):
@@ -75,19 +115,10 @@ def test_a_password_that_is_too_short_stops_the_start(tmp_path):
     assert done.stderr == "polyport: A password has at least 8 characters: set POLYPORT_BOOTSTRAP_PASSWORD to a longer one.\n"
 
 
-def test_everything_is_written_into_the_data_folder_and_the_key_for_its_owner_alone(tmp_path):
-    with serving(tmp_path, **FIRST_ACCOUNT):
-        assert {path.name for path in tmp_path.iterdir()} == {"data", "serve.log"}
-        assert {"master.key", "polyport.db"} <= {path.name for path in (tmp_path / "data").iterdir()}
-        assert stat.S_IMODE((tmp_path / "data" / "master.key").stat().st_mode) == 0o600
-
-
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_key_that_does_not_open_the_data_stops_the_start_with_a_sentence(tmp_path, workers):
-    with serving(tmp_path, **FIRST_ACCOUNT) as server:
-        server.stop()
+def test_a_key_that_does_not_open_the_data_stops_the_start_with_a_sentence(server, workers):
     other = base64.b64encode(os.urandom(32)).decode()
-    done = run("serve", "--port", 0, "--data", tmp_path / "data", "--workers", workers, POLYPORT_MASTER_KEY=other)
+    done = run("serve", "--port", 0, "--data", server.log.parent / "data", "--workers", workers, POLYPORT_MASTER_KEY=other)
     assert done.returncode == 1
     assert "The master key is not the one this data was sealed with" in done.stderr
     assert "Traceback" not in done.stderr
@@ -100,16 +131,7 @@ def test_a_key_that_is_none_stops_the_start_with_the_way_to_make_one(tmp_path):
     assert done.stderr == "polyport: POLYPORT_MASTER_KEY: key 1 is not 32 bytes in base64. Make one with: openssl rand -base64 32\n"
 
 
-def test_after_the_start_the_server_says_that_it_is_ready(tmp_path):
-    with serving(tmp_path, **FIRST_ACCOUNT) as server:
-        assert server.ask("GET", "/healthz")[0] == 200
-        status, answer = server.ask("GET", "/readyz")
-    assert status == 200
-    assert answer["data"] == {"status": "ok", "checks": {"store": "ok", "queued": 0, "partners": 5, "leftOut": []}}
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_ends_the_server_in_order_and_lets_what_is_under_way_end(tmp_path, number):
+def test_sigterm_ends_the_server_in_order_and_lets_what_is_under_way_end(tmp_path):
     with simulating(tmp_path) as simulator, serving(tmp_path, **FIRST_ACCOUNT, **towards(simulator)) as server:
         token = server.sign_in()
         connection = connect(server, token)
@@ -118,7 +140,7 @@ def test_a_signal_ends_the_server_in_order_and_lets_what_is_under_way_end(tmp_pa
         with concurrent.futures.ThreadPoolExecutor() as pool:
             under_way = pool.submit(server.ask, "POST", CREATE_PERSON, body, token=token)
             until(lambda: any("/persons" in request["path"] for request in arrived(simulator)))
-            assert server.stop(number) == 0
+            assert server.stop() == 0
             status, answer = under_way.result()
         assert (status, answer["data"]["status"]) == (200, "succeeded")
         assert "Traceback" not in server.told()
@@ -150,25 +172,3 @@ def two_workers(server):
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     serving_now = alive & set(map(int, children))
     return serving_now if len(serving_now) == 2 else None
-
-
-def test_a_partner_with_faults_is_left_out_and_named_and_the_rest_is_served(tmp_path):
-    broken = tmp_path / "mine" / "broken"
-    broken.mkdir(parents=True)
-    (broken / "partner.yaml").write_text("id: 900\ntitel: Broken\n")
-    with serving(tmp_path, **FIRST_ACCOUNT, POLYPORT_CONNECTORS=str(tmp_path / "mine")) as server:
-        status, answer = server.ask("GET", "/readyz")
-        partners = server.ask("GET", "/partners/info", token=server.sign_in())[1]["data"]
-        told = server.told()
-    assert status == 200
-    assert any("broken/partner.yaml:2:1" in text and "titel" in text for text in answer["data"]["checks"]["leftOut"])
-    assert "a partner is left out" in told
-    assert "broken/partner.yaml:2:1" in told
-    assert 225 in [partner["partnerId"] for partner in partners]
-    assert 900 not in [partner["partnerId"] for partner in partners]
-
-
-def test_a_folder_of_partners_that_is_not_there_is_named(tmp_path):
-    with serving(tmp_path, **FIRST_ACCOUNT, POLYPORT_CONNECTORS=str(tmp_path / "nowhere")) as server:
-        left_out = server.ask("GET", "/readyz")[1]["data"]["checks"]["leftOut"]
-    assert left_out == [f"{tmp_path / 'nowhere'}: This folder of partners is not there."]

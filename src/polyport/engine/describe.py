@@ -11,7 +11,7 @@ from rapidfuzz import fuzz
 
 from polyport.engine.calls import list_choices, list_custom_fields, read_list
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
-from polyport.engine.operation import Program
+from polyport.engine.operation import ListSource, Program, select, understand
 from polyport.engine.schema import Choices, Schema, describe_schema, describe_selectors
 from polyport.engine.validate import compile_validator
 from polyport.errors import ConnectionInvalid, Fault, PolyportError, ValidationFailed
@@ -40,14 +40,15 @@ async def resolve(desk: Desk, account_id: int, operation_id: int, credential_dat
     program = desk.program(operation_id)
     positions = read_positions(program, credential_data)
     bench = await desk.bench(account_id, program.partner, positions.connection_id)
-    known = _selected(program, positions)
+    lists = desk.lists(bench)
+    known: dict[str, Any] = (await select(program, positions.selectors, lists)).values
     schema = program.schema
     custom = program.operation.custom_fields
     if custom is not None and all(name in known for name in program.partner.lists[custom.list].depends_on):
-        found = await desk.lists(bench).get(program.partner.lists[custom.list], known)
+        found = await lists.get(program.partner.lists[custom.list], known)
         schema = replace(schema, custom=list_custom_fields(program.partner, custom.list, found.items, custom.required))
     if isinstance(runner_data, dict):
-        known = known | compile_validator(schema).check(runner_data).values
+        known = known | await _given(program, schema, runner_data, lists, known)
     choices, missing = await _read_lists(desk, bench, program, known)
     return Described(program=program, positions=positions, bench=bench, schema=replace(schema, choices=choices), missing=missing)
 
@@ -111,9 +112,10 @@ async def options(
     if variable.list is None:
         raise ValidationFailed.of(Fault(path="field", code="no_list", message="This field takes any value: it has no list."))
     spec = program.partner.lists[variable.list]
-    known = _selected(program, positions)
+    lists = desk.lists(bench)
+    known: dict[str, Any] = (await select(program, positions.selectors, lists)).values
     if isinstance(runner_data, dict):
-        known = known | program.validator.check(runner_data).values
+        known = known | await _given(program, program.schema, runner_data, lists, known)
     absent = [name for name in spec.depends_on if known.get(name) is None]
     if absent:
         raise ValidationFailed.of(
@@ -155,9 +157,16 @@ def _shown(items: list[tuple[Any, str]]) -> list[dict[str, Any]]:
     return [{"key": key, "label": label} for key, label in items]
 
 
-def _selected(program: Program, positions: Positions) -> dict[str, Any]:
-    selectors = program.operation.selectors
-    return {selector.name: positions.selectors[index] for index, selector in enumerate(selectors, start=1) if index in positions.selectors}
+async def _given(
+    program: Program, schema: Schema, runner_data: Mapping[str, Any], lists: ListSource, selected: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is filled in so far, labels as keys. Where lists cannot be read: what is clear without them."""
+    try:
+        return (await understand(program, runner_data, lists, selected)).checked.values
+    except ConnectionInvalid:
+        raise
+    except PolyportError:
+        return compile_validator(schema).check(runner_data).values
 
 
 def input_fields(program: Program) -> list[InputField]:

@@ -111,12 +111,30 @@ class Understood:
     checked: Validated
 
 
+async def select(program: Program, given: Mapping[int, Any], lists: ListSource) -> Validated:
+    """Check the selectors, given by position from 1 on, in their order: the list of each may depend on the earlier ones."""
+    selectors = program.operation.selectors
+    data = {selector.name: given[index] for index, selector in enumerate(selectors, start=1) if given.get(index) is not None}
+    checked = program.selectors.check(data, "credentialData")
+    choices: dict[str, Choices] = {}
+    for selector in selectors:
+        if selector.list is None or selector.list not in checked.wanted:
+            continue
+        spec, texts = program.partner.lists[selector.list], checked.texts[selector.list]
+        for fresh in (False, True):
+            choices[spec.name] = await _choices(spec, lists, checked.values, texts, fresh=fresh)
+            checked = compile_fields(selectors, choices).check(data, "credentialData")
+            if selector.name in checked.values:
+                break
+    return checked
+
+
 async def understand(program: Program, data: Any, lists: ListSource, selected: Mapping[str, Any] | None = None) -> Understood:
     """Check an input. Reads custom fields, and only those lists that are needed to tell labels from keys."""
-    schema, validator = await _with_custom(program, lists, fresh=False)
+    schema, validator = await _with_custom(program, lists, selected or {}, fresh=False)
     checked = validator.check(data)
     if any(fault.code == "unknown_field" for fault in checked.faults) and program.operation.custom_fields is not None:
-        schema, validator = await _with_custom(program, lists, fresh=True)
+        schema, validator = await _with_custom(program, lists, selected or {}, fresh=True)
         checked = validator.check(data)
     choices: dict[str, Choices] = {}
     values: dict[str, Any] = {}
@@ -141,11 +159,11 @@ def _ready(program: Program, wanted: set[str]) -> list[str]:
     return sorted(name for name in wanted if not waiting & set(program.partner.lists[name].depends_on)) or sorted(wanted)
 
 
-async def _with_custom(program: Program, lists: ListSource, *, fresh: bool) -> tuple[Schema, Validator]:
+async def _with_custom(program: Program, lists: ListSource, selected: Mapping[str, Any], *, fresh: bool) -> tuple[Schema, Validator]:
     custom = program.operation.custom_fields
     if custom is None:
         return program.schema, program.validator
-    found = await lists.get(program.partner.lists[custom.list], {}, fresh=fresh)
+    found = await lists.get(program.partner.lists[custom.list], selected, fresh=fresh)
     held = program.compiled.get(id(found))
     if held is not None and held[0] is found:
         return held[1], held[2]

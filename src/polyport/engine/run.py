@@ -31,6 +31,7 @@ from polyport.engine.operation import (
     plan,
     read_reading,
     read_trigger,
+    select,
     understand,
 )
 from polyport.engine.outcome import in_doubt, settled
@@ -89,8 +90,7 @@ class Engine:
         positions = read_positions(program, ask.credential_data)
         reading = _reading(program, ask)
         bench = await self.desk.bench(ask.account_id, program.partner, positions.connection_id)
-        selected = await self._selected(program, positions)
-        understood = await self._understand(ask, program, bench, selected)
+        selected, understood = await self._understand(ask, program, positions, bench)
         if understood.checked.faults:
             raise ValidationFailed.of(*understood.checked.faults)
         return Prepared(
@@ -104,28 +104,20 @@ class Engine:
             patient=ask.timeout_ms is not None,
         )
 
-    async def _understand(self, ask: Ask, program: Program, bench: Bench, selected: Mapping[str, Any]) -> Understood:
-        """``understand``, within the caller's time: lists and custom fields are read from the partner."""
+    async def _understand(
+        self, ask: Ask, program: Program, positions: Positions, bench: Bench
+    ) -> tuple[Mapping[str, Any], Understood]:
+        """The selectors and the input, within the caller's time: lists and custom fields are read from the partner."""
         data = {} if ask.runner_data is None else ask.runner_data
+        lists = self.desk.lists(bench)
         try:
             async with asyncio.timeout((ask.timeout_ms or SYNC_LIMIT_MS) / 1000):
-                return await understand(program, data, self.desk.lists(bench), selected)
+                selected = await select(program, positions.selectors, lists)
+                if selected.faults:
+                    raise ValidationFailed.of(*(_at_its_position(program, fault) for fault in selected.faults))
+                return selected.values, await understand(program, data, lists, selected.values)
         except TimeoutError:
             raise PartnerTimeout("The partner did not give its lists in time; the run was not begun.") from None
-
-    async def _selected(self, program: Program, positions: Positions) -> dict[str, Any]:
-        selectors = program.operation.selectors
-        if not selectors:
-            return {}
-        given = {selector.name: positions.selectors.get(index) for index, selector in enumerate(selectors, start=1)}
-        checked = program.selectors.check({name: value for name, value in given.items() if value is not None}, "credentialData")
-        if checked.faults:
-            order = {selector.name: str(index) for index, selector in enumerate(selectors, start=1)}
-            faults = [
-                replace(fault, path=f"credentialData.{order.get(fault.path.partition('.')[2], '')}.value") for fault in checked.faults
-            ]
-            raise ValidationFailed.of(*faults)
-        return checked.values
 
     async def dry_run(self, ask: Ask) -> list[dict[str, Any]]:
         """The exact requests an ask would send, redacted; nothing is sent, nothing is kept."""
@@ -434,6 +426,13 @@ class Engine:
             sealed_result=None,
             sealed_attempts=None,
         )
+
+
+def _at_its_position(program: Program, fault: Fault) -> Fault:
+    """A fault of a selector, with the path that its caller wrote."""
+    name = fault.path.removeprefix("credentialData.")
+    position = next((index for index, selector in enumerate(program.operation.selectors, start=1) if selector.name == name), 0)
+    return replace(fault, path=f"credentialData.{position}.value")
 
 
 def _of_all_steps(failure: Failure, traces: list[Trace]) -> Failure:

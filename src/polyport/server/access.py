@@ -159,8 +159,8 @@ class Access:
 
     async def change_password(self, principal: Principal, old: str, new: str, address: str) -> None:
         """A new password; all sign-ins of the user end. Raises ``Unauthenticated``, ``Forbidden``, ``RateLimited`` or ``ValidationFailed``."""
-        if principal.user_id is None:
-            raise Forbidden("An API key has no password.")
+        if principal.kind != "session" or principal.user_id is None:
+            raise Forbidden("An API key has no password: sign in to change yours.")
         user = await self._runtime.repo.accounts.user(principal.account_id, principal.user_id)
         if user is None:
             raise Unauthenticated

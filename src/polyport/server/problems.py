@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -18,12 +18,14 @@ from polyport.errors import (
     TokenExpired,
     Unauthenticated,
 )
-from polyport.server.wire import encode
+from polyport.server.wire import FAULTS_MOST, encode
+
+LONGEST_PATH: Final = 500
 
 
 def problem_response(error: PolyportError, request_id: str, accept: str, path: str, extra: Mapping[str, Any] | None = None) -> Response:
     """The answer of an error. ``extra`` are further facts (``runId``) beside the error's own."""
-    record = error.as_record() | (dict(extra) if extra else {}) | {"requestId": request_id}
+    record = _bounded(error.as_record()) | (dict(extra) if extra else {}) | {"requestId": request_id}
     if "application/problem+json" in accept.lower():
         body: dict[str, Any] = {
             "type": f"about:blank#{error.code}",
@@ -37,6 +39,14 @@ def problem_response(error: PolyportError, request_id: str, accept: str, path: s
     else:
         body, media = {"success": False, "error": record}, "application/json"
     return Response(encode(body), status_code=error.status, media_type=media, headers=_headers(error))
+
+
+def _bounded(record: dict[str, Any]) -> dict[str, Any]:
+    """The error with a limited number of faults and no endless paths: what is wrong may be all of a body, and it is not sent back whole."""
+    faults = record.get("fields", ())
+    if len(faults) <= FAULTS_MOST and all(len(fault["path"]) <= LONGEST_PATH for fault in faults):
+        return record
+    return record | {"fields": [fault | {"path": fault["path"][:LONGEST_PATH]} for fault in faults[:FAULTS_MOST]]}
 
 
 def _headers(error: PolyportError) -> dict[str, str]:

@@ -28,11 +28,12 @@ from polyport.errors import Fault, Forbidden, InternalError, NotFound, Overloade
 from polyport.paths import format_path
 from polyport.server.access import Access, Principal
 from polyport.server.problems import problem_response
-from polyport.server.wire import encode, parse_json, read_body, success
+from polyport.server.wire import FAULTS_MOST, encode, parse_json, read_body, success
 from polyport.store.base import StoreUnavailable
 
 B = TypeVar("B", bound=BaseModel)
 _log: Final = structlog.get_logger("polyport.server")
+STRANGERS_LIMIT: Final = 64 * 1024  # bytes that are read from who has shown no token yet
 NO_STORE: Final = {"Cache-Control": "no-store"}
 # What lets a page of any origin read an open endpoint, and what it is told when it asks first.
 OPENED: Final = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag, X-Request-Id"}
@@ -128,6 +129,8 @@ def read_model(model: type[B], value: Any) -> B:
     """A JSON value as a model. Raises ``ValidationFailed`` with every fault; no value is repeated in it."""
     if not isinstance(value, dict):
         raise ValidationFailed.of(Fault(path="", code="wrong_type", message="The body has to be a JSON object."))
+    if len(value) > FAULTS_MOST:
+        raise ValidationFailed.of(Fault(path="", code="too_long", message=f"The body has more than {FAULTS_MOST} keys."))
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -187,7 +190,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
     """The route of an endpoint."""
     settings = services.engine.runtime.settings
     opened = endpoint.public_catalog and settings.catalog.public
-    limit = settings.http.body_limit
+    limit = settings.http.body_limit if endpoint.scope is not None else min(STRANGERS_LIMIT, settings.http.body_limit)
     reads_body = endpoint.method in {"POST", "PUT", "PATCH", "DELETE"}
     observe = services.durations.labels(endpoint.method, endpoint.path).observe
     counters: dict[int, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from polyport.errors import Fault, NotFound, PolyportError, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
 from polyport.server.operations import CREDENTIAL_EXAMPLE
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import PER_PAGE, PER_PAGE_MOST, encode, id_filter, known_filters, read_list_query
+from polyport.server.wire import FAULTS_MOST, PER_PAGE, PER_PAGE_MOST, encode, id_filter, known_filters, read_list_query
 from polyport.store.records import Run, RunStatus
 from polyport.store.runs import FIRST, LAST, RunFilter
 
@@ -86,7 +87,8 @@ def _ask(call: Call, mode: str) -> tuple[Ask, bool]:
     body = call.json()
     if not isinstance(body, dict):
         raise ValidationFailed.of(Fault(path="", code="wrong_type", message="The body has to be a JSON object."))
-    faults = [Fault(path=key[:200], code="unknown_field", message="There is no such field here.") for key in body if key not in KEYS]
+    unknown = itertools.islice((key for key in body if key not in KEYS), FAULTS_MOST)
+    faults = [Fault(path=key, code="unknown_field", message="There is no such field here.") for key in unknown]
     faults.extend(
         Fault(path=name, code="wrong_type", message="An object is needed here.")
         for name in ("credentialData", "runnerData", "metadata", "window")

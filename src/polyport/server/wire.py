@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -19,6 +20,8 @@ from polyport.paths import Step, format_path
 PER_PAGE: Final = 20
 PER_PAGE_MOST: Final = 100
 PAGE_MOST: Final = 1_000_000
+FAULTS_MOST: Final = 1_000
+LOOKED_AT_MOST: Final = 100_000
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _FILTER: Final = re.compile(r"filter\[([A-Za-z][A-Za-z0-9_]{0,60})\](?:\[([a-z]{1,20})\])?")
@@ -68,7 +71,7 @@ def _is_json(kind: str) -> bool:
 
 
 class _Doubled(dict[str, Any]):
-    """An object in which a key stood twice; ``doubled`` names the keys."""
+    """An object in which keys stood twice; ``doubled`` names them."""
 
     doubled: tuple[str, ...] = ()
 
@@ -86,8 +89,8 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _marked_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     marked = _Doubled(pairs)
-    keys = [key for key, _value in pairs]
-    marked.doubled = tuple(sorted({key for key in keys if keys.count(key) > 1})) if len(marked) < 1_000 else ()
+    if len(marked) != len(pairs):
+        marked.doubled = tuple(key for key, count in Counter(key for key, _value in pairs).items() if count > 1)
     return marked
 
 
@@ -119,38 +122,61 @@ def parse_json(body: bytes, depth_limit: int) -> Any:
         raise MalformedJson("The body holds a number that JSON does not know or that is too long.") from None
     except RecursionError:
         raise _too_deep(depth_limit) from None
-    if text.count("[") + text.count("{") > depth_limit or _SURROGATE.search(text):
-        _inspect(value, depth_limit)
+    if text.count("[") + text.count("{") > depth_limit:
+        _check_depth(value, depth_limit)
+    if _SURROGATE.search(text) and not _is_whole(value):
+        raise _located(value, Fault(path="", code="invalid_text", message="A text in here has half of a character pair."))
     return value
 
 
 def _doubled(text: str, depth_limit: int) -> ValidationFailed | MalformedJson:
     """The error that says where keys stand twice."""
     try:
-        _inspect(_MARKING_DECODER.decode(text), depth_limit)
+        value = _MARKING_DECODER.decode(text)
+        _check_depth(value, depth_limit)
     except ValidationFailed as error:
         return error
     except (ValueError, RecursionError):
         return MalformedJson()
-    return ValidationFailed.of(Fault(path="", code="duplicate_key", message="A key stands twice in one object."))
+    return _located(value, Fault(path="", code="duplicate_key", message="A key stands twice in one object."))
 
 
 def _too_deep(limit: int) -> ValidationFailed:
     return ValidationFailed.of(Fault(path="", code="too_deep", message=f"The body nests more than {limit} levels."))
 
 
+def _check_depth(value: Any, limit: int) -> None:
+    """Raise ``ValidationFailed`` for what nests deeper; level by level, since bodies may hold millions of containers."""
+    level = [value]
+    for _depth in range(limit + 1):
+        inner = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise _too_deep(limit)
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether no text in it has half of a character pair: only then can it be written as UTF-8."""
+    try:
+        _ENCODER.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _halved(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _inspect(value: Any, depth_limit: int) -> None:
-    """Walk the value once and report what must not be in it."""
+def _located(value: Any, otherwise: Fault) -> ValidationFailed:
+    """Where keys stand twice and characters are halved: the first so many places, found within so many steps, else ``otherwise``."""
     faults: list[Fault] = []
     pending: list[tuple[Any, tuple[Step, ...]]] = [(value, ())]
-    while pending:
+    for _step in range(LOOKED_AT_MOST):
+        if not pending or len(faults) >= FAULTS_MOST:
+            break
         item, path = pending.pop()
-        if len(path) > depth_limit:
-            raise _too_deep(depth_limit)
         if isinstance(item, str):
             if _halved(item):
                 faults.append(Fault(path=format_path(path), code="invalid_text", message="This text has half of a character pair."))
@@ -163,11 +189,10 @@ def _inspect(value: Any, depth_limit: int) -> None:
             if isinstance(item, _Doubled):
                 faults.extend(
                     Fault(path=format_path((*path, key)), code="duplicate_key", message="This key stands twice in one object.")
-                    for key in item.doubled
+                    for key in item.doubled[:FAULTS_MOST]
                 )
             pending.extend((inner, (*path, key)) for key, inner in item.items())
-    if faults:
-        raise ValidationFailed.of(*faults)
+    return ValidationFailed.of(*faults or [otherwise])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
