@@ -14,7 +14,6 @@ from datetime import date
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -128,15 +127,13 @@ def _shown(hint: Any, named: list[tuple[Any, str]]) -> str:
 
 def _bounds(field: FieldInfo) -> str:
     """The limits of a key, such as ", at least 1, at most 20"; that a text may not be empty goes without saying."""
-    low = next((rule.ge if isinstance(rule, Ge) else rule.gt for rule in field.metadata if isinstance(rule, Ge | Gt)), None)
-    high = next((rule.le if isinstance(rule, Le) else rule.lt for rule in field.metadata if isinstance(rule, Le | Lt)), None)
-    above = any(isinstance(rule, Gt) for rule in field.metadata)
     counted = "elements" if get_origin(field.annotation) is tuple else "characters"
-    lengths = [f"at least {rule.min_length} {counted}" for rule in field.metadata if isinstance(rule, MinLen) and counted == "elements"]
-    lengths += [f"at most {rule.max_length} {counted}" for rule in field.metadata if isinstance(rule, MaxLen)]
-    start = "" if low is None else f"more than {low}" if above else f"at least {low}"
-    end = "" if high is None else f"at most {high}"
-    told = [text for text in (start, end, *lengths) if text]
+    words = {"gt": "more than {}", "ge": "at least {}", "le": "at most {}", "lt": "less than {}", "max_length": f"at most {{}} {counted}"}
+    if counted == "elements":
+        words["min_length"] = "at least {} elements"
+    told = [
+        word.format(getattr(rule, name)) for name, word in words.items() for rule in field.metadata if getattr(rule, name, None) is not None
+    ]
     return f", {', '.join(told)}" if told else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any
 
 import structlog
@@ -11,18 +12,30 @@ import structlog
 from polyport.settings import LogSettings
 
 
+def format_trace(exc_info: Any) -> str:
+    """Where an exception came from and its class, with those that led to it; no messages, since whatever was at hand may be in them."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    error: BaseException | None = exc_info[1]
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(f"Traceback (most recent call last):\n{frames}{type(error).__module__}.{type(error).__qualname__}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nwhich came from:\n\n".join(parts)
+
+
 def set_up_log(settings: LogSettings) -> None:
-    """Configure the log of this process. Stack traces never show the values of variables: some are secrets."""
+    """Configure the log of this process. Stack traces show neither messages nor the values of variables: some are secrets."""
     level = getattr(logging, settings.level.upper())
     renderers: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
-        if settings.format == "text"
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())] if settings.format == "text" else [structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.ExceptionRenderer(format_trace),
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

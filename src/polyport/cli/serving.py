@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import multiprocessing
 import os
 import secrets
@@ -80,9 +81,20 @@ async def serve_socket(settings: Settings, listener: socket.socket, ready: Calla
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+            settle_memory()
             if ready is not None:
                 loop.call_soon(ready)
             await server.serve(sockets=[listener])
+
+
+def settle_memory() -> None:
+    """Take what was loaded at start out of the garbage collector's sight, and let it look less often.
+
+    Partners and compiled operations live as long as the process; walking them again and again cost a quarter of a run's CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def make_config(app: object, settings: Settings) -> uvicorn.Config:

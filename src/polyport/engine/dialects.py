@@ -45,11 +45,10 @@ STRICT_ENUM_VALUES: Final = 1_000
 STRICT_CHARACTERS: Final = 120_000
 STRICT_LARGE_ENUM: Final = (250, 15_000)
 
-_STRICT_KEYWORDS: Final = frozenset(
-    "type description enum anyOf items properties additionalProperties pattern format minimum maximum minItems maxItems".split()
-)
+_SHARED_KEYWORDS: Final = frozenset({"type", "description", "pattern", "minimum", "maximum", "minItems", "maxItems"})
+_STRICT_KEYWORDS: Final = _SHARED_KEYWORDS | {"enum", "anyOf", "items", "properties", "additionalProperties", "format"}
+_GEMINI_KEYWORDS: Final = _SHARED_KEYWORDS | {"required", "minLength", "maxLength"}
 _OPENAI_FORMATS: Final = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
-_GEMINI_KEYWORDS: Final = frozenset("type description required pattern minLength maxLength minimum maximum minItems maxItems".split())
 _PROPERTY_NAMES: Final = {"anthropic": re.compile(r"[A-Za-z0-9_.-]{1,64}"), "gemini": re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")}
 
 _NOT_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
@@ -314,8 +313,13 @@ def _said_one(variable: InputField, keys: Sequence[Any], one: Json, value: Any) 
         found = value.strip() if isinstance(value, str) else float(found)
     elif kind.name == "file":
         found = {key: inner for key, inner in value.items() if inner is not None}
-    fits = not isinstance(found, str) or re.search(one.get("pattern", ""), found) is not None
-    return found if fits and (found != "" or "minLength" not in one) else None
+    return found if not isinstance(found, str) or _fits(found, one, ours=kind.name != "string") else None
+
+
+def _fits(text: str, part: Json, *, ours: bool) -> bool:
+    """Whether a text keeps to its schema. A manifest's own pattern was looked at by RE2 before: only ``ours`` are safe to run here."""
+    long_enough = part.get("minLength", 0) <= len(text) <= part.get("maxLength", len(text))
+    return long_enough and (not ours or re.search(part.get("pattern", ""), text) is not None)
 
 
 def _told(choices: Sequence[Choice], *, closed: bool) -> str | None:

@@ -19,6 +19,31 @@ FETCH_SECONDS: Final = 30.0
 Slot = tuple[Any, Any, FileValue, tuple[Step, ...]]
 
 
+async def check_files(desk: Desk, account_id: int, slots: Sequence[Slot]) -> list[Fault]:
+    """What is wrong with files that can be told before anything is fetched: addresses that are never called, ids that there are not."""
+    faults: list[Fault] = []
+    for _holder, _key, file, where in slots:
+        path = format_path(where)
+        if file.file_id is not None:
+            await _stored(desk, account_id, file, path, faults)
+            continue
+        try:
+            desk.runtime.policy.check_url(file.url or "")
+        except BlockedAddress as error:
+            faults.append(Fault(path=f"{path}.url", code=error.code, message=error.message))
+    return faults
+
+
+async def pretend_files(desk: Desk, account_id: int, slots: Sequence[Slot]) -> None:
+    """For a dry run: kept files in their places, and a stand-in for each that would be fetched."""
+    for holder, key, file, where in slots:
+        if file.file_id is not None:
+            holder[key] = await _stored(desk, account_id, file, format_path(where), [])
+        else:
+            content = f"(the content of {file.url})".encode()
+            holder[key] = FileValue(content=content, name=_name(file), content_type=file.content_type)
+
+
 async def fetch_files(desk: Desk, account_id: int, slots: Sequence[Slot]) -> None:
     """Put the content of every file in its place. Raises ``ValidationFailed`` that names each file that cannot be had."""
     faults: list[Fault] = []
@@ -46,10 +71,15 @@ async def _fetched(desk: Desk, account_id: int, file: FileValue, path: str, faul
             Fault(path=f"{path}.url", code="unreachable_file", message=f"The file's address answered with status {reply.status}.")
         )
         return None
-    name = file.name or unquote(urlsplit(file.url or "").path.rpartition("/")[2])[:255] or "file"
+    name = _name(file)
     told = (reply.header("content-type") or "").partition(";")[0].strip()
     kind = file.content_type or told or mimetypes.guess_type(name)[0]
     return FileValue(content=reply.body, name=name, content_type=kind)
+
+
+def _name(file: FileValue) -> str:
+    """The name of a file that has an address: the one given, or the end of its path."""
+    return file.name or unquote(urlsplit(file.url or "").path.rpartition("/")[2])[:255] or "file"
 
 
 async def _stored(desk: Desk, account_id: int, file: FileValue, path: str, faults: list[Fault]) -> FileValue | None:

@@ -19,7 +19,7 @@ import structlog
 from polyport.engine.calls import Caller, CallFailed, Trace
 from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
-from polyport.engine.files import fetch_files
+from polyport.engine.files import check_files, fetch_files, pretend_files
 from polyport.engine.operation import (
     Outcome,
     Program,
@@ -91,8 +91,9 @@ class Engine:
         reading = _reading(program, ask)
         bench = await self.desk.bench(ask.account_id, program.partner, positions.connection_id)
         selected, understood = await self._understand(ask, program, positions, bench)
-        if understood.checked.faults:
-            raise ValidationFailed.of(*understood.checked.faults)
+        faults = [*understood.checked.faults, *await check_files(self.desk, ask.account_id, understood.checked.files)]
+        if faults:
+            raise ValidationFailed.of(*faults)
         return Prepared(
             program=program,
             positions=positions,
@@ -122,6 +123,7 @@ class Engine:
     async def dry_run(self, ask: Ask) -> list[dict[str, Any]]:
         """The exact requests an ask would send, redacted; nothing is sent, nothing is kept."""
         prepared = await self.prepare(ask)
+        await pretend_files(self.desk, ask.account_id, prepared.understood.checked.files)
         scope = build_scope(prepared.program, prepared.bench.caller, prepared.understood, prepared.selected)
         if prepared.program.compute is not None:
             compute(prepared.program, prepared.understood.schema, scope)
@@ -264,10 +266,10 @@ class Engine:
         if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
             raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
         program, caller = prepared.program, self._within_deadline(run, prepared)
+        await fetch_files(self.desk, run.account_id, prepared.understood.checked.files)
         scope = build_scope(program, caller, prepared.understood, prepared.selected)
         if program.compute is not None:
             return compute(program, prepared.understood.schema, scope)
-        await fetch_files(self.desk, run.account_id, prepared.understood.checked.files)
         if prepared.reading is not None:
             return await read_trigger(caller, program, prepared.understood, scope, prepared.reading, traces.append)
         return await act(caller, program, prepared.understood, scope, traces.append)

@@ -1,0 +1,172 @@
+"""Files on their way to a partner: given whole, by address or by id, they arrive byte for byte, or the caller learns which cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import email
+import json
+import random
+from typing import Any
+
+import pytest
+
+from e2e.depot import FILES, Bay, open_bay, open_depot
+from e2e.served import Asked, Upstream, answer, upstream
+
+pytestmark = pytest.mark.anyio
+
+PHOTO = random.Random(7).randbytes(70_000)  # noqa: S311  any bytes do
+TEXT = {"name": "note.txt", "contentType": "text/plain", "base64": base64.b64encode(b"19.90 EUR").decode()}
+
+
+@pytest.fixture(scope="module")
+async def shared(anyio_backend, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bay")
+    async with open_depot() as depot, open_bay(folder, depot, allow_networks="127.0.0.1/32", partner_answer_limit=100_000) as found:
+        yield found
+
+
+@pytest.fixture
+async def bay(shared):
+    return await shared.afresh()
+
+
+@pytest.fixture
+async def shop(anyio_backend):
+    """A server with files."""
+
+    async def serve(asked: Asked) -> bytes:
+        if asked.target.startswith("/photos/"):
+            return answer(200, PHOTO, {"Content-Type": "image/png; charset=binary"})
+        if asked.target == "/big":
+            return answer(200, b"x" * 100_001)
+        if asked.target == "/away":
+            return answer(302, headers={"Location": "http://127.0.0.9/secret"})
+        return answer(404)
+
+    async with upstream(serve) as found:
+        yield found
+
+
+def _parts(asked: Asked) -> list[tuple[str | None, str | None, str, bytes]]:
+    """Name, file name, type and content of each part."""
+    message = email.message_from_bytes(b"Content-Type: " + asked.headers["content-type"].encode() + b"\r\n\r\n" + asked.body)
+    return [
+        (
+            part.get_param("name", header="content-disposition"),
+            part.get_filename(),
+            part.get_content_type() if "content-type" in part else "",
+            part.get_payload(decode=True),
+        )
+        for part in message.get_payload()
+    ]
+
+
+async def test_a_form_with_files_arrives_byte_for_byte(bay: Bay):
+    data = {"title": "For Ada", "photo": TEXT}
+    assert (await bay.run(FILES, data)).status == 200
+    (asked,) = bay.depot.wire.asked
+    boundary = asked.headers["content-type"].removeprefix("multipart/form-data; boundary=").encode()
+    assert asked.body == (
+        b'--%b\r\nContent-Disposition: form-data; name="title"\r\n\r\nFor Ada\r\n'
+        b'--%b\r\nContent-Disposition: form-data; name="photo"; filename="note.txt"\r\nContent-Type: text/plain\r\n\r\n19.90 EUR\r\n--%b--\r\n'
+    ) % (boundary, boundary, boundary)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_files_by_address_by_id_and_whole_arrive_together(bay: Bay, shop: Upstream, mode: str):
+    kept = await bay.served.fetch("POST", "/files", {"name": "scan.png", "contentType": "image/png", "base64": base64.b64encode(PHOTO).decode()})
+    assert (kept.status, kept.json["data"]["size"]) == (201, len(PHOTO))
+    data = {
+        "photo": {"url": f"{shop.origin}/photos/ada%20l.png?size=2"},
+        "others": [TEXT, {"fileId": kept.json["data"]["fileId"]}],
+        "pages": [{"scan": {"url": f"{shop.origin}/photos/", "name": "page.png"}}],
+    }
+    told = await bay.run(FILES, data, mode=mode)
+    run = await bay.until(told.json["data"]["runId"])
+    assert run["status"] == "succeeded", run["error"]
+    (asked,) = bay.depot.of("POST /files")
+    assert _parts(asked) == [
+        ("photo", "ada l.png", "image/png", PHOTO),
+        ("others[]", "note.txt", "text/plain", b"19.90 EUR"),
+        ("others[]", "scan.png", "image/png", PHOTO),
+        ("pages[0][scan]", "page.png", "image/png", PHOTO),
+    ]
+    assert [fetched.headers.get("x-key") for fetched in shop.asked] == [None, None]
+
+
+async def test_a_dry_run_fetches_nothing(bay: Bay, shop: Upstream):
+    kept = await bay.served.fetch("POST", "/files", {"name": "a.txt", "contentType": "text/plain", "base64": TEXT["base64"]})
+    data = {"photo": {"url": f"{shop.origin}/photos/a.png"}, "others": [{"fileId": kept.json["data"]["fileId"]}]}
+    told = await bay.run(FILES, data, dryRun=True)
+    (request,) = told.json["data"]["requests"]
+    assert f"(the content of {shop.origin}/photos/a.png)" in request["body"]
+    assert "19.90 EUR" in request["body"]
+    assert (shop.asked, bay.depot.wire.asked) == ([], [])
+
+
+async def test_every_file_that_cannot_be_had_is_named_with_its_path(bay: Bay, shop: Upstream):
+    data = {
+        "photo": {"url": f"{shop.origin}/nowhere"},
+        "others": [TEXT, {"url": f"{shop.origin}/big"}, {"url": f"{shop.origin}/away"}],
+        "pages": [{"scan": {"url": "http://localhost:9/x"}}, {"scan": {"url": "http://nowhere.invalid/x"}}],
+    }
+    told = await bay.run(FILES, data)
+    assert told.status == 422
+    assert [(fault["path"], fault["code"]) for fault in told.json["error"]["fields"]] == [
+        ("runnerData.photo.url", "unreachable_file"),
+        ("runnerData.others[1].url", "unreachable_file"),
+        ("runnerData.others[2].url", "blocked_address"),
+        ("runnerData.pages[0].scan.url", "unreachable_file"),
+        ("runnerData.pages[1].scan.url", "unreachable_file"),
+    ]
+    assert (await bay.read(told.json["error"]["runId"]))["status"] == "failed"
+    assert bay.depot.wire.asked == []
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1/a", "http://169.254.169.254/latest", "http://[::1]/a", "file:///etc/passwd", "http://0x7f.1/a"])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_a_private_address_is_refused_before_a_run_is_made_of_it(bay: Bay, url: str, mode: str):
+    before = await bay.count_runs()
+    told = await bay.run(FILES, {"photo": {"url": url}, "others": [{"fileId": "file_nothing"}], "size": 1}, mode=mode)
+    assert told.status == 422
+    assert {(fault["path"], fault["code"]) for fault in told.json["error"]["fields"]} >= {
+        ("runnerData.others[0].fileId", "not_found"),
+        ("runnerData.size", "unknown_field"),
+    }
+    assert any(fault["path"].startswith("runnerData.photo") for fault in told.json["error"]["fields"])
+    assert await bay.count_runs() == before
+
+
+async def test_a_file_of_another_account_is_not_there(bay: Bay):
+    token = await bay.served.second_account()
+    body: dict[str, Any] = {"name": "a.txt", "contentType": "text/plain", "base64": TEXT["base64"]}
+    theirs = (await bay.served.fetch("POST", "/files", body, token=token)).json["data"]["fileId"]
+    told = await bay.run(FILES, {"photo": {"fileId": theirs}})
+    assert (told.status, told.json["error"]["fields"][0]["code"]) == (422, "not_found")
+
+
+async def test_a_kept_file_that_is_deleted_meanwhile_ends_the_queued_run_honestly(tmp_path):
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_concurrency=1) as bay:
+        gate = asyncio.Event()
+
+        async def late(_asked: Asked) -> bytes:
+            await gate.wait()
+            return answer(200, {"ok": True})
+
+        depot.answers["POST /files"] = late
+        kept = (await bay.served.fetch("POST", "/files", {"name": "a", "contentType": "text/plain", "base64": ""})).json["data"]["fileId"]
+        await bay.run(FILES, {"title": "first"}, mode="async")
+        await depot.arrived("POST /files")
+        second = (await bay.run(FILES, {"photo": {"fileId": kept}}, mode="async")).json["data"]["runId"]
+        assert (await bay.served.fetch("DELETE", f"/files/{kept}")).status == 200
+        gate.set()
+        run = await bay.until(second)
+        assert (run["status"], run["error"]["code"], run["error"]["fields"][0]["path"]) == (
+            "failed",
+            "validation_failed",
+            "runnerData.photo.fileId",
+        )
+        assert depot.count("POST /files") == 1
+        assert "base64" not in json.dumps(run)
