@@ -7,6 +7,7 @@ import base64
 import email
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -123,6 +124,17 @@ async def test_every_file_that_cannot_be_had_is_named_with_its_path(bay: Bay, sh
     ]
     assert (await bay.read(told.json["error"]["runId"]))["status"] == "failed"
     assert bay.depot.wire.asked == []
+
+
+async def test_a_file_that_does_not_come_takes_no_more_than_the_callers_time(bay: Bay):
+    async def silence(_asked: Asked) -> None:
+        await asyncio.sleep(20)
+
+    async with upstream(silence) as slow:
+        started = time.monotonic()
+        told = await bay.run(FILES, {"photo": {"url": f"{slow.origin}/a"}}, timeoutMs=300)
+        assert time.monotonic() - started < 3
+        assert (told.status, told.json["error"]["fields"][0]["code"]) == (422, "unreachable_file")
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1/a", "http://169.254.169.254/latest", "http://[::1]/a", "file:///etc/passwd", "http://0x7f.1/a"])

@@ -2,7 +2,8 @@
 
 ``json-schema`` (draft 2020-12) says all that can be said: unions, titles of choices, defaults, examples. The tool dialects take less; what they have no
 keyword for stands in descriptions. Whatever fits a schema is accepted by the validator, up to what no schema can say: whether a day or a telephone
-number exists, bounds of a decimal sent as text, how deep free JSON nests, what a list holds by the time of the run.
+number exists, bounds of a decimal sent as text, how deep free JSON nests, what a list holds by the time of the run. Where a dialect has no keyword for a
+length, a format or a value that may not be empty, its descriptions say what they can and the validator says the rest.
 
 Null: it clears a field here. In OpenAI's strict mode a model has to give every property and gives null for what it leaves out, so whoever runs such a
 call drops every null first, also inside rows; that tool's description tells the model that null means "not set". Everywhere else null clears.
@@ -438,7 +439,7 @@ def _takes_null(part: Json) -> bool:
 
 def _gemini_tool(name: str, description: str, parameters: Json) -> Json:
     left_out: list[str] = []
-    said = _gemini(parameters, "runnerData", left_out)
+    said = _gemini(parameters, "", left_out)
     if left_out:
         description = _words(description, "Not offered here: " + ", ".join(left_out))
     return {"name": name, "description": description} | ({} if said is None else {"parameters": said})
@@ -456,6 +457,8 @@ def _gemini(part: Json, at: str, left_out: list[str]) -> Json | None:
         changed |= {"type": "string", "format": "enum", "enum": [_plain(key) for key in part["enum"] if key is not None]}
     elif part.get("format") == "date-time":
         changed["format"] = "date-time"
+    elif "format" in part:
+        changed["description"] = _words(part.get("description"), f"Format: {part['format']}")
     if "items" in part:
         items = _gemini(part["items"], at, left_out)
         return None if items is None else changed | {"items": items}
@@ -463,13 +466,13 @@ def _gemini(part: Json, at: str, left_out: list[str]) -> Json | None:
         return changed if "type" in changed else None
     properties = {}
     for name, inner in part["properties"].items():
-        found = _gemini(inner, f"{at}.{name}", left_out)
+        found = _gemini(inner, f"{at}{name}.", left_out)
         if found is not None:
             properties[name] = found
         elif name in part.get("required", ()):
-            raise ValueError(f'the field "{name}" is required and takes any JSON, for which the dialect gemini has no word')
+            raise ValueError(f'the field "{at}{name}" is required and takes any JSON, for which the dialect gemini has no word')
         else:
-            left_out.append(name)
+            left_out.append(f"{at}{name}")
     return changed | {"properties": properties} if properties else None
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import mimetypes
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from polyport.engine.calls import LEAST_SECONDS
 from polyport.engine.desk import Desk
 from polyport.errors import BlockedAddress, Fault, ValidationFailed
 from polyport.kinds.fields import FileValue
@@ -44,22 +46,23 @@ async def pretend_files(desk: Desk, account_id: int, slots: Sequence[Slot]) -> N
             holder[key] = FileValue(content=content, name=_name(file), content_type=file.content_type)
 
 
-async def fetch_files(desk: Desk, account_id: int, slots: Sequence[Slot]) -> None:
-    """Put the content of every file in its place. Raises ``ValidationFailed`` that names each file that cannot be had."""
+async def fetch_files(desk: Desk, account_id: int, slots: Sequence[Slot], until: float | None = None) -> None:
+    """Put the content of every file in its place, by ``until`` (``time.monotonic``). Raises ``ValidationFailed`` that names each file that cannot be had."""
     faults: list[Fault] = []
     for holder, key, file, where in slots:
-        found = await _fetched(desk, account_id, file, format_path(where), faults)
+        seconds = FETCH_SECONDS if until is None else max(LEAST_SECONDS, min(FETCH_SECONDS, until - time.monotonic()))
+        found = await _fetched(desk, account_id, file, format_path(where), seconds, faults)
         if found is not None:
             holder[key] = found
     if faults:
         raise ValidationFailed.of(*faults)
 
 
-async def _fetched(desk: Desk, account_id: int, file: FileValue, path: str, faults: list[Fault]) -> FileValue | None:
+async def _fetched(desk: Desk, account_id: int, file: FileValue, path: str, seconds: float, faults: list[Fault]) -> FileValue | None:
     if file.file_id is not None:
         return await _stored(desk, account_id, file, path, faults)
     try:
-        reply = await desk.runtime.network.send(Request(method="GET", url=file.url or "", timeout=FETCH_SECONDS))
+        reply = await desk.runtime.network.send(Request(method="GET", url=file.url or "", timeout=seconds))
     except BlockedAddress as error:
         faults.append(Fault(path=f"{path}.url", code=error.code, message=error.message))
         return None

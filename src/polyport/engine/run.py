@@ -266,7 +266,7 @@ class Engine:
         if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
             raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
         program, caller = prepared.program, self._within_deadline(run, prepared)
-        await fetch_files(self.desk, run.account_id, prepared.understood.checked.files)
+        await fetch_files(self.desk, run.account_id, prepared.understood.checked.files, caller.until)
         scope = build_scope(program, caller, prepared.understood, prepared.selected)
         if program.compute is not None:
             return compute(program, prepared.understood.schema, scope)

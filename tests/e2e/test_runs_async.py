@@ -1,0 +1,140 @@
+"""Asynchronous runs: accepted once durable, worked on in order, in bounds, and ended by what they find."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from e2e.depot import ASK, CREATE, NEW, PUT, Bay, open_bay, open_depot
+from e2e.served import Asked, answer
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+async def shared(anyio_backend, tmp_path_factory):
+    async with open_depot() as depot, open_bay(tmp_path_factory.mktemp("bay"), depot) as found:
+        yield found
+
+
+@pytest.fixture
+async def bay(shared):
+    return await shared.afresh()
+
+
+async def test_an_accepted_run_is_queued_and_its_address_tells_its_end(bay: Bay):
+    told = await bay.run(CREATE, {"name": "Lamp"}, mode="async", metadata={"order": 7})
+    assert (told.status, told.json["success"], told.json["data"]["status"]) == (202, True, "queued")
+    url = told.json["data"]["statusUrl"]
+    assert url == f"{bay.served.origin}/runs/{told.json['data']['runId']}"
+    assert told.headers["location"] == f"/runs/{told.json['data']['runId']}"
+    run = await bay.until(told.json["data"]["runId"])
+    assert (run["status"], run["mode"], run["result"], run["metadata"]) == ("succeeded", "async", {"thing_id": 1, "name": "Lamp"}, {"order": 7})
+    assert bay.depot.count("POST /things") == 1
+
+
+async def test_a_trigger_runs_asynchronously_too(bay: Bay):
+    bay.depot.answers["GET /things"] = answer(200, {"data": [{"id": 2, "at": 1_700_000_000}, {"id": 1, "at": 1_600_000_000}]})
+    told = await bay.run(NEW, mode="async", window={"from": 1_650_000_000}, limit=5, raw=True)
+    run = await bay.until(told.json["data"]["runId"])
+    assert run["result"] == {"items": [{"id": 2, "at": 1_700_000_000}], "nextCursor": None, "hasMore": False}
+    assert run["raw"] == [{"id": 2, "at": 1_700_000_000}]
+
+
+async def test_a_refusal_ends_an_asynchronous_run_with_the_same_error_as_a_synchronous_one(bay: Bay):
+    bay.depot.answers["POST /things"] = answer(422, {"field": "title", "code": "taken", "message": "There is a Lamp"})
+    sync = (await bay.run(CREATE, {"name": "Lamp"})).json["error"]
+    run = await bay.until((await bay.run(CREATE, {"name": "Lamp"}, mode="async")).json["data"]["runId"])
+    assert run["error"] == {name: value for name, value in sync.items() if name not in {"requestId", "runId"}}
+
+
+async def test_a_connection_that_is_deleted_meanwhile_ends_the_run_before_anything_is_sent(tmp_path):
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_concurrency=1) as bay:
+        gate = asyncio.Event()
+
+        async def late(_asked: Asked) -> bytes:
+            await gate.wait()
+            return answer(200, {"answer": "yes"})
+
+        depot.answers["GET /ask"] = late
+        await bay.run(ASK, mode="async")
+        await depot.arrived("GET /ask")
+        waiting = (await bay.run(CREATE, {"name": "Lamp"}, mode="async")).json["data"]["runId"]
+        assert (await bay.served.fetch("DELETE", f"/credentials/{bay.connection}")).status == 200
+        gate.set()
+        run = await bay.until(waiting)
+        assert (run["status"], run["error"]["code"], depot.count("POST /things")) == ("failed", "not_found", 0)
+
+
+async def test_lists_that_the_partner_cannot_give_make_an_accepted_run_wait(bay: Bay):
+    works = answer(200, {"data": [{"id": 7, "name": "Acme works"}]})
+    told = iter([works, answer(503, headers={"Retry-After": "1"})])
+    bay.depot.answers["GET /makers"] = lambda _asked: next(told, works)
+    accepted = (await bay.run(CREATE, {"name": "Lamp", "maker": "Acme works"}, mode="async")).json["data"]["runId"]
+    waiting = await bay.until(accepted, "waiting")
+    assert (waiting["error"]["code"], waiting["attempts"]) == ("partner_unavailable", 1)
+    run = await bay.until(accepted)
+    assert (run["status"], run["attempts"], bay.depot.count("POST /things")) == ("succeeded", 2, 1)
+
+
+async def test_no_more_than_the_set_number_of_runs_is_worked_on_at_once(tmp_path):
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_concurrency=3) as bay:
+        under_way, most = 0, 0
+
+        async def busy(asked: Asked) -> bytes:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.02)
+            under_way -= 1
+            return answer(200, {"data": {"name": json.loads(asked.body)["name"]}})
+
+        depot.answers["*"] = busy
+        told = await asyncio.gather(*(bay.run(PUT, {"id": "7", "name": f"n{number}"}, mode="async") for number in range(30)))
+        for reply in told:
+            assert (await bay.until(reply.json["data"]["runId"]))["status"] == "succeeded"
+        assert most == 3
+
+
+async def test_a_full_queue_refuses_early_and_takes_runs_again_later(tmp_path):
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_concurrency=1, runs_queue_limit=3) as bay:
+        gate = asyncio.Event()
+
+        async def late(_asked: Asked) -> bytes:
+            await gate.wait()
+            return answer(200, {"data": {}})
+
+        depot.answers["*"] = late
+        told = [await bay.run(PUT, {"id": "7"}, mode="async", key=f"key {number}") for number in range(8)]
+        refused = [reply for reply in told if reply.status != 202]
+        assert refused
+        for reply in refused:
+            assert (reply.status, reply.json["error"]["code"], int(reply.headers["retry-after"]) >= 1) == (503, "overloaded", True)
+        gate.set()
+        for reply in told:
+            if reply.status == 202:
+                assert (await bay.until(reply.json["data"]["runId"]))["status"] == "succeeded"
+        assert await bay.count_runs() == len(told) - len(refused)
+        await asyncio.sleep(0.6)
+        assert (await bay.run(PUT, {"id": "7"}, mode="async", key="key 7")).status == 202
+
+
+async def test_synchronous_runs_beyond_the_limit_are_refused_before_anything_is_kept(tmp_path):
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_sync_limit=2) as bay:
+        gate = asyncio.Event()
+
+        async def late(_asked: Asked) -> bytes:
+            await gate.wait()
+            return answer(201, {"data": {}})
+
+        depot.answers["POST /things"] = late
+        callers = [asyncio.create_task(bay.run(CREATE, {"name": f"n{number}"})) for number in range(2)]
+        await depot.arrived("POST /things", 2)
+        told = await bay.run(CREATE, {"name": "third"})
+        assert (told.status, told.json["error"]["code"]) == (503, "overloaded")
+        assert await bay.count_runs() == 2
+        gate.set()
+        assert [reply.status for reply in await asyncio.gather(*callers)] == [200, 200]
+        assert (await bay.run(CREATE, {"name": "fourth"})).status == 200
