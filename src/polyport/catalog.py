@@ -81,7 +81,7 @@ class Catalog:
         problems: list[Problem] = []
         for root in roots:
             if not root.is_dir():
-                problems.append(Problem(file=str(root), message="This folder of partners is not there."))
+                problems.append(Problem(file=root.name, message="This folder of partners is not there."))
                 continue
             for folder in partner_folders(root):
                 loaded = load_partner(folder)

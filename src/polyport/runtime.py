@@ -24,7 +24,7 @@ from polyport.store.base import Duplicate
 from polyport.store.records import Account
 from polyport.store.repo import Repo
 from polyport.store.sqlite import SqliteDatabase
-from polyport.vault import Vault, key_id_of, open_keyring
+from polyport.vault import KEY_FILE, Vault, key_id_of, open_keyring
 
 DATABASE: Final = "polyport.db"
 
@@ -65,8 +65,7 @@ async def open_runtime(
 
     ``catalog``, ``network`` and ``clock`` replace the real ones in tests.
     """
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    vault = Vault(open_keyring(settings.master_key.get_secret_value(), settings.data))
+    vault = _open_vault(settings)
     policy = EgressPolicy(settings.allow_networks)
     async with contextlib.AsyncExitStack() as stack:
         database = await SqliteDatabase.open(settings.data / DATABASE)
@@ -104,8 +103,7 @@ async def make_first_account(settings: Settings, make_password: Callable[[], str
 
     Raises ``SetupError`` when the settings' e-mail address or password cannot be used.
     """
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    vault = Vault(open_keyring(settings.master_key.get_secret_value(), settings.data))
+    vault = _open_vault(settings)
     database = await SqliteDatabase.open(settings.data / DATABASE)
     try:
         repo = Repo(database)
@@ -135,6 +133,18 @@ async def create_account(repo: Repo, vault: Vault, *, title: str, email: str, pa
 def account_scope(account_id: int) -> str:
     """What an account's data key is bound to."""
     return f"account/{account_id}"
+
+
+def _open_vault(settings: Settings) -> Vault:
+    """The vault of the data folder, which is made if need be. A key file is only made where there is no data yet that another key has sealed."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    given = settings.master_key.get_secret_value()
+    if not given and (settings.data / DATABASE).exists() and not (settings.data / KEY_FILE).exists():
+        raise SetupError(
+            f"There is a database in {settings.data}, but the key that seals it is gone. "
+            f"Put {KEY_FILE} back into the folder, or set POLYPORT_MASTER_KEY to it."
+        )
+    return Vault(open_keyring(given, settings.data))
 
 
 async def _check_keys(repo: Repo, vault: Vault) -> None:

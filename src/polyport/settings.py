@@ -144,7 +144,8 @@ class Settings(_Section):
     @property
     def origin(self) -> str:
         """The public address of this server, without a slash at the end."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
 
 def load_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
@@ -219,4 +220,6 @@ def _merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:
 
 def _sentence(fault: Any) -> str:
     name = PREFIX + "_".join(str(part) for part in fault["loc"] if not isinstance(part, int)).upper()
+    if name == PREFIX + "PARTNER_BASE_URLS":
+        name = PREFIX + "PARTNER_<SLUG>_BASE_URL"
     return f"{name}: {fault['msg'].removeprefix('Value error, ')}"

@@ -306,6 +306,11 @@ def test_defaults_and_examples_are_said_as_the_schema_takes_them_or_not_at_all(k
     assert said is None or accepts(part, said)
 
 
+def test_the_sample_of_an_open_list_is_not_said_for_its_key_is_of_another_account():
+    assert "examples" not in one("json-schema", "integer", list="owners", sample=9001)
+    assert one("json-schema", "integer", list="owners", sample=7, choices=CHOICES)["examples"] == [7]
+
+
 def test_tool_dialects_tell_defaults_and_short_examples_in_words():
     assert one("anthropic", default="a", sample="b")["description"] == 'Value. Default: "a". Example: "b".'
     assert one("anthropic", sample="b" * 300)["description"] == "Value."

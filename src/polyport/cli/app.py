@@ -20,7 +20,7 @@ from polyport.engine.desk import Desk
 from polyport.engine.record import Ask, Done
 from polyport.engine.run import Engine
 from polyport.errors import PolyportError, SetupError
-from polyport.runtime import open_runtime
+from polyport.runtime import DATABASE, open_runtime
 from polyport.server.wire import encode, parse_json
 from polyport.settings import Settings, load_settings
 
@@ -79,6 +79,8 @@ def run_command(
     Works on the data folder itself, beside a running server or without one. Exit code 0: succeeded; 1: failed, with the error on standard error.
     """
     settings = _settings(data=folder)
+    if not (settings.data / DATABASE).exists():
+        raise SetupError(f"There is no server's data in {settings.data}: name its folder with --folder.")
     text = Path(data[1:]).read_text("utf-8") if data.startswith("@") else data
     fields = parse_json(text.encode(), settings.http.depth_limit)
     given = {"0": {"value": connection}} if connection is not None else None

@@ -76,7 +76,7 @@ class Trace:
         """The exchange as it stands on the wire."""
         shown: dict[str, Any] = {
             "step": self.step,
-            "startedAt": self.started_at,
+            "startedAt": self.started_at / 1000,
             "durationMs": self.duration_ms,
             "request": {"method": self.method, "url": self.url, "headers": self.headers, "body": self.body},
         }

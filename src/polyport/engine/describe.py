@@ -12,7 +12,7 @@ from rapidfuzz import fuzz
 from polyport.engine.calls import list_choices, list_custom_fields, read_list
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.operation import ListSource, Program, select, understand
-from polyport.engine.schema import Choices, Schema, describe_schema, describe_selectors
+from polyport.engine.schema import CUSTOM_PREFIX, Choices, Schema, describe_schema, describe_selectors
 from polyport.engine.validate import compile_validator
 from polyport.errors import ConnectionInvalid, Fault, PolyportError, ValidationFailed
 from polyport.manifest.model import ListSpec
@@ -105,7 +105,7 @@ async def options(
     program = desk.program(operation_id)
     positions = read_positions(program, credential_data)
     bench = await desk.bench(account_id, program.partner, positions.connection_id)
-    variable = _find(program, field)
+    variable = await _custom(desk, bench, program, field) or _find(program, field)
     if variable.options is not None:
         items: list[tuple[Any, str]] = [(option.key, option.label) for option in variable.options]
         return _shown(_searched(items, query))
@@ -122,6 +122,16 @@ async def options(
             *(Fault(path=f"runnerData.{name}", code="required", message="This list depends on this field.") for name in absent)
         )
     return _shown(await _choices(desk, bench, spec, known, query))
+
+
+async def _custom(desk: Desk, bench: Bench, program: Program, name: str) -> InputField | None:
+    """The custom field of a public name, if the account has it."""
+    custom = program.operation.custom_fields
+    if custom is None or not name.startswith(CUSTOM_PREFIX):
+        return None
+    found = await desk.lists(bench).get(program.partner.lists[custom.list], {})
+    fields = list_custom_fields(program.partner, custom.list, found.items, custom.required)
+    return next((entry.field for entry in fields if entry.field.name == name), None)
 
 
 async def _choices(desk: Desk, bench: Bench, spec: ListSpec, known: Mapping[str, Any], query: str | None) -> list[tuple[Any, str]]:

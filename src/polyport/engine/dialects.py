@@ -177,6 +177,8 @@ def _property(schema: Schema, variable: InputField, *, wide: bool) -> Json:
     default, sample = (
         (None, None) if variable.secret else (_said(variable, keys, one, value) for value in (variable.default, variable.sample))
     )
+    if variable.list is not None and not keys:
+        sample = None  # a key of another account: a model would take it for one of this
     notes = [variable.hint, None if keys else _NOTES.get(variable.base_type), _told(choices, closed=closed), _pattern_note(variable)]
     if variable.depends_on:
         notes.append("Depends on " + ", ".join(schema.names.get(((), name), name) for name in variable.depends_on))

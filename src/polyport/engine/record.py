@@ -96,7 +96,7 @@ def attempt_record(number: int, started: int, clock: float, traces: list[Trace],
     """One attempt as it is kept: when, how long, every exchange redacted, the error if there was one."""
     record: dict[str, Any] = {
         "number": number,
-        "startedAt": started,
+        "startedAt": started / 1000,
         "durationMs": round((time.perf_counter() - clock) * 1000),
         "exchanges": [trace.as_dict() for trace in traces],
     }

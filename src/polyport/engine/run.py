@@ -105,9 +105,7 @@ class Engine:
             patient=ask.timeout_ms is not None,
         )
 
-    async def _understand(
-        self, ask: Ask, program: Program, positions: Positions, bench: Bench
-    ) -> tuple[Mapping[str, Any], Understood]:
+    async def _understand(self, ask: Ask, program: Program, positions: Positions, bench: Bench) -> tuple[Mapping[str, Any], Understood]:
         """The selectors and the input, within the caller's time: lists and custom fields are read from the partner."""
         data = {} if ask.runner_data is None else ask.runner_data
         lists = self.desk.lists(bench)
