@@ -109,6 +109,8 @@ class Worker:
                     await result
             except StoreFault as fault:
                 _log.warning("the store cannot be used now", reason=str(fault))
+            except Exception:  # noqa: BLE001  what failed once (no more open files) may work the next time; the loop must not end
+                _log.exception("a repeated piece of work failed")
 
     async def _watch_epoch(self) -> None:
         """Drop what is kept in memory soon after another process changed it."""

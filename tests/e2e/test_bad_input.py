@@ -242,8 +242,6 @@ async def test_deep_and_huge_bodies_are_refused_before_they_are_understood(bay: 
     deep = b'{"runnerData":{"extra":' + b'{"a":' * 100 + b"1" + b"}" * 100 + b"}}"
     told = await bay.served.fetch("POST", path, content=deep)
     assert (told.status, told.json["error"]["fields"][0]["code"]) == (422, "too_deep")
-    deepest = b"[" * 200_000 + b"]" * 200_000
-    assert (await bay.served.fetch("POST", path, content=deepest)).status in {400, 422}
     huge = b'{"runnerData":{"name":"' + b"x" * (6 * 1024 * 1024) + b'"}}'
     headers = {"Authorization": f"Bearer {bay.served.token}", "Content-Type": "application/json"}
     async with bay.served.client.post(bay.served.origin + path, data=io.BytesIO(huge), headers=headers) as told:

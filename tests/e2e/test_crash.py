@@ -219,3 +219,13 @@ async def test_a_caller_hears_of_a_result_only_once_it_is_recorded(tmp_path):
         assert (told.status, told.json["data"]["result"]) == (200, {"thing_id": 9})
         assert (await bay.read(told.json["data"]["runId"]))["status"] == "succeeded"
         assert depot.count("POST /things") == 1
+
+
+async def test_bodies_that_nest_without_end_or_never_end_do_no_harm(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot) as server:
+        path = f"/partners/trigger-actions/{CREATE}/run/sync"
+        for content in (b"[" * 200_000 + b"]" * 200_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000, b"[" * 500_000):
+            told = await server.served.fetch("POST", path, content=content)
+            assert (told.status, told.json["error"]["code"]) in {(422, "validation_failed"), (400, "malformed_json")}
+        connection = await server.served.connect(PARTNER, {"key": SECRET})
+        assert (await server.bay(depot, connection).run(CREATE, {"name": "Lamp"})).status == 200

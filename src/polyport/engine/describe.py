@@ -10,6 +10,7 @@ from typing import Any, Final
 from rapidfuzz import fuzz
 
 from polyport.engine.calls import list_choices, list_custom_fields, read_list
+from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.operation import ListSource, Program, select, understand
 from polyport.engine.schema import CUSTOM_PREFIX, Choices, Schema, describe_schema, describe_selectors
@@ -40,6 +41,13 @@ async def resolve(desk: Desk, account_id: int, operation_id: int, credential_dat
     program = desk.program(operation_id)
     positions = read_positions(program, credential_data)
     bench = await desk.bench(account_id, program.partner, positions.connection_id)
+    try:
+        return await _resolve(desk, program, positions, bench, runner_data)
+    except ConnectionInvalid as refused:
+        raise await confirm_refusal(desk, bench, refused) from None
+
+
+async def _resolve(desk: Desk, program: Program, positions: Positions, bench: Bench, runner_data: Any) -> Described:
     lists = desk.lists(bench)
     known: dict[str, Any] = (await select(program, positions.selectors, lists)).values
     schema = program.schema
@@ -121,7 +129,10 @@ async def options(
         raise ValidationFailed.of(
             *(Fault(path=f"runnerData.{name}", code="required", message="This list depends on this field.") for name in absent)
         )
-    return _shown(await _choices(desk, bench, spec, known, query))
+    try:
+        return _shown(await _choices(desk, bench, spec, known, query))
+    except ConnectionInvalid as refused:
+        raise await confirm_refusal(desk, bench, refused) from None
 
 
 async def _custom(desk: Desk, bench: Bench, program: Program, name: str) -> InputField | None:

@@ -38,6 +38,7 @@ from polyport.engine.outcome import in_doubt, settled
 from polyport.engine.record import Ask, Done, ask_of, attempt_record, decode, digest_of, encode, error_column, new_run_id, upstream_ms
 from polyport.engine.retry import Decision, Failure, decide
 from polyport.errors import (
+    ConnectionInvalid,
     Fault,
     IdempotencyInProgress,
     IdempotencyMismatch,
@@ -90,7 +91,10 @@ class Engine:
         positions = read_positions(program, ask.credential_data)
         reading = _reading(program, ask)
         bench = await self.desk.bench(ask.account_id, program.partner, positions.connection_id)
-        selected, understood = await self._understand(ask, program, positions, bench)
+        try:
+            selected, understood = await self._understand(ask, program, positions, bench)
+        except ConnectionInvalid as refused:  # a list of the partner, or its custom fields, could not be read
+            raise await confirm_refusal(self.desk, bench, refused) from None
         faults = [*understood.checked.faults, *await check_files(self.desk, ask.account_id, understood.checked.files)]
         if faults:
             raise ValidationFailed.of(*faults)

@@ -11,7 +11,7 @@ from polyport.kinds.fields import TYPES
 from polyport.manifest.model import AuthChoice
 from polyport.manifest.variables import InputField
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import page_meta, read_list_query
+from polyport.server.wire import id_filter, page_meta, read_list_query
 
 LOGO_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
@@ -82,6 +82,7 @@ def _list(page: Page) -> Answer:
 
 def _wanted(call: Call) -> Wanted:
     query = read_list_query(call.http.query_params, ("q",))
+    id_filter(query.filters.get(("partnerId", "eq")), "filter[partnerId]")
     return Wanted(filters=query.filters, sort=query.sort, page=query.page, per_page=query.per_page)
 
 

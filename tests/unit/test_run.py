@@ -1,0 +1,121 @@
+"""The order of a run's steps where no partner and no caller leads: a store that fails, records that cannot be opened, defects of our own."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from engines import CREATE, PUT, Bench, open_bench
+from polyport.errors import IdempotencyInProgress, Overloaded
+from polyport.store.base import Stale
+from polyport.store.records import RunStatus
+from samples import json_reply
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def bench(anyio_backend, tmp_path):
+    async with open_bench(tmp_path) as found:
+        yield found
+
+
+def _broken(_request):
+    raise RuntimeError("a defect of ours")
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_what_cannot_be_recorded_is_not_begun(bench: Bench, mode: str):
+    bench.store.failing.add("insert_run")
+    with pytest.raises(Overloaded):
+        await (bench.engine.run_sync(bench.ask()) if mode == "sync" else bench.engine.start(bench.ask(mode="async")))
+    assert bench.line.sent == []
+
+
+async def test_a_key_that_is_taken_by_a_run_that_cannot_be_seen_yet_is_in_progress(bench: Bench):
+    await bench.engine.run_sync(bench.ask(idempotency_key="one"))
+    bench.store.blind.add("idempotency_key")
+    with pytest.raises(IdempotencyInProgress):
+        await bench.engine.run_sync(bench.ask(idempotency_key="one"))
+    assert len(bench.line.sent) == 1
+
+
+async def test_a_key_that_is_taken_between_the_look_and_the_record_gives_the_other_runs_answer(bench: Bench):
+    first = await bench.engine.start(bench.ask(mode="async", idempotency_key="one"))
+    reads = iter([set(), {"idempotency_key"}])
+
+    class Late(type(bench.store)):
+        async def read(self, query, params=None):
+            if query == "idempotency_key" and next(reads, None) == set():
+                return []
+            return await super().read(query, params)
+
+    database = Late(bench.store.inner)
+    bench.engine.runtime = replace(bench.engine.runtime, repo=type(bench.engine.runtime.repo)(database))
+    earlier, run, prepared = await bench.engine.start(bench.ask(mode="async", idempotency_key="one"))
+    assert (earlier.replayed, run.run_id, prepared) == (True, first[1].run_id, None)
+
+
+@pytest.mark.parametrize("what", ["sealed_input", "sealed_attempts"])
+async def test_a_stored_run_that_cannot_be_opened_ends_instead_of_running_for_ever(bench: Bench, what: str):
+    run = await bench.claimed()
+    done = await bench.engine.run_once(replace(run, **{what: b"no box of ours"}))
+    assert (done.run.status, done.error.code) == (RunStatus.FAILED, "internal_error")
+    assert (await bench.status(run), bench.line.sent) == ("failed", [])
+
+
+async def test_an_accepted_run_waits_for_a_store_that_cannot_be_read(bench: Bench):
+    run = await bench.claimed()
+    bench.desk.forget()
+    bench.store.failing.add("connection")
+    working = asyncio.create_task(bench.engine.run_once(run))
+    await asyncio.sleep(0.1)
+    assert (working.done(), bench.line.sent) == (False, [])
+    bench.store.failing.clear()
+    assert (await working).run.status is RunStatus.SUCCEEDED
+    assert len(bench.line.sent) == 1
+
+
+async def test_an_outcome_is_written_as_soon_as_the_store_can(bench: Bench):
+    bench.store.failing.add("finish_run")
+    working = asyncio.create_task(bench.engine.run_sync(bench.ask()))
+    await asyncio.sleep(0.2)
+    assert (working.done(), len(bench.line.sent)) == (False, 1)
+    bench.store.failing.clear()
+    done = await working
+    assert (done.run.status, await bench.status(done.run), len(bench.line.sent)) == (RunStatus.SUCCEEDED, "succeeded", 1)
+
+
+@pytest.mark.parametrize(("operation", "status"), [(CREATE, RunStatus.UNCERTAIN), (PUT, RunStatus.FAILED)])
+async def test_a_defect_of_ours_ends_the_run_honestly(bench: Bench, operation: int, status: RunStatus):
+    bench.line.answer = _broken
+    done = await bench.engine.run_sync(bench.ask(operation))
+    assert (done.run.status, done.error.code) == (status, "internal_error")
+    assert "defect" not in str(done.error.as_record())
+    assert await bench.status(done.run) == status
+
+
+@pytest.mark.parametrize(("operation", "status"), [(CREATE, RunStatus.UNCERTAIN), (PUT, RunStatus.FAILED)])
+async def test_an_answer_that_cannot_be_recorded_ends_the_run_honestly(bench: Bench, operation: int, status: RunStatus):
+    bench.line.answer = lambda _request: json_reply(b'{"big": ' + b"9" * 40 + b"}")
+    done = await bench.engine.run_sync(bench.ask(operation, raw=True))
+    assert (done.run.status, done.error.code, await bench.status(done.run)) == (status, "internal_error", status)
+
+
+async def test_a_run_that_another_process_settled_is_not_sent(bench: Bench):
+    run = await bench.claimed()
+    with pytest.raises(Stale):
+        await bench.engine.run_once(replace(run, owner="another process"))
+    assert bench.line.sent == []
+
+
+async def test_draining_waits_for_synchronous_runs_and_not_longer_than_told(bench: Bench):
+    await bench.engine.drain(1)
+    bench.store.failing.add("finish_run")
+    working = asyncio.create_task(bench.engine.run_sync(bench.ask()))
+    await asyncio.sleep(0.05)
+    await bench.engine.drain(0.05)
+    assert not working.done()
+    bench.store.failing.clear()
+    await bench.engine.drain(5)
+    assert (await working).run.status is RunStatus.SUCCEEDED
