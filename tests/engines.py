@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polyport.catalog import Catalog
+from polyport.connections import ConnectionBook
 from polyport.engine.connect import NewConnection, create_connection
 from polyport.engine.desk import Desk
 from polyport.engine.record import Ask
@@ -20,7 +21,8 @@ from polyport.settings import load_settings
 from polyport.store.base import Database, DbRow, Params, Statement, StoreUnavailable
 from polyport.store.records import Run
 from polyport.store.repo import Repo
-from samples import action, field as input_field, json_reply, list_spec, partner
+from samples import action, json_reply, list_spec, partner
+from samples import field as input_field
 
 CREATE, PUT, SEND = 10001, 10002, 10003
 
@@ -129,7 +131,8 @@ async def open_bench(folder: Path, **settings: Any) -> AsyncIterator[Bench]:
     async with open_runtime(given, catalog=catalog, network=line) as runtime:
         store = Moody(runtime.repo.database)
         account = await create_account(runtime.repo, runtime.vault, title="A", email="a@b.example", password="long enough", now=1)
-        engine = Engine(Desk(replace(runtime, repo=Repo(store))))
+        repo = Repo(store)
+        engine = Engine(Desk(replace(runtime, repo=repo, connections=ConnectionBook(repo, runtime.vault))))
         bench = Bench(engine=engine, line=line, store=store, account=account)
         new = NewConnection(account_id=account, partner_id=9, title="Mine", fields={"key": "a-secret-key-1"})
         bench.connection = (await create_connection(engine.desk, new)).connection_id

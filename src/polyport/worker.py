@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -30,7 +30,6 @@ class Worker:
         self._forget = forget
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
-        self._stopping = asyncio.Event()
         self._free = asyncio.Event()
 
     async def start(self) -> None:
@@ -45,9 +44,6 @@ class Worker:
 
     async def stop(self, grace: float) -> None:
         """Claim nothing more; wait up to ``grace`` seconds for the runs under way."""
-        self._stopping.set()
-        self._free.set()
-        self._runtime.queue.announce()
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -59,7 +55,7 @@ class Worker:
 
     async def _claim_loop(self) -> None:
         limit = self._runtime.settings.runs.concurrency
-        while not self._stopping.is_set():
+        while True:
             room = limit - len(self._running)
             if room <= limit // 4 and self._running:
                 self._free.clear()
@@ -100,13 +96,11 @@ class Worker:
         await self._runtime.repo.runs.forget_old_keys(now - self._runtime.settings.runs.idempotency_hours * 3_600_000)
         await self._runtime.repo.tokens.tidy(now)
 
-    async def _every(self, seconds: float, work: Callable[[], object]) -> None:
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
             try:
-                result = work()
-                if asyncio.iscoroutine(result):
-                    await result
+                await work()
             except StoreFault as fault:
                 _log.warning("the store cannot be used now", reason=str(fault))
             except Exception:  # noqa: BLE001  what failed once (no more open files) may work the next time; the loop must not end

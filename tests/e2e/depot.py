@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from e2e.served import Asked, Reply, Served, Upstream, answer, running_server, upstream
-
 from polyport.catalog import Catalog
 
 PARTNER: Final = 900001

@@ -65,7 +65,9 @@ async def running_process(folder: Path, depot: Depot, *, token: str = "", **sett
         "partner_depot_base_url": depot.origin,
         **settings,
     }
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # starts are quicker with compiled modules
+    kept = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }  # starts are quicker with compiled modules
     environ = kept | {f"POLYPORT_{name.upper()}": str(value) for name, value in given.items()}
     arguments = ["-c", "from polyport.cli import main; main()", "serve", "--port", str(port), "--data", str(folder / "data")]
     child = await asyncio.create_subprocess_exec(

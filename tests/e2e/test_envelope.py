@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -458,3 +459,42 @@ async def test_what_is_no_http_does_not_harm_the_server(narrow: Served, raw: byt
 
     assert b"Traceback" not in answer
     assert (await narrow.call("GET", "/healthz", token=None))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/user/auth", "/user/refresh"])
+async def test_who_has_shown_no_token_may_send_only_a_little(house: Served, path: str):
+    found = await house.fetch("POST", path, content=b'{"email": "' + b"a" * 70_000 + b'"}', token=None)
+
+    assert (found.status, found.json["error"]["code"]) == (413, "payload_too_large")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{" + b",".join(b'"k%d":0' % number for number in range(200_000)) + b"}",
+        b"{" + b'"a":0,' * 200_000 + b'"a":0}',
+        b'{"fields":{' + b'"a":0,' * 200_000 + b'"a":0}}',
+        b'{"fields":[' + b'{"a":0,"a":0},' * 100_000 + b"{}]}",
+        b'{"fields":[' + b'"\\ud800",' * 150_000 + b"0]}",
+        b'{"title":"x","partnerId":225,"fields":{' + b",".join(b'"k%d":0' % number for number in range(200_000)) + b"}}",
+        b'{"' + b"k" * 1_000_000 + b'":0}',
+        b'{"fields":{"' + b"k" * 1_000_000 + b'":0,"' + b"k" * 1_000_000 + b'":0}}',
+    ],
+    ids=["unknown keys", "one key", "one key inside", "keys inside", "surrogates", "unknown fields", "long key", "long key twice"],
+)
+async def test_a_body_full_of_faults_is_answered_soon_and_shortly(house: Served, content: bytes):
+    started = time.perf_counter()
+    found = await house.fetch("POST", "/credentials", content=content)
+
+    assert found.status == 422
+    assert len(found.content) < 200_000
+    assert time.perf_counter() - started < 3
+
+
+async def test_an_answer_does_not_wait_for_the_network(house: Served):
+    await house.fetch("GET", "/healthz")
+    started = time.perf_counter()
+    for _ in range(20):
+        await house.fetch("GET", "/healthz")
+
+    assert time.perf_counter() - started < 20 * 0.03

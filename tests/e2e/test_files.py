@@ -77,7 +77,9 @@ async def test_a_form_with_files_arrives_byte_for_byte(bay: Bay):
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 async def test_files_by_address_by_id_and_whole_arrive_together(bay: Bay, shop: Upstream, mode: str):
-    kept = await bay.served.fetch("POST", "/files", {"name": "scan.png", "contentType": "image/png", "base64": base64.b64encode(PHOTO).decode()})
+    kept = await bay.served.fetch(
+        "POST", "/files", {"name": "scan.png", "contentType": "image/png", "base64": base64.b64encode(PHOTO).decode()}
+    )
     assert (kept.status, kept.json["data"]["size"]) == (201, len(PHOTO))
     data = {
         "photo": {"url": f"{shop.origin}/photos/ada%20l.png?size=2"},
@@ -137,7 +139,9 @@ async def test_a_file_that_does_not_come_takes_no_more_than_the_callers_time(bay
         assert (told.status, told.json["error"]["fields"][0]["code"]) == (422, "unreachable_file")
 
 
-@pytest.mark.parametrize("url", ["http://10.0.0.1/a", "http://169.254.169.254/latest", "http://[::1]/a", "file:///etc/passwd", "http://0x7f.1/a"])
+@pytest.mark.parametrize(
+    "url", ["http://10.0.0.1/a", "http://169.254.169.254/latest", "http://[::1]/a", "file:///etc/passwd", "http://0x7f.1/a"]
+)
 @pytest.mark.parametrize("mode", ["sync", "async"])
 async def test_a_private_address_is_refused_before_a_run_is_made_of_it(bay: Bay, url: str, mode: str):
     before = await bay.count_runs()

@@ -153,10 +153,19 @@ async def test_selectors_are_listed_with_their_values_and_lists(bay: Bay):
 
 async def test_a_connection_that_is_refused_while_lists_are_read_is_said(bay: Bay):
     bay.depot.answers |= {"GET /owners": answer(401), "GET /countries": answer(401)}
+    shown = (await _info(bay, CREATE)).json["data"]["triggerAction"]
+    assert [(warning["list"], warning["code"]) for warning in shown["warnings"]] == [("countries", "partner_error"), ("owners", "partner_error")]
+    bay.depot.answers["GET /me"] = answer(401)
     told = await _info(bay, CREATE)
     assert (told.status, told.json["error"]["code"]) == (409, "connection_invalid")
+    assert (await bay.served.fetch("GET", f"/credentials/{bay.connection}")).json["data"]["status"] == "invalid"
+
+
+@pytest.mark.parametrize(("verified", "status", "code"), [(200, 424, "partner_error"), (401, 409, "connection_invalid")])
+async def test_a_list_that_is_refused_says_whether_the_connection_is(bay: Bay, verified: int, status: int, code: str):
+    bay.depot.answers |= {"GET /countries": answer(401), "GET /me": answer(verified, {"name": "Ada"})}
     told = await _options(bay, CREATE, "town", runnerData={"country": "France"})
-    assert (told.status, told.json["error"]["code"]) == (409, "connection_invalid")
+    assert (told.status, told.json["error"]["code"]) == (status, code)
 
 
 async def test_what_is_filled_in_counts_as_far_as_it_is_clear_when_a_list_fails(bay: Bay):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from e2e.depot import ASK, CREATE, PARTNER, PUT, SECRET, Bay, open_bay, open_depot
 from e2e.served import Asked, answer
 

@@ -31,7 +31,12 @@ async def test_an_accepted_run_is_queued_and_its_address_tells_its_end(bay: Bay)
     assert url == f"{bay.served.origin}/runs/{told.json['data']['runId']}"
     assert told.headers["location"] == f"/runs/{told.json['data']['runId']}"
     run = await bay.until(told.json["data"]["runId"])
-    assert (run["status"], run["mode"], run["result"], run["metadata"]) == ("succeeded", "async", {"thing_id": 1, "name": "Lamp"}, {"order": 7})
+    assert (run["status"], run["mode"], run["result"], run["metadata"]) == (
+        "succeeded",
+        "async",
+        {"thing_id": 1, "name": "Lamp"},
+        {"order": 7},
+    )
     assert bay.depot.count("POST /things") == 1
 
 

@@ -57,7 +57,9 @@ async def test_a_client_that_follows_the_guide_to_the_letter_gets_through(partne
     found = (await served.call("GET", "/partners/info?filter[title][like]=pipedrive", token=token))[2]["data"]
     partner_id = found[0]["partnerId"]
     connection = await served.connect(partner_id, {"company": "acme", "api_token": "token-of-ada-0123456789"}, token=token)
-    listed = (await served.call("GET", f"/partners/trigger-actions/info?filter[partnerId]={partner_id}&per-page=100", token=token))[2]["data"]
+    listed = (await served.call("GET", f"/partners/trigger-actions/info?filter[partnerId]={partner_id}&per-page=100", token=token))[2][
+        "data"
+    ]
     operation = next(item["triggerActionId"] for item in listed if item["name"] == "create_person")
 
     status, _, schema = await served.call(
@@ -114,7 +116,9 @@ async def test_an_existing_hubspot_client_sends_its_names_and_gets_a_contact(par
     done = await _run(served, 10025156, connection, data)
     assert done.status == 200, done.json
     assert {name: done.json["data"]["result"][name] for name in data} == data
-    (contact,) = [record for record in await _door(urls["hubspot"], "records/contacts") if record["id"] == done.json["data"]["result"]["id"]]
+    (contact,) = [
+        record for record in await _door(urls["hubspot"], "records/contacts") if record["id"] == done.json["data"]["result"]["id"]
+    ]
     assert {key: contact["properties"][key] for key in names} == {"email": "grace@navy.example", "firstname": "Grace", "lastname": "Hopper"}
     twice = await _run(served, 10025156, connection, data)
     assert (twice.status, twice.json["error"]["upstream"]["status"]) == (424, 409)
@@ -172,7 +176,9 @@ async def test_the_partners_raw_answer_comes_when_it_is_asked_for(bay: Bay):
 
 
 async def test_a_decimal_arrives_with_all_its_digits_and_null_clears(bay: Bay):
-    content = b'{"credentialData":{"0":%d},"runnerData":{"name":"Lamp","price":1234567890.12345678901234567890,"size":null}}' % bay.connection
+    content = (
+        b'{"credentialData":{"0":%d},"runnerData":{"name":"Lamp","price":1234567890.12345678901234567890,"size":null}}' % bay.connection
+    )
     assert (await bay.served.fetch("POST", "/partners/trigger-actions/90000101/run/sync", content=content)).status == 200
     (asked,) = bay.depot.of("POST /things")
     assert asked.body == b'{"name":"Lamp","size":null,"price":1234567890.12345678901234567890}'
@@ -228,7 +234,10 @@ async def test_new_persons_of_the_simulated_partner_come_newest_first(partners):
         ),
         ({"body_type": "text", "text": "<a/>", "content_type": "application/xml"}, "application/xml", b"<a/>"),
         (
-            {"body_type": "file", "file": {"name": "a.bin", "contentType": "image/png", "base64": base64.b64encode(bytes(range(256))).decode()}},
+            {
+                "body_type": "file",
+                "file": {"name": "a.bin", "contentType": "image/png", "base64": base64.b64encode(bytes(range(256))).decode()},
+            },
             "image/png",
             bytes(range(256)),
         ),
@@ -236,7 +245,9 @@ async def test_new_persons_of_the_simulated_partner_come_newest_first(partners):
     ],
     ids=["json", "json of a kind", "form", "text", "file", "none"],
 )
-async def test_the_generic_partner_sends_every_kind_of_body_as_it_is_given(bay: Bay, body: dict[str, Any], kind: str | None, content: bytes):
+async def test_the_generic_partner_sends_every_kind_of_body_as_it_is_given(
+    bay: Bay, body: dict[str, Any], kind: str | None, content: bytes
+):
     bay.connection = await bay.served.connect(HTTP, {}, auth="none")
     more = {"query": [{"name": "page", "value": "2"}], "headers": [{"header": "X-Source", "header_value": "desk"}]}
     told = await bay.run(20101, {"method": "PUT", "url": f"{bay.depot.origin}/any?x=1", **more, **body})

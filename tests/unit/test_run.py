@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from engines import CREATE, PUT, Bench, open_bench
+from polyport.engine.operation import Outcome
 from polyport.errors import IdempotencyInProgress, Overloaded
 from polyport.store.base import Stale
 from polyport.store.records import RunStatus
-from samples import json_reply
 
 pytestmark = pytest.mark.anyio
 
@@ -96,9 +96,9 @@ async def test_a_defect_of_ours_ends_the_run_honestly(bench: Bench, operation: i
 
 
 @pytest.mark.parametrize(("operation", "status"), [(CREATE, RunStatus.UNCERTAIN), (PUT, RunStatus.FAILED)])
-async def test_an_answer_that_cannot_be_recorded_ends_the_run_honestly(bench: Bench, operation: int, status: RunStatus):
-    bench.line.answer = lambda _request: json_reply(b'{"big": ' + b"9" * 40 + b"}")
-    done = await bench.engine.run_sync(bench.ask(operation, raw=True))
+async def test_a_result_that_cannot_be_recorded_ends_the_run_honestly(bench: Bench, operation: int, status: RunStatus):
+    _earlier, run, prepared = await bench.engine.start(bench.ask(operation))
+    done = await bench.engine._succeed(run, prepared, Outcome(result={"value": object()}), [])
     assert (done.run.status, done.error.code, await bench.status(done.run)) == (status, "internal_error", status)
 
 

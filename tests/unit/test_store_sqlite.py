@@ -95,17 +95,6 @@ async def test_many_writes_at_once_share_few_commits(path: Path) -> None:
         assert database.commits - commits <= 20
 
 
-async def test_writes_of_two_event_loops_share_the_writer(path: Path) -> None:
-    async with opened(path) as database:
-        there = asyncio.to_thread(lambda: asyncio.run(_bump(database, 50)))
-        await asyncio.gather(there, _bump(database, 50))
-        assert await Repo(database).tokens.epoch() == 100
-
-
-async def _bump(database: SqliteDatabase, times: int) -> None:
-    await asyncio.gather(*(database.write(stored.bump()) for _number in range(times)))
-
-
 async def test_slow_reads_do_not_hold_up_the_event_loop_or_the_writer(path: Path) -> None:
     async with opened(path) as database:
         reads = [asyncio.create_task(database.read("epoch")) for _number in range(200)]

@@ -86,7 +86,8 @@ async def _read_lists(
     results = await asyncio.gather(*(desk.lists(bench).get(spec, known) for spec in due), return_exceptions=True)
     choices: dict[str, Choices] = {}
     missing: dict[str, PolyportError] = {}
-    for spec, result in zip(due, results, strict=True):
+    for spec, told in zip(due, results, strict=True):
+        result = await confirm_refusal(desk, bench, told) if isinstance(told, ConnectionInvalid) else told
         if isinstance(result, ConnectionInvalid) or (isinstance(result, BaseException) and not isinstance(result, PolyportError)):
             raise result
         if isinstance(result, PolyportError):
@@ -113,10 +114,19 @@ async def options(
     program = desk.program(operation_id)
     positions = read_positions(program, credential_data)
     bench = await desk.bench(account_id, program.partner, positions.connection_id)
+    try:
+        return _shown(await _found(desk, program, positions, bench, field, query, runner_data))
+    except ConnectionInvalid as refused:
+        raise await confirm_refusal(desk, bench, refused) from None
+
+
+async def _found(
+    desk: Desk, program: Program, positions: Positions, bench: Bench, field: str, query: str | None, runner_data: Any
+) -> list[tuple[Any, str]]:
     variable = await _custom(desk, bench, program, field) or _find(program, field)
     if variable.options is not None:
         items: list[tuple[Any, str]] = [(option.key, option.label) for option in variable.options]
-        return _shown(_searched(items, query))
+        return _searched(items, query)
     if variable.list is None:
         raise ValidationFailed.of(Fault(path="field", code="no_list", message="This field takes any value: it has no list."))
     spec = program.partner.lists[variable.list]
@@ -129,10 +139,7 @@ async def options(
         raise ValidationFailed.of(
             *(Fault(path=f"runnerData.{name}", code="required", message="This list depends on this field.") for name in absent)
         )
-    try:
-        return _shown(await _choices(desk, bench, spec, known, query))
-    except ConnectionInvalid as refused:
-        raise await confirm_refusal(desk, bench, refused) from None
+    return await _choices(desk, bench, spec, known, query)
 
 
 async def _custom(desk: Desk, bench: Bench, program: Program, name: str) -> InputField | None:

@@ -1,6 +1,9 @@
-"""SQLite as Polyport's database: one writer thread with group commit, a few reader threads, nothing that blocks the event loop.
+"""SQLite as Polyport's database: group commit, a few reader threads, nothing that makes the event loop wait.
 
 Every unit that ``write`` takes is durable when it returns (``synchronous=FULL``); units of many callers share one commit, which is what makes that cheap.
+What can wait happens in threads: reads, the lock that another process holds, the commit with its fsync, statements that touch many rows. The
+statements of a unit (a few microseconds each, in memory) run on the event loop itself: handing each of them to a thread cost more than all else of a
+run together, because both sides fight for the interpreter's lock (docs/adr/0010).
 """
 
 from __future__ import annotations
@@ -11,21 +14,34 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from polyport.errors import SetupError
 from polyport.store.base import DbRow, Duplicate, Params, Stale, Statement, StoreFault, StoreUnavailable
 from polyport.store.queries import load_migrations, load_queries
 
-BATCH: Final = 512
+BATCH: Final = 128  # units of one commit: what the event loop does at a stretch stays within a few milliseconds
 READERS: Final = 4
 BUSY_MS: Final = 10_000
 
 Rows = list[list[DbRow]]
+T = TypeVar("T")
+# What may touch many rows, or pages that nobody has looked at for long: its batch runs in the thread.
+_HEAVY: Final = frozenset(
+    {
+        "claim_runs",
+        "delete_connection",
+        "delete_cached_lists",
+        "delete_expired_tokens",
+        "delete_old_keys",
+        "delete_old_throttles",
+        "insert_file",
+    },
+)
 _CLOSING: Final = "the database is closing"
 _WRITE: Final = (
     "PRAGMA journal_mode=WAL",
@@ -48,29 +64,29 @@ class _Unguarded(Exception):
 class _Unit:
     """Statements that stand or fall together, and who waits for them."""
 
-    __slots__ = ("error", "future", "loop", "rows", "statements")
+    __slots__ = ("error", "future", "rows", "statements")
 
     def __init__(self, statements: Sequence[Statement], loop: asyncio.AbstractEventLoop) -> None:
         self.statements = statements
-        self.loop = loop
         self.future: asyncio.Future[Rows] = loop.create_future()
         self.rows: Rows = []
         self.error: Exception | None = None
 
 
 class SqliteDatabase:
-    """A ``Database`` in one file. ``commits`` counts the transactions, ``units`` what they held."""
+    """A ``Database`` in one file, of one event loop. ``commits`` counts the transactions, ``units`` what they held."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sql = {name: query.sql for name, query in load_queries().items()}
         self._pending: deque[_Unit] = deque()
-        self._wake = threading.Condition()
+        self._draining: asyncio.Task[None] | None = None
+        self._writing: sqlite3.Connection | None = None
         self._closing = False
         self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="polyport-read")
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="polyport-write")
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        self._writer = threading.Thread(target=self._write_loop, name="polyport-write", daemon=True)
         self.commits = 0
         self.units = 0
 
@@ -78,13 +94,12 @@ class SqliteDatabase:
     async def open(cls, path: Path) -> SqliteDatabase:
         """Open the file, made and migrated if need be. Raises ``SetupError`` with a sentence when that cannot be."""
         database = cls(path)
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(database._readers, _prepare, path)
+            await database._in_writer(_prepare, path)
         except BaseException:
             database._readers.shutdown(wait=False)
+            database._writer.shutdown(wait=False)
             raise
-        database._writer.start()
         return database
 
     async def read(self, query: str, params: Params | None = None) -> Sequence[DbRow]:
@@ -99,13 +114,13 @@ class SqliteDatabase:
 
         A caller that is cancelled while it waits takes nothing back: the unit was accepted and is carried out.
         """
-        unit = _Unit(statements, asyncio.get_running_loop())
-        with self._wake:
-            if self._closing:
-                raise StoreUnavailable(_CLOSING)
-            self._pending.append(unit)
-            if len(self._pending) == 1:
-                self._wake.notify()
+        if self._closing:
+            raise StoreUnavailable(_CLOSING)
+        loop = asyncio.get_running_loop()
+        unit = _Unit(statements, loop)
+        self._pending.append(unit)
+        if self._draining is None:
+            self._draining = loop.create_task(self._drain())
         return await unit.future
 
     async def ready(self) -> None:
@@ -114,16 +129,19 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         """Finish what was accepted, then release everything. A second call does nothing."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._closing = True
+        if self._draining is not None:
+            await asyncio.shield(self._draining)
         await asyncio.get_running_loop().run_in_executor(None, self._release)
 
     def _release(self) -> None:
-        self._writer.join()
+        self._writer.shutdown(wait=True)
         self._readers.shutdown(wait=True)
         while self._connections:
             self._connections.pop().close()
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
 
     def _read(self, query: str, params: Params) -> list[DbRow]:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -142,45 +160,68 @@ class SqliteDatabase:
                 connection.close()
             raise _unavailable(error) from error
 
-    def _write_loop(self) -> None:
-        connection: sqlite3.Connection | None = None
-        while True:
-            with self._wake:
-                while not self._pending and not self._closing:
-                    self._wake.wait()
-                if not self._pending:
-                    break
-                units = [self._pending.popleft() for _unit in range(min(BATCH, len(self._pending)))]
-            try:
-                if connection is None:
-                    connection = _connect(self._path)
-                self._commit(connection, units)
-            except Exception as error:  # noqa: BLE001  whatever it is, these units are answered and the next ones get a fresh connection
-                for unit in units:
-                    unit.error = _unavailable(error)
-                    unit.error.__cause__ = error
-                if connection is not None:
-                    with contextlib.suppress(sqlite3.Error):
-                        connection.close()
-                connection = None
-            _resolve(units)
-        if connection is not None:
-            connection.close()
-
-    def _commit(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
-        connection.execute("BEGIN IMMEDIATE")
+    async def _drain(self) -> None:
+        """Write what is pending, batch after batch; what comes in during a commit makes the next batch."""
         try:
-            for unit in units:
-                self._run(connection, unit, guarded=len(unit.statements) > 1)
-        except _Unguarded:
-            connection.execute("ROLLBACK")
-            connection.execute("BEGIN IMMEDIATE")
-            for unit in units:
-                unit.error, unit.rows = None, []
-                self._run(connection, unit, guarded=True)
-        connection.execute("COMMIT")
+            while self._pending:
+                units = [self._pending.popleft() for _unit in range(min(BATCH, len(self._pending)))]
+                try:
+                    await self._transact(units)
+                except Exception as error:  # noqa: BLE001  whatever it is, these units are answered and the next ones get a fresh connection
+                    for unit in units:
+                        unit.error = _unavailable(error)
+                        unit.error.__cause__ = error
+                    await self._in_writer(self._drop)
+                _settle(units)
+        finally:
+            self._draining = None
+
+    async def _transact(self, units: Sequence[_Unit]) -> None:
+        if self._writing is None:
+            self._writing = await self._in_writer(_connect, self._path)
+        connection = self._writing
+        if any(statement.query in _HEAVY for unit in units for statement in unit.statements):
+            await self._in_writer(self._transact_whole, connection, units)
+        else:
+            if not _begins(connection):
+                await self._in_writer(_patiently, connection, "BEGIN IMMEDIATE")
+            try:
+                self._run_all(connection, units)
+            except _Unguarded:
+                await self._in_writer(self._again_guarded, connection, units)
+            await self._in_writer(connection.execute, "COMMIT")
         self.commits += 1
         self.units += len(units)
+
+    def _transact_whole(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
+        _patiently(connection, "BEGIN IMMEDIATE")
+        try:
+            self._run_all(connection, units)
+        except _Unguarded:
+            self._again_guarded(connection, units)
+        connection.execute("COMMIT")
+
+    def _again_guarded(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
+        """Run a batch again, each unit in a savepoint: one of them has to be undone alone."""
+        connection.execute("ROLLBACK")
+        _patiently(connection, "BEGIN IMMEDIATE")
+        for unit in units:
+            unit.error, unit.rows = None, []
+            self._run(connection, unit, guarded=True)
+
+    async def _in_writer(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work, *arguments)
+
+    def _drop(self) -> None:
+        """Give up a connection that failed; closing it undoes what it had begun."""
+        connection, self._writing = self._writing, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _run_all(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
+        for unit in units:
+            self._run(connection, unit, guarded=len(unit.statements) > 1)
 
     def _run(self, connection: sqlite3.Connection, unit: _Unit, *, guarded: bool) -> None:
         """Run one unit inside the transaction; a fault of the unit itself undoes it alone, a fault of the database is raised.
@@ -220,16 +261,6 @@ class SqliteDatabase:
         return rows
 
 
-def _resolve(units: Sequence[_Unit]) -> None:
-    """Wake the waiters: one call into each event loop for the whole batch."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
-    for unit in units:
-        by_loop.setdefault(unit.loop, []).append(unit)
-    for loop, waiting in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more, the rows are durable
-            loop.call_soon_threadsafe(_settle, waiting)
-
-
 def _settle(units: Sequence[_Unit]) -> None:
     for unit in units:
         if unit.future.done():  # the caller was cancelled; what it asked for stands
@@ -240,11 +271,22 @@ def _settle(units: Sequence[_Unit]) -> None:
             unit.future.set_result(unit.rows)
 
 
+def _begins(connection: sqlite3.Connection) -> bool:
+    """Take the write lock if no other process holds it; never waits."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
 def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> sqlite3.Connection:
     """Open the file. Only ``create`` makes one: a database that vanished must not be taken for an empty one."""
     uri = f"file:{quote(str(path.absolute()))}?mode={'rwc' if create else 'rw'}"
     connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=BUSY_MS / 1000
+        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=BUSY_MS / 1000 if read_only else 0
     )
     try:
         for pragma in _READ if read_only else _WRITE:
@@ -256,18 +298,19 @@ def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> sq
     return connection
 
 
-def _patiently(connection: sqlite3.Connection, pragma: str) -> None:
-    """Run a pragma: the change to WAL does not wait for other processes by itself, whatever the busy timeout says."""
-    end = time.monotonic() + BUSY_MS / 1000
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Run a statement that other processes may keep waiting: the change to WAL does not wait by itself, and writers have no busy timeout."""
+    end, pause = time.monotonic() + BUSY_MS / 1000, 0.0005
     while True:
         try:
-            connection.execute(pragma)
+            connection.execute(statement)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
         else:
             return
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(0.01, pause * 2)
 
 
 def _lower(value: Any) -> Any:
@@ -281,7 +324,7 @@ def _prepare(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(_connect(path, create=True)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            _patiently(connection, "BEGIN IMMEDIATE")
             try:
                 _migrate(connection, path, migrations)
                 connection.execute("COMMIT")

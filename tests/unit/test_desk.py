@@ -1,0 +1,221 @@
+"""What is kept warm between calls, making and mending connections, re-reading what belongs to them."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from engines import CREATE, SEND, Bench, listed, open_bench
+from polyport.engine import desk as desk_module
+from polyport.engine.connect import (
+    DATA_AGAIN,
+    DATA_DONE,
+    DATA_QUEUED,
+    DATA_RUNNING,
+    confirm_refusal,
+    replace_fields,
+    update_user_data,
+)
+from polyport.engine.connect import test_connection as prove_connection
+from polyport.errors import Conflict, ConnectionInvalid, PartnerUnavailable, ValidationFailed
+from polyport.store.base import StoreFault
+from polyport.store.records import File
+from samples import json_reply
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def bench(anyio_backend, tmp_path):
+    async with open_bench(tmp_path) as found:
+        yield found
+
+
+def _owners(_request):
+    return listed({"id": 1, "name": "Ada"}, {"id": 2, "name": "Grace"})
+
+
+async def _open(bench: Bench):
+    partner = bench.engine.runtime.catalog.partner(9)
+    return await bench.desk.bench(bench.account, partner, bench.connection)
+
+
+async def _read(bench: Bench, **more):
+    found = await _open(bench)
+    return await bench.desk.lists(found).get(found.caller.partner.lists["owners"], {}, **more)
+
+
+async def test_a_list_is_read_once_for_all_who_want_it_at_the_same_time(bench: Bench):
+    bench.line.answer = _owners
+    found = await asyncio.gather(*(_read(bench) for _number in range(10)))
+    assert (len(bench.line.sent), {items.items[1]["name"] for items in found}) == (1, {"Grace"})
+
+
+async def test_a_list_outlives_the_memory_of_the_process_and_a_damaged_copy_is_read_again(bench: Bench):
+    bench.line.answer = _owners
+    await _read(bench)
+    bench.desk.forget()
+    assert (await _read(bench)).items[0]["name"] == "Ada"
+    assert len(bench.line.sent) == 1
+    bench.desk.forget()
+    record = await bench.engine.runtime.connections.record(bench.account, bench.connection)
+    stored = await bench.engine.runtime.repo.connections.cached_list(record.connection_id, "owners")
+    await bench.engine.runtime.repo.connections.put_cached_list(replace(stored, sealed=b"no box of ours"))
+    assert (await _read(bench)).items[0]["name"] == "Ada"
+    assert len(bench.line.sent) == 2
+
+
+async def test_a_list_serves_its_caller_also_when_it_cannot_be_kept(bench: Bench):
+    bench.line.answer = _owners
+    bench.store.failing.add("put_cached_list")
+    assert len((await _read(bench)).items) == 2
+    assert len((await _read(bench)).items) == 2
+    assert len(bench.line.sent) == 2
+
+
+async def test_a_reading_that_everybody_gave_up_fails_quietly(bench: Bench):
+    def refuse(_request):
+        raise PartnerUnavailable
+
+    bench.line.answer = refuse
+    waiting = asyncio.create_task(_read(bench))
+    await asyncio.sleep(0)
+    while not bench.desk._reading:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.sleep(0.05)
+    assert bench.desk._reading == {}
+    assert len(bench.line.sent) == 1
+
+
+async def test_a_reading_that_is_cancelled_is_forgotten(bench: Bench):
+    bench.line.answer = _owners
+    waiting = asyncio.create_task(_read(bench))
+    while not bench.desk._reading:
+        await asyncio.sleep(0)
+    for task in list(bench.desk._reading.values()):
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert bench.desk._reading == {}
+
+
+async def test_what_is_kept_has_bounds(bench: Bench):
+    found, opened = await _read_many(bench), await _open(bench)
+    assert (found, len(bench.desk._benches)) == (desk_module.LISTS_MOST, 1)
+    for number in range(desk_module.CALLERS_MOST + 5):
+        bench.desk._benches[(bench.account, -number)] = opened
+    bench.desk._benches.pop((bench.account, bench.connection), None)
+    await _open(bench)
+    assert len(bench.desk._benches) <= desk_module.CALLERS_MOST
+    for number in range(100_001):
+        bench.desk._touched[number] = 0.0
+    assert bench.desk.due_touch(opened.record)
+    assert bench.desk._touched.keys() == {opened.record.connection_id}
+    assert not bench.desk.due_touch(opened.record)
+
+
+async def _read_many(bench: Bench) -> int:
+    bench.line.answer = _owners
+    items = await _read(bench)
+    for number in range(desk_module.LISTS_MOST + 10):
+        bench.desk._keep((bench.connection, 1, f"list {number}"), 0, 0, items)
+    return len(bench.desk._lists)
+
+
+async def test_an_account_that_is_gone_has_no_box(bench: Bench):
+    with pytest.raises(StoreFault, match="gone"):
+        await bench.desk.box(bench.account + 77)
+
+
+async def test_a_connection_that_was_changed_meanwhile_is_not_overwritten(bench: Bench):
+    record = await bench.engine.runtime.connections.record(bench.account, bench.connection)
+    changed = await replace_fields(bench.desk, record, {"key": "second-key-22"}, None)
+    assert changed.generation == record.generation + 1
+    with pytest.raises(Conflict):
+        await replace_fields(bench.desk, record, {"key": "third-key-333"}, "key")
+
+
+async def test_a_connection_whose_secrets_cannot_be_opened_is_mended_by_new_ones(bench: Bench):
+    record = await bench.engine.runtime.connections.record(bench.account, bench.connection)
+    lost = replace(record, sealed=b"no box of ours")
+    with pytest.raises(ValidationFailed):
+        await replace_fields(bench.desk, lost, {}, None)
+    assert (await replace_fields(bench.desk, lost, {"key": "second-key-22"}, None)).generation == 2
+
+
+async def test_a_test_that_does_not_reach_the_partner_leaves_the_status_alone(bench: Bench):
+    def down(_request):
+        return json_reply(b"{}", 503)
+
+    bench.line.answer = down
+    record, error = await prove_connection(bench.desk, bench.account, bench.connection)
+    assert (record.status, error.code, record.last_error) == ("active", "partner_unavailable", error.message)
+
+
+async def test_a_refusal_counts_as_it_is_where_nothing_can_be_verified(bench: Bench):
+    opened = await _open(bench)
+    unproved = opened.caller.partner.model_copy(
+        update={
+            "file": opened.caller.partner.file.model_copy(
+                update={"connection": opened.caller.partner.file.connection.model_copy(update={"verify": None})}
+            )
+        }
+    )
+    error = ConnectionInvalid()
+    assert await confirm_refusal(bench.desk, replace(opened, caller=replace(opened.caller, partner=unproved)), error) is error
+    assert await confirm_refusal(bench.desk, replace(opened, record=None), error) is error
+    assert bench.line.sent == []
+
+
+async def _until(bench: Bench, *wanted: int) -> list[int]:
+    """What ``update_user_data`` says, asked again and again until it says one of these."""
+    told: list[int] = []
+    async with asyncio.timeout(5):
+        while not told or told[-1] not in wanted:
+            told.append(await update_user_data(bench.desk, bench.account, bench.connection))
+            await asyncio.sleep(0.01)
+    return told
+
+
+async def test_reading_everything_again_comes_to_its_end_and_starts_afresh(bench: Bench):
+    bench.line.answer = _owners
+    told = await _until(bench, DATA_DONE)
+    assert told[0] == DATA_QUEUED
+    assert set(told[1:-1]) <= {DATA_QUEUED, DATA_RUNNING}
+    assert len(bench.line.sent) == 1
+    assert (await _until(bench, DATA_DONE))[0] == DATA_QUEUED
+    assert len(bench.line.sent) == 2
+
+
+async def test_a_reading_that_failed_is_queued_again(bench: Bench):
+    bench.line.answer = lambda _request: json_reply(b"{}", 500)
+    assert (await _until(bench, DATA_AGAIN))[-1] == DATA_AGAIN
+    bench.line.answer = _owners
+    assert (await _until(bench, DATA_DONE))[-1] == DATA_DONE
+
+
+@pytest.mark.parametrize("left", [DATA_QUEUED, DATA_RUNNING])
+async def test_a_reading_that_died_with_its_process_is_taken_up(bench: Bench, left: int):
+    repo = bench.engine.runtime.repo.connections
+    await repo.set_data_status(bench.connection, was=0, becomes=left)
+    bench.line.answer = _owners
+    assert await update_user_data(bench.desk, bench.account, bench.connection) == left
+    assert (await _until(bench, DATA_DONE))[-1] == DATA_DONE
+    assert len(bench.line.sent) == 1
+
+
+async def test_a_kept_file_that_cannot_be_opened_is_named(bench: Bench):
+    file = File(file_id="file_1", account_id=bench.account, name="a", content_type="text/plain", size=1, created_at=1, sealed=b"no box")
+    await bench.engine.runtime.repo.files.insert(file)
+    with pytest.raises(ValidationFailed) as told:
+        await bench.engine.start(bench.ask(SEND, runner_data={"photo": {"fileId": "file_1"}}))
+    assert [(fault.path, fault.code) for fault in told.value.details.fields] == [("runnerData.photo.fileId", "unreadable_file")]
+
+
+async def test_a_label_is_looked_up_in_a_fresh_copy_before_it_is_refused(bench: Bench):
+    bench.line.answer = _owners
+    await _read(bench)
+    with pytest.raises(ValidationFailed):
+        await bench.engine.prepare(bench.ask(CREATE, runner_data={"name": "Lamp", "owner": "Nobody"}))
