@@ -232,7 +232,7 @@ def depot_catalog() -> Catalog:
     return catalog
 
 
-Told = bytes | Callable[[Asked], "bytes | None | Awaitable[bytes | None]"]
+Told = bytes | Callable[[Asked], "bytes | Awaitable[bytes | None] | None"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -346,7 +346,7 @@ class Bay:
         """The run once it stands in one of these statuses; without any, once it ended."""
         wanted = statuses or ("succeeded", "failed", "uncertain", "cancelled")
         async with asyncio.timeout(seconds):
-            while (run := await self.read(run_id))["status"] not in wanted:
+            while (run := await self.read(run_id))["status"] not in wanted:  # noqa: ASYNC110  runs are read as a caller reads them
                 await asyncio.sleep(0.02)
         return run
 

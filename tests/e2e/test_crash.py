@@ -141,14 +141,19 @@ async def test_a_process_that_dies_is_replaced_and_its_runs_are_settled(tmp_path
         bay = server.bay(depot, await server.served.connect(PARTNER, {"key": SECRET}))
         told = [(await bay.run(CREATE, {"name": f"thing {number}"}, mode="async")).json["data"]["runId"] for number in range(4)]
         await depot.arrived("POST /things", 4)
-        listed = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text("ascii").split()
-        victims = [int(pid) for pid in listed if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        victims = _children(server.pid)
         assert len(victims) == 2
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         statuses = {(await _until_back(bay, run_id))["status"] for run_id in told}
         assert statuses == {"uncertain"}
         assert depot.count("POST /things") == 4
+
+
+def _children(pid: int) -> list[int]:
+    """The server processes that a supervisor started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return [int(child) for child in listed if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 async def _until_back(bay: Bay, run_id: str) -> dict[str, Any]:

@@ -154,7 +154,10 @@ async def test_selectors_are_listed_with_their_values_and_lists(bay: Bay):
 async def test_a_connection_that_is_refused_while_lists_are_read_is_said(bay: Bay):
     bay.depot.answers |= {"GET /owners": answer(401), "GET /countries": answer(401)}
     shown = (await _info(bay, CREATE)).json["data"]["triggerAction"]
-    assert [(warning["list"], warning["code"]) for warning in shown["warnings"]] == [("countries", "partner_error"), ("owners", "partner_error")]
+    assert [(warning["list"], warning["code"]) for warning in shown["warnings"]] == [
+        ("countries", "partner_error"),
+        ("owners", "partner_error"),
+    ]
     bay.depot.answers["GET /me"] = answer(401)
     told = await _info(bay, CREATE)
     assert (told.status, told.json["error"]["code"]) == (409, "connection_invalid")

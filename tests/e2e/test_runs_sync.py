@@ -124,6 +124,16 @@ async def test_an_existing_hubspot_client_sends_its_names_and_gets_a_contact(par
     assert (twice.status, twice.json["error"]["upstream"]["status"]) == (424, 409)
 
 
+async def test_the_choices_of_an_accounts_own_field_are_searched_like_any_others(partners):
+    served, _urls = partners
+    connection = await served.connect(PIPEDRIVE, {"company": "acme", "api_token": "token-of-ada-0123456789"})
+    asked = {"credentialData": {"0": connection}, "field": "cf__f1b2cd22dd8e67362263467115f592c8", "query": "gol"}
+    path = "/partners/trigger-actions/2250101/options"
+    assert (await served.call("POST", path, asked))[2]["data"] == [{"key": 11, "label": "Gold"}]
+    status, _, told = await served.call("POST", path, asked | {"field": "cf__" + "0" * 32})
+    assert (status, told["error"]["fields"][0]["code"]) == (422, "unknown_field")
+
+
 async def test_a_refusal_inside_a_200_is_an_error_with_the_partners_own_code(partners):
     served, _urls = partners
     connection = await served.connect(SLACK, {"token": "xoxb-ada-0123456789"})
@@ -135,8 +145,10 @@ async def test_a_refusal_inside_a_200_is_an_error_with_the_partners_own_code(par
     assert refused.json["error"]["fields"][0] == {"path": "runnerData.channel", "code": "channel_not_found", "message": "channel_not_found"}
 
 
-async def test_a_tool_runs_without_a_connection(partners):
+async def test_a_tool_is_described_and_run_without_a_connection(partners):
     served, _urls = partners
+    shown = (await served.call("POST", "/partners/trigger-actions/10204/run/info", {}))[2]["data"]["triggerAction"]
+    assert shown["credentialData"] == [{"position": "0", "label": "Connection", "isRequired": False}]
     done = await _run(served, 10204, None, {"first": "0.1", "operation": "add", "second": "0.20"})
     assert (done.status, done.content.count(b'"result":{"result":0.3')) == (200, 1)
     assert (await _run(served, 10204, None, {"first": "1", "operation": "divide", "second": "0"})).json["error"]["fields"][0] == {

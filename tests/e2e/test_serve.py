@@ -166,6 +166,15 @@ def test_of_several_processes_one_that_dies_is_started_again_and_nobody_notices(
     assert not [pid for pid in now if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the children of a process are read from /proc")
+def test_servers_whose_supervisor_is_killed_stop_by_themselves(tmp_path):
+    with serving(tmp_path, "--workers", 2, **FIRST_ACCOUNT) as server:
+        both = until(lambda: two_workers(server))
+        server.process.kill()
+        server.process.wait()
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in both))
+
+
 def two_workers(server):
     """The ids of both server processes, once they hold their locks: from then on they serve."""
     alive = {int(path.name.partition("-")[0]) for path in (server.log.parent / "data" / "processes").glob("*.lock")}

@@ -12,15 +12,19 @@ from polyport.engine.connect import (
     DATA_DONE,
     DATA_QUEUED,
     DATA_RUNNING,
+    choose_auth,
     confirm_refusal,
     replace_fields,
     update_user_data,
 )
 from polyport.engine.connect import test_connection as prove_connection
-from polyport.errors import Conflict, ConnectionInvalid, PartnerUnavailable, ValidationFailed
+from polyport.engine.files import fetch_files
+from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, PartnerUnavailable, ValidationFailed
+from polyport.kinds.fields import FileValue
+from polyport.net.message import NetworkFault
 from polyport.store.base import StoreFault
 from polyport.store.records import File
-from samples import json_reply
+from samples import action, json_reply, partner
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +84,7 @@ async def test_a_reading_that_everybody_gave_up_fails_quietly(bench: Bench):
     bench.line.answer = refuse
     waiting = asyncio.create_task(_read(bench))
     await asyncio.sleep(0)
-    while not bench.desk._reading:
+    while not bench.desk._reading:  # noqa: ASYNC110  what is waited for signals nothing
         await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -92,7 +96,7 @@ async def test_a_reading_that_everybody_gave_up_fails_quietly(bench: Bench):
 async def test_a_reading_that_is_cancelled_is_forgotten(bench: Bench):
     bench.line.answer = _owners
     waiting = asyncio.create_task(_read(bench))
-    while not bench.desk._reading:
+    while not bench.desk._reading:  # noqa: ASYNC110  what is waited for signals nothing
         await asyncio.sleep(0)
     for task in list(bench.desk._reading.values()):
         task.cancel()
@@ -219,3 +223,49 @@ async def test_a_label_is_looked_up_in_a_fresh_copy_before_it_is_refused(bench: 
     await _read(bench)
     with pytest.raises(ValidationFailed):
         await bench.engine.prepare(bench.ask(CREATE, runner_data={"name": "Lamp", "owner": "Nobody"}))
+
+
+async def test_every_file_that_cannot_be_fetched_is_named(bench: Bench):
+    def answer(request):
+        if request.url.endswith("/blocked"):
+            raise BlockedAddress
+        if request.url.endswith("/down"):
+            raise NetworkFault("No connection.", reached=False)
+        return json_reply(b"", 404)
+
+    bench.line.answer = answer
+    holder: dict[str, FileValue] = {}
+    slots = [
+        (holder, name, FileValue(url=f"https://files.example.com/{name}"), ("runnerData", name)) for name in ("blocked", "down", "gone")
+    ]
+    with pytest.raises(ValidationFailed) as told:
+        await fetch_files(bench.desk, bench.account, slots)
+    assert [(fault.path, fault.code) for fault in told.value.details.fields] == [
+        ("runnerData.blocked.url", "blocked_address"),
+        ("runnerData.down.url", "unreachable_file"),
+        ("runnerData.gone.url", "unreachable_file"),
+    ]
+    assert holder == {}
+
+
+async def test_lists_of_a_partner_without_connections_are_read_each_time(bench: Bench):
+    bench.line.answer = _owners
+    opened = replace(await _open(bench), record=None)
+    spec = opened.caller.partner.lists["owners"]
+    for _time in range(2):
+        assert len((await bench.desk.lists(opened).get(spec, {})).items) == 2
+    assert len(bench.line.sent) == 2
+
+
+async def test_connection_data_has_to_be_an_object(bench: Bench):
+    with pytest.raises(ValidationFailed) as told:
+        await bench.engine.start(bench.ask(credential_data=[1]))
+    assert told.value.details.fields[0].path == "credentialData"
+
+
+def test_a_partner_that_is_authorised_by_a_link_alone_takes_no_fields():
+    told = {"kind": "oauth2", "authorizeUrl": "https://a.example.com/o", "tokenUrl": "https://a.example.com/t"}
+    linked = partner(action(), connection={"auth": [{"name": "oauth2", "label": "Link", "scheme": told}]})
+    with pytest.raises(ValidationFailed) as refused:
+        choose_auth(linked, None, {})
+    assert refused.value.details.fields[0].path == "auth"

@@ -20,7 +20,7 @@ async def bench(anyio_backend, tmp_path):
 
 async def _ended(bench: Bench, run) -> str:
     async with asyncio.timeout(10):
-        while (status := await bench.status(run)) in {"queued", "running", "waiting"}:
+        while (status := await bench.status(run)) in {"queued", "running", "waiting"}:  # noqa: ASYNC110  what is waited for signals nothing
             await asyncio.sleep(0.01)
     return status
 
@@ -82,7 +82,7 @@ async def test_a_stop_waits_for_runs_under_way_and_no_longer_than_its_grace(benc
     worker = Worker(bench.engine, lambda: None)
     await worker.start()
     async with asyncio.timeout(5):
-        while not bench.line.sent:
+        while not bench.line.sent:  # noqa: ASYNC110  what is waited for signals nothing
             await asyncio.sleep(0.01)
     await worker.stop(0.05)
     assert await bench.status(run) == "running"
@@ -102,7 +102,7 @@ async def test_a_repeated_piece_of_work_survives_its_own_failures(bench: Bench):
     bench.store.failing.add("bump_epoch")
     task = asyncio.create_task(worker._every(0.01, work))
     async with asyncio.timeout(5):
-        while len(tries) < 4:
+        while len(tries) < 4:  # noqa: ASYNC110  what is waited for signals nothing
             await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -80,12 +80,30 @@ async def serve_socket(settings: Settings, listener: socket.socket, ready: Calla
         async with serving(runtime) as app:
             server = QuietServer(make_config(app, settings))
             loop = asyncio.get_running_loop()
+
+            def stop() -> None:
+                server.should_exit = True
+
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+                loop.add_signal_handler(number, stop)
+            _stop_with_parent(loop, stop)
             settle_memory()
             if ready is not None:
                 loop.call_soon(ready)
             await server.serve(sockets=[listener])
+
+
+def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    """Stop when the supervisor dies: killed, it must not leave servers behind that nobody can stop."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def orphaned() -> None:
+        loop.remove_reader(parent.sentinel)
+        stop()
+
+    loop.add_reader(parent.sentinel, orphaned)
 
 
 def settle_memory() -> None:
