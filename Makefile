@@ -69,7 +69,8 @@ clean:  ## remove .venv and what tools left behind; data in ./var stays
 	@rm -rf .venv dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts
 	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# Two stamps: the packages depend on the lock alone, the editable install also on pyproject.toml.
+# Two stamps: the packages depend on the lock alone, the editable install also on pyproject.toml. --no-deps: the lock is complete, and pip
+# would otherwise look for newer releases of what is asked for with an extra, which have no hash here.
 .venv/.packages: requirements.lock
 	@python=''; \
 	for name in $(if $(PYTHON),'$(PYTHON)',python3.13 python3.12 python3.11 python3 python3.14 python); do \
@@ -82,7 +83,8 @@ clean:  ## remove .venv and what tools left behind; data in ./var stays
 		exit 1; \
 	else "$$python" -m venv --clear .venv; fi
 	@echo "Installing packages into .venv (a minute or so the first time) ..."
-	@$(PIP) install --progress-bar off --require-hashes --requirement requirements.lock
+	@$(PIP) install --progress-bar off --require-hashes --no-deps --requirement requirements.lock
+	@$(PIP) check || { $(BIN)/python -m pip check; exit 1; }
 	@touch $@
 
 .venv/.ready: .venv/.packages pyproject.toml
