@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyport.kinds.bodies import ENCODERS
+from polyport.kinds.bodies import ENCODERS, encode_form
 from polyport.kinds.fields import FileValue
 from polyport.template import RenderFault
 
@@ -57,6 +57,11 @@ def test_a_form_nests_with_brackets():
     assert parse_qsl(body.decode(), keep_blank_values=True) == [
         ("a[b]", "1"), ("a[c][]", "1"), ("a[c][]", "2"), ("d[0][e]", "1"), ("d[1][e]", "2"), ("f", ""), ("g", "true"), ("h", "1.50"),
     ]  # fmt: skip
+
+
+def test_a_list_in_a_form_may_repeat_its_bare_name():
+    value = {"a": [1, 2], "b": {"c": ["x"]}, "d": [{"e": 1}]}
+    assert encode_form(value, "repeat")[1] == b"a=1&a=2&b%5Bc%5D=x&d%5B0%5D%5Be%5D=1"
 
 
 def test_rows_keep_their_order_and_may_repeat_a_name():

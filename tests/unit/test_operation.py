@@ -302,6 +302,12 @@ async def test_a_window_takes_its_items_and_stops_behind_its_edge():
     assert (await oldest.read({"from": UNIX + 2, "to": UNIX + 4}))["items"] == [{"id": 2}, {"id": 3}]
 
 
+async def test_items_that_miss_a_condition_of_the_trigger_are_passed_over():
+    ready = Ready(numbered(where=[{"at": "id", "equals": 3}], time={"at": "at"}, order="newest_first"), batch(9, 8), batch(3, 2), batch(1))
+    assert (await ready.read({"from": UNIX + 1}))["items"] == [{"id": 3}]
+    assert len(ready.line.paths) == 3
+
+
 async def test_without_an_order_every_page_is_looked_at():
     ready = Ready(numbered(time={"at": "at"}), batch(1, 9), batch(2))
     assert (await ready.read({"from": UNIX + 2, "to": UNIX + 5}))["items"] == [{"id": 2}]

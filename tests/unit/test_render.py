@@ -218,6 +218,12 @@ def test_a_method_may_come_from_a_value_and_get_carries_no_body():
         assert (found.method, found.body) == (method, body)
 
 
+def test_a_form_writes_its_lists_in_the_style_of_the_call():
+    keys = {"method": "POST", "body": {"a": "{{x}}"}, "encoding": "form"}
+    assert request({"x": [1, 2]}, **keys).body == b"a%5B%5D=1&a%5B%5D=2"
+    assert request({"x": [1, 2]}, **keys, formStyle="repeat").body == b"a=1&a=2"
+
+
 def test_a_body_has_the_type_of_its_encoding_unless_told_otherwise():
     assert request(method="POST", body={"a": 1}).header("content-type") == "application/json"
     assert (

@@ -341,7 +341,8 @@ def _take(trigger: Trigger, listed: Sequence[Any], skip: int, reading: Reading, 
             break
         used += 1
         if in_window(trigger, item, reading.start, reading.end):
-            taken.append(item)
+            if all(match.holds(item) for match in trigger.where):
+                taken.append(item)
         elif (trigger.order == "newest_first" and reading.start is not None and in_window(trigger, item, None, reading.start)) or (
             trigger.order == "oldest_first" and reading.end is not None and in_window(trigger, item, reading.end, None)
         ):

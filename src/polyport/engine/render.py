@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
-from polyport.kinds.bodies import ENCODERS
+from polyport.kinds.bodies import ENCODERS, encode_form
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import Call
 from polyport.net.message import Pairs, Request
@@ -141,7 +141,7 @@ def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: fl
     if program.body is not None and method not in {"GET", "HEAD"}:
         value = program.body.render(scope)
         if value is not MISSING:
-            content_type, body = ENCODERS[call.encoding](value)
+            content_type, body = encode_form(value, call.form_style) if call.encoding == "form" else ENCODERS[call.encoding](value)
     told = program.content_type.render(scope) if program.content_type is not None else None
     headers = _headers(program, scope, to_text(told) if told else content_type)
     if len(url) > URL_LIMIT:

@@ -14,7 +14,11 @@ from polyport.kinds.fields import FileValue
 from polyport.template import RenderFault, to_text
 
 Encoding = Literal["json", "form", "multipart", "text", "bytes", "none"]
+FormStyle = Literal["brackets", "repeat"]
 Body = tuple[str | None, bytes | None]
+
+# What stands behind the name of a list of texts in a form.
+_MARKS: Final[Mapping[FormStyle, str]] = {"brackets": "[]", "repeat": ""}
 
 
 def _no_json(value: Any) -> Any:
@@ -34,9 +38,12 @@ def encode_json(value: Any) -> Body:
         raise RenderFault("a number or a text cannot be written as JSON") from None
 
 
-def encode_form(value: Any) -> Body:
-    """``application/x-www-form-urlencoded``; objects and lists nest with brackets: ``a[b]=1``, ``a[]=1``. Rows keep names and order as they are."""
-    pairs = [f"{quote_plus(name)}={quote_plus(text)}" for name, text in flat_pairs(value)]
+def encode_form(value: Any, style: FormStyle = "brackets") -> Body:
+    """``application/x-www-form-urlencoded``; objects nest with brackets: ``a[b]=1``. Rows keep names and order as they are.
+
+    A list of texts is written ``a[]=1&a[]=2``, in the style ``repeat`` ``a=1&a=2``.
+    """
+    pairs = [f"{quote_plus(name)}={quote_plus(text)}" for name, text in flat_pairs(value, style)]
     return "application/x-www-form-urlencoded", "&".join(pairs).encode()
 
 
@@ -80,40 +87,40 @@ def encode_none(_value: Any) -> Body:
     return None, None
 
 
-def flat_pairs(value: Any) -> Iterator[tuple[str, str]]:
+def flat_pairs(value: Any, style: FormStyle = "brackets") -> Iterator[tuple[str, str]]:
     """The pairs of a form: nested names in brackets, null as an empty text."""
-    for name, part in _parts(value):
+    for name, part in _parts(value, _MARKS[style]):
         if isinstance(part, FileValue):
             raise RenderFault("a form cannot hold a file; use multipart")
         yield name, part
 
 
-def _parts(value: Any) -> Iterator[tuple[str, str | FileValue]]:
+def _parts(value: Any, mark: str = "[]") -> Iterator[tuple[str, str | FileValue]]:
     if isinstance(value, list):
-        yield from _rows(value)
+        yield from _rows(value, mark)
         return
     if not isinstance(value, dict):
         raise RenderFault("a form is made from an object, or from rows with a name and a value")
     for key, item in value.items():
-        yield from _named(key, item)
+        yield from _named(key, item, mark)
 
 
-def _rows(rows: list[Any]) -> Iterator[tuple[str, str | FileValue]]:
+def _rows(rows: list[Any], mark: str) -> Iterator[tuple[str, str | FileValue]]:
     """Rows of ``{name, value}`` or ``{name, file}``: their order stays, and a name may stand several times."""
     for row in rows:
         if not isinstance(row, dict) or not isinstance(row.get("name"), str):
             raise RenderFault("a row of a form is an object with a name")
         file = row.get("file")
-        yield from _named(row["name"], file if file is not None else row.get("value"))
+        yield from _named(row["name"], file if file is not None else row.get("value"), mark)
 
 
-def _named(name: str, item: Any) -> Iterator[tuple[str, str | FileValue]]:
+def _named(name: str, item: Any, mark: str) -> Iterator[tuple[str, str | FileValue]]:
     if isinstance(item, dict):
         for key, inner in item.items():
-            yield from _named(f"{name}[{key}]", inner)
+            yield from _named(f"{name}[{key}]", inner, mark)
     elif isinstance(item, list):
         for index, inner in enumerate(item):
-            yield from _named(f"{name}[{index}]" if isinstance(inner, dict | list) else f"{name}[]", inner)
+            yield from _named(f"{name}[{index}]" if isinstance(inner, dict | list) else f"{name}{mark}", inner, mark)
     elif isinstance(item, FileValue):
         yield name, item
     else:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Key
 
 from polyport.kinds.auth import Scheme
-from polyport.kinds.bodies import Encoding
+from polyport.kinds.bodies import Encoding, FormStyle
 from polyport.kinds.decoders import Decoding
 from polyport.kinds.pages import Pager
 from polyport.manifest.base import At, Match, Name, Node, Pattern, Slug, Text
@@ -30,7 +30,7 @@ class Call(Node):
 
     ``path`` is appended to the partner's base URL; its placeholders are percent-encoded. ``url`` replaces base and path: only the generic HTTP
     partner may build it from a value, and egress checks it like any other. ``query``, ``headers``, ``body`` and ``content_type`` are templates; a
-    query or headers may also be one placeholder that gives an object. ``decode`` is how the answer is read. ``timeout`` is in seconds. ``save`` names a step whose answer later steps read as ``{{steps.<name>}}``; ``when``
+    query or headers may also be one placeholder that gives an object. ``form_style`` writes a list in a form as ``a[]=1&a[]=2`` or ``a=1&a=2``. ``decode`` is how the answer is read. ``timeout`` is in seconds. ``save`` names a step whose answer later steps read as ``{{steps.<name>}}``; ``when``
     sends it only if the condition on the scope holds; the result is read from the last call that was sent. ``follow_redirects`` applies to GET and HEAD.
     ``envelope``: the answer is ``{status, headers, body}`` instead of the body alone (header names in lower case).
     """
@@ -43,6 +43,7 @@ class Call(Node):
     headers: dict[str, str] | Whole = Key(default_factory=dict)
     body: Any = None
     encoding: Encoding = "json"
+    form_style: FormStyle = "brackets"
     content_type: str | None = None
     decode: Decoding = "json"
     auth: bool = True
@@ -177,8 +178,8 @@ class Trigger(Operation):
     """One trigger, one file under ``triggers/``.
 
     An ``api`` trigger calls the partner and gives new items: ``items`` is the list in the answer, ``key`` what tells items apart, ``changed`` (optional)
-    what changes when an item changes, ``time`` the moment used by windows. ``order`` is that of the partner's answer. ``webhook`` triggers
-    are subscribed to, not run.
+    what changes when an item changes, ``time`` the moment used by windows. ``where`` are conditions that an item has to meet, for partners that
+    cannot be asked for just these. ``order`` is that of the partner's answer. ``webhook`` triggers are subscribed to, not run.
     """
 
     type: Literal["api", "webhook"] = "api"
@@ -186,6 +187,7 @@ class Trigger(Operation):
     key: At | None = None
     changed: At | None = None
     time: Moment | None = None
+    where: tuple[Match, ...] = ()
     order: Literal["newest_first", "oldest_first", "none"] = "none"
     pager: Pager | None = None
     page_limit: int = Key(default=20, ge=1, le=1000)
