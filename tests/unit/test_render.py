@@ -337,9 +337,15 @@ def test_the_next_page_is_followed_on_the_own_host():
     assert request({"page": {"url": "https://API.EXAMPLE.COM:443"}}).url == "https://api.example.com"
 
 
+def test_the_next_page_may_be_told_by_its_path():
+    assert request({"page": {"url": "/v2/list?cursor=a%20b"}}).url == "https://api.example.com/v2/list?cursor=a%20b"
+    assert request({"page": {"url": "/@evil.example/"}}).url == "https://api.example.com/@evil.example/"
+    assert request({"page": {"url": "/\\evil.example/"}}).url.startswith("https://api.example.com/\\")
+
+
 @pytest.mark.parametrize(
     "url",
-    ["https://evil.example/", "https://api.example.com@evil.example/", "https://api.example.com\\@evil.example/", "http://api.example.com/", "/v2/list",
+    ["https://evil.example/", "https://api.example.com@evil.example/", "https://api.example.com\\@evil.example/", "http://api.example.com/", "v2/list",
      "//evil.example/", "https://api.example.com:8443/", "https://[", "https://api.example.com:x/", "https://api.example.com.evil.example/", 5,
      "https://api.example.com\u2100.evil/"],
 )  # fmt: skip

@@ -211,7 +211,9 @@ def _absolute(program: CallProgram, scope: Scope, base: Base | None, url: str) -
 
 
 def _following(url: str, base: Base | None) -> str:
-    """The next page's own URL: it has to be on the partner's origin, and goes where the partner's calls go."""
+    """The next page's own URL, or its path: it has to be on the partner's origin, and goes where the partner's calls go."""
+    if base is not None and url.startswith("/") and not url.startswith("//"):
+        url = base.origin + url
     if base is None or origin_of(url) not in {base.origin, base.replaced}:
         raise RenderFault("the partner's next page is on another host")
     parts = _parts(url)

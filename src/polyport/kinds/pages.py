@@ -103,7 +103,7 @@ class OffsetPager(_Pager):
 
 
 class NextUrlPager(_Pager):
-    """The answer holds the URL of the next page; it has to be on the same host as the first."""
+    """The answer holds the URL of the next page, whole or from its path on; it has to be on the same host as the first."""
 
     kind: Literal["next_url"]
     next: At
