@@ -216,6 +216,8 @@ def test_a_refusal_is_read_as_far_as_it_is_json():
         ("datetime", UNIX, UNIX), ("datetime", str(UNIX), UNIX), ("datetime", "2026-11-24T12:00:00.5Z", Decimal("1795521600.5")), ("datetime", "soon", MISSING),
         ("datetime", "2026-11-24", UNIX - 43_200), ("datetime", "0001-01-01T00:00:00+05:00", MISSING), ("datetime", 10**500, MISSING), ("datetime", "", MISSING),
         ("datetime", "2026-11-24T12:00:60Z", MISSING), ("datetime", "x" * 70, MISSING),
+        ("datetime", "Tue, 24 Nov 2026 12:00:00 +0000", UNIX), ("datetime", " 24 Nov 2026 14:00:00 +0200 ", UNIX), ("datetime", "Tue, 24 Nov 2026 12:00:00 GMT", UNIX),
+        ("datetime", "Tue, 32 Nov 2026 12:00:00 GMT", MISSING), ("datetime", "Mon, 01 Jan 0001 00:00:00 +0100", MISSING), ("datetime", "24 Nov 2026", MISSING),
         ("phone", "+44 20", "+44 20"), ("file", "https://x.example/f", {"url": "https://x.example/f"}), ("file", {"id": 1}, {"id": 1}),
         ("date", "2026-11-24", "2026-11-24"), ("date", "2026-11-24T12:00:00Z", "2026-11-24"), ("date", 5, MISSING), ("date", "2026", MISSING),
         ("nullable_boolean", "no", False), ("nullable_boolean", "", MISSING), ("object", {"a": [1]}, {"a": [1]}), ("object", "", MISSING),

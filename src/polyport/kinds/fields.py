@@ -25,6 +25,7 @@ DEPTH_LIMIT: Final = 64
 _INTEGER: Final = re.compile(r"\s*[+-]?\d{1,400}\s*", re.ASCII)
 _DECIMAL: Final = re.compile(r"\s*[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_RFC2822: Final = re.compile(r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} [12]\d{3} \d{2}:\d{2}:\d{2} (?:[+-]\d{4}|GMT|UTC?)", re.ASCII)
 _TRUE: Final = frozenset({"true", "1", "yes", "on", "y"})
 _FALSE: Final = frozenset({"false", "0", "no", "off", "n"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -290,9 +291,11 @@ def unix_number(value: datetime, scale: int = 1) -> int | Decimal:
 
 
 def _read_moment(value: Any) -> int | Decimal:
-    """A partner's time as unix seconds; a text without a zone is read as UTC, as the field's notes have to say."""
+    """A partner's time as unix seconds: a number, ISO 8601 or RFC 2822; a text without a zone is read as UTC, as the field's notes have to say."""
     if isinstance(value, str):
         text = value.strip()
+        if _RFC2822.fullmatch(text):
+            return unix_number(email.utils.parsedate_to_datetime(text).astimezone(UTC))
         if not _DECIMAL.fullmatch(text) and len(text) <= 64:
             moment = datetime.fromisoformat(text)
             return unix_number(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
