@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from polyport.engine.outcome import BODY_LIMIT, error_of, failure_of_network, in_doubt, settled, small_body
-from polyport.engine.parse import Verdict
+from polyport.engine.parse import FieldFault, Verdict
 from polyport.engine.schema import build_schema, custom_name
 from polyport.errors import (
     ConnectionInvalid,
@@ -52,6 +52,19 @@ def test_a_refusal_says_the_partners_own_message():
 def test_the_rules_own_fix_and_wait_are_kept():
     found = error("rate_limited", suggested_fix="Wait.", retry_after_ms=5)
     assert (found.details.suggested_fix, found.details.retry_after_ms) == ("Wait.", 5)
+
+
+def test_every_faulty_field_is_told_under_the_callers_names_and_without_secrets():
+    faults = (FieldFault(field="email", message="taken by s3cret-value-1", code="taken"), FieldFault(field="size", message="too big"))
+    schema = schema_of(field("email"), customFields={"list": "people"}, custom_fields=(custom("size"),))
+    found = error("invalid_input", Redactor(["s3cret-value-1"]), schema, faults=faults).details.fields
+    assert [(fault.path, fault.code) for fault in found] == [
+        ("runnerData.email", "taken"),
+        (f"runnerData.{custom_name('size')}", "refused_by_partner"),
+    ]
+    assert "s3cret" not in found[0].message
+    assert found[1].message == "too big"
+    assert error("forbidden", faults=faults).details.fields == ()
 
 
 def test_the_field_is_named_in_the_callers_words():

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyport.engine.parse import (
+    FAULTS_LIMIT,
     MESSAGE_LIMIT,
     WAIT_LIMIT_MS,
     in_window,
@@ -52,6 +53,38 @@ def verdict(answer, status=200, *rules, **headers):
 
 
 # Verdicts
+
+
+@pytest.mark.parametrize(
+    ("faults", "answer", "found"),
+    [
+        ({"at": "errors"}, {"errors": {"summary": "is needed", "due": ["is past", "is odd"]}}, [("summary", "is needed", None), ("when", "is past", None)]),
+        ({"at": "errors", "message": "text", "code": "kind"}, {"errors": {"a": {"text": "no", "kind": "taken"}}}, [("a", "no", "taken")]),
+        (
+            {"at": "errors", "field": "path", "message": "text"},
+            {"errors": [{"path": "due", "text": "no"}, {"text": "of the whole"}, 7, {"path": "b", "text": {}}]},
+            [("when", "no", None), ("b", "The partner refuses this.", None)],
+        ),
+        ({"at": "errors", "field": "path"}, {"errors": {"a": "an object where a list was declared"}}, []),
+        ({"at": "errors"}, {"errors": ["a list where an object was declared"]}, []),
+        ({"at": "errors"}, "nothing of the kind", []),
+    ],
+)  # fmt: skip
+def test_a_rule_reads_every_faulty_field_that_the_answer_lists(faults, answer, found):
+    told = verdict(answer, 400, {"status": [400], "kind": "invalid_input", "faults": faults, "fields": {"due": "when"}})
+    assert [(fault.field, fault.message, fault.code) for fault in told.faults] == found
+
+
+def test_the_first_faulty_field_is_the_message_where_the_rule_names_no_other():
+    keys = {"status": [400], "kind": "invalid_input", "faults": {"at": "errors"}}
+    answer = {"errors": {"name": "is needed"}, "title": "Bad request"}
+    assert verdict(answer, 400, keys).message == "name: is needed"
+    assert verdict(answer, 400, keys | {"message": "title"}).message == "Bad request"
+
+
+def test_a_long_list_of_faulty_fields_is_cut():
+    keys = {"status": [400], "kind": "invalid_input", "faults": {"at": "errors"}}
+    assert len(verdict({"errors": {f"f{n}": "no" for n in range(1_000)}}, 400, keys).faults) == FAULTS_LIMIT
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from polyport.engine.parse import Verdict
+from polyport.engine.parse import FieldFault, Verdict
 from polyport.engine.retry import Failure
 from polyport.engine.schema import Schema
 from polyport.errors import (
@@ -27,6 +27,7 @@ from polyport.redaction import Redactor
 BODY_LIMIT: Final = 8 * 1024
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
+_CONCERN_FIELDS: Final = frozenset({"invalid_input", "conflict", "not_found", "failed"})
 _FIXES: Final[Mapping[str, str]] = {
     "invalid_input": "Correct the input as the partner's message says, then run again.",
     "not_found": "Check the ids in the input: the partner has no such record, or this connection may not see it.",
@@ -44,13 +45,9 @@ def error_of(verdict: Verdict, schema: Schema | None, redactor: Redactor, body: 
     """The error of an answer that is no success."""
     message = redactor.text(verdict.message)
     upstream = Upstream(status=verdict.status, message=message, body=small_body(redactor, body))
-    fields: tuple[Fault, ...] = ()
-    if verdict.field is not None and verdict.kind in {"invalid_input", "conflict", "not_found", "failed"}:
-        place, code = _place(redactor.text(verdict.field), schema), redactor.text(verdict.code or "refused_by_partner")
-        fields = (Fault(path=place, code=code, message=message),)
     details = Details(
         upstream=upstream,
-        fields=fields,
+        fields=_fields(verdict, schema, redactor) if verdict.kind in _CONCERN_FIELDS else (),
         retry_after_ms=verdict.retry_after_ms,
         suggested_fix=verdict.suggested_fix or _FIXES[verdict.kind],
     )
@@ -61,6 +58,21 @@ def error_of(verdict: Verdict, schema: Schema | None, redactor: Redactor, body: 
     if verdict.kind == "unavailable":
         return PartnerUnavailable(f"The partner answered with status {verdict.status}.", details)
     return PartnerError(f"The partner refused the request: {message}", details)
+
+
+def _fields(verdict: Verdict, schema: Schema | None, redactor: Redactor) -> tuple[Fault, ...]:
+    """The faulty fields that the partner named, under the caller's own names."""
+    named = verdict.faults
+    if not named and verdict.field is not None:
+        named = (FieldFault(field=verdict.field, message=verdict.message, code=verdict.code),)
+    return tuple(
+        Fault(
+            path=_place(redactor.text(fault.field), schema),
+            code=redactor.text(fault.code or "refused_by_partner"),
+            message=redactor.text(fault.message),
+        )
+        for fault in named
+    )
 
 
 def failure_of_network(fault: NetworkFault) -> Failure:

@@ -15,15 +15,25 @@ from polyport.engine.schema import CUSTOM_PREFIX, Place, Schema
 from polyport.kinds.decoders import DECODERS, decode_auto
 from polyport.kinds.fields import BITS_LIMIT, TYPES, read_decimal
 from polyport.manifest.base import Match
-from polyport.manifest.model import Call, ErrorKind, ErrorRule, RetryAfter, Trigger
+from polyport.manifest.model import Call, ErrorKind, ErrorRule, FaultList, RetryAfter, Trigger
 from polyport.manifest.variables import InputField, OutputField, OutputSection
 from polyport.net.message import Reply
 from polyport.paths import MISSING, Path, get, getter
 from polyport.template import RenderFault, to_text
 
 MESSAGE_LIMIT: Final = 1_000
+FAULTS_LIMIT: Final = 100
 WAIT_LIMIT_MS: Final = 7 * 24 * 3_600_000
 _UNIX_START: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldFault:
+    """A field that the partner finds faulty: its name (ours where the rule maps it), and what the partner says of it."""
+
+    field: str
+    message: str
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +47,7 @@ class Verdict:
     field: str | None = None
     retry_after_ms: int | None = None
     suggested_fix: str | None = None
+    faults: tuple[FieldFault, ...] = ()
 
 
 _AUTO: Final = RetryAfter(header="retry-after")
@@ -105,15 +116,39 @@ def _is_status(wanted: int | str, status: int) -> bool:
 def _verdict(rule: ErrorRule, reply: Reply, answer: Any, now: datetime) -> Verdict:
     told = _text(get(answer, rule.message)) if rule.message is not None else None
     field = _text(get(answer, rule.field)) if rule.field is not None else None
+    faults = _faults(rule, rule.faults, answer) if rule.faults is not None else ()
     return Verdict(
         kind=rule.kind,
         status=reply.status,
-        message=told or _usual_message(answer) or f"The partner answered with status {reply.status}.",
+        message=told or _first_message(faults) or _usual_message(answer) or f"The partner answered with status {reply.status}.",
         code=_text(get(answer, rule.code)) if rule.code is not None else None,
         field=rule.fields.get(field, field) if field is not None else None,
         retry_after_ms=read_wait(rule.retry_after, reply, answer, now) if rule.retry_after is not None else None,
         suggested_fix=rule.suggested_fix,
+        faults=faults,
     )
+
+
+def _faults(rule: ErrorRule, spec: FaultList, answer: Any) -> tuple[FieldFault, ...]:
+    """The faulty fields that the answer lists, the first so many; elements that name no field are passed over."""
+    listed = get(answer, spec.at)
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(listed, dict) and spec.field is None:
+        pairs = list(listed.items())
+    elif isinstance(listed, list) and spec.field is not None:
+        pairs = [(get(item, spec.field), item) for item in listed[:FAULTS_LIMIT]]
+    found: list[FieldFault] = []
+    for named, item in pairs[:FAULTS_LIMIT]:
+        field, told = _text(named), get(item, spec.message)
+        if field is not None:
+            message = _text(told[0] if isinstance(told, list) and told else told) or "The partner refuses this."
+            code = _text(get(item, spec.code)) if spec.code is not None else None
+            found.append(FieldFault(field=rule.fields.get(field, field), message=message, code=code))
+    return tuple(found)
+
+
+def _first_message(faults: Sequence[FieldFault]) -> str | None:
+    return f"{faults[0].field}: {faults[0].message}" if faults else None
 
 
 def _usual_message(answer: Any) -> str | None:

@@ -83,11 +83,25 @@ ErrorKind = Literal[
 Status = Annotated[int, Key(ge=100, le=999)] | Annotated[str, Key(pattern=r"^[1-9](xx|\d\d)$")]
 
 
+class FaultList(Node):
+    """Where a partner lists several faulty fields at once: a list, or an object with a member for each field, ``at`` a path.
+
+    In a list, ``field`` is the path of the field's name in each element; in an object the names are the fields. ``message`` and ``code`` are
+    paths in each element (default: the element itself, or the first of its texts).
+    """
+
+    at: At
+    field: At | None = None
+    message: At = ()
+    code: At | None = None
+
+
 class ErrorRule(Node):
     """What an answer means. Rules are tried in order: the operation's, the partner's, then the built-in ones by status.
 
     ``status`` lists codes (``429``) and classes (``"4xx"``); none given means any. ``body`` and ``header`` are further conditions. ``message``
     and ``code`` are paths in the answer; ``field`` is the path of the name of the faulty field, ``fields`` maps the partner's names to ours.
+    ``faults``: where the answer lists several faulty fields.
     """
 
     status: tuple[Status, ...] = ()
@@ -98,6 +112,7 @@ class ErrorRule(Node):
     code: At | None = None
     field: At | None = None
     fields: dict[str, str] = Key(default_factory=dict)
+    faults: FaultList | None = None
     retry_after: RetryAfter | None = None
     suggested_fix: str | None = None
 
