@@ -2,7 +2,8 @@
 
 ``{{name}}`` alone keeps the value's type; inside a text it becomes text; nothing is guessed. A value that was not given leaves no
 trace: the key, the list element or the whole text that needs it is left out. After ``|`` come filters of a fixed set, pure and bounded:
-``{{when | date: "%Y-%m-%d"}}``. There are no loops, no conditions, no attribute access and no calls: the work is bounded by the
+``{{when | date: "%Y-%m-%d"}}``. The members of an object join those around them under the key ``...``: ``{"...": "{{custom}}", "id": 1}``; what is written
+out goes before what joins. There are no loops, no conditions, no attribute access and no calls: the work is bounded by the
 size of the template and of the values.
 
 A placeholder reads from a scope, a mapping of names. Names are plain (``email``), dotted into values (``row.id``, ``items[0].id``), or quoted
@@ -31,6 +32,7 @@ TEXT_LIMIT: Final = 16 * 1024 * 1024
 DEPTH_LIMIT: Final = 32
 FILTER_LIMIT: Final = 12
 BITS_LIMIT: Final = 14_000
+SPREAD: Final = "..."
 _INNER: Final = re.compile(r"((?:[^{}\"]|\"(?:[^\"\\]|\\.)*+\")*+)\}\}", re.DOTALL)
 _TOKEN: Final = re.compile(
     r"""\s*(?:("(?:[^"\\]|\\.)*")|(-?\d{1,400}(?:\.\d{1,400})?)(?![\w.])|([|:,])|([A-Za-z_][\w-]*(?:\.[A-Za-z_0-9][\w-]*|\[-?\d+\]|\["(?:[^"\\]|\\.)*"\]|\[\*\])*))"""
@@ -103,7 +105,7 @@ def _is_constant(source: Any) -> bool:
     if isinstance(source, str):
         return "{{" not in source
     if isinstance(source, dict):
-        return all(_is_constant(key) and _is_constant(value) for key, value in source.items())
+        return all(key != SPREAD and _is_constant(key) and _is_constant(value) for key, value in source.items())
     if isinstance(source, list):
         return all(_is_constant(value) for value in source)
     return True
@@ -128,13 +130,16 @@ def _structure(source: Any, filters: Filters, names: set[Path], *, depth: int, r
 
 
 def _mapping(source: dict[str, Any], filters: Filters, names: set[Path], *, depth: int, root: bool) -> Render:
-    plain = [(key, _structure(value, filters, names, depth=depth + 1)) for key, value in source.items() if "{{" not in key]
+    spread = _structure(source[SPREAD], filters, names, depth=depth + 1) if SPREAD in source else None
+    plain = [
+        (key, _structure(value, filters, names, depth=depth + 1)) for key, value in source.items() if "{{" not in key and key != SPREAD
+    ]
     keyed = [
         (_text(key, filters, names), _structure(value, filters, names, depth=depth + 1)) for key, value in source.items() if "{{" in key
     ]
 
     def render_mapping(scope: Scope) -> Any:
-        found: dict[str, Any] = {}
+        found = _members(spread(scope)) if spread is not None else {}
         for key, item in plain:
             value = item(scope)
             if value is not MISSING:
@@ -146,6 +151,15 @@ def _mapping(source: dict[str, Any], filters: Filters, names: set[Path], *, dept
         return found if found or root else MISSING
 
     return render_mapping
+
+
+def _members(value: Any) -> dict[str, Any]:
+    """The members that join an object: a new one, since more are put into it."""
+    if value is MISSING or value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise RenderFault('what stands under "..." has to be an object: its members join those around it')
+    return dict(value)
 
 
 def _text(source: str, filters: Filters, names: set[Path]) -> Render:

@@ -92,6 +92,29 @@ def test_a_key_may_be_a_placeholder_and_is_left_out_with_it():
     assert render({"x_{{k}}": "{{v}}"}, k=3) == {}
 
 
+def test_the_members_of_an_object_join_those_around_them_and_what_is_written_out_goes_first():
+    source = {"...": "{{custom}}", "id": "{{id}}", "size": 2}
+    custom = {"id": 7, "size": 1, "colour": "red"}
+    assert render(source, custom=custom, id=3) == {"id": 3, "size": 2, "colour": "red"}
+    assert render(source, custom=custom) == {"id": 7, "size": 2, "colour": "red"}
+    assert custom == {"id": 7, "size": 1, "colour": "red"}, "the value itself is left as it was"
+    assert render(source, id=3) == render(source, id=3, custom=None) == {"id": 3, "size": 2}
+
+
+def test_an_object_of_nothing_but_missing_members_is_left_out():
+    assert render({"outer": {"...": "{{custom}}"}, "id": 1}) == {"id": 1}
+
+
+def test_a_constant_object_may_join_too():
+    assert render({"...": {"a": 1}, "b": 2}) == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("value", ["text", ["list"], 7, True])
+def test_only_an_object_can_join(value):
+    with pytest.raises(RenderFault, match="has to be an object"):
+        render({"...": "{{value}}"}, value=value)
+
+
 def test_braces_can_be_written_as_literals_and_around_placeholders():
     assert render('{{"{{"}} {{x}}', x=1) == "{{ 1"
     assert render("{{{x}}}", x=1) == "{1}"

@@ -13,15 +13,21 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from polyport.kinds.filters.data import DATA
+from polyport.kinds.filters.documents import DOCUMENTS
 from polyport.kinds.filters.encodings import ENCODINGS
 from polyport.kinds.filters.numbers import NUMBERS
 from polyport.kinds.filters.text import TEXT
 from polyport.kinds.filters.times import TIMES
 from polyport.template import Filters
 
-FILTERS: Final[Filters] = {**TEXT, **NUMBERS, **TIMES, **DATA, **ENCODINGS}
+FILTERS: Final[Filters] = {**TEXT, **NUMBERS, **TIMES, **DATA, **DOCUMENTS, **ENCODINGS}
 
 SAMPLES: Final[Mapping[str, Any]] = {
+    "document": {
+        "version": 1,
+        "type": "doc",
+        "content": [{"type": "paragraph", "content": [{"type": "text", "text": "Hi "}, {"type": "mention", "attrs": {"text": "Ada"}}]}],
+    },
     "items": ["b", "a", "b"],
     "person": {"name": "Ada", "age": 36},
     "rows": [{"name": "color", "value": "red"}, {"name": "color", "value": "blue"}, {"name": "size", "value": "L"}],
