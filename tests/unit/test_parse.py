@@ -426,3 +426,32 @@ def test_a_window_begins_with_its_start_and_ends_before_its_end(start, end, insi
 def test_an_item_without_a_time_is_always_inside():
     assert in_window(trigger(time={"at": "at"}), {"at": "soon"}, Decimal(1), Decimal(2))
     assert in_window(trigger(), {"at": 5}, Decimal(1), Decimal(2))
+
+
+SOAP = (
+    '<s:Envelope xmlns:s="u"><s:Body><s:Fault><faultcode>s:Client</faultcode><faultstring>No.</faultstring></s:Fault></s:Body></s:Envelope>'
+)
+SOAP_12 = '<s:Envelope xmlns:s="u"><s:Body><s:Fault><s:Reason><s:Text xml:lang="en">No.</s:Text></s:Reason></s:Fault></s:Body></s:Envelope>'
+
+
+@pytest.mark.parametrize("fault", [SOAP, SOAP_12])
+def test_the_text_of_a_soap_fault_is_the_message(fault):
+    reply = Reply(status=500, body=fault.encode())
+    verdict = judge((), reply, read_refusal(reply, "xml"), NOW)
+    assert (verdict.kind, verdict.message) == ("unavailable", "No.")
+    assert read_refusal(reply) is None
+
+
+def test_a_csv_or_xml_answer_is_read_in_the_shape_the_call_says():
+    table = Call.model_validate({"path": "/", "decode": "csv", "csv": {"delimiter": ";", "header": ["a", "b"]}})
+    assert read_answer(table, Reply(status=200, body=b"1;2")) == [{"a": "1", "b": "2"}]
+    document = Call.model_validate({"path": "/", "decode": "xml", "xml": {"lists": ["b"]}})
+    assert read_answer(document, Reply(status=200, body=b"<a><b>1</b></a>")) == {"a": {"b": ["1"]}}
+    enveloped = Call.model_validate({"path": "/", "decode": "xml", "envelope": True})
+    assert read_answer(enveloped, Reply(status=200, body=b"<a/>")) == {"status": 200, "headers": {}, "body": {"a": None}}
+
+
+@pytest.mark.parametrize("shape", [{"csv": {}}, {"xml": {"lists": ["a"]}, "decode": "csv"}, {"csv": {"delimiter": "\n"}, "decode": "csv"}])
+def test_a_shape_stands_with_its_own_decoding(shape):
+    with pytest.raises(ValueError, match=r"decode: (csv|xml)|delimiter"):
+        Call.model_validate({"path": "/", **shape})

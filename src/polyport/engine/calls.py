@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from polyport.engine.outcome import error_of, failure_of_network, failure_of_unreadable
-from polyport.engine.parse import judge, read_answer, read_items, read_refusal
+from polyport.engine.parse import GRAPHQL, judge, read_answer, read_items, read_refusal
 from polyport.engine.render import Base, CallProgram, compile_call, render_base, render_call, sound_headers
 from polyport.engine.retry import Failure
 from polyport.engine.schema import Choices, CustomField, Schema, custom_fields
@@ -198,11 +198,12 @@ def _understood(
 ) -> Answer:
     refused = reply.status >= 400
     try:
-        value = read_refusal(reply) if refused else read_answer(program.call, reply)
+        value = read_refusal(reply, program.call.decode) if refused else read_answer(program.call, reply)
     except UnreadableAnswer as unreadable:
         raise CallFailed(failure_of_unreadable(reply.status, caller.redactor.text(str(unreadable))), trace) from None
     looked_at = value["body"] if program.call.envelope and not refused else value
-    verdict = judge((*rules, *caller.partner.file.errors), reply, looked_at, caller.clock())
+    known = (*rules, *caller.partner.file.errors, *(GRAPHQL if program.call.graphql is not None else ()))
+    verdict = judge(known, reply, looked_at, caller.clock())
     if verdict is None:
         return Answer(reply=reply, value=value, trace=trace)
     shown = value if value is not None or not refused else DECODERS["text"](reply)[:2_000] or None

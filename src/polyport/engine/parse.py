@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from functools import cache
 from typing import Any, Final
 
 from polyport.engine.schema import CUSTOM_PREFIX, Place, Schema
-from polyport.kinds.decoders import DECODERS, decode_auto
+from polyport.kinds.decoders import DECODERS, Decoding, decode_auto
 from polyport.kinds.fields import BITS_LIMIT, TYPES, read_decimal
 from polyport.manifest.base import Match
 from polyport.manifest.model import Call, ErrorKind, ErrorRule, FaultList, RetryAfter, Trigger
@@ -72,22 +73,36 @@ _MESSAGES: Final[tuple[Path, ...]] = (
     ("title",),
     ("errors", 0),
     ("description",),
+    ("Envelope", "Body", "Fault", "faultstring"),
+    ("Envelope", "Body", "Fault", "Reason", "Text"),
+    ("Envelope", "Body", "Fault", "Reason", "Text", "#text"),
+)
+# GraphQL answers a refused operation with 200; what a partner's own rules say of it comes first.
+GRAPHQL: Final[tuple[ErrorRule, ...]] = (
+    ErrorRule(
+        status=("2xx",),
+        body=Match(at=("errors", 0)),
+        kind="failed",
+        message=("errors", 0, "message"),
+        code=("errors", 0, "extensions", "code"),
+    ),
 )
 
 
 def read_answer(call: Call, reply: Reply) -> Any:
     """The decoded answer of a call. Raises ``UnreadableAnswer``."""
     if call.envelope:
-        return {"status": reply.status, "headers": {name.lower(): value for name, value in reply.headers}, "body": decode_auto(reply)}
-    return DECODERS[call.decode](reply)
+        body = call.decoder(reply) if "decode" in call.model_fields_set else decode_auto(reply)
+        return {"status": reply.status, "headers": {name.lower(): value for name, value in reply.headers}, "body": body}
+    return call.decoder(reply)
 
 
-def read_refusal(reply: Reply) -> Any:
-    """What can be read of an answer that is no success: JSON where it is JSON, nothing otherwise. Never raises."""
-    try:
-        return DECODERS["json"](reply)
-    except ValueError:
-        return None
+def read_refusal(reply: Reply, decoding: Decoding = "json") -> Any:
+    """What can be read of an answer that is no success: JSON where it is JSON, XML where the call's answers are XML, nothing otherwise. Never raises."""
+    for name in ("json", "xml") if decoding == "xml" else ("json",):
+        with suppress(ValueError):
+            return DECODERS[name](reply)
+    return None
 
 
 def judge(rules: Sequence[ErrorRule], reply: Reply, answer: Any, now: datetime) -> Verdict | None:

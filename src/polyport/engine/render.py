@@ -23,6 +23,7 @@ _METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,30}", re.ASCII)
 _NEVER: Final = frozenset({"CONNECT", "TRACE"})
 URL_LIMIT: Final = 32_768
 _JOINED: Final = {"comma": ",", "pipe": "|", "space": " "}
+_ACCEPTED: Final = {"json": "application/json", "xml": "application/xml, text/xml, */*;q=0.5", "csv": "text/csv, */*;q=0.5"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,9 @@ def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) ->
         query=compile_value(call.query, FILTERS),
         headers=compiled,
         fixed_headers=_sound_pairs(headers) if compiled.constant and isinstance(headers, dict) else None,
-        body=compile_value(call.body, FILTERS) if call.body is not None else None,
+        body=compile_value(call.body if call.graphql is None else call.body or {}, FILTERS)
+        if call.body is not None or call.graphql is not None
+        else None,
         content_type=compile_value(call.content_type, FILTERS) if call.content_type is not None else None,
     )
 
@@ -139,7 +142,7 @@ def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: fl
     url, signed = _target(program, scope, base)
     body, content_type = None, None
     if program.body is not None and method not in {"GET", "HEAD"}:
-        value = program.body.render(scope)
+        value = _posted(program, program.body.render(scope))
         if value is not MISSING:
             content_type, body = encode_form(value, call.form_style) if call.encoding == "form" else ENCODERS[call.encoding](value)
     told = program.content_type.render(scope) if program.content_type is not None else None
@@ -155,6 +158,17 @@ def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: fl
         follow_redirects=call.follow_redirects and method in {"GET", "HEAD"},
     )
     return Rendered(request=request, signed=signed and call.auth)
+
+
+def _posted(program: CallProgram, value: Any) -> Any:
+    """What is encoded: the value itself, or the GraphQL request around its variables."""
+    document = program.call.document
+    if document is None:
+        return value
+    posted: dict[str, Any] = {"query": program.call.graphql}
+    if value is not MISSING and value:
+        posted["variables"] = value
+    return posted if document.operation is None else {**posted, "operationName": document.operation}
 
 
 def origin_of(url: str) -> str:
@@ -249,7 +263,7 @@ def _headers(program: CallProgram, scope: Scope, content_type: str | None) -> Pa
     if content_type is not None and not any(name.lower() == "content-type" for name, _value in found):
         found.append(("Content-Type", header_value("Content-Type", content_type)))
     if not any(name.lower() == "accept" for name, _value in found):
-        found.append(("Accept", "application/json" if program.call.decode == "json" else "*/*"))
+        found.append(("Accept", _ACCEPTED.get(program.call.decode, "*/*")))
     return tuple(found)
 
 

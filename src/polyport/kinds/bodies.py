@@ -11,9 +11,10 @@ from urllib.parse import quote_plus
 import msgspec
 
 from polyport.kinds.fields import FileValue
+from polyport.kinds.markup import write_xml
 from polyport.template import RenderFault, to_text
 
-Encoding = Literal["json", "form", "multipart", "text", "bytes", "none"]
+Encoding = Literal["json", "form", "multipart", "xml", "text", "bytes", "none"]
 FormStyle = Literal["brackets", "repeat"]
 Body = tuple[str | None, bytes | None]
 
@@ -66,6 +67,11 @@ def encode_multipart(value: Any) -> Body:
     boundary = f"polyport-{digest.hexdigest()[:40]}"
     chunks = [b"--%b\r\n%b%b\r\n" % (boundary.encode(), head.encode(), content) for head, content in parts]
     return f"multipart/form-data; boundary={boundary}", b"".join(chunks) + b"--%b--\r\n" % boundary.encode()
+
+
+def encode_xml(value: Any) -> Body:
+    """XML from an object with one key, the root: ``@name`` is an attribute, ``#text`` the text beside it, a list repeats its element."""
+    return "application/xml; charset=utf-8", write_xml(value)
 
 
 def encode_text(value: Any) -> Body:
@@ -136,6 +142,7 @@ ENCODERS: Final[Mapping[str, Callable[[Any], Body]]] = {
     "json": encode_json,
     "form": encode_form,
     "multipart": encode_multipart,
+    "xml": encode_xml,
     "text": encode_text,
     "bytes": encode_bytes,
     "none": encode_none,

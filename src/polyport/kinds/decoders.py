@@ -5,16 +5,18 @@ Answers are hostile: every decoder is linear in the size of the answer, and ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from polyport.kinds.markup import MarkupFault, read_xml
+from polyport.kinds.tables import TableFault, read_csv
 from polyport.net.message import Reply
 
-Decoding = Literal["json", "text", "form", "auto", "none"]
+Decoding = Literal["json", "xml", "csv", "form", "text", "auto", "none"]
 
 
 class UnreadableAnswer(ValueError):
@@ -94,6 +96,22 @@ def decode_form(reply: Reply) -> dict[str, str]:
         raise UnreadableAnswer("The partner's answer is not a form.") from None
 
 
+def decode_xml(reply: Reply, lists: Sequence[str] = ()) -> Any:
+    """The XML of the answer, ``{root: content}``, without the prefixes of namespaces; ``lists`` are elements that are lists even alone. An empty answer is null."""
+    try:
+        return read_xml(reply, lists)
+    except MarkupFault as fault:
+        raise UnreadableAnswer(f"The partner's answer {fault} ({len(reply.body)} bytes).") from None
+
+
+def decode_csv(reply: Reply, delimiter: str = ",", header: bool | Sequence[str] = True) -> list[Any]:
+    """The rows of a CSV answer: objects by header, by the names given, or lists."""
+    try:
+        return read_csv(decode_text(reply), delimiter, header)
+    except TableFault as fault:
+        raise UnreadableAnswer(f"The partner's answer {fault} ({len(reply.body)} bytes).") from None
+
+
 def decode_auto(reply: Reply) -> Any:
     """JSON where the answer says that it is JSON, text otherwise."""
     kind = (reply.header("content-type") or "").split(";")[0].strip().lower()
@@ -108,6 +126,8 @@ def decode_none(_reply: Reply) -> None:
 
 DECODERS: Final[Mapping[str, Callable[[Reply], Any]]] = {
     "json": decode_json,
+    "xml": decode_xml,
+    "csv": decode_csv,
     "text": decode_text,
     "form": decode_form,
     "auto": decode_auto,

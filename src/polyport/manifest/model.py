@@ -6,8 +6,9 @@ is a fault and not a silent loss. What a single file cannot say about itself (da
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
@@ -15,12 +16,28 @@ from pydantic import Field as Key
 
 from polyport.kinds.auth import Scheme
 from polyport.kinds.bodies import Encoding, FormStyle
-from polyport.kinds.decoders import Decoding
+from polyport.kinds.decoders import DECODERS, Decoding, decode_csv, decode_xml
+from polyport.kinds.graphql import Document, read_document
 from polyport.kinds.pages import Pager
 from polyport.manifest.base import At, Match, Name, Node, Pattern, Slug, Text
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
+from polyport.net.message import Reply
 
 QueryStyle = Literal["repeat", "comma", "brackets", "pipe", "space"]
+
+
+class CsvShape(Node):
+    """How a CSV answer is read. ``header``: the first row has the names (``true``), there are none and rows are lists (``false``), or the names themselves."""
+
+    delimiter: str = Key(default=",", pattern=r"^[^\r\n\"]$")
+    header: bool | tuple[Text, ...] = True
+
+
+class XmlShape(Node):
+    """How an XML answer is read. ``lists`` are the elements (without prefix) that are lists even where they stand once."""
+
+    lists: tuple[Text, ...] = ()
+
 
 Whole = Annotated[str, Key(pattern=r"^\{\{.+\}\}$")]
 
@@ -30,9 +47,11 @@ class Call(Node):
 
     ``path`` is appended to the partner's base URL; its placeholders are percent-encoded. ``url`` replaces base and path: only the generic HTTP
     partner may build it from a value, and egress checks it like any other. ``query``, ``headers``, ``body`` and ``content_type`` are templates; a
-    query or headers may also be one placeholder that gives an object. ``form_style`` writes a list in a form as ``a[]=1&a[]=2`` or ``a=1&a=2``. ``decode`` is how the answer is read. ``timeout`` is in seconds. ``save`` names a step whose answer later steps read as ``{{steps.<name>}}``; ``when``
+    query or headers may also be one placeholder that gives an object. ``form_style`` writes a list in a form as ``a[]=1&a[]=2`` or ``a=1&a=2``. ``decode`` is how the answer is read, ``csv`` and ``xml`` say more about it. ``timeout`` is in seconds. ``save`` names a step whose answer later steps read as ``{{steps.<name>}}``; ``when``
     sends it only if the condition on the scope holds; the result is read from the last call that was sent. ``follow_redirects`` applies to GET and HEAD.
     ``envelope``: the answer is ``{status, headers, body}`` instead of the body alone (header names in lower case).
+    ``graphql`` is the text of a GraphQL document (no template) with one operation, sent by POST; ``body`` then holds its variables, and an answer with
+    ``errors`` is a failure unless a rule says otherwise.
     """
 
     method: str = Key(default="GET", pattern=r"^([A-Z]{1,20}|\{\{[^}]+\}\})$")
@@ -45,7 +64,10 @@ class Call(Node):
     encoding: Encoding = "json"
     form_style: FormStyle = "brackets"
     content_type: str | None = None
+    graphql: str | None = None
     decode: Decoding = "json"
+    csv: CsvShape | None = None
+    xml: XmlShape | None = None
     auth: bool = True
     timeout: float | None = Key(default=None, gt=0, le=120)
     save: Name | None = None
@@ -60,6 +82,48 @@ class Call(Node):
         if self.path is not None and not self.path.startswith("/"):
             raise ValueError("a path starts with /")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _graphql_is_posted(cls, given: Any) -> Any:
+        return {"method": "POST", **given} if isinstance(given, dict) and given.get("graphql") is not None else given
+
+    @model_validator(mode="after")
+    def _is_sound_graphql(self) -> Self:
+        if self.graphql is None:
+            return self
+        if self.method != "POST" or self.encoding != "json":
+            raise ValueError("a GraphQL call is a POST with a JSON body")
+        document = read_document(self.graphql)
+        if self.body is not None and not isinstance(self.body, dict):
+            raise ValueError('the body of a GraphQL call is an object: "variable: value"')
+        given = (self.body or {}).keys()
+        if unknown := sorted(given - document.variables.keys()):
+            raise ValueError(f'the GraphQL document declares no variable "${unknown[0]}"')
+        if lacking := [name for name, needed in document.variables.items() if needed and name not in given]:
+            raise ValueError(f'the GraphQL document needs the variable "{lacking[0]}": it has to stand under "body"')
+        return self
+
+    @model_validator(mode="after")
+    def _shape_fits_decode(self) -> Self:
+        for name, shape in (("csv", self.csv), ("xml", self.xml)):
+            if shape is not None and self.decode != name:
+                raise ValueError(f'"{name}" says how the answer is read with "decode: {name}"')
+        return self
+
+    @cached_property
+    def document(self) -> Document | None:
+        """What is known of the GraphQL document."""
+        return read_document(self.graphql) if self.graphql is not None else None
+
+    @cached_property
+    def decoder(self) -> Callable[[Reply], Any]:
+        """The decoder of the answer. It raises ``UnreadableAnswer``."""
+        if self.xml is not None:
+            return partial(decode_xml, lists=self.xml.lists)
+        if self.csv is not None:
+            return partial(decode_csv, delimiter=self.csv.delimiter, header=self.csv.header)
+        return DECODERS[self.decode]
 
 
 class RetryAfter(Node):
