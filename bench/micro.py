@@ -21,8 +21,8 @@ from bench.partner import CONNECTION, OPERATION, PERSON, PERSON_FIELDS, runner_d
 from polyport.catalog import Catalog
 from polyport.engine.calls import Caller, ListItems, exchange, list_custom_fields, open_caller
 from polyport.engine.operation import Program, Understood, build_scope, compile_operation, understand
-from polyport.engine.parse import read_item
 from polyport.engine.render import render_call
+from polyport.engine.results import read_item
 from polyport.manifest.model import ListSpec
 from polyport.net.message import Reply, Request
 from polyport.vault import Keyring, Vault

@@ -11,7 +11,7 @@ import pytest
 
 from polyport.engine.calls import ListItems, open_caller
 from polyport.engine.operation import DirectLists, Understood, build_scope, compile_operation, understand
-from polyport.engine.parse import read_item
+from polyport.engine.results import read_item
 from polyport.engine.schema import build_schema, custom_fields, custom_name
 from polyport.engine.validate import compile_validator
 from polyport.manifest.cases import Exchange

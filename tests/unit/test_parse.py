@@ -14,15 +14,13 @@ from polyport.engine.parse import (
     MESSAGE_LIMIT,
     WAIT_LIMIT_MS,
     in_window,
-    is_custom,
     judge,
     read_answer,
-    read_item,
     read_items,
     read_refusal,
-    read_value,
     read_wait,
 )
+from polyport.engine.results import read_item, read_value
 from polyport.engine.schema import custom_name
 from polyport.kinds.decoders import UnreadableAnswer
 from polyport.kinds.fields import TYPES
@@ -324,11 +322,6 @@ def test_custom_fields_may_come_as_pairs():
 
 def test_custom_fields_that_do_not_come_back_are_not_looked_for():
     assert read_item(schema_of(customFields={"list": "people"}, custom_fields=(custom("email"),)), {"email": "e"}) == {}
-
-
-def test_names_of_custom_fields_are_known_by_their_start():
-    assert is_custom(custom_name("x"))
-    assert not is_custom("email")
 
 
 @given(JSON)

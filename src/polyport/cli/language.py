@@ -36,6 +36,8 @@ _NAMED: Final = {
     "Slug": "slug",
     "Text": "text",
     "Source": "template",
+    "Writing": "template",
+    "Reading": "template",
     "Whole": "one placeholder that gives an object",
 }
 _PLAIN: Final[dict[Any, str]] = {

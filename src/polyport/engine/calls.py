@@ -323,10 +323,12 @@ def _label(template: Template, item: Any, key: Any) -> str:
     return to_text(key)
 
 
-def list_custom_fields(partner: Partner, name: str, items: Sequence[Any], required: Sequence[str] = ()) -> tuple[CustomField, ...]:
+def list_custom_fields(
+    partner: Partner, name: str, items: Sequence[Any], required: Sequence[str] = (), suffix: str = ""
+) -> tuple[CustomField, ...]:
     """The custom fields that a list of definitions yields."""
     shape = partner.lists[name].custom_fields
-    return custom_fields(shape, items, required) if shape is not None else ()
+    return custom_fields(shape, items, required, suffix) if shape is not None else ()
 
 
 async def verify(caller: Caller) -> str | None:

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from rapidfuzz import fuzz
 
-from polyport.engine.calls import list_choices, list_custom_fields, read_list
+from polyport.engine.calls import ListItems, list_choices, read_list
 from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
-from polyport.engine.operation import ListSource, Program, select, understand
+from polyport.engine.operation import ListSource, Program, select, understand, with_definitions
 from polyport.engine.schema import CUSTOM_PREFIX, Choices, Schema, describe_schema, describe_selectors
 from polyport.engine.validate import compile_validator
 from polyport.errors import ConnectionInvalid, Fault, PolyportError, ValidationFailed
@@ -51,10 +51,8 @@ async def _resolve(desk: Desk, program: Program, positions: Positions, bench: Be
     lists = desk.lists(bench)
     known: dict[str, Any] = (await select(program, positions.selectors, lists)).values
     schema = program.schema
-    custom = program.operation.custom_fields
-    if custom is not None and all(name in known for name in program.partner.lists[custom.list].depends_on):
-        found = await lists.get(program.partner.lists[custom.list], known)
-        schema = replace(schema, custom=list_custom_fields(program.partner, custom.list, found.items, custom.required))
+    if program.customs:
+        schema = await _defined(program, lists, known)
     if isinstance(runner_data, dict):
         known = known | await _given(program, schema, runner_data, lists, known)
     choices, missing = await _read_lists(desk, bench, program, known)
@@ -123,15 +121,15 @@ async def options(
 async def _found(
     desk: Desk, program: Program, positions: Positions, bench: Bench, field: str, query: str | None, runner_data: Any
 ) -> list[tuple[Any, str]]:
-    variable = await _custom(desk, bench, program, field) or _find(program, field)
+    lists = desk.lists(bench)
+    known: dict[str, Any] = (await select(program, positions.selectors, lists)).values
+    variable = await _custom(program, lists, known, field) or _find(program, field)
     if variable.options is not None:
         items: list[tuple[Any, str]] = [(option.key, option.label) for option in variable.options]
         return _searched(items, query)
     if variable.list is None:
         raise ValidationFailed.of(Fault(path="field", code="no_list", message="This field takes any value: it has no list."))
     spec = program.partner.lists[variable.list]
-    lists = desk.lists(bench)
-    known: dict[str, Any] = (await select(program, positions.selectors, lists)).values
     if isinstance(runner_data, dict):
         known = known | await _given(program, program.schema, runner_data, lists, known)
     absent = [name for name in spec.depends_on if known.get(name) is None]
@@ -142,14 +140,24 @@ async def _found(
     return await _choices(desk, bench, spec, known, query)
 
 
-async def _custom(desk: Desk, bench: Bench, program: Program, name: str) -> InputField | None:
-    """The custom field of a public name, if the account has it."""
-    custom = program.operation.custom_fields
-    if custom is None or not name.startswith(CUSTOM_PREFIX):
+async def _defined(program: Program, lists: ListSource, known: Mapping[str, Any]) -> Schema:
+    """The schema with the custom fields whose definitions can be read by now: those of a sheet appear once the sheet is chosen."""
+    found: dict[str, ListItems] = {}
+    for name in dict.fromkeys(custom.spec.list for custom in program.customs):
+        spec = program.partner.lists[name]
+        if all(known.get(needed) is not None for needed in spec.depends_on):
+            found[name] = await lists.get(spec, known)
+    return with_definitions(program, found)
+
+
+async def _custom(program: Program, lists: ListSource, known: Mapping[str, Any], name: str) -> InputField | None:
+    """The custom field of a public name, if the account has it; one of a section also as ``section.name``."""
+    wanted = name.rpartition(".")[2]
+    if not program.customs or not wanted.startswith(CUSTOM_PREFIX):
         return None
-    found = await desk.lists(bench).get(program.partner.lists[custom.list], {})
-    fields = list_custom_fields(program.partner, custom.list, found.items, custom.required)
-    return next((entry.field for entry in fields if entry.field.name == name), None)
+    schema = await _defined(program, lists, known)
+    entries = (*schema.custom, *(entry for fields in schema.row_custom.values() for entry in fields))
+    return next((entry.field for entry in entries if entry.field.name == wanted), None)
 
 
 async def _choices(desk: Desk, bench: Bench, spec: ListSpec, known: Mapping[str, Any], query: str | None) -> list[tuple[Any, str]]:

@@ -24,10 +24,10 @@ from typing import Any, Final
 import msgspec
 
 from polyport.engine.formats import compile_checks
-from polyport.engine.schema import OPTIONS_SHOWN, Place, Schema
+from polyport.engine.schema import OPTIONS_SHOWN, CustomField, Place, Schema
 from polyport.engine.validate import ROWS_LIMIT
 from polyport.kinds.fields import TYPES, ValueFault, coerce_string, iso_text
-from polyport.manifest.variables import InputField, InputSection
+from polyport.manifest.variables import CustomFields, InputField, InputSection
 from polyport.template import RenderFault, to_text
 
 Json = dict[str, Any]
@@ -139,10 +139,13 @@ def tool_name(slug: str, name: str) -> str:
 
 def _object(schema: Schema, *, wide: bool) -> Json:
     operation = schema.operation
-    writes = operation.custom_fields is not None and operation.custom_fields.writable
     fields = [(schema.public(variable.name), variable) for variable in operation.fields]
-    fields += [(entry.field.name, entry.field) for entry in schema.custom if writes and entry.writable]
+    fields += _custom(operation.custom_fields, schema.custom)
     return _level(schema, fields, operation.sections, (), wide=wide)
+
+
+def _custom(spec: CustomFields | None, entries: Sequence[CustomField]) -> list[tuple[str, InputField]]:
+    return [(entry.field.name, entry.field) for entry in entries if spec is not None and spec.writable and entry.writable]
 
 
 def _level(schema: Schema, fields: Sequence[tuple[str, InputField]], sections: Sequence[InputSection], place: Place, *, wide: bool) -> Json:
@@ -152,6 +155,7 @@ def _level(schema: Schema, fields: Sequence[tuple[str, InputField]], sections: S
         least = max(section.min_rows, 1 if section.required else 0)
         inner = (*place, section.name)
         variables = [(schema.public(variable.name, inner), variable) for variable in section.fields]
+        variables += _custom(section.custom_fields, schema.row_custom.get(inner, ()))
         rows: Json = {"type": "array", "items": _level(schema, variables, section.sections, inner, wide=wide)}
         rows |= _given({"minItems": least or None, "maxItems": _most(section.max_rows, wide=wide)})
         if least:

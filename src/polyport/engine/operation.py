@@ -22,9 +22,11 @@ from polyport.engine.calls import (
     read_list,
     shown_request,
 )
-from polyport.engine.parse import in_window, read_item, read_items
+from polyport.engine.custom import gather
+from polyport.engine.parse import in_window, read_items
 from polyport.engine.render import CallProgram, compile_call
-from polyport.engine.schema import Choices, Schema, build_schema
+from polyport.engine.results import read_item
+from polyport.engine.schema import Choices, CustomPlace, Schema, build_schema, custom_places
 from polyport.engine.validate import Validated, Validator, compile_fields, compile_validator
 from polyport.errors import Fault, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
@@ -57,7 +59,8 @@ class Program:
     validator: Validator
     selectors: Validator
     wants_random: bool
-    compiled: dict[int, tuple[ListItems, Schema, Validator]] = field(default_factory=dict, repr=False)
+    customs: tuple[CustomPlace, ...] = ()
+    compiled: dict[tuple[int, ...], tuple[tuple[ListItems, ...], Schema, Validator]] = field(default_factory=dict, repr=False)
 
 
 def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
@@ -76,6 +79,7 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
         schema=schema,
         validator=compile_validator(schema),
         selectors=compile_fields(operation.selectors),
+        customs=custom_places(operation),
     )
 
 
@@ -133,7 +137,7 @@ async def understand(program: Program, data: Any, lists: ListSource, selected: M
     """Check an input. Reads custom fields, and only those lists that are needed to tell labels from keys."""
     schema, validator = await _with_custom(program, lists, selected or {}, fresh=False)
     checked = validator.check(data)
-    if any(fault.code == "unknown_field" for fault in checked.faults) and program.operation.custom_fields is not None:
+    if any(fault.code == "unknown_field" for fault in checked.faults) and program.customs:
         schema, validator = await _with_custom(program, lists, selected or {}, fresh=True)
         checked = validator.check(data)
     choices: dict[str, Choices] = {}
@@ -160,20 +164,45 @@ def _ready(program: Program, wanted: set[str]) -> list[str]:
 
 
 async def _with_custom(program: Program, lists: ListSource, selected: Mapping[str, Any], *, fresh: bool) -> tuple[Schema, Validator]:
-    custom = program.operation.custom_fields
-    if custom is None:
+    if not program.customs:
         return program.schema, program.validator
-    found = await lists.get(program.partner.lists[custom.list], selected, fresh=fresh)
-    held = program.compiled.get(id(found))
-    if held is not None and held[0] is found:
+    found = await read_definitions(program, lists, selected, fresh=fresh)
+    items = tuple(found.values())
+    key = tuple(map(id, items))
+    held = program.compiled.get(key)
+    if held is not None and all(kept is listed for kept, listed in zip(held[0], items, strict=True)):
         return held[1], held[2]
-    fields = list_custom_fields(program.partner, custom.list, found.items, custom.required)
-    schema = replace(program.schema, custom=fields)
+    schema = with_definitions(program, found)
     validator = compile_validator(schema)
     while len(program.compiled) >= COMPILED_MOST:
         program.compiled.pop(next(iter(program.compiled)))
-    program.compiled[id(found)] = (found, schema, validator)
+    program.compiled[key] = (items, schema, validator)
     return schema, validator
+
+
+async def read_definitions(
+    program: Program, lists: ListSource, selected: Mapping[str, Any], *, fresh: bool = False
+) -> dict[str, ListItems]:
+    """The definitions of an operation's custom fields by the names of their lists, each read once."""
+    found: dict[str, ListItems] = {}
+    for custom in program.customs:
+        name = custom.spec.list
+        if name not in found:
+            found[name] = await lists.get(program.partner.lists[name], selected, fresh=fresh)
+    return found
+
+
+def with_definitions(program: Program, found: Mapping[str, ListItems]) -> Schema:
+    """The schema with the custom fields of those lists that were read."""
+    fields = {
+        custom.place: list_custom_fields(
+            program.partner, custom.spec.list, found[custom.spec.list].items, custom.spec.required, custom.suffix
+        )
+        for custom in program.customs
+        if custom.spec.list in found
+    }
+    own = fields.pop((), ())
+    return replace(program.schema, custom=own, row_custom=fields, compiled={})
 
 
 async def _choices(spec: ListSpec, lists: ListSource, values: Mapping[str, Any], texts: Sequence[str], *, fresh: bool) -> Choices:
@@ -216,19 +245,17 @@ def build_scope(program: Program, caller: Caller, understood: Understood, select
     if program.wants_random:
         scope["random"] = {"uuid": caller.fresh_id()}
     custom = program.operation.custom_fields
-    pairs = _custom_pairs(custom, understood.checked) if custom is not None else {}
-    if custom is not None and pairs:
-        if custom.shape == "object":
-            scope["custom"] = pairs
-        else:
-            scope["custom"] = [{custom.pair_key: key, custom.pair_value: value} for key, value in pairs.items()]
+    given = _custom_given(custom, understood.checked) if custom is not None else {}
+    if custom is not None and given:
+        scope["custom"] = gather(custom, given, understood.schema.custom)
     return scope
 
 
-def _custom_pairs(custom: CustomFields, checked: Validated) -> dict[str, Any]:
+def _custom_given(custom: CustomFields, checked: Validated) -> dict[str, Any]:
     """The custom fields that were given, and the fields that join them, by the partner's keys."""
-    joined = {key: checked.values[name] for name, key in custom.include.items() if name in checked.values}
-    return {key: custom.cleared if value is None else value for key, value in {**checked.custom, **joined}.items()}
+    values = checked.values
+    joined = {key: custom.cleared if values[name] is None else values[name] for name, key in custom.include.items() if name in values}
+    return {**checked.custom, **joined} if joined else checked.custom
 
 
 def compute(program: Program, schema: Schema, scope: Mapping[str, Any]) -> Outcome:

@@ -1,25 +1,23 @@
-"""From a partner's answer to a verdict and a result. Pure, and safe on anything a partner may answer."""
+"""From a partner's answer to a verdict or to its items. Pure, and safe on anything a partner may answer."""
 
 from __future__ import annotations
 
 import email.utils
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
 from typing import Any, Final
 
-from polyport.engine.schema import CUSTOM_PREFIX, Place, Schema
+from polyport.engine.results import read_value
 from polyport.kinds.decoders import DECODERS, Decoding, decode_auto
-from polyport.kinds.fields import BITS_LIMIT, TYPES, read_decimal
+from polyport.kinds.fields import read_decimal
 from polyport.manifest.base import Match
 from polyport.manifest.model import Call, ErrorKind, ErrorRule, FaultList, RetryAfter, Trigger
-from polyport.manifest.variables import InputField, OutputField, OutputSection
 from polyport.net.message import Reply
-from polyport.paths import MISSING, Path, get, getter
+from polyport.paths import MISSING, Path, get
 from polyport.template import RenderFault, to_text
 
 MESSAGE_LIMIT: Final = 1_000
@@ -220,115 +218,6 @@ def _milliseconds(now: datetime) -> Decimal:
     return Decimal(int(now.timestamp() * 1000))
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """The outputs of one level, compiled: what to get, how to read it, under which public name."""
-
-    variables: tuple[tuple[str, Callable[[Any], Any], Callable[[Any], Any]], ...]
-    sections: tuple[tuple[str, Callable[[Any], Any], _Reader], ...]
-
-    def read(self, item: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for public, find, read in self.variables:
-            value = read(find(item))
-            if value is not MISSING:
-                found[public] = value
-        for name, find, inner in self.sections:
-            listed = find(item)
-            if isinstance(listed, dict):
-                listed = [listed]
-            if isinstance(listed, list):
-                found[name] = [inner.read(row) for row in listed]
-        return found
-
-
-def read_item(schema: Schema, item: Any) -> dict[str, Any]:
-    """The output variables and sections of one item, under their public names."""
-    reader = schema.compiled.get("reader")
-    if reader is None:
-        result = schema.operation.result
-        reader = schema.compiled["reader"] = _compile_reader(schema, result.fields, result.sections, ())
-    found: dict[str, Any] = reader.read(item)
-    custom = schema.operation.custom_fields
-    if custom is not None and custom.result_at is not None:
-        found.update(_custom_values(schema, get(item, custom.result_at)))
-    return found
-
-
-def _compile_reader(schema: Schema, fields: Sequence[OutputField], sections: Sequence[OutputSection], place: Place) -> _Reader:
-    variables = []
-    for variable in fields:
-        find = getter(variable.at if variable.at is not None else (variable.name,))
-        variables.append((schema.public(variable.name, place), find, _is_there if variable.exists else _value_reader(variable.type)))
-    inner = [
-        (
-            section.name,
-            getter(section.at if section.at is not None else (section.name,)),
-            _compile_reader(schema, section.fields, section.sections, (*place, section.name)),
-        )
-        for section in sections
-    ]
-    return _Reader(tuple(variables), tuple(inner))
-
-
-def _is_there(value: Any) -> bool:
-    return value is not MISSING and value is not None and value not in ([], "", {})
-
-
-def read_value(type_name: str, value: Any) -> Any:
-    """A partner's value as the public side shows it; ``MISSING`` where there is none or it is not of the type."""
-    return _value_reader(type_name)(value)
-
-
-@cache
-def _value_reader(type_name: str) -> Callable[[Any], Any]:
-    """The reader of a type's values, also of lists of them."""
-    kind = TYPES[type_name.removesuffix("[]")]
-    read, takes_empty = kind.read, kind.read is TYPES["string"].read
-
-    def one(value: Any) -> Any:
-        if value is MISSING or value is None or (value == "" and not takes_empty):
-            return MISSING
-        try:
-            return read(value)
-        except (ValueError, TypeError, ArithmeticError, RecursionError):
-            return MISSING
-
-    def many(value: Any) -> Any:
-        if value is MISSING or value is None:
-            return MISSING
-        listed = value if isinstance(value, list) else [value]
-        return [found for found in (one(item) for item in listed) if found is not MISSING]
-
-    return many if type_name.endswith("[]") else one
-
-
-def _custom_values(schema: Schema, held: Any) -> dict[str, Any]:
-    custom = schema.operation.custom_fields
-    if custom is None or held is MISSING:
-        return {}
-    known: Mapping[str, InputField] = {entry.key: entry.field for entry in schema.custom}
-    pairs: list[tuple[Any, Any]] = []
-    if isinstance(held, dict):
-        pairs = list(held.items())
-    elif isinstance(held, list):
-        pairs = [(get(row, (custom.pair_key,)), get(row, (custom.pair_value,))) for row in held]
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        name = str(key) if isinstance(key, int) and key.bit_length() <= BITS_LIMIT else key
-        variable = known.get(name) if isinstance(name, str) else None
-        if variable is not None:
-            read = read_value(variable.type, _parts(value, variable.separator))
-            if read is not MISSING:
-                found[variable.name] = read
-    return found
-
-
-def _parts(value: Any, separator: str | None) -> Any:
-    """The elements of a list that the partner writes as one text; any other value as it is."""
-    return [part for part in value.split(separator) if part] if separator is not None and isinstance(value, str) else value
-
-
 def read_items(answer: Any, at: Path, where: Sequence[Match] = ()) -> list[Any]:
     """The items of a list answer; a single object counts as one, nothing as none."""
     listed = get(answer, at)
@@ -347,8 +236,3 @@ def in_window(trigger: Trigger, item: Any, start: Decimal | None, end: Decimal |
     if moment is MISSING:
         return True
     return (start is None or moment >= start) and (end is None or moment < end)
-
-
-def is_custom(name: str) -> bool:
-    """Whether a public name is that of a custom field."""
-    return name.startswith(CUSTOM_PREFIX)

@@ -14,8 +14,9 @@ from typing import Any, Final
 from polyport.kinds.fields import TYPES
 from polyport.manifest.base import Option
 from polyport.manifest.model import Action, ListSpec, Trigger
-from polyport.manifest.variables import CustomFieldShape, InputField, InputSection, OutputField, OutputSection
+from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.paths import MISSING, get
+from polyport.template import Template
 
 CUSTOM_PREFIX: Final = "cf__"
 CUSTOM_LIMIT: Final = 5_000
@@ -26,11 +27,39 @@ Place = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomField:
-    """A field that the partner's account defines: the partner's ``key``, and the variable it becomes."""
+    """A field that the partner's account defines: the partner's ``key``, and the variable it becomes, under its public name.
+
+    ``position`` is its place among the partner's definitions. ``write`` and ``read`` are how the partner wraps its values, ``cleared`` what a null is
+    written as, ``MISSING`` where its type says nothing of the kind.
+    """
 
     key: str
     field: InputField
     writable: bool
+    position: int = 0
+    write: Template | None = None
+    read: Template | None = None
+    cleared: Any = MISSING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomPlace:
+    """A level that has custom fields: the operation itself, or a section's rows. ``suffix`` keeps its names apart from those of other levels."""
+
+    place: Place
+    suffix: str
+    inputs: CustomFields | None
+    outputs: CustomFields | None
+
+    @property
+    def spec(self) -> CustomFields:
+        """Where the definitions are read."""
+        return self.inputs or self.outputs  # type: ignore[return-value]  # there is one of them
+
+    @property
+    def writes(self) -> bool:
+        """Whether the fields may be sent."""
+        return self.inputs is not None and self.inputs.writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +74,15 @@ class Choices:
 class Schema:
     """Everything that is known of an operation for one connection.
 
-    ``names`` maps (sections on the way, own name) to the public name. ``choices`` holds the dynamic lists that were read, by list name and
+    ``names`` maps (sections on the way, own name) to the public name. ``custom`` are the custom fields of the operation, ``row_custom`` those of its
+    sections, by the names of the sections on the way. ``choices`` holds the dynamic lists that were read, by list name and
     the values it depends on being part of the caller's cache key. ``compiled`` keeps what others compile from the operation and the names.
     """
 
     operation: Action | Trigger
     names: Mapping[tuple[Place, str], str]
     custom: tuple[CustomField, ...] = ()
+    row_custom: Mapping[Place, tuple[CustomField, ...]] = field(default_factory=dict)
     choices: Mapping[str, Choices] = field(default_factory=dict)
     key_patterns: Mapping[str, str] = field(default_factory=dict)
     compiled: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -103,33 +134,56 @@ def public_names(operation: Action | Trigger) -> dict[tuple[Place, str], str]:
     return names
 
 
+def custom_places(operation: Action | Trigger) -> tuple[CustomPlace, ...]:
+    """The levels of an operation that have custom fields: the operation, its sections, those of its result."""
+    found: dict[Place, tuple[CustomFields | None, CustomFields | None]] = {}
+    if operation.custom_fields is not None:
+        found[()] = (operation.custom_fields, operation.custom_fields)
+
+    def walk(place: Place, sections: Sequence[InputSection] | Sequence[OutputSection]) -> None:
+        for section in sections:
+            inner, custom = (*place, section.name), section.custom_fields
+            if custom is not None:
+                inputs, _ = found.get(inner, (None, None))
+                found[inner] = (custom, None) if isinstance(section, InputSection) else (inputs, custom)
+            walk(inner, section.sections)
+
+    walk((), operation.sections)
+    walk((), operation.result.sections)
+    return tuple(
+        CustomPlace(place=place, suffix="_" * count, inputs=inputs, outputs=outputs)
+        for count, (place, (inputs, outputs)) in enumerate(found.items())
+    )
+
+
 def custom_name(key: str) -> str:
     """The public name of the partner's own field ``key``."""
     return CUSTOM_PREFIX + hashlib.md5(key.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
-def custom_fields(shape: CustomFieldShape, items: Sequence[Any], required: Sequence[str] = ()) -> tuple[CustomField, ...]:
+def custom_fields(shape: CustomFieldShape, items: Sequence[Any], required: Sequence[str] = (), suffix: str = "") -> tuple[CustomField, ...]:
     """The field definitions among the items of a list; what is no definition is passed over."""
     found: dict[str, CustomField] = {}
-    for item in items:
+    for position, item in enumerate(items):
         key, label = get(item, shape.key), get(item, shape.label)
         if isinstance(key, int) and not isinstance(key, bool):
             key = str(key)
         if not isinstance(key, str) or not key or key in found or not all(match.holds(item) for match in shape.where):
             continue
-        found[key] = _custom_field(shape, item, key, label if isinstance(label, str) and label else key, required=key in required)
+        shown = label if isinstance(label, str) and label else key
+        found[key] = _custom_field(shape, item, key, shown, required=key in required, position=position, suffix=suffix)
         if len(found) >= CUSTOM_LIMIT:
             break
     return tuple(found.values())
 
 
-def _custom_field(shape: CustomFieldShape, item: Any, key: str, label: str, *, required: bool) -> CustomField:
+def _custom_field(shape: CustomFieldShape, item: Any, key: str, label: str, *, required: bool, position: int, suffix: str) -> CustomField:
     words = _type_words(shape, item)
     kind = _first_of(shape.types, words) or shape.default_type
     wire = _first_of(shape.wires, words)
     hint = get(item, shape.hint) if shape.hint is not None else None
     variable = InputField.model_construct(
-        name=custom_name(key),
+        name=custom_name(key) + suffix,
         type=kind,
         label=label[:500],
         required=required or (shape.required is not None and shape.required.holds(item)),
@@ -138,19 +192,28 @@ def _custom_field(shape: CustomFieldShape, item: Any, key: str, label: str, *, r
         wire=wire if wire in TYPES[kind.removesuffix("[]")].wires else None,
         separator=_first_of(shape.separators, words) if kind.endswith("[]") else None,
     )
-    return CustomField(key=key, field=variable, writable=shape.read_only is None or not shape.read_only.holds(item))
+    return CustomField(
+        key=key,
+        field=variable,
+        writable=shape.read_only is None or not shape.read_only.holds(item),
+        position=position,
+        write=_first_of(shape.writers, words),
+        read=_first_of(shape.readers, words),
+        cleared=_first_of(shape.clears, words, MISSING),
+    )
 
 
 def _type_words(shape: CustomFieldShape, item: Any) -> list[str]:
     """What the partner calls the type of a definition, the most exact word first."""
-    told, variant = get(item, shape.type), get(item, shape.variant) if shape.variant is not None else MISSING
+    told = get(item, shape.type) if shape.type is not None else MISSING
+    variant = get(item, shape.variant) if shape.variant is not None else MISSING
     if not isinstance(told, str):
         return []
     return [f"{told}.{variant}", told] if isinstance(variant, str) else [told]
 
 
-def _first_of(table: Mapping[str, str], words: Sequence[str]) -> str | None:
-    return next((table[word] for word in words if word in table), None)
+def _first_of(table: Mapping[str, Any], words: Sequence[str], otherwise: Any = None) -> Any:
+    return next((table[word] for word in words if word in table), otherwise)
 
 
 def _custom_options(shape: CustomFieldShape, item: Any, kind: str) -> tuple[Option, ...] | None:
@@ -196,12 +259,15 @@ def _sections(schema: Schema, inputs: Sequence[InputSection], outputs: Sequence[
         twin = by_name.pop(section.name, None)
         taken = {variable.name for variable in section.fields}
         variables = [_input(schema, variable, inner) for variable in section.fields]
+        writes = section.custom_fields is not None and section.custom_fields.writable
+        variables += [_custom(schema, entry, editable=writes and entry.writable) for entry in schema.row_custom.get(inner, ())]
         variables += [_output(schema, variable, inner) for variable in (twin.fields if twin else ()) if variable.name not in taken]
         deeper = _sections(schema, section.sections, twin.sections if twin else (), inner)
         shown.append(_section(section, variables, deeper, required=section.required))
     for extra in by_name.values():
         inner = (*place, extra.name)
-        variables = [_output(schema, variable, inner) for variable in extra.fields]
+        variables = [_custom(schema, entry, editable=False) for entry in schema.row_custom.get(inner, ())]
+        variables += [_output(schema, variable, inner) for variable in extra.fields]
         shown.append(_section(extra, variables, _sections(schema, (), extra.sections, inner), required=False))
     return shown
 

@@ -7,18 +7,19 @@ comes back under ``wanted``, what needs a file to be fetched under ``files``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 import re2
 
+from polyport.engine.custom import gather
 from polyport.engine.formats import compile_checks
-from polyport.engine.schema import Choices, Place, Schema
+from polyport.engine.schema import Choices, CustomField, Place, Schema
 from polyport.errors import Fault
 from polyport.kinds.fields import TYPES, FileValue, ValueFault
-from polyport.manifest.variables import InputField, InputSection, OutputSection
-from polyport.paths import Step, format_path, put
-from polyport.template import RenderFault, to_text
+from polyport.manifest.variables import CustomFields, InputField, InputSection, OutputSection
+from polyport.paths import MISSING, Step, format_path, put
+from polyport.template import RenderFault, Template, to_text
 
 ROWS_LIMIT: Final = 10_000
 FAULTS_LIMIT: Final = 200
@@ -75,6 +76,7 @@ class _Slot:
     convert: Convert
     default: Any
     key: str | None
+    cleared: Any = None
 
     def read(self, given: Any, where: Where, state: _Check) -> Any:
         """The value of this field, or ``_ABSENT`` when it had faults."""
@@ -96,6 +98,20 @@ class _Rows:
     at: tuple[str, ...]
     section: InputSection
     level: _Level
+    custom: tuple[CustomField, ...]
+
+    def row(self, given: Mapping[str, Any], where: Where, state: _Check) -> Any:
+        """One row as the partner gets it."""
+        spec = self.section.custom_fields
+        if spec is None:
+            return self.level.check(given, where, state)
+        own = dict[str, Any]()
+        row = self.level.check(given, where, state, own)
+        if own and spec.at is not None:
+            put(row, _keys(spec.at, ""), gather(spec, own, self.custom))
+        else:
+            row.update(own)
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +135,7 @@ class _Level:
             if value is _ABSENT:
                 continue
             if slot.key is not None:
-                cast("dict[str, Any]", custom)[slot.key] = value
+                cast("dict[str, Any]", custom)[slot.key] = slot.cleared if value is None else value
             elif len(slot.at) == 1:
                 values[slot.at[0]] = value
             else:
@@ -156,7 +172,7 @@ class _Level:
         found = []
         for index, row in enumerate(listed):
             if isinstance(row, dict):
-                found.append(rows.level.check(row, (*place, index), state))
+                found.append(rows.row(row, (*place, index), state))
             else:
                 state.fault((*place, index), "wrong_type", "A row is an object.")
         put(values, rows.at, found)
@@ -193,12 +209,8 @@ def compile_validator(schema: Schema) -> Validator:
     operation = schema.operation
     slots = [_slot(schema, variable, (), at=(variable.name,)) for variable in operation.fields]
     outputs = {schema.public(variable.name) for variable in operation.result.fields} | {s.name for s in operation.result.sections}
-    writes = operation.custom_fields is not None and operation.custom_fields.writable
-    for entry in schema.custom:
-        if writes and entry.writable:
-            slots.append(_slot(schema, entry.field, (), at=(entry.field.name,), public=entry.field.name, key=entry.key))
-        else:
-            outputs.add(entry.field.name)
+    custom_slots, custom_outputs = _custom_slots(schema, operation.custom_fields, schema.custom)
+    slots, outputs = slots + custom_slots, outputs | custom_outputs
     twins = {section.name: section for section in operation.result.sections}
     rows = tuple(_rows(schema, section, (), twins.get(section.name)) for section in operation.sections)
     known = frozenset({slot.public for slot in slots} | {row.public for row in rows})
@@ -223,32 +235,57 @@ _ABSENT: Final = _Absent()
 def _rows(schema: Schema, section: InputSection, place: Place, twin: OutputSection | None) -> _Rows:
     inner = (*place, section.name)
     twins = {output.name: output for output in twin.sections} if twin is not None else {}
-    slots = tuple(_slot(schema, variable, inner, at=_keys(variable.at, variable.name)) for variable in section.fields)
+    entries = schema.row_custom.get(inner, ())
+    custom_slots, custom_outputs = _custom_slots(schema, section.custom_fields, entries)
+    slots = (*(_slot(schema, variable, inner, at=_keys(variable.at, variable.name)) for variable in section.fields), *custom_slots)
     deeper = tuple(_rows(schema, deeper, inner, twins.get(deeper.name)) for deeper in section.sections)
     known = frozenset({slot.public for slot in slots} | {row.public for row in deeper})
     outputs = {schema.public(variable.name, inner) for variable in twin.fields} | twins.keys() if twin is not None else set()
     at = _keys(section.at, section.name) if place else (section.name,)
-    return _Rows(section.name, at, section, _Level(slots, deeper, known, frozenset(outputs - known)))
+    return _Rows(section.name, at, section, _Level(slots, deeper, known, frozenset((outputs | custom_outputs) - known)), entries)
+
+
+def _custom_slots(schema: Schema, spec: CustomFields | None, entries: Sequence[CustomField]) -> tuple[list[_Slot], set[str]]:
+    """The custom fields of a level that may be sent, and the names of those that may not."""
+    slots, outputs = [], set[str]()
+    for entry in entries:
+        if spec is None or not spec.writable or not entry.writable:
+            outputs.add(entry.field.name)
+            continue
+        slot = _compiled(entry.field, entry.field.name, (entry.field.name,), schema.choices, schema.key_patterns)
+        cleared = spec.cleared if entry.cleared is MISSING else entry.cleared
+        convert = slot.convert if entry.write is None else _wrapped(slot.convert, entry.write, entry.key)
+        slots.append(replace(slot, key=entry.key, cleared=cleared, convert=convert))
+    return slots, outputs
+
+
+def _wrapped(inner: Convert, template: Template, key: str) -> Convert:
+    """A converter whose values are wrapped as the partner wants them."""
+
+    def convert(value: Any, where: Where, state: _Check) -> Any:
+        found = inner(value, where, state)
+        if found is _ABSENT or found is None:
+            return found
+        try:
+            wrapped = template.render({"value": found, "key": key})
+        except RenderFault as error:
+            state.fault(where, "wrong_format", f"The partner cannot be sent this value: {error}.")
+            return _ABSENT
+        return _ABSENT if wrapped is MISSING else wrapped
+
+    return convert
 
 
 def _keys(at: tuple[Step, ...] | None, name: str) -> tuple[str, ...]:
     return tuple(str(step) for step in at) if at else (name,)
 
 
-def _slot(
-    schema: Schema, variable: InputField, place: Place, *, at: tuple[str, ...], public: str | None = None, key: str | None = None
-) -> _Slot:
-    name = public or schema.public(variable.name, place)
-    return _compiled(variable, name, at, schema.choices, schema.key_patterns, key)
+def _slot(schema: Schema, variable: InputField, place: Place, *, at: tuple[str, ...]) -> _Slot:
+    return _compiled(variable, schema.public(variable.name, place), at, schema.choices, schema.key_patterns)
 
 
 def _compiled(
-    variable: InputField,
-    public: str,
-    at: tuple[str, ...],
-    choices: Mapping[str, Choices],
-    key_patterns: Mapping[str, str],
-    key: str | None = None,
+    variable: InputField, public: str, at: tuple[str, ...], choices: Mapping[str, Choices], key_patterns: Mapping[str, str]
 ) -> _Slot:
     one = _converter(variable, choices, key_patterns)
     return _Slot(
@@ -257,7 +294,7 @@ def _compiled(
         required=variable.required,
         convert=_array(variable, one) if variable.is_array else _single(one),
         default=variable.default if variable.default is not None else _ABSENT,
-        key=key,
+        key=None,
     )
 
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from polyport.kinds.filters import FILTERS
+from polyport.manifest.levels import file_of, input_levels, output_levels, place_of
 from polyport.manifest.model import Action, Call, ListSpec, Operation, Partner, Trigger
+from polyport.manifest.shapes import SHAPE_CHECKS
 from polyport.manifest.source import Problem, Source
 from polyport.manifest.variables import InputField, InputSection, OutputField, OutputSection
 from polyport.paths import Path, format_path
@@ -29,10 +31,6 @@ def check_partner(partner: Partner, sources: Sources) -> list[Problem]:
     return [problem for check in CHECKS for problem in check(partner, sources)]
 
 
-def _file_of(operation: Operation) -> str:
-    return f"{'triggers' if isinstance(operation, Trigger) else 'actions'}/{operation.name}.yaml"
-
-
 def ids_are_unique(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """Two operations of a partner never share an id or a name."""
     for attribute in ("id", "name"):
@@ -40,34 +38,24 @@ def ids_are_unique(partner: Partner, sources: Sources) -> Iterator[Problem]:
         for operation in partner.operations:
             if counted[getattr(operation, attribute)] > 1:
                 message = f"Another operation of this partner has the same {attribute}; choose a new one."
-                yield sources[_file_of(operation)].problem(message, attribute)
+                yield sources[file_of(operation)].problem(message, attribute)
 
 
 def lists_exist(partner: Partner, sources: Sources) -> Iterator[Problem]:
-    """Every list that a field, a selector or the custom fields name is a file under ``lists/``."""
+    """Every list that a field or a selector names is a file under ``lists/``."""
     for operation in partner.operations:
-        source = sources[_file_of(operation)]
+        source = sources[file_of(operation)]
         for path, field in _input_fields(operation):
             if field.list is not None and field.list not in partner.lists:
                 yield source.problem(f'There is no list "{field.list}"; add lists/{field.list}.yaml or correct the name.', *path, "list")
-        custom = operation.custom_fields
-        if custom is not None:
-            spec = partner.lists.get(custom.list)
-            if spec is None or spec.custom_fields is None:
-                message = f'lists/{custom.list}.yaml has to exist and say "customFields".'
-                yield source.problem(message, "customFields", "list")
-            for name in sorted(custom.include.keys() - {field.name for field in operation.fields}):
-                yield source.problem(
-                    f'"{name}" is not a field of this operation: it cannot join the custom ones.', "customFields", "include"
-                )
 
 
 def names_are_unique(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """Within one level, two fields or sections never share a name; no name is one that templates reserve."""
     for operation in partner.operations:
-        source = sources[_file_of(operation)]
-        levels = [(path, _names(fields) + _names(sections)) for path, fields, sections in _output_levels(operation)]
-        for path, fields, sections in _levels(operation):
+        source = sources[file_of(operation)]
+        levels = [(path, _names(fields) + _names(sections)) for path, fields, sections in output_levels(operation)]
+        for path, fields, sections in input_levels(operation):
             levels.append((path, _names(fields) + _names(sections) + (_names(operation.selectors) if not path else [])))
         for path, names in levels:
             for name, count in Counter(names).items():
@@ -88,8 +76,8 @@ def names_are_unique(partner: Partner, sources: Sources) -> Iterator[Problem]:
 def places_are_apart(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """In a row, no value stands where another needs an object; ``at`` stands in rows only, templates place the rest."""
     for operation in partner.operations:
-        source = sources[_file_of(operation)]
-        for path, fields, sections in _levels(operation):
+        source = sources[file_of(operation)]
+        for path, fields, sections in input_levels(operation):
             if not path:
                 given = [("fields", index) for index, field in enumerate(fields) if field.at is not None]
                 given += [("sections", index) for index, section in enumerate(sections) if section.at is not None]
@@ -106,19 +94,19 @@ def places_are_apart(partner: Partner, sources: Sources) -> Iterator[Problem]:
 def outputs_agree(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """An output with the name and the place of an input is the same variable: it has the same type."""
     for operation in partner.operations:
-        inputs = {(_place(path, operation), field.name): field.type for path, fields, _ in _levels(operation) for field in fields}
-        for path, fields, _sections in _output_levels(operation):
+        inputs = {(place_of(path, operation), field.name): field.type for path, fields, _ in input_levels(operation) for field in fields}
+        for path, fields, _sections in output_levels(operation):
             for index, field in enumerate(fields):
-                kind = inputs.get((_place(path, operation), field.name), field.type)
+                kind = inputs.get((place_of(path, operation), field.name), field.type)
                 if kind != field.type:
                     message = f'"{field.name}" is also an input, of type {kind}: give both the same type, or one another name.'
-                    yield sources[_file_of(operation)].problem(message, *path, "fields", index, "type")
+                    yield sources[file_of(operation)].problem(message, *path, "fields", index, "type")
 
 
 def dependencies_exist(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """What a field or its list depends on is a field or a selector of the operation."""
     for operation in partner.operations:
-        source = sources[_file_of(operation)]
+        source = sources[file_of(operation)]
         top = {field.name for field in (*operation.fields, *operation.selectors)}
         for path, field in _input_fields(operation):
             spec = partner.lists.get(field.list) if field.list is not None else None
@@ -130,7 +118,7 @@ def dependencies_exist(partner: Partner, sources: Sources) -> Iterator[Problem]:
 def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """Every placeholder reads something that exists, and no call reads a secret: secrets are for the auth kinds."""
     for operation in partner.operations:
-        source = sources[_file_of(operation)]
+        source = sources[file_of(operation)]
         allowed = _COMMON | {field.name for field in (*operation.fields, *operation.selectors)} | {s.name for s in operation.sections}
         if isinstance(operation, Trigger):
             allowed |= _TRIGGER
@@ -173,7 +161,7 @@ def auth_reads_the_connection(partner: Partner, sources: Sources) -> Iterator[Pr
 def operations_can_run(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """An action has calls or a template to compute; calls with a path need the partner's base; a connection is there where one is read."""
     for operation in partner.operations:
-        source = sources[_file_of(operation)]
+        source = sources[file_of(operation)]
         if isinstance(operation, Action) and bool(operation.steps) == (operation.compute is not None):
             yield source.problem('An action has either "call" (or "calls") or "compute".', "name")
         for call in operation.steps:
@@ -287,46 +275,13 @@ def _connection_fields(partner: Partner) -> dict[str, InputField]:
 def _input_fields(operation: Operation) -> Iterator[tuple[tuple[str | int, ...], InputField]]:
     for index, field in enumerate(operation.selectors):
         yield ("selectors", index), field
-    for path, fields, _sections in _levels(operation):
+    for path, fields, _sections in input_levels(operation):
         for index, field in enumerate(fields):
             yield (*path, "fields", index), field
 
 
-Level = tuple[tuple[str | int, ...], Sequence[InputField], Sequence[InputSection]]
-
-
-def _levels(operation: Operation) -> Iterator[Level]:
-    pending: list[Level] = [((), operation.fields, operation.sections)]
-    while pending:
-        path, fields, sections = pending.pop()
-        yield path, fields, sections
-        pending.extend(((*path, "sections", index), section.fields, section.sections) for index, section in enumerate(sections))
-
-
 def _names(parts: Sequence[Named]) -> list[str]:
     return [part.name for part in parts]
-
-
-OutputLevel = tuple[tuple[str | int, ...], Sequence[OutputField], Sequence[OutputSection]]
-
-
-def _output_levels(operation: Action | Trigger) -> Iterator[OutputLevel]:
-    pending: list[OutputLevel] = [(("result",), operation.result.fields, operation.result.sections)]
-    while pending:
-        path, fields, sections = pending.pop()
-        yield path, fields, sections
-        pending.extend(((*path, "sections", index), section.fields, section.sections) for index, section in enumerate(sections))
-
-
-def _place(path: tuple[str | int, ...], operation: Action | Trigger) -> tuple[str, ...]:
-    """The names of the sections on the way to a level."""
-    outer: Any = operation.result if path[:1] == ("result",) else operation
-    names: list[str] = []
-    for step in path:
-        if isinstance(step, int):
-            outer = outer.sections[step]
-            names.append(outer.name)
-    return tuple(names)
 
 
 Check = Callable[[Partner, Sources], Iterator[Problem]]
@@ -342,4 +297,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     auth_reads_the_connection,
     operations_can_run,
     connection_is_sound,
+    *SHAPE_CHECKS,
 )

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Self
+from functools import cached_property
+from typing import Annotated, Any, Final, Literal, Self
 
+from pydantic import AfterValidator, model_validator
 from pydantic import Field as Key
-from pydantic import model_validator
 
 from polyport.kinds.fields import ARRAY, TYPES
+from polyport.kinds.filters import FILTERS
 from polyport.manifest.base import At, Match, Name, Node, Option, Pattern, Place, Scalar, Text, TypeName
+from polyport.template import Template, TemplateError, compile_value
 
 _CHECKED_FORMATS: Final = frozenset({"email", "uri", "uuid", "hostname"})
+
+
+def _reads_only(template: Any, names: frozenset[str]) -> Any:
+    try:
+        heads = {str(name[0]) for name in compile_value(template, FILTERS).names}
+    except TemplateError as error:
+        raise ValueError(str(error)) from None
+    if "value" not in heads or not heads <= names:
+        raise ValueError(f"this template reads {{{{value}}}}, and nothing but {', '.join(sorted(names))}")
+    return template
+
+
+Writing = Annotated[Any, AfterValidator(lambda template: _reads_only(template, frozenset({"key", "value"})))]
+
+Reading = Annotated[str, AfterValidator(lambda template: _reads_only(template, frozenset({"value"})))]
 
 
 class InputField(Node):
@@ -96,45 +114,21 @@ class OutputField(Node):
         return TYPES[self.type.removesuffix("[]")].code + (ARRAY if self.type.endswith("[]") else 0)
 
 
-class InputSection(Node):
-    """Rows that a caller sends: a list of objects, each made of ``fields`` and deeper ``sections``.
-
-    ``at`` is where the rows stand inside the row around them (a list of keys; default: the name).
-    """
-
-    name: Name
-    label: Text
-    hint: str | None = None
-    required: bool = False
-    fields: tuple[InputField, ...] = ()
-    sections: tuple[InputSection, ...] = ()
-    at: Place | None = None
-    min_rows: int = Key(default=0, ge=0)
-    max_rows: int | None = Key(default=None, ge=1)
-
-
-class OutputSection(Node):
-    """Rows of a result: the list ``at`` a path of the item (default: the name). A single object there counts as one row."""
-
-    name: Name
-    label: Text
-    hint: str | None = None
-    fields: tuple[OutputField, ...] = ()
-    sections: tuple[OutputSection, ...] = ()
-    at: At | None = None
-
-
 class CustomFields(Node):
-    """Fields that the partner's account defines. They appear as ``cf__`` + MD5 of the partner's key and are collected under ``{{custom}}``.
+    """Fields that the partner's account defines. They appear as ``cf__`` + MD5 of the partner's key.
 
-    ``shape`` of ``{{custom}}``: ``object`` (``{key: value}``) or ``pairs`` (a list of objects with the key under ``pair_key`` and the value
-    under ``pair_value``). ``result_at`` is where the result's item holds them, in the same shape; they come back under the same names.
-    ``include`` maps fields of the operation to the partner's keys under which they join the custom ones. ``cleared`` is what a value that the
-    caller clears (null) is written as.
+    Those of an operation are collected under ``{{custom}}``. Those of a section belong to each of its rows and stand in the row on the wire, under the keys
+    of ``at`` or, without it, among the row's own members. ``shape`` of the collection: ``object`` (``{key: value}``), ``pairs`` (a list of objects with
+    the key under ``pair_key`` and the value under ``pair_value``) or ``list`` (the values alone, in the order of the definitions, null where none is
+    given). ``result_at`` is where the result's item, or the section's row, holds them, in the same shape; they come back under the same names. The row of a
+    result's section is looked into itself if it does not say where. ``include`` maps fields of the operation to the partner's keys under which they join
+    the custom ones. ``cleared`` is what a value that the caller clears (null) is written as. Where several places of an operation have custom
+    fields, those of the second have ``_`` behind their names, those of the third ``__``: inputs first, in the order of the file.
     """
 
     list: Name
-    shape: Literal["object", "pairs"] = "object"
+    shape: Literal["object", "pairs", "list"] = "object"
+    at: Place | None = None
     pair_key: str = "id"
     pair_value: str = "value"
     result_at: At | None = None
@@ -144,18 +138,55 @@ class CustomFields(Node):
     cleared: Scalar = None
 
 
+class InputSection(Node):
+    """Rows that a caller sends: a list of objects, each made of ``fields`` and deeper ``sections``.
+
+    ``at`` is where the rows stand inside the row around them (a list of keys; default: the name). ``custom_fields`` are variables of each row that the
+    partner's account defines: the columns of a sheet, the fields of a table.
+    """
+
+    name: Name
+    label: Text
+    hint: str | None = None
+    required: bool = False
+    fields: tuple[InputField, ...] = ()
+    sections: tuple[InputSection, ...] = ()
+    custom_fields: CustomFields | None = None
+    at: Place | None = None
+    min_rows: int = Key(default=0, ge=0)
+    max_rows: int | None = Key(default=None, ge=1)
+
+
+class OutputSection(Node):
+    """Rows of a result: the list ``at`` a path of the item (default: the name). A single object there counts as one row.
+
+    ``custom_fields`` are variables of each row that the partner's account defines.
+    """
+
+    name: Name
+    label: Text
+    hint: str | None = None
+    fields: tuple[OutputField, ...] = ()
+    sections: tuple[OutputSection, ...] = ()
+    custom_fields: CustomFields | None = None
+    at: At | None = None
+
+
 class CustomFieldShape(Node):
     """How the items of a list become field definitions.
 
+    ``key`` and ``label`` are paths in the item; the empty path is the item itself, for lists of bare names.
     ``type`` is the path of the partner's type word, ``types`` maps it to ours (``default_type`` otherwise). ``options`` is the path of the choices, with
     ``option_key`` and ``option_label`` inside each. ``where`` are conditions an item has to meet; ``read_only`` marks those that cannot be written.
     ``variant`` is the path of a second word that tells types apart: ``types``, ``wires`` and ``separators`` are then asked for ``type.variant`` before
-    ``type``. ``separators`` holds what stands between the elements of lists that the partner writes as one text.
+    ``type``; so are ``writes``, ``reads`` and ``clears``. ``separators`` holds what stands between the elements of lists that the partner writes as one text.
+    ``writes`` holds what a value is written as, a template over ``{{value}}`` (in its wire format) and ``{{key}}``; ``reads`` a template over ``{{value}}``, what stands in an answer,
+    that gives the bare value back; ``clears`` what null is written as, in place of ``cleared``.
     """
 
     key: At
     label: At
-    type: At
+    type: At | None = None
     types: dict[str, TypeName] = Key(default_factory=dict)
     default_type: TypeName = "string"
     hint: At | None = None
@@ -168,6 +199,19 @@ class CustomFieldShape(Node):
     wires: dict[str, str] = Key(default_factory=dict)
     variant: At | None = None
     separators: dict[str, Text] = Key(default_factory=dict)
+    writes: dict[str, Writing] = Key(default_factory=dict)
+    reads: dict[str, Reading] = Key(default_factory=dict)
+    clears: dict[str, Any] = Key(default_factory=dict)
+
+    @cached_property
+    def writers(self) -> dict[str, Template]:
+        """``writes``, compiled."""
+        return {word: compile_value(template, FILTERS) for word, template in self.writes.items()}
+
+    @cached_property
+    def readers(self) -> dict[str, Template]:
+        """``reads``, compiled."""
+        return {word: compile_value(template, FILTERS) for word, template in self.reads.items()}
 
     @model_validator(mode="after")
     def _wires_fit_types(self) -> Self:
@@ -175,4 +219,7 @@ class CustomFieldShape(Node):
         for word, wire in self.wires.items():
             if wire not in known:
                 raise ValueError(f'"{wire}" (for "{word}") is not a wire format of any of the types; there are: {", ".join(sorted(known))}')
+        for word in (*self.writes, *self.reads):
+            if self.types.get(word, self.default_type).startswith("file"):
+                raise ValueError(f'"{word}" is of type file: a file is written and read as it is')
         return self

@@ -1,0 +1,24 @@
+"""Values of custom fields on their way to the partner: gathered under the partner's keys into the shape that it wants. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from polyport.engine.schema import CustomField
+from polyport.manifest.variables import CustomFields
+
+
+def gather(spec: CustomFields, given: Mapping[str, Any], entries: Sequence[CustomField]) -> Any:
+    """The values, by the partner's keys, in the shape of ``{{custom}}``."""
+    if spec.shape == "object":
+        return given
+    if spec.shape == "pairs":
+        return [{spec.pair_key: key, spec.pair_value: value} for key, value in given.items()]
+    return in_order(given, entries)
+
+
+def in_order(given: Mapping[str, Any], entries: Sequence[CustomField]) -> list[Any]:
+    """The values in the order of the definitions, null where there is none; it ends with the last one that was given."""
+    placed = {entry.position: given[entry.key] for entry in entries if entry.key in given}
+    return [placed.get(position) for position in range(max(placed, default=-1) + 1)]

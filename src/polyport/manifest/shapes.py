@@ -1,0 +1,65 @@
+"""Checks of what inputs and outputs are made of, beyond single fields: custom fields, the shapes of rows, variants, recursion.
+
+Each check is a function ``check(partner, sources) -> problems``; ``SHAPE_CHECKS`` lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from polyport.manifest.levels import FilePath, all_sections, file_of
+from polyport.manifest.model import Action, Partner, Trigger
+from polyport.manifest.source import Problem, Source
+from polyport.manifest.variables import CustomFields
+
+Sources = Mapping[str, Source]
+
+
+def _custom_places(operation: Action | Trigger) -> Iterator[tuple[FilePath, CustomFields]]:
+    if operation.custom_fields is not None:
+        yield ("customFields",), operation.custom_fields
+    for path, section in all_sections(operation):
+        if section.custom_fields is not None:
+            yield (*path, "customFields"), section.custom_fields
+
+
+def custom_lists_are_sound(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """The list of custom fields exists, says how its items become fields, and depends on selectors alone: they are chosen before the fields are known."""
+    for operation in partner.operations:
+        source, selectors = sources[file_of(operation)], {field.name for field in operation.selectors}
+        for path, custom in _custom_places(operation):
+            spec = partner.lists.get(custom.list)
+            if spec is None or spec.custom_fields is None:
+                message = f'lists/{custom.list}.yaml has to exist and say "customFields".'
+                yield source.problem(message, *path, "list")
+                continue
+            for name in spec.depends_on:
+                if name not in selectors:
+                    message = f'The list "{custom.list}" depends on "{name}": make that a selector, for it is chosen before custom fields are known.'
+                    yield source.problem(message, *path, "list")
+
+
+def custom_fields_have_a_place(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """An operation's custom fields are placed by its templates, those of a section by ``at``; fields join the custom ones where that can be."""
+    for operation in partner.operations:
+        source, known = sources[file_of(operation)], {field.name for field in operation.fields}
+        for path, custom in _custom_places(operation):
+            if path == ("customFields",):
+                if custom.at is not None:
+                    yield source.problem('Outside of sections the templates place {{custom}}: "at" says nothing here.', *path, "at")
+                for name in sorted(custom.include.keys() - known):
+                    message = f'"{name}" is not a field of this operation: it cannot join the custom ones.'
+                    yield source.problem(message, *path, "include")
+                if custom.include and custom.shape == "list":
+                    yield source.problem("A list of values has no keys under which other fields could join them.", *path, "include")
+                continue
+            if custom.include:
+                message = 'In a section nothing joins the custom fields: give the field an "at" beside them instead.'
+                yield source.problem(message, *path, "include")
+            if path[0] != "result" and custom.shape != "object" and custom.at is None:
+                message = f'Custom fields in the shape "{custom.shape}" are no members of the row: say with "at" where they stand.'
+                yield source.problem(message, *path, "shape")
+
+
+SHAPE_CHECKS: Final[tuple[Callable[[Partner, Sources], Iterator[Problem]], ...]] = (custom_lists_are_sound, custom_fields_have_a_place)
