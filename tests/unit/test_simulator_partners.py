@@ -25,6 +25,10 @@ CONNECTIONS = {
     "pipedrive": ("api_token", {"company": "acme", "api_token": "test-token-1234567890"}),
     "slack": ("bot_token", {"token": "xoxb-test-token-1234567890"}),
     "hubspot": ("private_app", {"token": "pat-test-token-1234567890"}),
+    "twilio": (
+        "api_key",
+        {"account_sid": "AC" + "a" * 32, "api_key_sid": "SK" + "a" * 32, "api_key_secret": "test-secret-1234567890"},
+    ),
 }
 
 
@@ -182,3 +186,37 @@ def test_conditions_that_callers_write_are_understood_and_refused():
     assert search({"propertyName": "firstname", "operator": "LIKE", "value": "Grace"}) == (400, None)
     assert search({"propertyName": "firstname", "operator": "EQ"}) == (400, None)
     assert search("nonsense") == (400, None)
+
+
+async def test_what_is_sent_at_twilio_is_read_back_and_only_what_came_in_is_new():
+    account = Account("twilio")
+    first = await account.run("send_sms", {"to": "+14155552346", "from": "+14155552345", "body": "Paid"})
+    later = {
+        "to": "+14155552346",
+        "messaging_service_sid": "MG" + "1" + "0" * 31,
+        "media_url": ["https://example.com/a", "https://example.com/b"],
+    }
+    second = await account.run("send_sms", {**later, "send_at": "2026-11-25T12:00:00Z"})
+
+    assert (first["status"], second["status"], second["media_count"]) == ("queued", "scheduled", 2)
+    assert (await account.run("get_message", {"sid": first["sid"]}))["body"] == "Paid"
+    page = await account.run("list_messages", {"page_size": 2})
+    assert [message["sid"] for message in page["messages"]] == [second["sid"], first["sid"]]
+    rest = await account.run("list_messages", {"page_size": 2, "next_page": page["next_page"]})
+    assert [message["direction"] for message in rest["messages"]] == ["inbound"]
+    assert "next_page" not in rest
+    assert [item["body"] for item in (await account.run("new_messages", {}))["items"]] == ["Where is my order?"]
+    assert (await account.run("cancel_message", {"sid": second["sid"]}))["status"] == "canceled"
+    assert (await account.run("redact_message", {"sid": first["sid"]}))["body"] == ""
+
+
+async def test_calls_at_twilio_are_made_and_ended_and_numbers_looked_up():
+    account = Account("twilio")
+    call = await account.run(
+        "make_call", {"to": "+14155552346", "from": "London office, front desk (+442079460000)", "twiml": "<Response/>"}
+    )
+
+    assert (call["from"], call["status"]) == ("+442079460000", "queued")
+    assert (await account.run("end_call", {"sid": call["sid"]}))["status"] == "completed"
+    assert [item["from"] for item in (await account.run("new_calls", {}))["items"]] == ["+14155552346"]
+    assert (await account.run("lookup_phone_number", {"phone_number": "(415) 555-2345"}))["e164"] == "+14155552345"
