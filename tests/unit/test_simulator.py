@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from polyport.errors import SetupError
-from polyport.manifest.simulation import Collection, load_simulation
+from polyport.manifest.simulation import Collection
+from polyport.manifest.simulation_file import load_simulation
 from polyport.testing.memory import RECORD_LIMIT, Refused, Table
 from polyport.testing.simulated import SimulatedPartner
 from polyport.testing.simulator import load_simulator
@@ -515,8 +516,8 @@ def test_a_form_is_read_like_an_object(partner):
     assert msgspec.json.decode(answer.body) == {"name": "Ada", "tag": ["a", "b", "c"], "empty": ""}
 
 
-def test_a_body_of_another_kind_is_not_read(partner):
-    assert partner.raw("POST", "/echo", b"x", {"x-token": "t", "content-type": "text/plain"}).body == b"null"
+def test_a_plain_text_is_read_as_it_is(partner):
+    assert partner.raw("POST", "/echo", b"x", {"x-token": "t", "content-type": "text/plain"}).body == b'"x"'
 
 
 def test_numbers_keep_all_their_digits(partner):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from polyport.manifest.simulation import Answer, load_simulation
+from polyport.manifest.simulation import Answer
+from polyport.manifest.simulation_file import load_simulation
 
 
 def load(tmp_path, text):
@@ -114,7 +115,7 @@ def test_a_template_that_cannot_be_read_is_told_where_it_stands(tmp_path):
 def test_a_name_that_nothing_gives_is_told_with_the_names_there_are(tmp_path):
     found = problems(tmp_path, 'unknown: {json: {id: "{{nme}}"}}')
 
-    assert found[0].startswith('simulator.yaml:1:11: "nme" is nothing that can be read here; there are: body, expected, field,')
+    assert found[0].startswith('simulator.yaml:1:11: "nme" is nothing that can be read here; there are: base, body, expected, field,')
 
 
 def test_a_record_cannot_be_read_before_there_is_one(tmp_path):
@@ -126,11 +127,11 @@ def test_a_record_cannot_be_read_before_there_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("routes: [{route: GET /x, in: people}]", 'all verbs but "static" work on a collection'),
-        ("routes: [{route: GET /x, do: list}]", 'all verbs but "static" work on a collection'),
+        ("routes: [{route: GET /x, in: people}]", 'all verbs but "static" and "token" work on a collection'),
+        ("routes: [{route: GET /x, do: list}]", 'all verbs but "static" and "token" work on a collection'),
         ("routes: [{route: GET /x, do: search, in: people}]", 'goes with the verb "search" alone'),
         ("collections: {people: {seeds: [{name: Ada}]}}", 'each seed needs its "id"'),
-        ("unknown: {json: 1, text: x}", "an answer has json or text, not both"),
+        ("unknown: {json: 1, text: x}", "an answer has one body"),
         ("routes: [{route: FETCH /x}]", "should match pattern"),
         ("routes: [{route: GET x}]", "should match pattern"),
     ],

@@ -13,7 +13,7 @@ from polyport.engine.calls import list_choices, open_caller, read_list, verify
 from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, read_reading, read_trigger, understand
 from polyport.manifest.load import load_partner
 from polyport.manifest.model import Trigger
-from polyport.manifest.simulation import load_simulation
+from polyport.manifest.simulation_file import load_simulation
 from polyport.net.message import Reply
 from polyport.testing.simulator import load_simulator
 from polyport.testing.traffic import Incoming

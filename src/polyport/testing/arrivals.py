@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -70,8 +70,7 @@ class Arrivals:
         name = f"{request.method} {request.path}"[:500]
         size = len(request.body)
         if size > BODY_KEPT:
-            headers, body = request.headers, request.body[:BODY_KEPT]
-            request = Incoming(method=request.method, path=request.path, query=request.query, headers=headers, body=body)
+            request = replace(request, body=request.body[:BODY_KEPT])
         self._last.append(Arrival(number=self.total, time=time, request=request, size=size, run=run, fault=fault, token=token))
         self._routes[name if name in self._routes or len(self._routes) < NAMES_KEPT else "*"] += 1
         if run and (run in self._runs or len(self._runs) < RUNS_KEPT):

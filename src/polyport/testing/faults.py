@@ -16,6 +16,7 @@ ARMED_LIMIT: Final = 1_000
 FaultKind = Literal[
     "rate_limited",
     "expired",
+    "rotated",
     "error_before",
     "error_after",
     "slow",

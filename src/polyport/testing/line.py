@@ -50,6 +50,7 @@ class Line:
             query=scope["query_string"].decode("latin-1"),
             headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
             body=b"".join(parts),
+            scheme=scope.get("scheme", "http"),
         )
 
     async def write(self, answer: Outgoing) -> None:

@@ -134,6 +134,8 @@ class _Pages:
         asked = self._at.render(scope)
         if spec.kind == "cursor":
             offset = self._resume(records, asked) if asked not in (MISSING, None, "") else 0
+        elif spec.kind == "after":
+            offset = self._behind(records, asked) if asked not in (MISSING, None, "") else 0
         elif spec.kind == "offset":
             offset = _number(asked, "offset", least=0, default=0)
         else:
@@ -144,12 +146,21 @@ class _Pages:
         facts: dict[str, Any] = {"size": size, "offset": offset, "number": number, "pages": -(-len(records) // size), "more": more}
         if more and spec.kind == "cursor":
             facts["next"] = self._cursor(page[-1], offset + size)
+        elif more and spec.kind == "after":
+            facts["next"] = page[-1][self._key]
         elif more:
             facts["next"] = offset + size if spec.kind == "offset" else number + 1
         return Page(records=page, total=len(records), facts=facts)
 
     def _cursor(self, last: Record, offset: int) -> str:
         return base64.urlsafe_b64encode(msgspec.json.encode([to_text(last[self._key]), offset])).decode().rstrip("=")
+
+    def _behind(self, records: list[Record], asked: Any) -> int:
+        wanted = to_text(asked) if isinstance(asked, str | int) else ""
+        found = next((index + 1 for index, record in enumerate(records) if to_text(record[self._key]) == wanted), None)
+        if found is None:
+            raise Refused("invalid", field="after", reason="value", expected="the id of a record")
+        return found
 
     def _resume(self, records: list[Record], cursor: Any) -> int:
         # The last record shown tells where to go on, so that records added meanwhile neither repeat others nor hide them.

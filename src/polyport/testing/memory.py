@@ -11,7 +11,7 @@ from polyport.kinds.filters import FILTERS
 from polyport.manifest.simulation import Collection, Ids, Rows
 from polyport.paths import MISSING, Path, format_path, get
 from polyport.template import Scope, compile_value, to_text
-from polyport.testing.traffic import json_bytes
+from polyport.testing.bodies import json_bytes
 
 Record = dict[str, Any]
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from polyport.manifest.cases import CaseFile, Exchange, ExpectedRequest, RecordedReply
 from polyport.paths import MISSING
+from polyport.testing.bodies import Malformed, grouped, json_bytes
 from polyport.testing.cases import same_json
-from polyport.testing.traffic import Incoming, Malformed, Outgoing, json_bytes
+from polyport.testing.traffic import Incoming, Outgoing
 
 
 class Playback:
-    """The recorded exchanges by method and path."""
+    """The recorded exchanges by method and path; ``plain`` gives a path without what is of one caller, such as a token in it."""
 
-    def __init__(self, cases: Sequence[CaseFile]) -> None:
+    def __init__(self, cases: Sequence[CaseFile], plain: Callable[[str], str]) -> None:
+        self._plain = plain
         self._known: dict[tuple[str, str], list[Exchange]] = {}
         for found in cases:
             for exchange in found.case.exchanges:
-                path = unquote(urlsplit(exchange.request.url).path) or "/"
+                path = unquote(plain(urlsplit(exchange.request.url).path)) or "/"
                 self._known.setdefault((exchange.request.method, path), []).append(exchange)
 
     def answer(self, request: Incoming) -> Outgoing | None:
         """The recorded answer to the most similar request of this method and path: same query and body first, successes before failures."""
-        candidates = self._known.get((request.method, unquote(request.path)))
+        candidates = self._known.get((request.method, unquote(self._plain(request.path))))
         if not candidates:
             return None
         query = request.parameters()
@@ -47,7 +49,7 @@ def _same_body(expected: ExpectedRequest, body: Any, text: str) -> bool:
     if "json_body" in expected.model_fields_set:
         return same_json(expected.json_body, body)
     if expected.form is not None:
-        return bool(expected.form == body)
+        return expected.form == grouped(text)
     return (expected.text or "").strip() == text.strip()
 
 

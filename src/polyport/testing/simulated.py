@@ -8,21 +8,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote
 
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.cases import CaseFile
-from polyport.manifest.simulation import Answer, Route, Simulation
+from polyport.manifest.proofs import Answer, TokenIssue
+from polyport.manifest.simulation import Route, Simulation
 from polyport.paths import MISSING, format_path, get
 from polyport.template import RenderFault, Scope, Template, compile_value, to_text
+from polyport.testing.bodies import WRITERS, Malformed
+from polyport.testing.graphql import asked_for
 from polyport.testing.listing import Listing
 from polyport.testing.memory import Record, Refused, Table
 from polyport.testing.playback import Playback
-from polyport.testing.traffic import Incoming, Malformed, Outgoing, json_answer, json_bytes, token_of
-
-_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
-_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
+from polyport.testing.proofs import Gate
+from polyport.testing.tokens import TokenDesk, Tokens, Untaken
+from polyport.testing.traffic import Incoming, Outgoing, json_answer
 
 
 class SimulatedPartner:
@@ -36,35 +38,54 @@ class SimulatedPartner:
         self._clock = clock
         self._fresh_id = fresh_id
         self._precision = simulation.precision
-        self._routes = _Routes([_Handler(route, simulation, self.tables) for route in simulation.routes])
-        self._playback = Playback(cases)
+        self._tokens = Tokens(fresh_id)
+        self._gate = Gate(simulation.auth, self._tokens) if simulation.auth is not None else None
+        self._routes = _Routes([_Handler(route, simulation, self.tables, self._tokens) for route in simulation.routes])
+        self._playback = Playback(cases, self._gate.plain_path if self._gate is not None else lambda path: path)
         self._unknown = Printer(simulation.unknown)
         self._refuse = Printer(simulation.auth.refuse if simulation.auth is not None else Answer(status=401))
 
     def reset(self) -> None:
-        """All collections back to their seeds."""
+        """All collections back to their seeds, no token handed out."""
+        self._tokens.reset()
         for table in self.tables.values():
             table.reset()
 
     def answer(self, request: Incoming) -> Outgoing:
         """Check the credentials and answer. Never raises for what a caller sent."""
-        handler, parameters = self._routes.find(request.method, request.path)
-        scope = self.scope()
-        if self.auth is not None and (handler is None or handler.route.auth):
-            token = token_of(request, self.auth)
-            if not token or token in self.auth.refused:
-                return self._refuse.print(scope)
+        now = self._clock()
+        scope = self.scope(request, now)
+        handler, scope["path"] = self._routes.find(request, scope)
+        if self._gate is not None and (handler is None or handler.route.auth) and not self._gate.knows(request, now):
+            return self._printed(self._refuse, scope, "auth")
         if handler is None:
-            return self._playback.answer(request) or self._unknown.print(scope)
-        scope["path"] = parameters
+            return self._playback.answer(request) or self._printed(self._unknown, scope, "unknown")
         try:
             return handler.answer(request, scope)
         except RenderFault as error:
             return json_answer(500, {"simulator": f"{handler.route.route}: {error}"})
 
-    def scope(self) -> dict[str, Any]:
-        """What every template may read: the time and a fresh id."""
-        return {"now": self._clock().replace(tzinfo=None).isoformat(timespec=self._precision) + "Z", "uuid": self._fresh_id()}
+    def token(self, request: Incoming) -> str:
+        """The token that a request carries, or an empty text."""
+        return self._gate.token(request) if self._gate is not None else ""
+
+    def scope(self, request: Incoming, now: datetime | None = None) -> dict[str, Any]:
+        """What every template may read: the request, the time and a fresh id. The body is read when a route needs it."""
+        now = now or self._clock()
+        return {
+            "now": now.replace(tzinfo=None).isoformat(timespec=self._precision) + "Z",
+            "unix": int(now.timestamp()),
+            "uuid": self._fresh_id(),
+            "query": request.parameters(),
+            "header": request.named_headers(),
+            "base": request.base(),
+        }
+
+    def _printed(self, printer: Printer, scope: Scope, name: str) -> Outgoing:
+        try:
+            return printer.print(scope)
+        except RenderFault as error:
+            return json_answer(500, {"simulator": f"{name}: {error}"})
 
 
 class Printer:
@@ -73,55 +94,76 @@ class Printer:
     def __init__(self, answer: Answer) -> None:
         self._status = answer.status
         self._headers = [(name.lower().encode(), compile_value(value, FILTERS)) for name, value in answer.headers.items()]
-        self._is_json = "json_body" in answer.model_fields_set
-        self._body: Template | None = None
-        if self._is_json or answer.text is not None:
-            self._body = compile_value(answer.json_body if self._is_json else answer.text, FILTERS)
+        self._kind, source = answer.body or ("", None)
+        self._body: Template = compile_value(source, FILTERS)
 
     def print(self, scope: Scope) -> Outgoing:
-        """The answer for this scope."""
+        """The answer for this scope. Raises ``RenderFault``."""
         headers: list[tuple[bytes, bytes]] = []
         for name, template in self._headers:
             value = template.render(scope)
             if value is not MISSING and value is not None:
                 headers.append((name, re.sub(r"[^\x20-\x7e]", " ", to_text(value)).encode()))
-        if self._body is None:
+        if not self._kind:
             return Outgoing(status=self._status, headers=tuple(headers))
         value = self._body.render(scope)
+        content_type, write = WRITERS[self._kind]
         if all(name != b"content-type" for name, _ in headers):
-            headers.append(_JSON if self._is_json else _TEXT)
-        body = json_bytes(None if value is MISSING else value) if self._is_json else to_text(value or "").encode()
-        return Outgoing(status=self._status, headers=tuple(headers), body=body)
+            headers.append((b"content-type", content_type))
+        return Outgoing(status=self._status, headers=tuple(headers), body=write(None if value is MISSING else value))
 
 
 class _Routes:
-    """Routes by method and number of segments; a route with a literal where another has a parameter comes first."""
+    """Routes by method and number of segments; a route with a literal where another has a parameter comes first, then one with conditions."""
 
     def __init__(self, handlers: Iterable[_Handler]) -> None:
-        self._known: dict[tuple[str, int], list[tuple[tuple[str | None, ...], tuple[str, ...], _Handler]]] = {}
+        self._known: dict[tuple[str, int], list[tuple[tuple[str | re.Pattern[str], ...], _Handler]]] = {}
         for handler in handlers:
-            segments = handler.route.path.strip("/").split("/")
-            names = tuple(segment[1:-1] for segment in segments if _is_parameter(segment))
-            shape = tuple(None if _is_parameter(segment) else segment for segment in segments)
-            self._known.setdefault((handler.route.method, len(segments)), []).append((shape, names, handler))
+            shape = tuple(_segment(segment) for segment in handler.route.path.strip("/").split("/"))
+            self._known.setdefault((handler.route.method, len(shape)), []).append((shape, handler))
         for entries in self._known.values():
-            entries.sort(key=lambda entry: tuple(part is None for part in entry[0]))
+            entries.sort(key=lambda entry: ([_looseness(part) for part in entry[0]], not entry[1].is_conditional))
 
-    def find(self, method: str, path: str) -> tuple[_Handler | None, dict[str, str]]:
+    def find(self, request: Incoming, scope: dict[str, Any]) -> tuple[_Handler | None, dict[str, str]]:
         """The route and the values of its parameters."""
-        segments = [unquote(segment) for segment in path.strip("/").split("/")]
-        for shape, names, handler in self._known.get((method, len(segments)), ()):
-            if all(part is None or part == segment for part, segment in zip(shape, segments, strict=True)):
-                values = [segment for part, segment in zip(shape, segments, strict=True) if part is None]
-                return handler, dict(zip(names, values, strict=True))
+        segments = [unquote(segment) for segment in request.path.strip("/").split("/")]
+        for shape, handler in self._known.get((request.method, len(segments)), ()):
+            values = _matched(shape, segments)
+            if values is not None and handler.takes(request, {**scope, "path": values}):
+                return handler, values
         return None, {}
+
+
+def _segment(text: str) -> str | re.Pattern[str]:
+    """A literal segment, or a pattern with its one parameter."""
+    found = re.fullmatch(r"([^{}]*)\{(\w+)\}([^{}]*)", text)
+    return text if found is None else re.compile(f"{re.escape(found[1])}(?P<{found[2]}>.+){re.escape(found[3])}", re.DOTALL)
+
+
+def _looseness(part: str | re.Pattern[str]) -> int:
+    return 0 if isinstance(part, str) else -len(part.pattern) + 10_000
+
+
+def _matched(shape: tuple[str | re.Pattern[str], ...], segments: list[str]) -> dict[str, str] | None:
+    values: dict[str, str] = {}
+    for part, segment in zip(shape, segments, strict=True):
+        if isinstance(part, str):
+            if part != segment:
+                return None
+            continue
+        found = part.fullmatch(segment)
+        if found is None:
+            return None
+        values |= found.groupdict()
+    return values
 
 
 class _Handler:
     """One route, compiled."""
 
-    def __init__(self, route: Route, simulation: Simulation, tables: Mapping[str, Table]) -> None:
+    def __init__(self, route: Route, simulation: Simulation, tables: Mapping[str, Table], tokens: Tokens) -> None:
         self.route = route
+        self.is_conditional = bool(route.when) or route.graphql is not None
         self._tables = tables
         self._table = tables[route.collection] if route.collection is not None else None
         self._listing = Listing(route, self._table.spec.key if self._table is not None else "id")
@@ -130,15 +172,30 @@ class _Handler:
         self._needs = [(tables[need.collection], compile_value(need.id, FILTERS), Printer(need.reply or missing)) for need in route.needs]
         self._refusals = [(refusal.when, Printer(refusal.reply)) for refusal in route.refusals]
         self._reply = Printer(route.reply)
+        issue = route.token or TokenIssue()
+        refused = simulation.auth.refused if simulation.auth is not None else ()
+        self._desk = TokenDesk(issue, tokens, refused) if route.do == "token" else None
+        self._untaken = Printer(issue.refused)
         self._refused = {
             "missing": Printer(missing),
             "invalid": Printer(route.invalid or simulation.invalid),
             "conflict": Printer(route.conflict or simulation.conflict),
         }
 
+    def takes(self, request: Incoming, scope: dict[str, Any]) -> bool:
+        """Whether the request is one of those that this route answers."""
+        if not self.is_conditional:
+            return True
+        try:
+            body = request.content()
+        except Malformed:
+            return False
+        known = scope if body is MISSING else {**scope, "body": body}
+        named = self.route.graphql is None or self.route.graphql in asked_for(body)
+        return named and all(condition.holds(known) for condition in self.route.when)
+
     def answer(self, request: Incoming, scope: dict[str, Any]) -> Outgoing:
         """Check the request, do what the route does, and answer."""
-        scope["query"] = request.parameters()
         try:
             body = request.content()
             if body is not MISSING:
@@ -146,10 +203,14 @@ class _Handler:
             early = self._checked(scope)
             if early is not None:
                 return early
+            if self._desk is not None:
+                scope["token"] = self._desk.serve(scope, scope["unix"])
             self._do(scope)
             return self._reply.print(scope)
-        except Malformed:
-            refused = Refused("invalid", field="body", reason="malformed", expected="JSON")
+        except Untaken as error:
+            return self._untaken.print({**scope, "reason": error.reason})
+        except Malformed as error:
+            refused = Refused("invalid", field="body", reason="malformed", expected=str(error))
         except Refused as error:
             refused = error
         scope |= {"field": refused.field, "reason": refused.reason, "expected": refused.expected}
@@ -201,7 +262,3 @@ class _Handler:
         if self.route.item is None:
             return record
         return self._item.render({**scope, "record": record, "links": self._linked(table, record)})
-
-
-def _is_parameter(segment: str) -> bool:
-    return segment.startswith("{") and segment.endswith("}")

@@ -17,12 +17,13 @@ import msgspec
 
 from polyport.errors import SetupError
 from polyport.manifest.cases import load_cases
-from polyport.manifest.simulation import FaultAnswers, Simulation, load_simulation
+from polyport.manifest.simulation import FaultAnswers, Simulation
+from polyport.manifest.simulation_file import load_simulation
 from polyport.testing.arrivals import Arrivals
 from polyport.testing.faults import Armed, BadFault, Fault
 from polyport.testing.line import Line, Receive, Send, TooLarge
 from polyport.testing.simulated import Printer, SimulatedPartner
-from polyport.testing.traffic import Incoming, Outgoing, json_answer, token_of
+from polyport.testing.traffic import Incoming, Outgoing, json_answer
 
 ADMIN: Final = "/_simulator"
 
@@ -71,9 +72,8 @@ class SimulatorApp:
         except BadFault as error:
             await line.write(json_answer(400, {"error": str(error)}))
             return
-        scope = self.partner.scope()
-        token = token_of(request, self.partner.auth) if self.partner.auth is not None else ""
-        self.arrivals.add(request, time=scope["now"], token=token, fault=fault.kind if fault is not None else None)
+        scope = self.partner.scope(request)
+        self.arrivals.add(request, time=scope["now"], token=self.partner.token(request), fault=fault.kind if fault is not None else None)
         if fault is None:
             await line.write(self.partner.answer(request))
             return
@@ -144,6 +144,7 @@ class _FaultAnswers:
         self._others = {
             "rate_limited": Printer(answers.rate_limited),
             "expired": Printer(answers.expired),
+            "rotated": Printer(answers.rotated),
             "error_before": self.error,
             "html": Printer(answers.html),
         }

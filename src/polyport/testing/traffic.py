@@ -1,26 +1,11 @@
-"""What a simulated partner hears and says: one request as it arrived, one answer ready to be written, and how their parts are read."""
+"""What a simulated partner hears and says: one request as it arrived, one answer ready to be written."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, Final
-from urllib.parse import parse_qsl
+from typing import Any
 
-import msgspec
-
-from polyport.manifest.simulation import Credentials
-from polyport.paths import MISSING
-
-FIELD_LIMIT: Final = 1_000
-_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
-
-
-class Malformed(ValueError):
-    """A body that is not what its content type says."""
+from polyport.testing.bodies import grouped, json_bytes, read_body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,28 +17,31 @@ class Incoming:
     query: str = field(default="", repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
+    scheme: str = "http"
 
     def header(self, name: str) -> str:
         """The first value of a header (its name in lower case), or an empty text."""
         return next((value for key, value in self.headers if key == name), "")
+
+    def named_headers(self) -> dict[str, str]:
+        """The first value of each header."""
+        return dict(reversed(self.headers))
 
     def parameters(self) -> dict[str, Any]:
         """The query: a text for each name, a list of texts where a name stands several times."""
         return grouped(self.query)
 
     def content(self) -> Any:
-        """The body as JSON or as the fields of a form; ``MISSING`` where there is none of these. Raises ``Malformed``."""
-        if not self.body:
-            return MISSING
-        kind = self.header("content-type").partition(";")[0].strip().lower()
-        if kind == "application/x-www-form-urlencoded":
-            return grouped(self.body.decode("utf-8", "replace"))
-        if kind not in {"", "application/json"} and not kind.endswith("+json"):
-            return MISSING
-        try:
-            return _DECODER.decode(self.body)
-        except (ValueError, ArithmeticError, RecursionError):
-            raise Malformed("the body is not JSON") from None
+        """The body as its content type says (``bodies.read_body``). Raises ``Malformed``."""
+        return read_body(self.header("content-type"), self.body)
+
+    def base(self) -> str:
+        """Our address as the caller knows it."""
+        return f"{self.scheme}://{self.header('host') or 'localhost'}"
+
+    def url(self) -> str:
+        """The whole URL as the caller wrote it."""
+        return f"{self.base()}{self.path}{'?' if self.query else ''}{self.query}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,49 +53,6 @@ class Outgoing:
     body: bytes = field(default=b"", repr=False)
 
 
-def json_bytes(value: Any) -> bytes:
-    """A value as JSON, numbers with all their digits."""
-    return _ENCODER.encode(value)
-
-
 def json_answer(status: int, value: Any) -> Outgoing:
     """An answer in JSON."""
     return Outgoing(status=status, headers=((b"content-type", b"application/json"),), body=json_bytes(value))
-
-
-def grouped(text: str) -> dict[str, Any]:
-    """The pairs of a query or a form by name; a name that stands several times has a list. At most ``FIELD_LIMIT`` pairs are read."""
-    found: dict[str, Any] = {}
-    if not text:
-        return found
-    pairs = "&".join(text.split("&", FIELD_LIMIT)[:FIELD_LIMIT])
-    for name, value in parse_qsl(pairs, keep_blank_values=True):
-        if name not in found:
-            found[name] = value
-        elif isinstance(found[name], list):
-            found[name].append(value)
-        else:
-            found[name] = [found[name], value]
-    return found
-
-
-def token_of(request: Incoming, auth: Credentials) -> str:
-    """The token that a request carries, or an empty text. Of Basic credentials it is the user, or the password where there is no user."""
-    for name in auth.headers:
-        value = request.header(name.lower()).strip()
-        if value and name.lower() != "authorization":
-            return value
-    if auth.bearer or any(name.lower() == "authorization" for name in auth.headers):
-        scheme, _, token = request.header("authorization").strip().partition(" ")
-        if token:
-            return _basic(token) if scheme.lower() == "basic" else token.strip()
-    query = request.parameters() if auth.query else {}
-    return next((value for value in map(query.get, auth.query) if isinstance(value, str) and value), "")
-
-
-def _basic(token: str) -> str:
-    try:
-        user, _, password = base64.b64decode(token.strip(), validate=True).decode("utf-8", "replace").partition(":")
-    except (binascii.Error, ValueError):
-        return ""
-    return user or password
