@@ -119,3 +119,12 @@ async def test_draining_waits_for_synchronous_runs_and_not_longer_than_told(benc
     bench.store.failing.clear()
     await bench.engine.drain(5)
     assert (await working).run.status is RunStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_simulator_is_told_the_run_and_a_partner_is_not(tmp_path, replaced: bool):
+    settings = {"partner_example_base_url": "http://127.0.0.1:9"} if replaced else {}
+    async with open_bench(tmp_path, **settings) as bench:
+        done = await bench.engine.run_sync(bench.ask())
+        (sent,) = bench.line.sent
+        assert sent.header("X-Polyport-Run") == (done.run.run_id if replaced else None)

@@ -93,7 +93,7 @@ def test_other_bytes_are_read_like_a_file_without_a_name(echoing):
         (b"<a>", "application/xml", "XML"),
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "application/xml", "XML"),
         (b"<a>" * 100_000, "application/xml", "XML"),
-        (b"<a>" * 70 + b"</a>" * 70, "application/xml", "XML"),
+        (b"<a>" * 130 + b"</a>" * 130, "application/xml", "XML"),
         (b'"a', "text/csv", "CSV"),
         (b"{", "application/vnd.api+json", "JSON"),
         (b"--B\r\n", "multipart/form-data", "multipart"),
@@ -127,7 +127,7 @@ def test_no_body_is_read_in_another_way(content_type, body):
     ("reply", "content_type", "body"),
     [
         ("{xml: {r: {'@id': '{{query.q}}', i: [1, '{{query.q}}']}}}", b"application/xml; charset=utf-8", '<?xml version="1.0" encoding="utf-8"?>\n<r id=\'a&lt;"&amp;\'><i>1</i><i>a&lt;"&amp;</i></r>'),
-        ("{xml: {r: {a: null, b: true}}}", b"application/xml; charset=utf-8", '<?xml version="1.0" encoding="utf-8"?>\n<r><a></a><b>true</b></r>'),
+        ("{xml: {r: {a: null, b: true}}}", b"application/xml; charset=utf-8", '<?xml version="1.0" encoding="utf-8"?>\n<r><a/><b>true</b></r>'),
         ("{form: {a: '{{query.q}}', m: {b: 1}}}", b"application/x-www-form-urlencoded", "a=a%3C%22%26&m%5Bb%5D=1"),
         ("{csv: [{a: 1, b: '{{query.q}}'}, {a: 2, c: null}]}", b"text/csv; charset=utf-8", 'a,b,c\r\n1,"a<""&",\r\n2,,\r\n'),
         ("{csv: no}", b"text/csv; charset=utf-8", "\r\n"),
@@ -154,10 +154,6 @@ def test_an_answer_that_cannot_be_written_is_told_as_a_fault_of_the_simulation(t
 
     assert partner.send("GET", "/x").status == 500
     assert partner.send("GET", "/other?n=x").status == 500
-
-
-def test_characters_that_xml_has_not_are_replaced():
-    assert WRITERS["xml"][1]({"a": "x\0y"}).endswith("<a>x\ufffdy</a>".encode())
 
 
 def test_bytes_that_were_sent_come_back_as_they_were(tmp_path):

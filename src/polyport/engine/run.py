@@ -49,6 +49,7 @@ from polyport.errors import (
     ValidationFailed,
 )
 from polyport.manifest.model import SAFE_METHODS, Trigger
+from polyport.net.marked import MarkedNetwork
 from polyport.store.base import Duplicate, Stale, StoreUnavailable
 from polyport.store.records import FINAL, IdempotencyKey, Run, RunStatus
 
@@ -279,6 +280,8 @@ class Engine:
     def _within_deadline(self, run: Run, prepared: Prepared) -> Caller:
         """The caller, bound to the run's deadline; a caller who named a time is given all of it."""
         caller = prepared.bench.caller
+        if caller.base is not None and caller.base.replaced is not None:
+            caller = replace(caller, network=MarkedNetwork(caller.network, run.run_id))
         if run.deadline_at is None:
             return caller
         left = (run.deadline_at - self.runtime.now_ms()) / 1000

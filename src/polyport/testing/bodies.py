@@ -16,19 +16,18 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
-import xmltodict
 
 from polyport.kinds.bodies import flat_pairs
+from polyport.kinds.markup import MarkupFault, read_xml, write_xml
+from polyport.kinds.tables import TableFault, read_csv
+from polyport.net.message import Reply
 from polyport.paths import MISSING
 from polyport.template import RenderFault, to_text
 
 FIELD_LIMIT: Final = 1_000
-DEPTH_LIMIT: Final = 64
-ROWS_LIMIT: Final = 10_000
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
-_NAME: Final = re.compile(r"@?[A-Za-z_][\w.:-]*|#text", re.ASCII)
 
 
 class Malformed(ValueError):
@@ -51,7 +50,7 @@ def read_body(content_type: str, body: bytes) -> Any:
     if kind.startswith("multipart/"):
         return nested(_parts(content_type, body))
     if kind in {"application/xml", "text/xml"} or kind.endswith("+xml"):
-        return _xml(body)
+        return _xml(content_type, body)
     if kind == "text/csv":
         return _csv(body)
     return body.decode("utf-8", "replace") if kind.startswith("text/") else _file(None, kind, body)
@@ -146,53 +145,23 @@ def _file(name: str | None, kind: str, content: bytes) -> dict[str, Any]:
     return {**told, "contentType": kind, "size": len(content), "sha256": digest, "base64": base64.b64encode(content).decode()}
 
 
-def _xml(body: bytes) -> Any:
-    depth = 0
-
-    def plain(_path: Any, key: str, value: Any) -> Any:
-        return None if key.startswith("@xmlns") else ("@" * key.startswith("@") + key.removeprefix("@").rpartition(":")[2], value)
-
-    # A cheap bound before anything nests: no XML is deeper than it has opening angle brackets in a row of open elements.
-    for found in re.finditer(rb"<(/?)[A-Za-z_][^<>]*?(/?)>", body):
-        depth += (not found[1] and not found[2]) - bool(found[1])
-        if depth > DEPTH_LIMIT:
-            raise Malformed("XML")
+def _xml(content_type: str, body: bytes) -> Any:
     try:
-        return xmltodict.parse(body, postprocessor=plain, disable_entities=True)
-    except Exception:  # noqa: BLE001  the parser raises what expat raises, and its own errors for entities
+        return read_xml(Reply(status=200, headers=(("content-type", content_type),), body=body))
+    except MarkupFault:
         raise Malformed("XML") from None
 
 
-def _csv(body: bytes) -> list[dict[str, str]]:
+def _csv(body: bytes) -> list[Any]:
     try:
-        rows = csv.reader(io.StringIO(body.decode("utf-8-sig", "replace"), newline=""), strict=True)
-        head = next(rows, [])
-        found = [dict(zip(head, row, strict=False)) for _number, row in zip(range(ROWS_LIMIT), rows, strict=False) if row]
-    except csv.Error:
+        return read_csv(body.decode("utf-8", "replace"))
+    except TableFault:
         raise Malformed("CSV") from None
-    return found
 
 
 def json_bytes(value: Any) -> bytes:
     """A value as JSON, numbers with all their digits."""
     return _ENCODER.encode(value)
-
-
-def _as_xml(value: Any) -> bytes:
-    if not isinstance(value, dict) or len(value) != 1:
-        raise RenderFault("an XML answer has one element around all others")
-    return xmltodict.unparse(_written(value)).encode()
-
-
-def _written(value: Any) -> Any:
-    if isinstance(value, dict):
-        for key in value:
-            if not _NAME.fullmatch(key):
-                raise RenderFault("an XML answer has a name that is none")
-        return {key: _written(item) for key, item in value.items() if item is not MISSING}
-    if isinstance(value, list):
-        return [_written(item) for item in value]
-    return None if value is None else re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", to_text(value))
 
 
 def _as_csv(value: Any) -> bytes:
@@ -216,7 +185,7 @@ def _as_bytes(value: Any) -> bytes:
 WRITERS: Final[Mapping[str, tuple[bytes, Callable[[Any], bytes]]]] = {
     "json_body": (b"application/json; charset=utf-8", json_bytes),
     "text": (b"text/plain; charset=utf-8", lambda value: to_text(value or "").encode()),
-    "xml": (b"application/xml; charset=utf-8", _as_xml),
+    "xml": (b"application/xml; charset=utf-8", write_xml),
     "form": (b"application/x-www-form-urlencoded", lambda value: urlencode(list(flat_pairs(value or {}))).encode()),
     "csv": (b"text/csv; charset=utf-8", _as_csv),
     "base64": (b"application/octet-stream", _as_bytes),
