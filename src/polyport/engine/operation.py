@@ -243,7 +243,7 @@ def build_scope(program: Program, caller: Caller, understood: Understood, select
     scope: dict[str, Any] = {**(selected or {}), **understood.checked.values, "connection": caller.shown, "steps": {}}
     scope["now"] = caller.clock().isoformat().replace("+00:00", "Z")
     if program.wants_random:
-        scope["random"] = {"uuid": caller.fresh_id()}
+        scope["random"] = {"uuid": caller.fresh_id(), "seed": caller.fresh_id() + caller.fresh_id()}
     custom = program.operation.custom_fields
     given = _custom_given(custom, understood.checked) if custom is not None else {}
     if custom is not None and given:

@@ -12,15 +12,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from polyport.kinds.filters.addresses import ADDRESSES
+from polyport.kinds.filters.chances import CHANCES
 from polyport.kinds.filters.data import DATA
 from polyport.kinds.filters.documents import DOCUMENTS
 from polyport.kinds.filters.encodings import ENCODINGS
+from polyport.kinds.filters.expressions import EXPRESSIONS
+from polyport.kinds.filters.lists import LISTS
 from polyport.kinds.filters.numbers import NUMBERS
+from polyport.kinds.filters.tables import TABLES
 from polyport.kinds.filters.text import TEXT
 from polyport.kinds.filters.times import TIMES
 from polyport.template import Filters
 
-FILTERS: Final[Filters] = {**TEXT, **NUMBERS, **TIMES, **DATA, **DOCUMENTS, **ENCODINGS}
+FILTERS: Final[Filters] = {
+    **TEXT, **EXPRESSIONS, **NUMBERS, **TIMES, **DATA, **LISTS, **TABLES, **DOCUMENTS, **ENCODINGS, **ADDRESSES, **CHANCES,
+}  # fmt: skip
 
 SAMPLES: Final[Mapping[str, Any]] = {
     "document": {
@@ -28,6 +35,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
         "type": "doc",
         "content": [{"type": "paragraph", "content": [{"type": "text", "text": "Hi "}, {"type": "mention", "attrs": {"text": "Ada"}}]}],
     },
+    "numbers": [1, 2],
     "items": ["b", "a", "b"],
     "person": {"name": "Ada", "age": 36},
     "rows": [{"name": "color", "value": "red"}, {"name": "color", "value": "blue"}, {"name": "size", "value": "L"}],

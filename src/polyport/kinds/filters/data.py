@@ -17,6 +17,7 @@ from polyport.kinds.filters.limits import (
     argument_of,
     bounded,
     choice_of,
+    given,
     list_of,
     object_of,
     rows_of,
@@ -57,11 +58,11 @@ def parse_json(value: Any) -> Any:
 
     ``{{"[1, 2.50]" | parse_json}}`` gives ``[1, 2.50]``.
     """
-    given = text_of(value)
+    document = text_of(value)
     try:
         # Two readers: the strict one refuses what is not JSON or half a character, the second sees repeated names and keeps the digits.
-        _STRICT.decode(given)
-        return shallow(json.loads(given, object_pairs_hook=_members, parse_float=_fraction, parse_int=_whole))
+        _STRICT.decode(document)
+        return shallow(json.loads(document, object_pairs_hook=_members, parse_float=_fraction, parse_int=_whole))
     except RenderFault:
         raise
     except (ValueError, RecursionError):
@@ -153,23 +154,33 @@ def keys(value: Any) -> list[str]:
     return list(object_of(value))
 
 
-def unique(value: Any, key: Any = None) -> list[Any]:
+def unique(value: Any, key: Any = None) -> Any:
     """A list without repeats: the first of equal elements stays.
 
     Argument: the member by which rows are compared; rows without it stay. ``{{items | unique}}`` gives ``["b", "a"]``.
     """
+    if value is MISSING:
+        return MISSING
     seen: set[bytes] = set()
-    if key is None:
+    if given(key) is None:
         return [element for element in list_of(value) if _is_new(element, seen)]
     return [row for row in rows_of(value) if key not in row or _is_new(row[key], seen)]
 
 
+unique.takes_missing = True  # type: ignore[attr-defined]  # read by the template compiler
+
+
 def _is_new(value: Any, seen: set[bytes]) -> bool:
-    identity = _IDENTITY.encode(shallow(value))
+    identity = identity_of(value)
     if identity in seen:
         return False
     seen.add(identity)
     return True
+
+
+def identity_of(value: Any) -> bytes:
+    """The same for equal values and for nothing else; the order of an object's members does not count."""
+    return _IDENTITY.encode(shallow(value))
 
 
 def rows(value: Any, name: Any = "value", separator: Any = "\n") -> list[dict[str, Any]]:

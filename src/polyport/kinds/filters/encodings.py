@@ -6,11 +6,15 @@ import base64
 import binascii
 import hashlib
 import hmac
+import html
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
+import re2
+
 from polyport.kinds.filters.limits import bounded, bytes_of, choice_of, text_of
+from polyport.kinds.filters.markup import unescaped
 from polyport.template import Filter, RenderFault
 
 _ALGORITHMS: Final[Mapping[str, str]] = {name: name for name in ("md5", "sha1", "sha256", "sha512")}
@@ -19,6 +23,7 @@ _DIGESTS: Final[Mapping[str, Callable[[bytes], str]]] = {
     "base64": lambda digest: base64.b64encode(digest).decode(),
     "base64url": lambda digest: base64.urlsafe_b64encode(digest).decode().rstrip("="),
 }
+_MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]<>()#+-.!|~&=:"})
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
@@ -62,6 +67,17 @@ def to_hmac(value: Any, key: Any, algorithm: Any = "sha256", encoding: Any = "he
     return choice_of(encoding, _DIGESTS, "encoding")(digest)
 
 
+def hmac_is(value: Any, signature: Any, key: Any, algorithm: Any = "sha256", encoding: Any = "hex") -> bool:
+    """Whether a signature is the keyed digest (HMAC) of the text. The comparison tells nothing by its time.
+
+    Arguments: the signature, then as in ``hmac``; capitals do not count in hex, and padding does not in base64.
+    ``{{"Ada" | hmac_is: "F9BADC8818073CB250AEB7CF4C18BA47", "key", "md5"}}`` gives ``true``.
+    """
+    digest, given = to_hmac(value, key, algorithm, encoding), text_of(signature).strip()
+    given = given.lower() if encoding == "hex" else given
+    return hmac.compare_digest(digest.rstrip("=").encode(), bytes_of(given.rstrip("=")))
+
+
 def url_encode(value: Any) -> str:
     """The text percent-encoded, as it can stand in any part of a URL.
 
@@ -81,16 +97,52 @@ def url_decode(value: Any) -> str:
         raise RenderFault("this is not percent-encoded text in UTF-8") from None
 
 
+def escape_html(value: Any) -> str:
+    """The text as it can stand in HTML and XML, between tags and in quoted attributes.
+
+    ``{{"<b> & 'c'" | escape_html}}`` gives ``"&lt;b&gt; &amp; &#x27;c&#x27;"``.
+    """
+    return bounded(html.escape(text_of(value)))
+
+
+def unescape_html(value: Any) -> str:
+    """The text with HTML's entities as characters. What it gives is not safe to show as HTML.
+
+    ``{{"caf&eacute; &#60;" | unescape_html}}`` gives ``"café <"``.
+    """
+    return bounded(unescaped(text_of(value)))
+
+
+def escape_markdown(value: Any) -> str:
+    r"""The text as it can stand in Markdown, a backslash before every sign that may mean something there. Line breaks and spaces stay.
+
+    ``{{"*1* [a]" | escape_markdown}}`` gives ``"\\*1\\* \\[a\\]"``.
+    """
+    return bounded(text_of(value).translate(_MARKDOWN))
+
+
+def escape_pattern(value: Any) -> str:
+    r"""The text as a regular expression that finds just this text.
+
+    ``{{"1.5" | escape_pattern}}`` gives ``"1\\.5"``.
+    """
+    return bounded(str(re2.escape(bytes_of(value).decode())))
+
+
 _CONVERSIONS: Final[Mapping[str, Callable[[Any], str]]] = {
     "base64": to_base64,
     "unbase64": from_base64,
     "url_encode": url_encode,
     "url_decode": url_decode,
+    "escape_html": escape_html,
+    "unescape_html": unescape_html,
+    "escape_markdown": escape_markdown,
+    "escape_pattern": escape_pattern,
 }
 
 
 def encode(value: Any, conversion: Any) -> str:
-    """The text under a conversion that is itself a value: base64, unbase64, url_encode or url_decode.
+    """The text under a conversion that is itself a value: the name of one of the other filters of this part that take no arguments.
 
     ``{{"Ada" | encode: "base64"}}`` gives ``"QWRh"``.
     """
@@ -102,7 +154,12 @@ ENCODINGS: Final[dict[str, Filter]] = {
     "unbase64": from_base64,
     "hash": to_hash,
     "hmac": to_hmac,
+    "hmac_is": hmac_is,
     "url_encode": url_encode,
     "url_decode": url_decode,
+    "escape_html": escape_html,
+    "unescape_html": unescape_html,
+    "escape_markdown": escape_markdown,
+    "escape_pattern": escape_pattern,
     "encode": encode,
 }

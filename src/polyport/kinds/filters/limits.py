@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from polyport.kinds.fields import ValueFault
+from polyport.paths import MISSING
 from polyport.template import RenderFault, to_text
 
 TEXT_LIMIT: Final = 1_048_576
@@ -86,6 +87,18 @@ def whole_number_of(value: Any, *, least: int, most: int) -> int:
     """A whole number argument between two bounds."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise RenderFault(f"an argument has to be a whole number from {least} to {most}")
+    return value
+
+
+def given(argument: Any) -> Any:
+    """An argument of a filter that also takes none; nothing and null count as not given."""
+    return None if argument is MISSING else argument
+
+
+def flag_of(value: Any) -> bool:
+    """A yes or a no."""
+    if not isinstance(value, bool):
+        raise RenderFault("an argument has to be true or false")
     return value
 
 

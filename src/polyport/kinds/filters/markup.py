@@ -29,13 +29,18 @@ _LONG_REFERENCE: Final = re2.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{8,});?")
 def readable(text: str) -> str:
     """The text without tags, comments, scripts and styles; entities as characters; a new line where a block begins or ends; single spaces."""
     bare = "".join(_pieces(text.replace("\n", " "), text.replace("\n", " ").translate(_SMALL)))
-    plain = html.unescape(str(_LONG_REFERENCE.sub("&#xfffd;", bare)))
+    plain = unescaped(bare)
     lines: list[str] = []
     for line in plain.split("\n"):
         words = " ".join(line.split())
         if words or (lines and lines[-1]):
             lines.append(words)
     return "\n".join(lines).rstrip("\n")
+
+
+def unescaped(text: str) -> str:
+    """The text with its entities as characters."""
+    return html.unescape(str(_LONG_REFERENCE.sub("&#xfffd;", text)))
 
 
 def _pieces(text: str, small: str) -> Iterator[str]:

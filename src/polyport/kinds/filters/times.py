@@ -8,7 +8,7 @@ twice is the first. What is a moment again comes as ISO 8601 in UTC: ``moment`` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -51,7 +51,7 @@ def format_time(value: Any, pattern: Any, zone: Any = "UTC") -> str:
     Arguments: the pattern (see the list of its parts), and the zone.
     ``{{"2026-11-24T09:30:00Z" | date: "%-d %B %Y, %H:%M", "Europe/Paris"}}`` gives ``"24 November 2026, 10:30"``.
     """
-    return write(_local(value, zone).to_stdlib(), argument_of(pattern))
+    return write(local_time(value, zone).to_stdlib(), argument_of(pattern))
 
 
 def parse_time(value: Any, pattern: Any, zone: Any = "UTC") -> str:
@@ -70,7 +70,7 @@ def add_time(value: Any, amount: Any, unit: Any, zone: Any = "UTC") -> str:
     Arguments: a whole number (below zero goes back), years, months, weeks, days, hours, minutes or seconds, and the zone.
     ``{{"2026-01-31T12:00:00Z" | add_time: 1, "months"}}`` gives ``"2026-02-28T12:00:00Z"``.
     """
-    return _later(_local(value, zone), to_int(amount), unit)
+    return _later(local_time(value, zone), to_int(amount), unit)
 
 
 def subtract_time(value: Any, amount: Any, unit: Any, zone: Any = "UTC") -> str:
@@ -78,7 +78,7 @@ def subtract_time(value: Any, amount: Any, unit: Any, zone: Any = "UTC") -> str:
 
     ``{{"2026-03-31T12:00:00Z" | subtract_time: 1, "months"}}`` gives ``"2026-02-28T12:00:00Z"``.
     """
-    return _later(_local(value, zone), -to_int(amount), unit)
+    return _later(local_time(value, zone), -to_int(amount), unit)
 
 
 def shift_time(value: Any, direction: Any, amount: Any, unit: Any, zone: Any = "UTC") -> str:
@@ -87,7 +87,7 @@ def shift_time(value: Any, direction: Any, amount: Any, unit: Any, zone: Any = "
     ``{{"2026-11-24T09:30:00Z" | shift_time: "earlier", 90, "minutes"}}`` gives ``"2026-11-24T08:00:00Z"``.
     """
     sign = choice_of(direction, {"later": 1, "earlier": -1}, "direction")
-    return _later(_local(value, zone), sign * to_int(amount), unit)
+    return _later(local_time(value, zone), sign * to_int(amount), unit)
 
 
 def difference(value: Any, other: Any, unit: Any = "seconds", zone: Any = "UTC") -> Decimal | int:
@@ -96,7 +96,7 @@ def difference(value: Any, other: Any, unit: Any = "seconds", zone: Any = "UTC")
     Arguments: the other moment, the unit as in ``add_time``, and the zone whose calendar counts. Only full units count; seconds keep their fraction.
     ``{{"2026-11-24" | difference: "2026-10-23", "months"}}`` gives ``1``.
     """
-    later, earlier = _local(value, zone), _local(other, zone)
+    later, earlier = local_time(value, zone), local_time(other, zone)
     name = choice_of(unit, _UNITS, "unit")
     if name == "seconds":
         nanoseconds = later.timestamp(unit="nanosecond") - earlier.timestamp(unit="nanosecond")
@@ -110,7 +110,7 @@ def start_of(value: Any, unit: Any, zone: Any = "UTC") -> str:
 
     ``{{"2026-11-24T09:30:00Z" | start_of: "month", "Europe/Paris"}}`` gives ``"2026-10-31T23:00:00Z"``.
     """
-    local = _local(value, zone)
+    local = local_time(value, zone)
     boundary = choice_of(unit, _STARTS, "unit")
     try:
         if unit == "quarter":
@@ -118,6 +118,29 @@ def start_of(value: Any, unit: Any, zone: Any = "UTC") -> str:
         return _moment(local.start_of(boundary))  # type: ignore[arg-type]  # the word is one of its units
     except ValueError:
         raise RenderFault("this moment is out of range") from None
+
+
+def in_zone(value: Any, zone: Any = "UTC") -> dict[str, Any]:
+    """A moment taken apart as the clocks of a zone show it: iso, year, month, day, hour, minute, second, weekday, week, weekYear, dayOfYear, offset.
+
+    Weekday is 1-7 from Monday, week and weekYear are those of ISO 8601; offsetMinutes and abbreviation tell of the zone at that moment. Argument: the zone.
+    ``{{"2026-11-24T09:30:00Z" | in_zone: "Europe/Paris" | item: "iso"}}`` gives ``"2026-11-24T10:30:00+01:00"``.
+    """
+    at = local_time(value, zone).to_stdlib()
+    week = at.isocalendar()
+    minutes = int((at.utcoffset() or timedelta(0)).total_seconds() // 60)
+    sign, hours, rest = "-" if minutes < 0 else "+", *divmod(abs(minutes), 60)
+    return {
+        "iso": at.isoformat(),
+        **{name: getattr(at, name) for name in ("year", "month", "day", "hour", "minute", "second")},
+        "weekday": week.weekday,
+        "week": week.week,
+        "weekYear": week.year,
+        "dayOfYear": at.timetuple().tm_yday,
+        "offset": f"{sign}{hours:02}:{rest:02}",
+        "offsetMinutes": minutes,
+        "abbreviation": at.tzname(),
+    }
 
 
 def _zone(zone: Any) -> str:
@@ -138,8 +161,8 @@ def _placed(local: datetime, zone: Any) -> ZonedDateTime:
         raise RenderFault("this moment is out of range") from None
 
 
-def _local(value: Any, zone: Any) -> ZonedDateTime:
-    """A moment in a zone."""
+def local_time(value: Any, zone: Any) -> ZonedDateTime:
+    """A moment as the clocks of a zone show it."""
     if isinstance(value, str) and len(value) < 100 and _DAY.fullmatch(value):
         return _placed(datetime.combine(read(coerce_date, value), datetime.min.time()), zone)
     at = read(coerce_datetime, value)
@@ -173,4 +196,5 @@ TIMES: Final[dict[str, Filter]] = {
     "shift_time": shift_time,
     "difference": difference,
     "start_of": start_of,
+    "in_zone": in_zone,
 }

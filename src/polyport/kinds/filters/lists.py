@@ -1,0 +1,127 @@
+"""Filters that choose, order and sum up the rows of a list. A column is a path into a row, such as ``price`` or ``customer.name``.
+
+Values are compared as what they are said to be: text (capitals count as small letters, the order is that of Unicode), number, or time. Nothing is guessed: a value
+that is none of its kind is refused. A row without a value in a column, or with null there, is left out of comparisons and sums.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from polyport.kinds.filters.data import at, identity_of
+from polyport.kinds.filters.limits import choice_of, given, list_of, rows_of
+from polyport.kinds.filters.numbers import add, divide, to_number
+from polyport.kinds.filters.times import local_time
+from polyport.paths import MISSING
+from polyport.template import Filter, to_text
+
+_KINDS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "text": lambda value: to_text(value).casefold(),
+    "number": to_number,
+    "time": lambda value: local_time(value, "UTC").to_instant(),
+}
+_TESTS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "equals": operator.eq,
+    "not_equals": operator.ne,
+    "greater": operator.gt,
+    "at_least": operator.ge,
+    "less": operator.lt,
+    "at_most": operator.le,
+}
+_TEXT_TESTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
+    "contains": lambda text, part: part in text,
+    "not_contains": lambda text, part: part not in text,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
+}
+_PRESENCE: Final[Mapping[str, bool]] = {"exists": True, "missing": False}
+_ALL_TESTS: Final[Mapping[str, str]] = {name: name for name in (*_TESTS, *_TEXT_TESTS, *_PRESENCE)}
+
+
+def where(value: Any, column: Any, test: Any = "exists", other: Any = None, kind: Any = "text") -> Any:
+    """The rows whose value in a column meets a test.
+
+    Arguments: the column; the test: equals, not_equals, contains, not_contains, starts_with, ends_with, greater, at_least, less, at_most, exists or missing; the
+    other value; and what values are compared as: text, number or time (the tests of parts of a text always compare texts). No other value counts as an empty text.
+    ``{{rows | where: "value", "equals", "red"}}`` gives ``[{"name": "color", "value": "red"}]``.
+    """
+    if value is MISSING:
+        return MISSING
+    name = choice_of(test, _ALL_TESTS, "test")
+    pairs = [(row, _cell(row, column)) for row in rows_of(value)]
+    if name in _PRESENCE:
+        return [row for row, cell in pairs if (cell is not None) is _PRESENCE[name]]
+    part_of_text = name in _TEXT_TESTS
+    read = _KINDS["text"] if part_of_text else choice_of(kind, _KINDS, "kind of value")
+    holds = _TEXT_TESTS[name] if part_of_text else _TESTS[name]
+    wanted = read("" if given(other) is None else other)
+    return [row for row, cell in pairs if cell is not None and holds(read(cell), wanted)]
+
+
+where.takes_missing = True  # type: ignore[attr-defined]  # read by the template compiler
+
+
+def sort(value: Any, column: Any = "", direction: Any = "ascending", kind: Any = "text") -> list[Any]:
+    """The list in an order; equal elements stay as they were, those without a value go to the end.
+
+    Arguments: the column (none: the elements themselves), ascending or descending, and what values are compared as: text, number or time.
+    ``{{items | sort}}`` gives ``["a", "b", "b"]``.
+    """
+    read = choice_of(kind, _KINDS, "kind of value")
+    falling = choice_of(direction, {"ascending": False, "descending": True}, "direction")
+    pairs = [(element, _cell(element, column)) for element in list_of(value)]
+    keyed = [(read(cell), element) for element, cell in pairs if cell is not None]
+    keyed.sort(key=operator.itemgetter(0), reverse=falling)
+    return [element for _, element in keyed] + [element for element, cell in pairs if cell is None]
+
+
+def summary(value: Any, column: Any = None) -> Any:
+    """What numbers of a list come to: count, sum, average (to 34 digits), minimum and maximum; of no numbers, only count and sum.
+
+    Argument: the column of rows that holds the numbers (none: the elements themselves).
+    ``{{numbers | summary}}`` gives ``{"count": 2, "sum": 3, "average": 1.5, "minimum": 1, "maximum": 2}``.
+    """
+    return MISSING if value is MISSING else _summary(list_of(value), "" if given(column) is None else column)
+
+
+summary.takes_missing = True  # type: ignore[attr-defined]  # read by the template compiler
+
+
+def group(value: Any, by: Any = None, column: Any = None) -> Any:
+    """Rows with the same value in a column as one row: that value (key, null for rows without one), and their ``summary``.
+
+    Arguments: the column to group by (none: one group), and the column that is summed up (none: rows are only counted).
+    ``{{rows | group: "name"}}`` gives ``[{"key": "color", "count": 2}, {"key": "size", "count": 1}]``.
+    """
+    if value is MISSING:
+        return MISSING
+    by, column = given(by), given(column)
+    groups: dict[bytes, tuple[Any, list[Any]]] = {}
+    for row in rows_of(value):
+        key = None if by is None else _cell(row, by)
+        groups.setdefault(identity_of(key), (key, []))[1].append(row)
+    return [{"key": key, **({"count": len(members)} if column is None else _summary(members, column))} for key, members in groups.values()]
+
+
+group.takes_missing = True  # type: ignore[attr-defined]  # read by the template compiler
+
+
+def _summary(rows: list[Any], column: Any) -> dict[str, Any]:
+    numbers = [to_number(cell) for cell in (_cell(row, column) for row in rows) if cell is not None]
+    total: Decimal | int = 0
+    for number in numbers:
+        total = add(total, number)
+    if not numbers:
+        return {"count": 0, "sum": total}
+    return {"count": len(numbers), "sum": total, "average": divide(total, len(numbers)), "minimum": min(numbers), "maximum": max(numbers)}
+
+
+def _cell(row: Any, column: Any) -> Any:
+    found = at(row, column)
+    return None if found is MISSING else found
+
+
+LISTS: Final[dict[str, Filter]] = {"where": where, "sort": sort, "summary": summary, "group": group}
