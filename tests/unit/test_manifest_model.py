@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from polyport.kinds.fields import TYPES
 from polyport.manifest import model
 from polyport.manifest.base import Node
-from polyport.manifest.model import Call, ErrorRule, RetryAfter, Trigger, Verified
+from polyport.manifest.evidence import Spec, SpecDifference, Verified
+from polyport.manifest.model import Call, ErrorRule, PartnerFile, RetryAfter, Trigger
 from polyport.manifest.variables import CustomFieldShape, InputField, InputSection, OutputField
 from samples import action, custom, field, list_spec, partner, trigger
 
@@ -148,3 +149,25 @@ def test_a_date_of_verification_is_a_day():
 def test_builders_of_these_tests_make_real_parts():
     assert list_spec().key == ("id",)
     assert custom("a").field.name.startswith("cf__")
+
+
+def test_what_is_said_of_the_services_own_description():
+    assert Spec.model_validate({"corpus": "depot/api.yaml"}).corpus == ("depot/api.yaml",)
+    assert refused(Spec, {"corpus": []})
+    assert "would excuse everything" in refused(SpecDifference, {"why": "old"})
+
+
+def test_a_difference_covers_its_places_and_what_stands_beneath_them():
+    known = SpecDifference(call="POST /boxes", at=("body.rows", "query.limit"), why="old")
+    assert known.covers("POST /boxes", "body.rows")
+    assert known.covers("POST /boxes", "body.rows[].size")
+    assert not known.covers("POST /boxes", "body.rowsize")
+    assert not known.covers("GET /boxes", "query.limit")
+    assert SpecDifference(at=("header.token",), why="signed").covers("GET /boxes", "header.token")
+    assert SpecDifference(call="GET /new", why="newer").covers("GET /new", "")
+
+
+def test_only_who_names_a_description_is_verified_by_it():
+    told = {"id": 1, "slug": "depot", "title": "Depot", "owners": ["x"], "verified": {"how": "spec", "on": "2026-11-25"}}
+    assert "needs a spec" in refused(PartnerFile, told)
+    assert PartnerFile.model_validate(told | {"spec": {"corpus": "depot.json"}}).spec is not None

@@ -7,12 +7,11 @@ is a fault and not a silent loss. What a single file cannot say about itself (da
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
 from functools import cached_property, partial
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Key
+from pydantic import model_validator
 
 from polyport.kinds.auth import Scheme
 from polyport.kinds.bodies import Encoding, FormStyle
@@ -20,6 +19,7 @@ from polyport.kinds.decoders import DECODERS, Decoding, decode_csv, decode_xml
 from polyport.kinds.graphql import Document, read_document
 from polyport.kinds.pages import Pager
 from polyport.manifest.base import At, Match, Name, Node, Pattern, Slug, Text
+from polyport.manifest.evidence import Spec, Verified
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.net.message import Reply
 
@@ -349,17 +349,11 @@ class ConnectionSpec(Node):
     verify: Verify | None = None
 
 
-class Verified(Node):
-    """How the partner was checked, and when. Never more than what was done."""
-
-    how: Literal["cases", "spec", "sandbox", "live"]
-    on: Annotated[date, BeforeValidator(lambda value: date.fromisoformat(value) if isinstance(value, str) else value)]
-
-
 class PartnerFile(Node):
     """``partner.yaml``: identity, where calls go, what a connection is, what all operations share.
 
     ``base`` is a template over ``{{connection}}`` for scheme, host and maybe a path prefix. ``connection`` is absent for partners that need none.
+    ``spec`` names the service's own description.
     """
 
     id: int = Key(gt=0, le=2**31)
@@ -376,7 +370,14 @@ class PartnerFile(Node):
     headers: dict[str, str] = Key(default_factory=dict)
     errors: tuple[ErrorRule, ...] = ()
     connection: ConnectionSpec | None = None
+    spec: Spec | None = None
     verified: Verified
+
+    @model_validator(mode="after")
+    def _spec_is_named(self) -> Self:
+        if self.verified.how == "spec" and self.spec is None:
+            raise ValueError("verified by spec needs a spec that names the service's description")
+        return self
 
 
 class Partner(Node):

@@ -36,9 +36,11 @@ class CaseNetwork:
     exchanges: tuple[Exchange, ...]
     differences: list[str] = field(default_factory=list)
     sent: int = 0
+    requests: list[Request] = field(default_factory=list)
 
     async def send(self, request: Request) -> Reply:
         """Compare one request with the next expected one, and give its answer."""
+        self.requests.append(request)
         if self.sent >= len(self.exchanges):
             self.differences.append(f"one request more than expected: {request.method} {request.url}")
             return Reply(status=599)
@@ -50,11 +52,12 @@ class CaseNetwork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseReport:
-    """What came of one case: ``differences`` is empty when it passed."""
+    """What came of one case: ``differences`` is empty when it passed. ``requests`` are those that were sent."""
 
     file: str
     title: str
     differences: tuple[str, ...]
+    requests: tuple[Request, ...] = ()
 
 
 async def run_case(partner: Partner, found: CaseFile, shared: CaseConnection | None) -> CaseReport:
@@ -72,7 +75,7 @@ async def run_case(partner: Partner, found: CaseFile, shared: CaseConnection | N
     if network.sent < len(case.exchanges):
         differences.append(f"only {network.sent} of {len(case.exchanges)} expected requests were sent")
     differences.extend(_compare_outcome(case, outcome))
-    return CaseReport(file=found.file, title=case.title, differences=tuple(differences))
+    return CaseReport(file=found.file, title=case.title, differences=tuple(differences), requests=tuple(network.requests))
 
 
 async def run_cases(folder: Path) -> tuple[list[CaseReport], list[str]]:

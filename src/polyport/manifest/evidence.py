@@ -1,0 +1,59 @@
+"""What a partner's folder says of how it was checked, and of the description that its service publishes."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, model_validator
+from pydantic import Field as Key
+
+from polyport.manifest.base import Node, Text
+
+
+class Verified(Node):
+    """How the partner was checked, and when. Never more than what was done. ``spec`` needs a ``spec`` that names the description."""
+
+    how: Literal["cases", "spec", "sandbox", "live"]
+    on: Annotated[date, BeforeValidator(lambda value: date.fromisoformat(value) if isinstance(value, str) else value)]
+
+
+class SpecDifference(Node):
+    """A point in which the description is known to be too old or wrong, and ``why``, with the page that tells.
+
+    ``call`` is method and path as the description writes them (``POST /chat.postMessage``); any, if not given. ``at`` are places in the request
+    such as ``body.blocks``, ``body.rows[].kind``, ``query.limit`` and ``header.token``; what stands beneath them is let go too. Without ``at`` the whole
+    call is let go: one that the description does not know. A difference that no request shows any longer fails the partner's tests.
+    """
+
+    call: Text | None = None
+    at: tuple[Text, ...] = ()
+    why: Text
+
+    def covers(self, call: str, at: str) -> bool:
+        """Whether a difference at this place of this call is the one that is meant."""
+        if self.call not in {None, call}:
+            return False
+        return not self.at or any(at == place or at.startswith((f"{place}.", f"{place}[")) for place in self.at)
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        if self.call is None and not self.at:
+            raise ValueError("a difference says a call, places in the request, or both; else it would excuse everything")
+        return self
+
+
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Spec(Node):
+    """The service's own description (OpenAPI 3, Swagger 2, Google discovery, Telegram's JSON, GraphQL SDL): tests hold every rendered request against it.
+
+    ``corpus`` names one file or several under the folder of descriptions (``POLYPORT_CORPUS``). ``base`` is the address beneath which the paths of the
+    description stand, where it names none or another one; ``{x}`` in it is a part that varies.
+    """
+
+    corpus: Annotated[tuple[Text, ...], BeforeValidator(_several), Key(min_length=1)]
+    base: Text | None = None
+    differences: tuple[SpecDifference, ...] = ()
