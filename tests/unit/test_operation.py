@@ -19,6 +19,7 @@ from polyport.engine.operation import (
     plan,
     read_reading,
     read_trigger,
+    select,
     understand,
 )
 from polyport.engine.schema import custom_name
@@ -96,6 +97,20 @@ async def test_templates_read_the_clock_a_random_id_and_the_selectors():
     assert ready.line.paths == ["/s1"]
     assert body["at"] == "2026-11-24T12:00:00Z"
     assert len(body["id"]) == 36
+
+
+async def test_a_selector_that_is_given_as_a_key_reads_no_list_and_a_label_reads_it():
+    sheets = list_spec("sheets", keyPattern="s[0-9]+")
+    ready = Ready(action(selectors=[field("sheet", list="sheets")]), [{"id": "s1", "name": "First"}], lists={"sheets": sheets})
+    assert (await select(ready.program, {1: "s1"}, DirectLists(ready.caller))).values == {"sheet": "s1"}
+    assert ready.line.paths == []
+    assert (await select(ready.program, {1: "First"}, DirectLists(ready.caller))).values == {"sheet": "s1"}
+
+
+async def test_a_selector_that_is_no_choice_is_a_fault_at_its_position():
+    ready = Ready(action(selectors=[field("a"), field("sheet", list="sheets")]), [], [], lists={"sheets": list_spec("sheets")})
+    (fault,) = (await select(ready.program, {1: "x", 2: "none"}, DirectLists(ready.caller))).faults
+    assert (fault.path, fault.code) == ("credentialData.2.value", "unknown_option")
 
 
 # Tools

@@ -10,7 +10,9 @@ import pytest
 
 import polyport
 from polyport.engine.calls import list_choices, open_caller, read_list, verify
-from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, read_reading, read_trigger, understand
+from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, read_reading, read_trigger, select, understand
+from polyport.engine.schema import custom_name
+from polyport.manifest.cases import load_cases
 from polyport.manifest.load import load_partner
 from polyport.manifest.model import Trigger
 from polyport.manifest.simulation_file import load_simulation
@@ -21,15 +23,13 @@ from polyport.testing.traffic import Incoming
 pytestmark = pytest.mark.anyio
 
 FOLDERS = Path(polyport.__file__).parent / "connectors"
-CONNECTIONS = {
-    "pipedrive": ("api_token", {"company": "acme", "api_token": "test-token-1234567890"}),
-    "slack": ("bot_token", {"token": "xoxb-test-token-1234567890"}),
-    "hubspot": ("private_app", {"token": "pat-test-token-1234567890"}),
-    "twilio": (
-        "api_key",
-        {"account_sid": "AC" + "a" * 32, "api_key_sid": "SK" + "a" * 32, "api_key_secret": "test-secret-1234567890"},
-    ),
+# What lists depend on, as the simulators' seeds have it; every simulator finds something for "ex".
+SEEDED = {
+    "hubspot": {"pipeline": "default"},
+    "jira": {"project": "10000", "issue_type": "10001", "issue": "OPS-1"},
+    "pipedrive": {"pipeline_id": 1},
 }
+SIMULATED = sorted(folder.parent.name for folder in FOLDERS.glob("*/simulator.yaml"))
 
 
 class SimulatedNetwork:
@@ -58,23 +58,25 @@ class Account:
         self.partner = load_simulator(
             FOLDERS / slug, clock=lambda: next(moments), fresh_id=lambda: "00000000-0000-4000-8000-000000000000"
         ).partner
-        auth, fields = CONNECTIONS[slug]
+        sample = load_cases(FOLDERS / slug).connection
         self.caller = open_caller(
             self.manifest,
-            auth,
-            fields,
+            sample.auth,
+            sample.fields,
             SimulatedNetwork(self.partner),
             replaced=None,
             timeout=5,
             clock=lambda: datetime(2027, 1, 1, tzinfo=UTC),
         )
 
-    async def run(self, name, data):
+    async def run(self, name, data, *selectors):
         operation = next(operation for operation in self.manifest.operations if operation.name == name)
         program = compile_operation(self.manifest, operation)
-        understood = await understand(program, data, DirectLists(self.caller), {})
+        lists = DirectLists(self.caller)
+        selected = (await select(program, dict(enumerate(selectors, start=1)), lists)).values
+        understood = await understand(program, data, lists, selected)
         assert not understood.checked.faults
-        scope = build_scope(program, self.caller, understood, {})
+        scope = build_scope(program, self.caller, understood, selected)
         if isinstance(operation, Trigger):
             return (await read_trigger(self.caller, program, understood, scope, read_reading(None, None, None), lambda _trace: None)).result
         return (await act(self.caller, program, understood, scope, lambda _trace: None)).result
@@ -89,7 +91,7 @@ async def test_the_simulator_of_every_partner_loads(slug):
     assert load_simulation(FOLDERS / slug).problems == ()
 
 
-@pytest.mark.parametrize("slug", CONNECTIONS)
+@pytest.mark.parametrize("slug", SIMULATED)
 async def test_a_connection_is_verified(slug):
     account = Account(slug)
 
@@ -97,7 +99,7 @@ async def test_a_connection_is_verified(slug):
 
 
 @pytest.mark.parametrize(
-    ("slug", "name"), [(slug, path.stem) for slug in CONNECTIONS for path in sorted((FOLDERS / slug / "lists").glob("*.yaml"))]
+    ("slug", "name"), [(slug, path.stem) for slug in SIMULATED for path in sorted((FOLDERS / slug / "lists").glob("*.yaml"))]
 )
 async def test_every_list_has_choices(slug, name):
     account = Account(slug)
@@ -105,7 +107,7 @@ async def test_every_list_has_choices(slug, name):
         await account.run("create_note", {"content": "Hello", "person_id": 1})
     spec = account.manifest.lists[name]
 
-    choices = list_choices(spec, await read_list(account.caller, spec, {"pipeline_id": 1, "pipeline": "default"}, "ex"))
+    choices = list_choices(spec, await read_list(account.caller, spec, SEEDED.get(slug, {}), "ex"))
 
     assert choices.items
 
@@ -220,3 +222,17 @@ async def test_calls_at_twilio_are_made_and_ended_and_numbers_looked_up():
     assert (await account.run("end_call", {"sid": call["sid"]}))["status"] == "completed"
     assert [item["from"] for item in (await account.run("new_calls", {}))["items"]] == ["+14155552346"]
     assert (await account.run("lookup_phone_number", {"phone_number": "(415) 555-2345"}))["e164"] == "+14155552345"
+
+
+async def test_a_work_item_made_in_jira_is_read_found_commented_on_and_new():
+    account = Account("jira")
+    severity = custom_name("customfield_10101")
+    made = await account.run("create_issue", {"summary": "Printer is on fire", severity: "Major"}, "Operations (OPS)", "Bug")
+    assert made["key"] == "OPS-10042"
+    assert (await account.run("update_issue", {"issue": made["key"], "summary": "Printer was on fire"})) == {}
+    read = await account.run("get_issue", {"issue": made["key"]})
+    assert (read["summary"], read["project_key"]) == ("Printer was on fire", "OPS")
+    assert (await account.run("find_issue", {"jql": "project = OPS"}))["id"] == made["id"]
+    assert (await account.run("add_comment", {"issue": made["key"], "text": "On my way."}))["id"] == "10501"
+    items = (await account.run("new_issues", {"project": "10000"}))["items"]
+    assert [item["key"] for item in items] == ["OPS-10042", "OPS-1"]

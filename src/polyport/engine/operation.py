@@ -78,7 +78,7 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
         wants_random=any(name[0] == "random" for name in names),
         schema=schema,
         validator=compile_validator(schema),
-        selectors=compile_fields(operation.selectors),
+        selectors=compile_fields(operation.selectors, key_patterns=schema.key_patterns),
         customs=custom_places(operation),
     )
 
@@ -127,10 +127,17 @@ async def select(program: Program, given: Mapping[int, Any], lists: ListSource) 
         spec, texts = program.partner.lists[selector.list], checked.texts[selector.list]
         for fresh in (False, True):
             choices[spec.name] = await _choices(spec, lists, checked.values, texts, fresh=fresh)
-            checked = compile_fields(selectors, choices).check(data, "credentialData")
+            checked = compile_fields(selectors, choices, program.schema.key_patterns).check(data, "credentialData")
             if selector.name in checked.values:
                 break
-    return checked
+    return replace(checked, faults=[_at_its_position(program, fault) for fault in checked.faults])
+
+
+def _at_its_position(program: Program, fault: Fault) -> Fault:
+    """A fault of a selector, with the path that its caller wrote."""
+    name = fault.path.removeprefix("credentialData.")
+    position = next((index for index, selector in enumerate(program.operation.selectors, start=1) if selector.name == name), 0)
+    return replace(fault, path=f"credentialData.{position}.value")
 
 
 async def understand(program: Program, data: Any, lists: ListSource, selected: Mapping[str, Any] | None = None) -> Understood:

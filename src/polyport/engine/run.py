@@ -118,7 +118,7 @@ class Engine:
             async with asyncio.timeout((ask.timeout_ms or SYNC_LIMIT_MS) / 1000):
                 selected = await select(program, positions.selectors, lists)
                 if selected.faults:
-                    raise ValidationFailed.of(*(_at_its_position(program, fault) for fault in selected.faults))
+                    raise ValidationFailed.of(*selected.faults)
                 return selected.values, await understand(program, data, lists, selected.values)
         except TimeoutError:
             raise PartnerTimeout("The partner did not give its lists in time; the run was not begun.") from None
@@ -433,13 +433,6 @@ class Engine:
             sealed_result=None,
             sealed_attempts=None,
         )
-
-
-def _at_its_position(program: Program, fault: Fault) -> Fault:
-    """A fault of a selector, with the path that its caller wrote."""
-    name = fault.path.removeprefix("credentialData.")
-    position = next((index for index, selector in enumerate(program.operation.selectors, start=1) if selector.name == name), 0)
-    return replace(fault, path=f"credentialData.{position}.value")
 
 
 def _of_all_steps(failure: Failure, traces: list[Trace]) -> Failure:

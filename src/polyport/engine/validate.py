@@ -217,9 +217,11 @@ def compile_validator(schema: Schema) -> Validator:
     return Validator(_Level(tuple(slots), rows, known, frozenset(outputs - known)))
 
 
-def compile_fields(fields: Sequence[InputField], choices: Mapping[str, Choices] | None = None) -> Validator:
-    """Compile fields that belong to no operation: those of a connection, or selectors."""
-    slots = tuple(_compiled(variable, variable.name, (variable.name,), choices or {}, {}) for variable in fields)
+def compile_fields(
+    fields: Sequence[InputField], choices: Mapping[str, Choices] | None = None, key_patterns: Mapping[str, str] | None = None
+) -> Validator:
+    """Compile fields that belong to no operation: those of a connection, or selectors. ``key_patterns`` of lists tell keys without reading them."""
+    slots = tuple(_compiled(variable, variable.name, (variable.name,), choices or {}, key_patterns or {}) for variable in fields)
     return Validator(_Level(slots, (), frozenset(slot.public for slot in slots), frozenset()))
 
 

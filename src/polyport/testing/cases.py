@@ -15,7 +15,17 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from polyport.engine.calls import Caller, CallFailed, list_choices, open_caller, read_list, verify
-from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, compute, read_reading, read_trigger, understand
+from polyport.engine.operation import (
+    DirectLists,
+    act,
+    build_scope,
+    compile_operation,
+    compute,
+    read_reading,
+    read_trigger,
+    select,
+    understand,
+)
 from polyport.engine.outcome import in_doubt
 from polyport.engine.retry import decide
 from polyport.errors import PolyportError, ValidationFailed
@@ -121,8 +131,12 @@ async def _outcome(partner: Partner, found: CaseFile, connection: CaseConnection
 
 async def _run(partner: Partner, operation: Action | Trigger, case: Case, caller: Caller) -> dict[str, Any]:
     program = compile_operation(partner, operation)
-    selected = {selector.name: value for selector, value in zip(operation.selectors, case.selectors, strict=False)}
-    understood = await understand(program, case.input, DirectLists(caller), selected)
+    lists = DirectLists(caller)
+    chosen = await select(program, dict(enumerate(case.selectors, start=1)), lists)
+    if chosen.faults:
+        raise ValidationFailed.of(*chosen.faults)
+    selected = chosen.values
+    understood = await understand(program, case.input, lists, selected)
     if understood.checked.faults:
         raise ValidationFailed.of(*understood.checked.faults)
     scope = build_scope(program, caller, understood, selected)
