@@ -16,12 +16,12 @@ from polyport.engine.operation import (
     DirectLists,
     Reading,
     compute,
-    plan,
     read_reading,
     read_trigger,
     select,
     understand,
 )
+from polyport.engine.plan import plan
 from polyport.engine.schema import custom_name
 from polyport.errors import ValidationFailed
 from polyport.net.message import NetworkFault

@@ -144,9 +144,39 @@ def test_a_whole_query_may_come_from_one_value():
     refused({"q": [1]}, "made from an object", query="{{q}}")
 
 
-@pytest.mark.parametrize("value", [[[1]], [{"a": 1}], {"a": [1]}])
-def test_what_has_no_form_in_a_query_is_refused(value):
-    refused({"x": value}, "only a text", query={"a": "{{x}}"})
+def test_objects_and_lists_nest_in_the_query_with_brackets():
+    scope = {"x": {"a": {"b": 1, "c": None}, "d": [1, "&"], "e": [{"f": 1}, {"f": 2}]}}
+    assert request(scope, query={"q": "{{x}}"}).url.endswith("?q[a][b]=1&q[d]=1&q[d]=%26&q[e][0][f]=1&q[e][1][f]=2")
+    assert request(scope, query={"q": "{{x}}"}, queryStyle="brackets").url.endswith(
+        "?q[a][b]=1&q[d][]=1&q[d][]=%26&q[e][0][f]=1&q[e][1][f]=2"
+    )
+
+
+def test_single_names_of_the_query_have_their_own_style():
+    url = request({"x": [1, 2]}, query={"a": "{{x}}", "b": "{{x}}"}, queryStyle="indexed", queryStyles={"b": "comma"}).url
+    assert url.endswith("?a[0]=1&a[1]=2&b=1,2")
+    with pytest.raises(ValueError, match='"c" under queryStyles is not a name of the query'):
+        call(query={"a": 1}, queryStyles={"c": "comma"})
+
+
+@pytest.mark.parametrize("style", ["comma", "pipe", "space"])
+def test_a_list_of_objects_has_no_form_on_one_line(style):
+    refused({"x": [{"a": 1}]}, "only a text", query={"a": "{{x}}"}, queryStyle=style)
+
+
+def test_a_query_that_nests_without_end_is_refused():
+    value = {}
+    for _ in range(100_000):
+        value = {"a": value}
+    refused({"x": value}, "nests too deep", query={"a": "{{x}}"})
+
+
+def test_the_key_of_a_run_goes_in_the_header_that_the_call_names():
+    headers = request({"run": {"key": "k1"}}, idempotencyHeader="Idempotency-Key").headers
+    assert ("Idempotency-Key", "k1") in headers
+    assert request({}, idempotencyHeader="Idempotency-Key").header("Idempotency-Key") is None
+    with pytest.raises(ValueError, match="stands twice"):
+        call(idempotencyHeader="X-Key", headers={"x-key": "1"})
 
 
 def test_half_a_character_pair_is_refused_everywhere():

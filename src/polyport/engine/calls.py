@@ -159,13 +159,13 @@ def prepare(caller: Caller, program: CallProgram, scope: Scope) -> Request:
         rendered = render_call(program, scope, caller.base, seconds)
         request = rendered.request.with_secrets(*caller.secrets)
     except RenderFault as error:
-        raise ValidationFailed.of(Fault(path="runnerData", code="cannot_be_sent", message=_sentence(error))) from None
+        raise ValidationFailed.of(Fault(path="runnerData", code="cannot_be_sent", message=sentence(error))) from None
     if not rendered.signed or caller.scheme is None:
         return request
     try:
         return sound_headers(next(caller.scheme.flow(request, caller.material)))
     except RenderFault as error:
-        raise ValidationFailed.of(Fault(path='credentialData["0"]', code="cannot_be_signed", message=_sentence(error))) from None
+        raise ValidationFailed.of(Fault(path='credentialData["0"]', code="cannot_be_signed", message=sentence(error))) from None
 
 
 async def exchange(
@@ -175,10 +175,11 @@ async def exchange(
     rules: Sequence[ErrorRule] = (),
     *,
     schema: Schema | None = None,
+    step: str | None = None,
 ) -> Answer:
-    """Send one call and read its answer. Raises ``CallFailed``, or ``ValidationFailed`` before anything is sent."""
+    """Send one call and read its answer; ``step`` is what the exchange is called. Raises ``CallFailed``, or ``ValidationFailed`` before anything is sent."""
     request = prepare(caller, program, scope)
-    step = program.call.save or "call"
+    step = step or program.call.save or "call"
     started, clock = int(time.time() * 1000), time.perf_counter()
     try:
         reply = await caller.network.send(request)
@@ -197,6 +198,8 @@ def _understood(
     caller: Caller, program: CallProgram, reply: Reply, rules: Sequence[ErrorRule], schema: Schema | None, trace: Trace
 ) -> Answer:
     refused = reply.status >= 400
+    if reply.status == 304 and program.call.conditional:
+        return Answer(reply=reply, value=None, trace=trace)
     try:
         value = read_refusal(reply, program.call.decode) if refused else read_answer(program.call, reply)
     except UnreadableAnswer as unreadable:
@@ -263,7 +266,8 @@ def _cut(text: str, body: bytes) -> str:
     return text if len(text) <= SHOWN_LIMIT else f"{text[:SHOWN_LIMIT]} … ({len(body)} bytes in all)"
 
 
-def _sentence(error: RenderFault) -> str:
+def sentence(error: RenderFault) -> str:
+    """The message of a fault as a sentence."""
     text = str(error)
     return f"{text[:1].upper()}{text[1:]}."
 

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from polyport.engine.calls import (
-    Answer,
     Caller,
-    CallFailed,
     ListItems,
     Trace,
-    exchange,
     list_choices,
     list_custom_fields,
-    prepare,
     read_list,
-    shown_request,
 )
 from polyport.engine.custom import gather
 from polyport.engine.parse import in_window, read_items
 from polyport.engine.render import CallProgram, compile_call
 from polyport.engine.results import read_item
 from polyport.engine.schema import Choices, CustomPlace, Schema, build_schema, custom_places
+from polyport.engine.steps import Sent, Watch, send_steps
 from polyport.engine.validate import Validated, Validator, compile_fields, compile_validator
 from polyport.errors import Fault, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
@@ -59,6 +55,8 @@ class Program:
     validator: Validator
     selectors: Validator
     wants_random: bool
+    wants_key: bool = False
+    value: Template | None = None
     customs: tuple[CustomPlace, ...] = ()
     compiled: dict[tuple[int, ...], tuple[tuple[ListItems, ...], Schema, Validator]] = field(default_factory=dict, repr=False)
 
@@ -69,13 +67,20 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
     compute = operation.compute if isinstance(operation, Action) else None
     calls = tuple(compile_call(call, partner.file.headers) for call in operation.steps)
     computed = compile_value(compute, FILTERS) if compute is not None else None
-    names = {name for call in calls for name in call.names} | (computed.names if computed is not None else frozenset())
+    value = compile_value(operation.result.value, FILTERS) if operation.result.value is not None else None
+    names = (
+        {name for call in calls for name in call.names}
+        | (computed.names if computed is not None else frozenset())
+        | (value.names if value is not None else frozenset())
+    )
     return Program(
         partner=partner,
         operation=operation,
         calls=calls,
         compute=computed,
         wants_random=any(name[0] == "random" for name in names),
+        wants_key=any(call.wants_key for call in calls),
+        value=value,
         schema=schema,
         validator=compile_validator(schema),
         selectors=compile_fields(operation.selectors, key_patterns=schema.key_patterns),
@@ -242,15 +247,16 @@ class Outcome:
     traces: list[Trace] = field(default_factory=list)
 
 
-Watch = Callable[[Trace], None]
-
-
-def build_scope(program: Program, caller: Caller, understood: Understood, selected: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The names that the templates of an operation read."""
+def build_scope(
+    program: Program, caller: Caller, understood: Understood, selected: Mapping[str, Any] | None = None, run_id: str | None = None
+) -> dict[str, Any]:
+    """The names that the templates of an operation read. ``run_id``: what the partner knows repeats by comes from it; without one, no two runs are alike."""
     scope: dict[str, Any] = {**(selected or {}), **understood.checked.values, "connection": caller.shown, "steps": {}}
     scope["now"] = caller.clock().isoformat().replace("+00:00", "Z")
     if program.wants_random:
         scope["random"] = {"uuid": caller.fresh_id(), "seed": caller.fresh_id() + caller.fresh_id()}
+    if program.wants_key:
+        scope["run"] = {"id": run_id or caller.fresh_id()}
     custom = program.operation.custom_fields
     given = _custom_given(custom, understood.checked) if custom is not None else {}
     if custom is not None and given:
@@ -278,37 +284,34 @@ def compute(program: Program, schema: Schema, scope: Mapping[str, Any]) -> Outco
     return Outcome(result=read_item(schema, item if item is not MISSING else {}), raw=value if value is not MISSING else None)
 
 
-def due_calls(program: Program, scope: Mapping[str, Any]) -> list[CallProgram]:
-    """The calls whose condition holds on what is known before anything is sent."""
-    return [step for step in program.calls if step.call.when is None or step.call.when.holds(scope)]
-
-
 async def act(caller: Caller, program: Program, understood: Understood, scope: dict[str, Any], watch: Watch) -> Outcome:
     """Run an action's calls in order. Raises ``CallFailed`` or ``ValidationFailed``."""
-    answer: Answer | None = None
     outcome = Outcome(result={})
-    for step in program.calls:
-        if step.call.when is not None and not step.call.when.holds(scope):
-            continue
-        answer = await _step(caller, program, step, understood.schema, scope, watch)
-        outcome.traces.append(answer.trace)
-        if step.call.save is not None:
-            scope["steps"] = {**scope["steps"], step.call.save: answer.value}
-    if answer is not None:
-        item = get(answer.value, program.operation.result.at)
+    sent = await _send(caller, program, understood.schema, scope, watch, outcome)
+    if sent is not None:
+        value = sent.value if program.value is None else _result_value(program.value, {**scope, "answer": sent.value})
+        item = get(value, program.operation.result.at)
         outcome.result = read_item(understood.schema, item) if item is not MISSING else {}
-        outcome.raw = answer.value
+        outcome.raw = sent.value
     return outcome
 
 
-async def _step(caller: Caller, program: Program, step: CallProgram, schema: Schema, scope: Mapping[str, Any], watch: Watch) -> Answer:
+def _result_value(template: Template, scope: Mapping[str, Any]) -> Any:
+    """The value of a result's template; nothing where an answer does not fit it, because what was sent has been done."""
     try:
-        answer = await exchange(caller, step, scope, program.operation.errors, schema=schema)
-    except CallFailed as failed:
-        watch(failed.trace)
-        raise
-    watch(answer.trace)
-    return answer
+        return template.render(scope)
+    except RenderFault:
+        return MISSING
+
+
+async def _send(caller: Caller, program: Program, schema: Schema, scope: dict[str, Any], watch: Watch, outcome: Outcome) -> Sent | None:
+    """Send the calls that are due; each exchange is kept in the outcome and shown to ``watch``."""
+
+    def keep(trace: Trace) -> None:
+        outcome.traces.append(trace)
+        watch(trace)
+
+    return await send_steps(caller, program.calls, program.operation.errors, schema, scope, keep)
 
 
 async def read_trigger(
@@ -323,15 +326,18 @@ async def read_trigger(
     trigger = program.operation
     if not isinstance(trigger, Trigger):
         raise TypeError("only a trigger is read")
-    _apply_window(scope, reading)
-    page, skip = _position(trigger, reading)
+    apply_window(scope, reading)
+    page, skip = position_of(trigger, reading)
     outcome, items, raw = Outcome(result={}), list[Any](), list[Any]()
     cursor: str | None = None
     for _page in range(trigger.page_limit):
         scope["page"] = page
-        answer = await _read_page(caller, program, understood.schema, scope, watch)
-        outcome.traces.append(answer.trace)
-        listed = read_items(answer.value, trigger.items)
+        sent = await _send(caller, program, understood.schema, scope, watch, outcome)
+        if sent is None:
+            raise ValidationFailed.of(
+                Fault(path="runnerData", code="nothing_to_send", message="With this input the trigger has nothing to read.")
+            )
+        listed = read_items(sent.value, trigger.items)
         fresh, used, past = _take(trigger, listed, skip, reading, reading.limit - len(items))
         items.extend(read_item(understood.schema, item) for item in fresh)
         raw.extend(fresh)
@@ -341,7 +347,7 @@ async def read_trigger(
         if used < len(listed):
             cursor = _encode({"page": page, "skip": used})
             break
-        following = trigger.pager.following(page, answer.value, answer.reply, listed) if trigger.pager is not None else None
+        following = _following(trigger, page, sent, listed)
         cursor = _encode({"page": following, "skip": 0}) if following is not None else None
         if following is None or len(items) >= reading.limit:
             break
@@ -351,19 +357,11 @@ async def read_trigger(
     return outcome
 
 
-async def _read_page(caller: Caller, program: Program, schema: Schema, scope: dict[str, Any], watch: Watch) -> Answer:
-    answer: Answer | None = None
-    for step in program.calls:
-        if step.call.when is not None and not step.call.when.holds(scope):
-            continue
-        answer = await _step(caller, program, step, schema, scope, watch)
-        if step.call.save is not None:
-            scope["steps"] = {**scope["steps"], step.call.save: answer.value}
-    if answer is None:
-        raise ValidationFailed.of(
-            Fault(path="runnerData", code="nothing_to_send", message="With this input the trigger has nothing to read.")
-        )
-    return answer
+def _following(trigger: Trigger, page: dict[str, Any], sent: Sent, listed: list[Any]) -> dict[str, Any] | None:
+    """The next page, as the answer tells; of a call for each row, the one before it."""
+    if trigger.pager is None or sent.alone is None:
+        return None
+    return trigger.pager.following(page, sent.alone.value, sent.alone.reply, listed)
 
 
 def _take(trigger: Trigger, listed: Sequence[Any], skip: int, reading: Reading, room: int) -> tuple[list[Any], int, bool]:
@@ -384,12 +382,14 @@ def _take(trigger: Trigger, listed: Sequence[Any], skip: int, reading: Reading, 
     return taken, used, past
 
 
-def _apply_window(scope: dict[str, Any], reading: Reading) -> None:
+def apply_window(scope: dict[str, Any], reading: Reading) -> None:
+    """Put the caller's window and limit where templates read them."""
     scope["limit"] = reading.limit
     scope["window"] = {name: value for name, value in (("from", reading.start), ("to", reading.end)) if value is not None}
 
 
-def _position(trigger: Trigger, reading: Reading) -> tuple[dict[str, Any], int]:
+def position_of(trigger: Trigger, reading: Reading) -> tuple[dict[str, Any], int]:
+    """The first page to read, and how many of its items were given already. Raises ``ValidationFailed`` for a cursor that is none of ours."""
     page = trigger.pager.first() if trigger.pager is not None else {}
     if "size" in page:
         page["size"] = min(page["size"], reading.limit)
@@ -454,26 +454,3 @@ def _moment(value: Any, path: str, faults: list[Fault]) -> Decimal | None:
     except ValueFault as error:
         faults.append(Fault(path=path, code=error.code, message=error.message))
         return None
-
-
-def plan(caller: Caller, program: Program, scope: dict[str, Any], reading: Reading | None = None) -> list[dict[str, Any]]:
-    """The requests that would be sent, redacted; those that need an earlier step's answer are named without one."""
-    if reading is not None and isinstance(program.operation, Trigger):
-        _apply_window(scope, reading)
-        scope["page"] = _position(program.operation, reading)[0]
-    shown: list[dict[str, Any]] = []
-    saved: set[str] = set()
-    for step in due_calls(program, scope):
-        name = step.call.save or "call"
-        needs = _steps_read(step) & saved
-        if needs:
-            shown.append({"step": name, "method": step.call.method, "dependsOn": sorted(needs)})
-        else:
-            shown.append(shown_request(name, prepare(caller, step, scope)))
-        if step.call.save is not None:
-            saved.add(step.call.save)
-    return shown
-
-
-def _steps_read(step: CallProgram) -> set[str]:
-    return {str(name[1]) for name in step.names if name[0] == "steps" and len(name) > 1}

@@ -56,7 +56,7 @@ BUILT_IN: Final[tuple[ErrorRule, ...]] = (
     ErrorRule(status=(401,), kind="invalid_connection"),
     ErrorRule(status=(403,), kind="forbidden"),
     ErrorRule(status=(404, 410), kind="not_found"),
-    ErrorRule(status=(409,), kind="conflict"),
+    ErrorRule(status=(409, 412), kind="conflict"),
     ErrorRule(status=(408, "5xx"), kind="unavailable", retry_after=_AUTO),
 )
 _OTHER: Final = ErrorRule(status=("4xx",), kind="failed")

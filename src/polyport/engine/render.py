@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
 from polyport.kinds.bodies import ENCODERS, encode_form
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.model import Call
+from polyport.manifest.model import Call, QueryStyle
 from polyport.net.message import Pairs, Request
-from polyport.paths import MISSING, Path
+from polyport.paths import MISSING, Path, get
 from polyport.template import RenderFault, Scope, Template, compile_path, compile_value, to_text
 
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,30}", re.ASCII)
@@ -46,7 +47,7 @@ class Rendered:
     signed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CallProgram:
     """A compiled call."""
 
@@ -60,12 +61,18 @@ class CallProgram:
     fixed_headers: Pairs | None
     body: Template | None
     content_type: Template | None
+    each: Template | None
 
-    @property
+    @cached_property
     def names(self) -> frozenset[Path]:
         """The paths that all of its templates read."""
-        templates = (self.method, self.path, self.url, self.query, self.headers, self.body, self.content_type)
+        templates = (self.method, self.path, self.url, self.query, self.headers, self.body, self.content_type, self.each)
         return frozenset(name for template in templates if template is not None for name in template.names)
+
+    @cached_property
+    def wants_key(self) -> bool:
+        """Whether it carries the value by which the partner knows a repeat."""
+        return self.call.idempotency_header is not None or any(name[0] == "run" for name in self.names)
 
 
 def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) -> CallProgram:
@@ -88,6 +95,7 @@ def compile_call(call: Call, shared_headers: Mapping[str, str] | None = None) ->
         if call.body is not None or call.graphql is not None
         else None,
         content_type=compile_value(call.content_type, FILTERS) if call.content_type is not None else None,
+        each=compile_value(call.for_each, FILTERS) if call.for_each is not None else None,
     )
 
 
@@ -147,6 +155,8 @@ def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: fl
             content_type, body = encode_form(value, call.form_style) if call.encoding == "form" else ENCODERS[call.encoding](value)
     told = program.content_type.render(scope) if program.content_type is not None else None
     headers = _headers(program, scope, to_text(told) if told else content_type)
+    if call.idempotency_header is not None and (key := get(scope.get("run"), ("key",))) is not MISSING:
+        headers = (*headers, (call.idempotency_header, to_text(key)))
     if len(url) > URL_LIMIT:
         raise RenderFault("the address became too long")
     request = Request(
@@ -240,22 +250,30 @@ def _query(program: CallProgram, scope: Scope) -> str:
         return ""
     if not isinstance(values, dict):
         raise RenderFault("a query is made from an object")
-    style = program.call.query_style
+    call = program.call
     pairs: list[str] = []
     for name, value in values.items():
-        encoded = quote(name, safe="[]")
-        if isinstance(value, list):
-            texts = [quote(to_text(item), safe="") for item in value if item is not None]
-            if style in _JOINED:
-                if texts:
-                    pairs.append(f"{encoded}={quote(_JOINED[style], safe=',').join(texts)}")
-            else:
-                pairs.extend(f"{encoded}{'[]' if style == 'brackets' else ''}={text}" for text in texts)
-        elif isinstance(value, dict):
-            pairs.extend(f"{encoded}[{quote(str(key), safe='')}]={quote(to_text(item), safe='')}" for key, item in value.items())
-        elif value is not None:
-            pairs.append(f"{encoded}={quote(to_text(value), safe='')}")
+        _add_pairs(
+            pairs, quote(name, safe="[]"), value, call.query_styles.get(name, call.query_style) if call.query_styles else call.query_style
+        )
     return "?" + "&".join(pairs) if pairs else ""
+
+
+def _add_pairs(pairs: list[str], name: str, value: Any, style: QueryStyle) -> None:
+    """The pairs of one value behind its encoded name: lists in their style, objects nested with brackets, nothing for null."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _add_pairs(pairs, f"{name}[{quote(str(key), safe='')}]", inner, style)
+    elif not isinstance(value, list):
+        if value is not None:
+            pairs.append(f"{name}={quote(to_text(value), safe='')}")
+    elif style in _JOINED:
+        if texts := [quote(to_text(item), safe="") for item in value if item is not None]:
+            pairs.append(f"{name}={quote(_JOINED[style], safe=',').join(texts)}")
+    else:
+        for index, item in enumerate(value):
+            numbered = style == "indexed" or isinstance(item, dict | list)
+            _add_pairs(pairs, f"{name}[{index}]" if numbered else f"{name}[]" if style == "brackets" else name, item, style)
 
 
 def _headers(program: CallProgram, scope: Scope, content_type: str | None) -> Pairs:

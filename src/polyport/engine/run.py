@@ -28,13 +28,13 @@ from polyport.engine.operation import (
     act,
     build_scope,
     compute,
-    plan,
     read_reading,
     read_trigger,
     select,
     understand,
 )
 from polyport.engine.outcome import in_doubt, settled
+from polyport.engine.plan import plan
 from polyport.engine.record import Ask, Done, ask_of, attempt_record, decode, digest_of, encode, error_column, new_run_id, upstream_ms
 from polyport.engine.retry import Decision, Failure, decide
 from polyport.errors import (
@@ -270,7 +270,7 @@ class Engine:
             raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
         program, caller = prepared.program, self._within_deadline(run, prepared)
         await fetch_files(self.desk, run.account_id, prepared.understood.checked.files, caller.until)
-        scope = build_scope(program, caller, prepared.understood, prepared.selected)
+        scope = build_scope(program, caller, prepared.understood, prepared.selected, run.run_id)
         if program.compute is not None:
             return compute(program, prepared.understood.schema, scope)
         if prepared.reading is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from polyport.kinds.filters import FILTERS
@@ -23,7 +24,10 @@ Named = InputField | InputSection | OutputField | OutputSection
 
 _COMMON: Final = frozenset({"connection", "custom", "steps", "now", "random"})
 _TRIGGER: Final = frozenset({"page", "window", "limit"})
-_RESERVED: Final = frozenset({"connection", "custom", "steps", "page", "window", "limit", "now", "random", "answer", "item"})
+_LATER: Final = {"steps": "saves its answer as", "captured": "captures a header as"}
+_OPERATION: Final = frozenset({"run", "captured"})
+_ROW: Final = frozenset({"each", "index"})
+_RESERVED: Final = _COMMON | _TRIGGER | _OPERATION | _ROW | {"answer", "item"}
 
 
 def check_partner(partner: Partner, sources: Sources) -> list[Problem]:
@@ -119,15 +123,27 @@ def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Probl
     """Every placeholder reads something that exists, and no call reads a secret: secrets are for the auth kinds."""
     for operation in partner.operations:
         source = sources[file_of(operation)]
-        allowed = _COMMON | {field.name for field in (*operation.fields, *operation.selectors)} | {s.name for s in operation.sections}
+        allowed = (
+            _COMMON
+            | _OPERATION
+            | {field.name for field in (*operation.fields, *operation.selectors)}
+            | {s.name for s in operation.sections}
+        )
         if isinstance(operation, Trigger):
             allowed |= _TRIGGER
         where = "call" if operation.call is not None else "calls"
-        saved: set[str] = set()
+        earlier: Earlier = {"steps": frozenset(), "captured": frozenset()}
         for index, call in enumerate(operation.steps):
             path = (where,) if where == "call" else (where, index)
-            yield from _call_problems(partner, source, call, allowed, path, frozenset(saved))
-            saved |= {call.save} if call.save is not None else set()
+            yield from _call_problems(partner, source, call, allowed, path, earlier)
+            yield from _row_problems(operation, source, call, path)
+            earlier = {
+                "steps": earlier["steps"] | ({call.save} if call.save is not None else set()),
+                "captured": earlier["captured"] | call.capture.keys(),
+            }
+        if operation.result.value is not None:
+            value = operation.result.value
+            yield from _template_problems(partner, source, value, allowed | {"answer"}, ("result", "value"), earlier=earlier)
         if isinstance(operation, Action) and operation.compute is not None:
             yield from _template_problems(partner, source, operation.compute, allowed, ("compute",))
     for spec in partner.lists.values():
@@ -205,8 +221,11 @@ def _call_problems(
     call: Call,
     allowed: frozenset[str],
     path: tuple[str | int, ...],
-    saved: frozenset[str] = frozenset(),
+    earlier: Earlier | None = None,
 ) -> Iterator[Problem]:
+    if call.for_each is not None:
+        yield from _template_problems(partner, source, call.for_each, allowed, (*path, "forEach"), earlier=earlier)
+        allowed |= _ROW
     parts: tuple[tuple[str, Any], ...] = (
         ("method", call.method),
         ("url", call.url),
@@ -217,19 +236,42 @@ def _call_problems(
     )
     for key, template in parts:
         if template is not None:
-            yield from _template_problems(partner, source, template, allowed, (*path, key), saved=saved)
+            yield from _template_problems(partner, source, template, allowed, (*path, key), earlier=earlier)
     if call.path is not None:
-        yield from _template_problems(partner, source, call.path, allowed, (*path, "path"), compiler=compile_path, saved=saved)
+        yield from _template_problems(partner, source, call.path, allowed, (*path, "path"), compiler=compile_path, earlier=earlier)
         if "?" in call.path or "#" in call.path:
             yield source.problem('A path has neither "?" nor "#": parameters stand under "query".', *path, "path")
     if call.when is not None:
         head = call.when.at[0] if call.when.at else ""
-        if head not in allowed or (head == "steps" and _step_of(call.when.at) not in saved):
+        if head not in allowed or not _is_earlier(call.when.at, earlier):
             yield source.problem(f'"when" reads "{format_path(call.when.at)}", which is not there.', *path, "when")
 
 
-def _step_of(name: Path) -> str:
-    return str(name[1]) if len(name) > 1 else ""
+def _row_problems(operation: Operation, source: Source, call: Call, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """What a call for each row of a section reads of the row stands in that section."""
+    section = next((section for section in operation.sections if call.for_each == f"{{{{{section.name}}}}}"), None)
+    if section is None:
+        return
+    parts: list[InputField | InputSection] = [*section.fields, *section.sections]
+    known = {(part.at or (part.name,))[0] for part in parts}
+    templates = (call.method, call.path, call.url, call.query, call.headers, call.body, call.content_type)
+    names: set[Path] = set()
+    with suppress(TemplateError):  # told by others
+        names = {name for template in templates if template is not None for name in compile_value(template, FILTERS).names}
+    if call.when is not None:
+        names.add(call.when.at)
+    for name in sorted(names, key=str):
+        if name[:1] == ("each",) and len(name) > 1 and name[1] not in known:
+            there = ", ".join(sorted(map(str, known)))
+            yield source.problem(f'A row of "{section.name}" has no "{name[1]}"; it has: {there}.', *path)
+
+
+Earlier = Mapping[str, frozenset[str]]
+
+
+def _is_earlier(name: Path, earlier: Earlier | None) -> bool:
+    """Whether a name reads no answer, or that of an earlier call."""
+    return str(name[0]) not in _LATER or (len(name) > 1 and str(name[1]) in (earlier or {}).get(str(name[0]), ()))
 
 
 def _template_problems(
@@ -240,7 +282,7 @@ def _template_problems(
     path: tuple[str | int, ...],
     *,
     compiler: Callable[..., Any] = compile_value,
-    saved: frozenset[str] = frozenset(),
+    earlier: Earlier | None = None,
 ) -> Iterator[Problem]:
     try:
         names: frozenset[Path] = compiler(template, FILTERS).names
@@ -252,8 +294,8 @@ def _template_problems(
         head = str(name[0])
         if head not in allowed:
             yield source.problem(f"{{{{{head}}}}} is not a field here; there are: {', '.join(sorted(allowed))}.", *path)
-        elif head == "steps" and _step_of(name) not in saved:
-            yield source.problem(f'No earlier call saves its answer as "{_step_of(name)}".', *path)
+        elif not _is_earlier(name, earlier):
+            yield source.problem(f'No earlier call {_LATER[head]} "{name[1] if len(name) > 1 else ""}".', *path)
         elif head == "connection":
             field = fields.get(str(name[1])) if len(name) > 1 else None
             if field is None:

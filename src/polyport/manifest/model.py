@@ -23,7 +23,9 @@ from polyport.manifest.evidence import Spec, Verified
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.net.message import Reply
 
-QueryStyle = Literal["repeat", "comma", "brackets", "pipe", "space"]
+QueryStyle = Literal["repeat", "comma", "brackets", "indexed", "pipe", "space"]
+
+HeaderName = Annotated[str, Key(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 
 
 class CsvShape(Node):
@@ -50,6 +52,12 @@ class Call(Node):
     query or headers may also be one placeholder that gives an object. ``form_style`` writes a list in a form as ``a[]=1&a[]=2`` or ``a=1&a=2``. ``decode`` is how the answer is read, ``csv`` and ``xml`` say more about it. ``timeout`` is in seconds. ``save`` names a step whose answer later steps read as ``{{steps.<name>}}``; ``when``
     sends it only if the condition on the scope holds; the result is read from the last call that was sent. ``follow_redirects`` applies to GET and HEAD.
     ``envelope``: the answer is ``{status, headers, body}`` instead of the body alone (header names in lower case).
+    ``query_style`` says how a list stands in the query: ``a=1&a=2``, ``a=1,2``, ``a[]=1&a[]=2``, ``a[0]=1&a[1]=2``, ``a=1|2`` or ``a=1 2``; ``query_styles``
+    says it for single names. Objects nest with brackets: ``a[b][c]=1``.
+    ``for_each`` is a list: the call is sent once for each element, which it reads as ``{{each}}``, its position from 0 as ``{{index}}``; ``save`` then
+    collects the list of answers, ``when`` may read the element, and more than ``most`` are refused before anything is sent. ``capture`` maps names to
+    headers of the answer, which later calls read as ``{{captured.<name>}}``. ``idempotency_header`` carries a value that is the same in every attempt of a run and another for
+    each call and row (also ``{{run.key}}``), by which the partner knows a repeat. ``conditional``: the status 304 means that there is nothing new, the answer is then null.
     ``graphql`` is the text of a GraphQL document (no template) with one operation, sent by POST; ``body`` then holds its variables, and an answer with
     ``errors`` is a failure unless a rule says otherwise.
     """
@@ -59,6 +67,7 @@ class Call(Node):
     url: str | None = None
     query: dict[str, Any] | Whole = Key(default_factory=dict)
     query_style: QueryStyle = "repeat"
+    query_styles: dict[str, QueryStyle] = Key(default_factory=dict)
     headers: dict[str, str] | Whole = Key(default_factory=dict)
     body: Any = None
     encoding: Encoding = "json"
@@ -72,6 +81,11 @@ class Call(Node):
     timeout: float | None = Key(default=None, gt=0, le=120)
     save: Name | None = None
     when: Match | None = None
+    for_each: Whole | None = None
+    most: int = Key(default=100, ge=1, le=1000)
+    capture: dict[Name, HeaderName] = Key(default_factory=dict)
+    idempotency_header: HeaderName | None = None
+    conditional: bool = False
     follow_redirects: bool = True
     envelope: bool = False
 
@@ -102,6 +116,19 @@ class Call(Node):
             raise ValueError(f'the GraphQL document declares no variable "${unknown[0]}"')
         if lacking := [name for name, needed in document.variables.items() if needed and name not in given]:
             raise ValueError(f'the GraphQL document needs the variable "{lacking[0]}": it has to stand under "body"')
+        return self
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.for_each is None and "most" in self.model_fields_set:
+            raise ValueError('"most" bounds the rows of "forEach"')
+        if self.for_each is not None and self.capture:
+            raise ValueError('"capture" reads the headers of one answer; with "forEach" there are many')
+        if isinstance(self.query, dict) and (unknown := sorted(self.query_styles.keys() - self.query.keys())):
+            raise ValueError(f'"{unknown[0]}" under queryStyles is not a name of the query')
+        told = {name.lower() for name in self.headers} if isinstance(self.headers, dict) else ()
+        if self.idempotency_header is not None and self.idempotency_header.lower() in told:
+            raise ValueError(f'the header "{self.idempotency_header}" stands twice: under headers and as idempotencyHeader')
         return self
 
     @model_validator(mode="after")
@@ -193,8 +220,12 @@ class ErrorRule(Node):
 
 
 class Result(Node):
-    """How an answer becomes the result: the item stands ``at`` a path; ``fields`` and ``sections`` are read from it."""
+    """How an answer becomes the result: the item stands ``at`` a path; ``fields`` and ``sections`` are read from it.
 
+    ``value`` is a template that takes the place of the last answer (``{{answer}}``): it may read the fields, earlier ``{{steps.<name>}}`` and ``{{captured.<name>}}``.
+    """
+
+    value: Any = None
     at: At = ()
     fields: tuple[OutputField, ...] = ()
     sections: tuple[OutputSection, ...] = ()
