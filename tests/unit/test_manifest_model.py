@@ -167,6 +167,13 @@ def test_a_difference_covers_its_places_and_what_stands_beneath_them():
     assert SpecDifference(call="GET /new", why="newer").covers("GET /new", "")
 
 
+def test_a_part_in_braces_of_a_differences_call_stands_for_any():
+    known = SpecDifference(call="GET /boxes/{id}", why="newer")
+    assert known.covers("GET /boxes/7", "")
+    assert known.covers("GET /boxes/{id}", "")
+    assert not any(known.covers(call, "") for call in ("GET /boxes", "GET /boxes/7/rows", "POST /boxes/7", "GET /crates/7"))
+
+
 def test_only_who_names_a_description_is_verified_by_it():
     told = {"id": 1, "slug": "depot", "title": "Depot", "owners": ["x"], "verified": {"how": "spec", "on": "2026-11-25"}}
     assert "needs a spec" in refused(PartnerFile, told)

@@ -21,7 +21,8 @@ class Verified(Node):
 class SpecDifference(Node):
     """A point in which the description is known to be too old or wrong, and ``why``, with the page that tells.
 
-    ``call`` is method and path as the description writes them (``POST /chat.postMessage``); any, if not given. ``at`` are places in the request
+    ``call`` is method and path as the description writes them (``POST /chat.postMessage``), where it does not know the call as they are sent, with
+    ``{x}`` for a part that varies; any, if not given. ``at`` are places in the request
     such as ``body.blocks``, ``body.rows[].kind``, ``query.limit`` and ``header.token``; what stands beneath them is let go too. Without ``at`` the whole
     call is let go: one that the description does not know. A difference that no request shows any longer fails the partner's tests.
     """
@@ -32,7 +33,7 @@ class SpecDifference(Node):
 
     def covers(self, call: str, at: str) -> bool:
         """Whether a difference at this place of this call is the one that is meant."""
-        if self.call not in {None, call}:
+        if self.call is not None and not _same_call(self.call, call):
             return False
         return not self.at or any(at == place or at.startswith((f"{place}.", f"{place}[")) for place in self.at)
 
@@ -41,6 +42,14 @@ class SpecDifference(Node):
         if self.call is None and not self.at:
             raise ValueError("a difference says a call, places in the request, or both; else it would excuse everything")
         return self
+
+
+def _same_call(told: str, call: str) -> bool:
+    """Whether a call is the one that is told, whose parts in braces stand for any."""
+    ours, theirs = told.split("/"), call.split("/")
+    return len(ours) == len(theirs) and all(
+        one == other or (one.startswith("{") and one.endswith("}")) for one, other in zip(ours, theirs, strict=True)
+    )
 
 
 def _several(value: Any) -> Any:
