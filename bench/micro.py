@@ -19,7 +19,8 @@ import msgspec
 
 from bench.partner import CONNECTION, OPERATION, PERSON, PERSON_FIELDS, runner_data
 from polyport.catalog import Catalog
-from polyport.engine.calls import Caller, ListItems, exchange, list_custom_fields, open_caller
+from polyport.engine.caller import Caller, open_caller
+from polyport.engine.calls import ListItems, exchange, list_custom_fields
 from polyport.engine.operation import Program, Understood, build_scope, compile_operation, understand
 from polyport.engine.render import render_call
 from polyport.engine.results import read_item

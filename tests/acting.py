@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from polyport.engine.calls import open_caller
+from polyport.engine.caller import open_caller
 from polyport.engine.operation import DirectLists, Program, Understood, act, build_scope, compile_operation, understand
 from polyport.manifest.model import Action, ListSpec
 from polyport.net.message import Reply, Request

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from polyport.engine.calls import open_caller
+from polyport.engine.caller import open_caller
 from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, read_reading, read_trigger, understand
 from samples import json_reply, partner
 

@@ -1,21 +1,23 @@
 """Auth kinds: what proves a connection, and that it stays in its slot and out of sight."""
 
 import base64
+from datetime import UTC, datetime
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from polyport.kinds.auth import Scheme
-from polyport.kinds.auth.base import SchemeBase
+from polyport.kinds.auth.base import Moment, SchemeBase
 from polyport.net.message import Request
 from polyport.template import RenderFault
 
 SCHEME = TypeAdapter(Scheme)
+MOMENT = Moment(now=datetime(2026, 11, 25, 12, tzinfo=UTC), fresh_id=lambda: "id-1")
 REQUEST = Request(method="GET", url="https://api.example.com/things?a=1")
 
 
 def signed(connection, request=REQUEST, **keys):
-    requests = list(_flow(SCHEME.validate_python(keys).flow(request, connection)))
+    requests = list(_flow(SCHEME.validate_python(keys).flow(request, connection, MOMENT)))
     assert len(requests) == 1
     return requests[0]
 
@@ -84,11 +86,90 @@ def test_a_user_with_a_colon_is_refused():
         signed({"u": "a:b"}, kind="basic", username="{{connection.u}}")
 
 
+def test_a_bearer_token_may_have_another_word_in_front_or_none():
+    told = {"kind": "bearer", "token": "{{connection.token}}"}
+    assert signed({"token": "t-123456"}, **told, prefix="Token").header("Authorization") == "Token t-123456"
+    assert signed({"token": "t-123456"}, **told, prefix="").header("Authorization") == "t-123456"
+
+
+# Values in bodies and paths, and several at once
+
+JSON = (("Content-Type", "application/json"),)
+IN_BODY = {"kind": "api_key", "in": "body", "param": "api_key", "value": "{{connection.key}}"}
+IN_PATH = {"kind": "api_key", "in": "path", "param": ":token", "value": "{{connection.key}}"}
+
+
+def posted(body=None, kind=None):
+    headers = (("Content-Type", kind),) if kind else ()
+    return Request(method="POST", url="https://api.example.com/bot:token/send?x=:token", headers=headers, body=body)
+
+
+def test_a_key_joins_a_json_body_and_numbers_keep_their_digits():
+    found = signed({"key": "k-123456"}, posted(b'{"a":1.10,"api_key":"old"}', "application/json; charset=utf-8"), **IN_BODY)
+    assert found.body == b'{"a":1.10,"api_key":"k-123456"}'
+    assert "k-123456" in found.secrets
+
+
+def test_a_key_makes_the_body_of_a_call_that_has_none():
+    found = signed({"key": "k-1"}, posted(), **IN_BODY)
+    assert (found.body, found.header("content-type")) == (b'{"api_key":"k-1"}', "application/json")
+
+
+def test_a_key_joins_a_form_encoded():
+    assert signed({"key": "a&b=c d"}, posted(b"x=1", "application/x-www-form-urlencoded"), **IN_BODY).body == b"x=1&api_key=a%26b%3Dc+d"
+    assert signed({"key": "k"}, posted(b"", "application/x-www-form-urlencoded"), **IN_BODY).body == b"api_key=k"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [REQUEST, posted(b"[1]", "application/json"), posted(b"x", "text/plain"), posted(b"<a/>", "application/xml")],
+)
+def test_a_key_in_the_body_needs_an_object_or_a_form(request_):
+    with pytest.raises(RenderFault, match="body"):
+        signed({"key": "k"}, request_, **IN_BODY)
+
+
+def test_a_key_takes_the_place_of_its_marker_in_the_path_alone():
+    found = signed({"key": "123:ABC/d?e#f"}, posted(), **IN_PATH)
+    assert found.url == "https://api.example.com/bot123:ABC%2Fd%3Fe%23f/send?x=:token"
+    assert {"123:ABC/d?e#f", "123:ABC%2Fd%3Fe%23f"} <= found.secrets
+
+
+def test_a_call_without_the_marker_is_not_sent_without_the_key():
+    with pytest.raises(RenderFault, match='no ":token"'):
+        signed({"key": "k"}, **IN_PATH)
+
+
+@pytest.mark.parametrize("key", ["..", ".", ""])
+def test_a_key_cannot_climb_out_of_its_segment(key):
+    request = Request(method="GET", url="https://api.example.com/:token/me")
+    with pytest.raises(RenderFault, match="path"):
+        signed({"key": key}, request, **IN_PATH)
+
+
+@pytest.mark.parametrize("param", ["token", ":", ":a/b", "{{connection.key}}"])
+def test_a_marker_is_a_colon_and_a_word(param):
+    with pytest.raises(ValidationError, match="marker"):
+        SCHEME.validate_python(IN_PATH | {"param": param})
+
+
+def test_several_values_go_with_each_request_and_constants_are_no_secrets():
+    also = [
+        {"in": "query", "param": "app", "value": "{{connection.app}}"},
+        {"in": "cookie", "param": "a", "value": "1"},
+        {"in": "cookie", "param": "b", "value": "2"},
+    ]
+    told = {"kind": "api_key", "in": "header", "param": "X-Key", "value": "{{connection.key}}", "also": also}
+    found = signed({"key": "k-1", "app": "a-1"}, **told)
+    assert (found.header("X-Key"), found.url, found.header("Cookie")) == ("k-1", REQUEST.url + "&app=a-1", "a=1; b=2")
+    assert found.secrets == {"k-1", "a-1"}
+
+
 OAUTH = {"kind": "oauth2", "authorize_url": "https://example.com/a", "token_url": "https://example.com/t"}
 
 
 def test_oauth2_signs_with_the_access_token():
-    found = signed({"access_token": "t-123456"}, **OAUTH, header_prefix="OAuth")
+    found = signed({"access_token": "t-123456"}, **OAUTH, prefix="OAuth")
     assert found.header("Authorization") == "OAuth t-123456"
     assert found.secrets == {"t-123456"}
 
@@ -122,5 +203,5 @@ def test_unknown_kinds_and_keys_are_refused(told):
         SCHEME.validate_python(told)
 
 
-def test_every_kind_has_a_flow_of_its_own():
-    assert all("flow" in vars(kind) for kind in SchemeBase.__subclasses__())
+def test_every_kind_signs_in_a_way_of_its_own():
+    assert all("sign" in vars(kind) for kind in SchemeBase.__subclasses__())

@@ -7,22 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from polyport.engine.calls import (
-    SHOWN_LIMIT,
-    CallFailed,
-    ListItems,
-    connection_fields,
-    exchange,
-    list_choices,
-    list_custom_fields,
-    open_caller,
-    prepare,
-    read_list,
-    secret_names,
-    shown_request,
-    verify,
-)
+from polyport.engine.caller import connection_fields, open_caller, secret_names
+from polyport.engine.calls import ListItems, exchange, list_choices, list_custom_fields, prepare, read_list, verify
 from polyport.engine.render import compile_call
+from polyport.engine.trace import SHOWN_LIMIT, CallFailed, shown_request
 from polyport.errors import BlockedAddress, PartnerError, PartnerTimeout, PartnerUnavailable, ValidationFailed
 from polyport.manifest.model import Call
 from polyport.net.message import NetworkFault, Reply

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from polyport.engine.calls import ListItems, open_caller
+from polyport.engine.caller import open_caller
+from polyport.engine.calls import ListItems
 from polyport.engine.operation import DirectLists, Understood, build_scope, compile_operation, understand
 from polyport.engine.results import read_item
 from polyport.engine.schema import build_schema, custom_fields, custom_name

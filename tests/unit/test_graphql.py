@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from polyport.engine.calls import CallFailed
+from polyport.engine.trace import CallFailed
 from polyport.errors import PartnerError
 from polyport.kinds.graphql import LIMIT, Document, read_document
 from polyport.manifest.model import Call

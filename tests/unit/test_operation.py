@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyport.engine.calls import CallFailed
 from polyport.engine.operation import (
     COMPILED_MOST,
     ITEMS_DEFAULT,
@@ -23,6 +22,7 @@ from polyport.engine.operation import (
 )
 from polyport.engine.plan import plan
 from polyport.engine.schema import custom_name
+from polyport.engine.trace import CallFailed
 from polyport.errors import ValidationFailed
 from polyport.net.message import NetworkFault
 from ready import Ready

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 import polyport
-from polyport.engine.calls import list_choices, open_caller, read_list, verify
+from polyport.engine.caller import open_caller
+from polyport.engine.calls import list_choices, read_list, verify
 from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, read_reading, read_trigger, select, understand
 from polyport.engine.schema import custom_name
 from polyport.manifest.cases import load_cases

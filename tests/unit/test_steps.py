@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from polyport.engine.calls import CallFailed
 from polyport.engine.operation import act, build_scope
 from polyport.engine.plan import plan
 from polyport.engine.run import _of_all_steps
 from polyport.engine.steps import SLIM_TRACE, WHOLE_TRACES, repeat_key
+from polyport.engine.trace import CallFailed
 from polyport.errors import PartnerError, PartnerTimeout, ValidationFailed
 from polyport.manifest.model import Call
 from ready import Ready

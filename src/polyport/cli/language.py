@@ -38,6 +38,8 @@ _NAMED: Final = {
     "Source": "template",
     "Writing": "template",
     "Reading": "template",
+    "AnySource": "template",
+    "SecureUrl": "template of an address",
     "Whole": "one placeholder that gives an object",
 }
 _PLAIN: Final[dict[Any, str]] = {
@@ -91,7 +93,9 @@ def _models(hint: Any) -> Iterator[type[BaseModel]]:
 
 def _part(model: type[BaseModel]) -> Part:
     hints = get_type_hints(model, include_extras=True)
-    names = vars(sys.modules[model.__module__])
+    names: dict[str, Any] = {}
+    for base in reversed(model.__mro__):  # an inherited key is named as its own module names it
+        names |= vars(sys.modules[base.__module__])
     named = [(names[name], shown) for name, shown in _NAMED.items() if name in names]
     keys = [
         KeyOfPart(name=field.alias or name, type=_shown(hints[name], named) + _bounds(field), default=_default(field))

@@ -12,7 +12,8 @@ from typing import Any, Final
 import structlog
 
 from polyport.connections import shown_fields
-from polyport.engine.calls import connection_fields, secret_names, verify
+from polyport.engine.caller import GrantHolder, connection_fields, secret_names
+from polyport.engine.calls import prove, verify
 from polyport.engine.desk import Bench, Desk
 from polyport.engine.validate import compile_fields
 from polyport.errors import (
@@ -26,8 +27,7 @@ from polyport.errors import (
     PolyportError,
     ValidationFailed,
 )
-from polyport.manifest.model import AuthChoice, Partner
-from polyport.manifest.variables import InputField
+from polyport.manifest.model import AuthChoice, ConnectionField, Partner
 from polyport.store.base import Stale, StoreFault
 from polyport.store.records import Connection, ConnectionStatus
 
@@ -58,7 +58,8 @@ async def create_connection(desk: Desk, new: NewConnection) -> Connection:
     partner = runtime.catalog.partner(new.partner_id)
     choice = choose_auth(partner, new.auth, new.fields)
     fields = checked_fields(partner, choice, new.fields)
-    label = await _proved(desk, partner, choice, fields)
+    proved = await _proved(desk, partner, choice, fields)
+    fields = {**fields, **proved.learned}
     connection_id = await runtime.repo.connections.reserve_id()
     data_key = runtime.connections.new_key(new.account_id, connection_id)
     now = runtime.now_ms()
@@ -69,7 +70,7 @@ async def create_connection(desk: Desk, new: NewConnection) -> Connection:
         title=new.title,
         status=ConnectionStatus.ACTIVE,
         auth=choice.name,
-        account_label=label,
+        account_label=proved.account,
         external_user_id=new.external_user_id,
         metadata=json.dumps(dict(new.metadata)),
         shown=_shown(partner, choice, fields),
@@ -84,6 +85,7 @@ async def create_connection(desk: Desk, new: NewConnection) -> Connection:
         updated_at=now,
     )
     await runtime.repo.connections.insert(record)
+    desk.keep_grant(record, proved.grants)
     return record
 
 
@@ -99,7 +101,8 @@ async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any
     choice = choose_auth(partner, auth or record.auth, given)
     known = {variable.name for variable in connection_fields(partner, choice.name)}
     fields = checked_fields(partner, choice, {name: value for name, value in before.items() if name in known} | dict(given))
-    label = await _proved(desk, partner, choice, fields)
+    proved = await _proved(desk, partner, choice, fields)
+    fields = {**fields, **proved.learned}
     now = runtime.now_ms()
     changed = replace(
         record,
@@ -107,7 +110,7 @@ async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any
         shown=_shown(partner, choice, fields),
         sealed=runtime.connections.seal(record.account_id, record.connection_id, record.data_key, fields),
         status=ConnectionStatus.ACTIVE,
-        account_label=label,
+        account_label=proved.account,
         last_error=None,
         last_verified_at=now if _verifies(partner) else None,
     )
@@ -116,7 +119,9 @@ async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any
     except Stale:
         raise Conflict("Somebody else changed this connection at the same time; read it and try again.") from None
     desk.forget()
-    return replace(changed, generation=record.generation + 1, updated_at=now)
+    renewed = replace(changed, generation=record.generation + 1, updated_at=now)
+    desk.keep_grant(renewed, proved.grants)
+    return renewed
 
 
 async def test_connection(desk: Desk, account_id: int, connection_id: int) -> tuple[Connection, PolyportError | None]:
@@ -227,7 +232,7 @@ def choose_auth(partner: Partner, name: str | None, given: Mapping[str, Any]) ->
     spec = partner.file.connection
     if spec is None:
         raise NotFound(f"{partner.file.title} needs no connection.")
-    direct = [choice for choice in spec.auth if choice.scheme.kind != "oauth2"]
+    direct = [choice for choice in spec.auth if not choice.scheme.by_link_only]
     names = ", ".join(choice.name for choice in direct)
     if name is not None:
         found = next((choice for choice in direct if choice.name == name), None)
@@ -243,17 +248,39 @@ def choose_auth(partner: Partner, name: str | None, given: Mapping[str, Any]) ->
 
 def checked_fields(partner: Partner, choice: AuthChoice, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a connection, coerced. Raises ``ValidationFailed`` with every fault."""
-    checked = compile_fields(connection_fields(partner, choice.name)).check(dict(given), "fields")
+    described = connection_fields(partner, choice.name)
+    told = {**given, **{variable.name: _bare(variable, given[variable.name]) for variable in described if variable.name in given}}
+    checked = compile_fields(described).check(told, "fields")
     if checked.faults:
         raise ValidationFailed.of(*checked.faults)
     return checked.values
 
 
-async def _proved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> str | None:
-    """Whose connection it is, as the partner says. A refusal is a fault of the secret that was given, not of an existing connection."""
+def _bare(variable: ConnectionField, value: Any) -> Any:
+    """What stands between a field's prefix and suffix, for those who give the whole of it."""
+    if not isinstance(value, str) or (variable.prefix is None and variable.suffix is None):
+        return value
+    bare = value.strip()
+    if variable.suffix is not None:
+        bare = bare.removesuffix("/").removesuffix(variable.suffix)
+    return bare.removeprefix(variable.prefix or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proved:
+    """What proving a new connection told about it, and the grant that was obtained for it."""
+
+    account: str | None
+    learned: Mapping[str, Any]
+    grants: GrantHolder
+
+
+async def _proved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> Proved:
+    """What the partner says of a connection. A refusal is a fault of the secret that was given, not of an existing connection."""
     caller = desk.caller(partner, choice.name, fields)
     try:
-        return await verify(caller)
+        proof = await prove(caller)
+        return Proved(account=proof.account, learned=proof.learned, grants=caller.grants)
     except ConnectionInvalid as error:
         secret = next((variable.name for variable in choice.fields if variable.secret), None)
         path = f"fields.{secret}" if secret is not None else "fields"
@@ -271,5 +298,5 @@ def _verifies(partner: Partner) -> bool:
 
 
 def _shown(partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> str:
-    described: tuple[InputField, ...] = connection_fields(partner, choice.name)
+    described = connection_fields(partner, choice.name)
     return json.dumps(shown_fields(fields, secret_names(described)), default=str)

@@ -11,11 +11,12 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from polyport.connections import is_usable
-from polyport.engine.calls import Caller, ListItems, open_caller, read_list
+from polyport.engine.caller import Caller, GrantHolder, open_caller
+from polyport.engine.calls import ListItems, read_list
 from polyport.engine.operation import Program, compile_operation
 from polyport.errors import ConnectionInvalid, Details, Fault, UnsupportedTrigger, ValidationFailed
 from polyport.manifest.model import ListSpec, Partner, Trigger
@@ -56,6 +57,7 @@ class Desk:
         self._programs: dict[int, Program] = {}
         self._benches: OrderedDict[tuple[int, int], Bench] = OrderedDict()
         self._lists: OrderedDict[tuple[int, int, str], tuple[int, int, ListItems]] = OrderedDict()
+        self._grants: OrderedDict[tuple[int, int, int], GrantHolder] = OrderedDict()
         self._reading: dict[tuple[int, str], asyncio.Task[ListItems]] = {}
         self._boxes: dict[int, Box] = {}
         self._touched: dict[int, float] = {}
@@ -98,7 +100,12 @@ class Desk:
     async def _open(self, account_id: int, connection_id: int) -> Bench:
         opened = await self.runtime.connections.open(account_id, connection_id)
         partner = self.runtime.catalog.partner(opened.record.partner_id)
-        bench = Bench(record=opened.record, caller=self.caller(partner, opened.record.auth, opened.fields), opened_at=time.monotonic())
+        record = opened.record
+        caller = self.caller(partner, record.auth, opened.fields)
+        if caller.scheme is not None and caller.scheme.exchanges:
+            caller = replace(caller, grants=self._grants.get(_grant_key(record), caller.grants))
+            self.keep_grant(record, caller.grants)
+        bench = Bench(record=record, caller=caller, opened_at=time.monotonic())
         self._benches[(account_id, connection_id)] = bench
         self._benches.move_to_end((account_id, connection_id))
         while len(self._benches) > CALLERS_MOST:
@@ -111,6 +118,17 @@ class Desk:
         if held is None:
             held = self._benches[key] = Bench(record=None, caller=self.caller(partner, None, {}), opened_at=time.monotonic())
         return held
+
+    def keep_grant(self, record: Connection, grants: GrantHolder) -> None:
+        """Keep a connection's grant longer than the open connection, until its secrets are replaced: partners count what they grant."""
+        self._grants[_grant_key(record)] = grants
+        self._grants.move_to_end(_grant_key(record))
+        while len(self._grants) > CALLERS_MOST:
+            self._grants.popitem(last=False)
+
+    def drop_grant(self, record: Connection) -> None:
+        """Forget the grant of a connection that is gone."""
+        self._grants.pop(_grant_key(record), None)
 
     def caller(self, partner: Partner, auth: str | None, fields: Mapping[str, Any]) -> Caller:
         """A caller with these fields. Raises ``ValidationFailed`` when they make no address."""
@@ -224,6 +242,10 @@ class KeptLists:
         if query is not None:
             return await read_list(self._bench.caller, spec, values, query)
         return await self._desk.kept(self._bench, spec, values, most_age_ms=FRESH_MS if fresh else 1 << 60)
+
+
+def _grant_key(record: Connection) -> tuple[int, int, int]:
+    return (record.account_id, record.connection_id, record.generation)
 
 
 def _list_name(spec: ListSpec, values: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from polyport.engine.calls import LEAST_SECONDS
+from polyport.engine.caller import LEAST_SECONDS
 from polyport.engine.desk import Desk
 from polyport.errors import BlockedAddress, Fault, ValidationFailed
 from polyport.kinds.fields import FileValue

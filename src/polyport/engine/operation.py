@@ -9,20 +9,15 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
-from polyport.engine.calls import (
-    Caller,
-    ListItems,
-    Trace,
-    list_choices,
-    list_custom_fields,
-    read_list,
-)
+from polyport.engine.caller import Caller
+from polyport.engine.calls import ListItems, list_choices, list_custom_fields, read_list
 from polyport.engine.custom import gather
 from polyport.engine.parse import in_window, read_items
 from polyport.engine.render import CallProgram, compile_call
 from polyport.engine.results import read_item
 from polyport.engine.schema import Choices, CustomPlace, Schema, build_schema, custom_places
 from polyport.engine.steps import Sent, Watch, send_steps
+from polyport.engine.trace import Trace
 from polyport.engine.validate import Validated, Validator, compile_fields, compile_validator
 from polyport.errors import Fault, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from polyport.engine.calls import Caller, prepare, shown_request
+from polyport.engine.caller import Caller
+from polyport.engine.calls import prepare
 from polyport.engine.operation import Program, Reading, apply_window, position_of
 from polyport.engine.render import CallProgram
 from polyport.engine.steps import LATER_NAMES, check_rows, is_due, rows_of
+from polyport.engine.trace import shown_request
 from polyport.manifest.model import Trigger
 from polyport.paths import Path
 

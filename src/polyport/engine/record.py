@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from polyport.engine.calls import Trace
+from polyport.engine.trace import Trace
 from polyport.errors import Fault, PolyportError, ValidationFailed
 from polyport.store.records import Run
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from polyport.engine.calls import Caller, CallFailed, Trace
+from polyport.engine.caller import Caller
 from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.files import check_files, fetch_files, pretend_files
@@ -37,6 +37,7 @@ from polyport.engine.outcome import in_doubt, settled
 from polyport.engine.plan import plan
 from polyport.engine.record import Ask, Done, ask_of, attempt_record, decode, digest_of, encode, error_column, new_run_id, upstream_ms
 from polyport.engine.retry import Decision, Failure, decide
+from polyport.engine.trace import CallFailed, Trace
 from polyport.errors import (
     ConnectionInvalid,
     Fault,
@@ -448,7 +449,7 @@ def _of_all_steps(failure: Failure, traces: list[Trace]) -> Failure:
 
 def _changes(trace: Trace) -> bool:
     """Whether an exchange may have changed something at the partner."""
-    return trace.method not in SAFE_METHODS
+    return not trace.harmless and trace.method not in SAFE_METHODS
 
 
 def _reading(program: Program, ask: Ask) -> Reading | None:

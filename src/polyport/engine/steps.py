@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from polyport.engine.calls import Answer, Caller, CallFailed, Trace, exchange, sentence
+from polyport.engine.caller import Caller
+from polyport.engine.calls import Answer, exchange
 from polyport.engine.render import CallProgram, render_call
 from polyport.engine.schema import Schema
+from polyport.engine.trace import CallFailed, Trace, sentence
 from polyport.errors import Fault, PartnerTimeout, PolyportError, ValidationFailed
 from polyport.manifest.model import SAFE_METHODS, ErrorRule
 from polyport.paths import MISSING, Path, format_path
@@ -156,9 +158,11 @@ async def _send(
     try:
         answer = await exchange(caller, step, scope, rules, schema=schema, step=name)
     except CallFailed as failed:
-        watch(failed.trace)
+        for trace in failed.traces:
+            watch(trace)
         raise
-    watch(answer.trace)
+    for trace in (*answer.earlier, answer.trace):
+        watch(trace)
     return answer
 
 
@@ -168,7 +172,7 @@ def _in_the_middle(failed: CallFailed, before: int, rows: int) -> CallFailed:
         return failed
     error: PolyportError = failed.failure.error
     told = type(error)(f"{error.message.rstrip('.')} ({before} of {rows} rows were sent before this one.)", error.details)
-    return CallFailed(replace(failed.failure, error=told), failed.trace)
+    return CallFailed(replace(failed.failure, error=told), failed.trace, kind=failed.kind, earlier=failed.earlier)
 
 
 def _slim(trace: Trace) -> Trace:

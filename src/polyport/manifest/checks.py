@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from polyport.kinds.filters import FILTERS
+from polyport.manifest.auth_checks import auth_reads_the_connection, connection_fields, keeps_to_its_host, learning_is_sound
 from polyport.manifest.levels import file_of, input_levels, output_levels, place_of
 from polyport.manifest.model import Action, Call, ListSpec, Operation, Partner, Trigger
 from polyport.manifest.shapes import SHAPE_CHECKS
@@ -162,18 +163,6 @@ def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Probl
         yield from _template_problems(partner, sources["partner.yaml"], header, frozenset({"connection"}), ("headers", name))
 
 
-def auth_reads_the_connection(partner: Partner, sources: Sources) -> Iterator[Problem]:
-    """The templates of an auth choice read fields of the connection with this choice, and nothing else."""
-    connection = partner.file.connection
-    for index, choice in enumerate(connection.auth if connection is not None else ()):
-        known = {("connection", field.name) for field in (*(connection.fields if connection is not None else ()), *choice.fields)}
-        for key, told in choice.scheme.model_dump(by_alias=True).items():
-            if isinstance(told, str) and "{{" in told:
-                for name in sorted(compile_value(told, FILTERS).names - known, key=str):
-                    message = f"{{{{{format_path(name)}}}}} is not a field of the connection with this choice."
-                    yield sources["partner.yaml"].problem(message, "connection", "auth", index, "scheme", key)
-
-
 def operations_can_run(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """An action has calls or a template to compute; calls with a path need the partner's base; a connection is there where one is read."""
     for operation in partner.operations:
@@ -198,7 +187,7 @@ def connection_is_sound(partner: Partner, sources: Sources) -> Iterator[Problem]
     source = sources["partner.yaml"]
     if partner.file.base is None:
         return
-    fields = _connection_fields(partner)
+    fields = connection_fields(partner)
     yield from _template_problems(partner, source, partner.file.base, frozenset({"connection"}), ("base",))
     try:
         names = compile_value(partner.file.base, FILTERS).names
@@ -206,7 +195,7 @@ def connection_is_sound(partner: Partner, sources: Sources) -> Iterator[Problem]
         return
     for name in names:
         field = fields.get(str(name[1])) if len(name) == 2 else None
-        if field is not None and field.pattern is None and field.options is None and field.format != "uri":
+        if field is not None and not keeps_to_its_host(field) and field.format != "uri":
             message = f'The connection field "{field.name}" stands in the base URL: it needs a pattern, options or the format uri.'
             yield source.problem(message, "base")
 
@@ -289,7 +278,7 @@ def _template_problems(
     except (TemplateError, ValueError) as error:
         yield source.problem(f"{error}.", *path)
         return
-    fields = _connection_fields(partner)
+    fields = connection_fields(partner)
     for name in sorted(names, key=str):
         head = str(name[0])
         if head not in allowed:
@@ -302,16 +291,6 @@ def _template_problems(
                 yield source.problem(f"{{{{connection.{name[1] if len(name) > 1 else ''}}}}} is not a field of the connection.", *path)
             elif field.secret:
                 yield source.problem(f"{{{{connection.{field.name}}}}} is a secret: only an auth kind may read it.", *path)
-
-
-def _connection_fields(partner: Partner) -> dict[str, InputField]:
-    connection = partner.file.connection
-    if connection is None:
-        return {}
-    found = {field.name: field for field in connection.fields}
-    for choice in connection.auth:
-        found.update({field.name: field for field in choice.fields})
-    return found
 
 
 def _input_fields(operation: Operation) -> Iterator[tuple[tuple[str | int, ...], InputField]]:
@@ -337,6 +316,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     dependencies_exist,
     placeholders_are_known,
     auth_reads_the_connection,
+    learning_is_sound,
     operations_can_run,
     connection_is_sound,
     *SHAPE_CHECKS,

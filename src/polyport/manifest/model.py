@@ -354,13 +354,23 @@ class ListSpec(Node):
     custom_fields: CustomFieldShape | None = None
 
 
+class ConnectionField(InputField):
+    """A field of a connection. ``prefix`` and ``suffix`` stand around its value where it is asked for: ``https://`` acme ``.example.com``.
+
+    They are shown, not kept: whoever gives the whole text gives the part between them.
+    """
+
+    prefix: Text | None = None
+    suffix: Text | None = None
+
+
 class AuthChoice(Node):
     """One way to authorise a connection: what it asks for and how a request is signed with it."""
 
     name: Name
     label: Text
     hint: str | None = None
-    fields: tuple[InputField, ...] = ()
+    fields: tuple[ConnectionField, ...] = ()
     scheme: Scheme
 
 
@@ -372,11 +382,25 @@ class Verify(Node):
     errors: tuple[ErrorRule, ...] = ()
 
 
+class Learned(Node):
+    """A value that a connection learns about itself when it is made; it is kept with it, shown, and read as ``{{connection.<name>}}``.
+
+    The template reads ``connection``, secrets included (here and in auth kinds alone), and ``answer``, that of the verify call. A value from ``connection``
+    alone is there for the verify call already. ``pattern`` has to match the whole value; one that stands in ``base`` needs a pattern.
+    """
+
+    name: Name
+    label: Text
+    value: Text
+    pattern: Pattern | None = None
+
+
 class ConnectionSpec(Node):
     """What a connection of this partner is made of. ``fields`` belong to every auth choice."""
 
-    fields: tuple[InputField, ...] = ()
+    fields: tuple[ConnectionField, ...] = ()
     auth: tuple[AuthChoice, ...] = Key(min_length=1)
+    learn: tuple[Learned, ...] = ()
     verify: Verify | None = None
 
 

@@ -165,6 +165,7 @@ async def delete(call: Call) -> Answer:
         await call.engine.runtime.repo.connections.delete(record.account_id, record.connection_id)
     except Stale:
         raise NotFound("There is no connection with this id.") from None
+    call.engine.desk.drop_grant(record)
     call.engine.runtime.vault.forget(f"account/{record.account_id}/connection/{record.connection_id}")
     call.engine.desk.forget()
     return Answer()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from polyport.catalog import Page, Wanted
-from polyport.engine.calls import connection_fields
+from polyport.engine.caller import connection_fields
 from polyport.errors import NotFound
 from polyport.kinds.fields import TYPES
-from polyport.manifest.model import AuthChoice
-from polyport.manifest.variables import InputField
+from polyport.manifest.model import AuthChoice, ConnectionField
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import id_filter, page_meta, read_list_query
 
@@ -122,18 +121,18 @@ async def logo(call: Call) -> Answer:
     return Answer(content=icon.encode(), media_type="image/svg+xml", headers=LOGO_HEADERS)
 
 
-def _choice(choice: AuthChoice, fields: tuple[InputField, ...]) -> dict[str, Any]:
+def _choice(choice: AuthChoice, fields: tuple[ConnectionField, ...]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "auth": choice.name,
         "kind": choice.scheme.kind,
         "label": choice.label,
-        "byLinkOnly": choice.scheme.kind == "oauth2",
+        "byLinkOnly": choice.scheme.by_link_only,
         "fields": [_field(variable) for variable in fields],
     }
     return shown | ({"hint": choice.hint} if choice.hint is not None else {})
 
 
-def _field(variable: InputField) -> dict[str, Any]:
+def _field(variable: ConnectionField) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "name": variable.name,
         "type": variable.code,
@@ -144,6 +143,8 @@ def _field(variable: InputField) -> dict[str, Any]:
     }
     optional = {
         "hint": variable.hint,
+        "prefix": variable.prefix,
+        "suffix": variable.suffix,
         "pattern": variable.pattern,
         "format": variable.format,
         "default": variable.default,

@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from polyport.engine.calls import Caller, CallFailed, list_choices, open_caller, read_list, verify
+from polyport.engine.caller import Caller, open_caller
+from polyport.engine.calls import list_choices, read_list, verify
 from polyport.engine.operation import (
     DirectLists,
     act,
@@ -28,6 +29,7 @@ from polyport.engine.operation import (
 )
 from polyport.engine.outcome import in_doubt
 from polyport.engine.retry import decide
+from polyport.engine.trace import CallFailed
 from polyport.errors import PolyportError, ValidationFailed
 from polyport.kinds.fields import coerce_datetime
 from polyport.manifest.cases import Case, CaseConnection, CaseFile, Exchange, ExpectedRequest, RecordedReply, load_cases

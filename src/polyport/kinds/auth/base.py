@@ -1,44 +1,207 @@
 """What every auth kind shares.
 
-A kind is a generator without I/O: it yields requests and is sent answers; the answer to the last request it yields is the answer of the call. The
-same code therefore serves real calls, refresh, tests and simulation.
+A kind does no I/O. It can do two things: ``sign`` puts what proves a connection into a request, and a kind that has to exchange something first
+``obtain``s a ``Grant``: a generator that yields requests and is sent their answers. ``flow`` is both in one: the answer to the last request that it yields
+is the answer of the call. The same code therefore serves real calls, renewal, tests and simulation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from typing import Any
+import uuid
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
+import re2
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from polyport.kinds.filters import FILTERS
 from polyport.net.message import Reply, Request
-from polyport.paths import MISSING
-from polyport.template import RenderFault, Template, compile_value, to_text
+from polyport.paths import MISSING, Path, read_path
+from polyport.template import RenderFault, Scope, Template, compile_path, compile_value, to_text
 
-Flow = Generator[Request, Reply, None]
 Material = Mapping[str, Any]
+At = Annotated[Path, BeforeValidator(read_path)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What an exchange led to. ``values`` are secrets and join the connection's fields while the grant lasts; ``learned`` may be shown.
+
+    ``expires_at`` is in unix seconds; ``None``: the partner does not say.
+    """
+
+    values: Material = field(repr=False)
+    learned: Material = field(default_factory=dict)
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What a signature takes from the world: the time (with its zone), and an id that was never used before."""
+
+    now: datetime
+    fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
+
+    @property
+    def seconds(self) -> int:
+        """The time in whole unix seconds."""
+        return int(self.now.timestamp())
+
+
+Obtaining = Generator[Request, Reply, Grant]
+Flow = Generator[Request, Reply, None]
+
+
+class ExchangeRefused(Exception):
+    """The partner gave no grant. ``message`` and ``code`` are its own words, unscrubbed; ``reply`` is the answer they stand in."""
+
+    def __init__(self, reply: Reply, message: str | None = None, code: str | None = None) -> None:
+        super().__init__("the partner gave no grant")
+        self.reply = reply
+        self.message = message
+        self.code = code
+
+
+def _linear(value: str) -> str:
+    try:
+        re2.compile(value)
+    except re2.error as error:
+        raise ValueError(f"the pattern is not a linear-time regular expression (RE2 syntax): {error}") from None
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_linear)]
 
 
 class SchemeBase(BaseModel):
-    """An auth kind as it stands in a partner's file."""
+    """An auth kind as it stands in a partner's file.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    ``heads`` are the names that its templates may read, ``supplied`` the names under ``connection`` that come from elsewhere than the connection's fields.
+    """
 
-    def flow(self, request: Request, connection: Material) -> Flow:
-        """Yield the request with what proves the connection. ``connection`` holds all its fields, secrets included."""
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
+    heads: ClassVar[frozenset[str]] = frozenset({"connection"})
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether a grant has to be obtained before a request can be signed."""
+        return False
+
+    @property
+    def by_link_only(self) -> bool:
+        """Whether a connection is made in the customer's browser alone."""
+        return False
+
+    @property
+    def supplied(self) -> frozenset[str]:
+        """Names under ``connection`` that are no fields of it."""
+        return frozenset()
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """The fields of the connection that templates read which the file does not spell out."""
+        return frozenset()
+
+    @property
+    def learns(self) -> frozenset[str]:
+        """The names of what a grant tells about the connection."""
+        return frozenset()
+
+    def learn_pattern(self, _name: str) -> str | None:
+        """The pattern that a value of ``learns`` matches, if it has one."""
+        return None
+
+    def sign(self, request: Request, material: Material, moment: Moment) -> Request:
+        """The request with what proves the connection. ``material`` holds all its fields and those of its grant, secrets included.
+
+        Raises ``RenderFault`` when something is missing or does not fit its place.
+        """
         raise NotImplementedError  # pragma: no cover  every kind has its own
 
+    def obtain(self, material: Material, moment: Moment) -> Obtaining:
+        """Yield what has to be asked, be sent the answers, return the grant. Raises ``ExchangeRefused`` or ``RenderFault``."""
+        raise NotImplementedError  # pragma: no cover  only kinds that exchange something are asked
 
-def compiled(source: str) -> Template:
-    """A template of an auth kind; it reads ``{{connection.<field>}}`` only."""
+    def pretended(self) -> Material:
+        """The values of a grant for requests that are only shown."""
+        return {}
+
+    def flow(self, request: Request, material: Material, moment: Moment) -> Flow:
+        """Everything a call needs, in order: the exchange where there is one, then the signed request."""
+        if self.exchanges:
+            grant = yield from self.obtain(material, moment)
+            material = {**material, **grant.values, **grant.learned}
+        yield self.sign(request, material, moment)
+
+
+def compiled(source: Any) -> Template:
+    """A template of an auth kind."""
     return compile_value(source, FILTERS)
 
 
-def rendered(template: Template, connection: Material) -> str:
+def _compiles(source: Any) -> Any:
+    compiled(source)
+    return source
+
+
+Source = Annotated[str, AfterValidator(_compiles)]
+AnySource = Annotated[Any, AfterValidator(_compiles)]
+
+
+def _is_secure_url(source: str) -> str:
+    compiled_url(source)
+    return source
+
+
+def compiled_url(source: str) -> Template:
+    """The template of an address: behind the host, values are percent-encoded and stay in their segment. Raises ``ValueError``."""
+    head, slash, rest = source.removeprefix("https://").partition("/")
+    if not source.startswith("https://") or not head:
+        raise ValueError("an address of an exchange begins with https:// and a host")
+    path, asked, query = (slash + rest).partition("?")
+    if "{{" in query:
+        raise ValueError("placeholders of an address stand in front of the query")
+    host, tail = compiled(head), compile_path(path, FILTERS)
+
+    def render(scope: Scope) -> Any:
+        first, last = host.render(scope), tail.render(scope)
+        if not isinstance(first, str) or last is MISSING:
+            return MISSING
+        url = f"https://{first}{last}{asked}{query}"
+        if not first or urlsplit(url).netloc != first or "@" in first or not first.isprintable() or any(char in first for char in "\\ %"):
+            raise RenderFault("the connection does not make the address of its exchange")
+        return url
+
+    return Template(host.names | tail.names, render, constant=host.constant and tail.constant)
+
+
+SecureUrl = Annotated[str, AfterValidator(_is_secure_url)]
+
+
+def rendered(template: Template, material: Material, more: Scope | None = None) -> str:
     """The text of a template; raises ``RenderFault`` when the connection lacks what it needs."""
-    value = template.render({"connection": connection})
+    scope: Scope = {"connection": material}
+    value = template.render(scope if more is None else {**scope, **more})
     if value is MISSING or value is None:
         raise RenderFault("the connection lacks a field that its authorisation needs")
     return to_text(value)
+
+
+def texts_of(value: Any, path: Path = ()) -> Generator[tuple[Path, str]]:
+    """Every text in what a partner's file says of a kind, with its place: what checks look for placeholders in."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield (*path, key), str(key)
+            yield from texts_of(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from texts_of(item, (*path, index))
+
+
+PRETENDED: Final = "[secret]"

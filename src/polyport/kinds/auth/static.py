@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
-from typing import Annotated, Literal
-from urllib.parse import quote
+from typing import Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import PrivateAttr
 
-from polyport.kinds.auth.base import Flow, Material, SchemeBase, compiled, rendered
+from polyport.kinds.auth.base import Material, Moment, SchemeBase, Source, compiled, rendered
+from polyport.kinds.auth.places import Placement
 from polyport.net.message import Request
 from polyport.template import RenderFault, Template
-
-
-def _compiles(source: str) -> str:
-    compiled(source)
-    return source
-
-
-Source = Annotated[str, AfterValidator(_compiles)]
 
 
 class NoAuth(SchemeBase):
@@ -27,54 +18,44 @@ class NoAuth(SchemeBase):
 
     kind: Literal["none"]
 
-    def flow(self, request: Request, _connection: Material) -> Flow:
-        """Yield the request as it is."""
-        yield request
+    def sign(self, request: Request, _material: Material, _moment: Moment) -> Request:
+        """The request as it is."""
+        return request
 
 
-class ApiKey(SchemeBase):
-    """A key in a header, in the query or in a cookie, under the name ``param``; both are templates, for prefixes such as ``Token``."""
+class ApiKey(SchemeBase, Placement):
+    """A key in a header, the query, a cookie, the body or the path; ``param`` and ``value`` are templates, for prefixes such as ``Token``.
+
+    ``also`` are further values that go with each request, each with a place of its own.
+    """
 
     kind: Literal["api_key"]
-    place: Literal["header", "query", "cookie"] = Field(alias="in")
-    param: Source
-    value: Source
-    _param: Template = PrivateAttr()
-    _value: Template = PrivateAttr()
+    also: tuple[Placement, ...] = ()
 
-    def model_post_init(self, _context: object) -> None:
-        """Compile the templates once."""
-        self._param, self._value = compiled(self.param), compiled(self.value)
-
-    def flow(self, request: Request, connection: Material) -> Flow:
-        """Yield the request with the key in its place."""
-        name, value = rendered(self._param, connection), rendered(self._value, connection)
-        signed = request.with_secrets(value)
-        if self.place == "header":
-            yield signed.with_header(name, value)
-        elif self.place == "cookie":
-            if any(char in name + value for char in ';," \t') or "=" in name:
-                raise RenderFault("the value of a cookie has no spaces, quotes, commas and semicolons")
-            yield signed.with_header("Cookie", f"{name}={value}")
-        else:
-            yield with_query(signed, name, value)
+    def sign(self, request: Request, material: Material, _moment: Moment) -> Request:
+        """The request with the key in its place."""
+        signed = self.put(request, material)
+        for placement in self.also:
+            signed = placement.put(signed, material)
+        return signed
 
 
 class Bearer(SchemeBase):
-    """``Authorization: Bearer <token>``."""
+    """``Authorization: Bearer <token>``; another word than ``Bearer`` stands under ``prefix``, none if that is empty."""
 
     kind: Literal["bearer"]
     token: Source
+    prefix: str = "Bearer"
     _token: Template = PrivateAttr()
 
     def model_post_init(self, _context: object) -> None:
         """Compile the template once."""
         self._token = compiled(self.token)
 
-    def flow(self, request: Request, connection: Material) -> Flow:
-        """Yield the request with the token."""
-        token = rendered(self._token, connection)
-        yield request.with_secrets(token).with_header("Authorization", f"Bearer {token}")
+    def sign(self, request: Request, material: Material, _moment: Moment) -> Request:
+        """The request with the token."""
+        token = rendered(self._token, material)
+        return request.with_secrets(token).with_header("Authorization", f"{self.prefix} {token}" if self.prefix else token)
 
 
 class Basic(SchemeBase):
@@ -90,16 +71,10 @@ class Basic(SchemeBase):
         """Compile the templates once."""
         self._username, self._password = compiled(self.username), compiled(self.password)
 
-    def flow(self, request: Request, connection: Material) -> Flow:
-        """Yield the request with user and password."""
-        username, password = rendered(self._username, connection), rendered(self._password, connection)
+    def sign(self, request: Request, material: Material, _moment: Moment) -> Request:
+        """The request with user and password."""
+        username, password = rendered(self._username, material), rendered(self._password, material)
         if ":" in username:
             raise RenderFault("the user of a basic authorisation has no colon")
         pair = base64.b64encode(f"{username}:{password}".encode()).decode()
-        yield request.with_secrets(password, pair).with_header("Authorization", f"Basic {pair}")
-
-
-def with_query(request: Request, name: str, value: str) -> Request:
-    """The request with one more query parameter, encoded; a fragment never stands in a request's URL."""
-    joint = "&" if "?" in request.url else "?"
-    return replace(request, url=f"{request.url}{joint}{quote(name, safe='')}={quote(value, safe='')}")
+        return request.with_secrets(password, pair).with_header("Authorization", f"Basic {pair}")

@@ -1,0 +1,183 @@
+"""A connection that is open: what requests are made and signed with. Knows no network of its own, no store and no queue."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import re2
+
+from polyport.engine.render import Base, render_base
+from polyport.errors import Fault, ValidationFailed
+from polyport.kinds.auth import Scheme
+from polyport.kinds.auth.base import Grant, Moment
+from polyport.kinds.filters import FILTERS
+from polyport.manifest.model import ConnectionField, Learned, Partner
+from polyport.manifest.variables import InputField
+from polyport.net.message import Network
+from polyport.paths import MISSING
+from polyport.redaction import Redactor
+from polyport.template import RenderFault, compile_value, to_text
+
+LEAST_SECONDS: Final = 0.05
+LEARNED_LIMIT: Final = 2_000
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldGrant:
+    """A grant that is in use, and from when on (unix seconds) a new one is obtained in its place."""
+
+    grant: Grant = field(repr=False)
+    renew_at: float | None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it is time for a new one."""
+        return self.renew_at is not None and now.timestamp() >= self.renew_at
+
+
+@dataclass(slots=True, eq=False)
+class GrantHolder:
+    """Where an open connection keeps its grant, and the one exchange that is under way for all who wait for it."""
+
+    held: HeldGrant | None = None
+    task: asyncio.Task[Any] | None = field(default=None, repr=False)
+
+    def drop(self, held: HeldGrant | None) -> None:
+        """Forget a grant that the partner no longer takes, unless another has already come in its place."""
+        if self.held is held:
+            self.held = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """An open connection of a partner (or the partner itself, where it needs none).
+
+    ``material`` are all fields, secrets included, for the auth scheme only; ``shown`` those that templates may read. ``timeout`` is in seconds.
+    ``until`` is when everything has to have ended (``time.monotonic``), if the run has a deadline. ``replaced`` is the origin that the operator put in the
+    place of the partner's. ``held`` is the grant that its material has taken in, if the scheme works with one.
+    """
+
+    partner: Partner
+    scheme: Scheme | None
+    material: Mapping[str, Any] = field(repr=False)
+    shown: Mapping[str, Any] = field(repr=False)
+    base: Base | None
+    redactor: Redactor
+    secrets: frozenset[str] = field(repr=False)
+    network: Network
+    timeout: float
+    until: float | None = None
+    replaced: str | None = None
+    grants: GrantHolder = field(default_factory=GrantHolder, compare=False)
+    held: HeldGrant | None = None
+    clock: Clock = lambda: datetime.now(UTC)
+    fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
+
+    @property
+    def moment(self) -> Moment:
+        """What a signature that is made now takes from the world."""
+        return Moment(now=self.clock(), fresh_id=self.fresh_id)
+
+
+def secret_names(fields: Sequence[InputField]) -> frozenset[str]:
+    """The names of the fields that hold secrets."""
+    return frozenset(variable.name for variable in fields if variable.secret)
+
+
+def connection_fields(partner: Partner, auth: str) -> tuple[ConnectionField, ...]:
+    """The fields of a connection with this auth choice; empty for a choice that there is not."""
+    spec = partner.file.connection
+    if spec is None:
+        return ()
+    return (*spec.fields, *(variable for choice in spec.auth if choice.name == auth for variable in choice.fields))
+
+
+def open_caller(
+    partner: Partner,
+    auth: str | None,
+    fields: Mapping[str, Any],
+    network: Network,
+    *,
+    replaced: str | None,
+    timeout: float,
+    clock: Clock,
+) -> Caller:
+    """Open a connection for calls. Raises ``ValidationFailed`` when its fields do not make an address, or not what is learned from them."""
+    spec = partner.file.connection
+    choice = next((choice for choice in spec.auth if choice.name == auth), None) if spec is not None else None
+    scheme = choice.scheme if choice is not None else None
+    known = {variable.name: variable for variable in connection_fields(partner, auth or "")}
+    public = {name for name, variable in known.items() if not variable.secret} | (scheme.learns if scheme is not None else frozenset())
+    learn = spec.learn if spec is not None else ()
+    public |= {learned.name for learned in learn}
+    secrets = frozenset(str(value) for name, value in fields.items() if isinstance(value, str) and value and name not in public)
+    redactor = Redactor(secrets)
+    material = {**learn_values(learn, fields, redactor), **fields} if learn else dict(fields)
+    shown = {name: value for name, value in material.items() if name in public}
+    return Caller(
+        partner=partner,
+        scheme=scheme,
+        material=material,
+        shown=shown,
+        base=_base(partner, shown, replaced),
+        redactor=redactor,
+        secrets=secrets,
+        network=network,
+        timeout=timeout,
+        replaced=replaced,
+        clock=clock,
+    )
+
+
+def with_grant(caller: Caller, held: HeldGrant) -> Caller:
+    """The same connection with what a grant gives it. Its values are secrets from here on, what it tells may be read by templates."""
+    grant = held.grant
+    secrets = caller.secrets | {str(value) for value in grant.values.values()}
+    shown = {**caller.shown, **grant.learned} if grant.learned else caller.shown
+    return replace(
+        caller,
+        material={**caller.material, **grant.values, **grant.learned},
+        shown=shown,
+        base=_base(caller.partner, shown, caller.replaced) if grant.learned else caller.base,
+        redactor=Redactor(secrets),
+        secrets=secrets,
+        held=held,
+    )
+
+
+def learn_values(learn: Sequence[Learned], fields: Mapping[str, Any], redactor: Redactor, answer: Any = MISSING) -> dict[str, Any]:
+    """What the connection's fields (and the answer of the verify call, if there is one) tell about it.
+
+    Raises ``ValidationFailed`` when a value does not match its pattern, or is a secret as a whole: what is learned may be shown.
+    """
+    scope = {"connection": dict(fields)} if answer is MISSING else {"connection": dict(fields), "answer": answer}
+    found: dict[str, Any] = {}
+    for learned in learn:
+        try:
+            value = compile_value(learned.value, FILTERS).render(scope)
+            text = None if value is MISSING or value is None else to_text(value)
+        except RenderFault:
+            text = None
+        if not text:
+            continue
+        if (
+            len(text) > LEARNED_LIMIT
+            or redactor.text(text) != text
+            or (learned.pattern is not None and not re2.fullmatch(learned.pattern, text))
+        ):
+            message = f"{learned.label} cannot be told from these fields: they do not have the form that the partner gives them."
+            raise ValidationFailed.of(Fault(path="fields", code="not_learned", message=message))
+        found[learned.name] = text
+    return found
+
+
+def _base(partner: Partner, shown: Mapping[str, Any], replaced: str | None) -> Base | None:
+    try:
+        return render_base(partner.file.base, shown, replaced)
+    except (RenderFault, ValueError) as error:
+        raise ValidationFailed.of(Fault(path="fields", code="invalid_address", message=str(error))) from None

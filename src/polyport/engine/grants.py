@@ -1,0 +1,148 @@
+"""Authorising a connection while calls are made: an exchange with the partner that ends with a grant, once for all who wait for it.
+
+A grant is kept with the open connection, in this process. What an exchange sends goes through the same network, and is shown without what was granted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from polyport.engine.caller import LEAST_SECONDS, Caller, HeldGrant
+from polyport.engine.outcome import error_of, failure_of_network
+from polyport.engine.parse import judge, read_refusal
+from polyport.engine.render import origin_of, sound_headers
+from polyport.engine.retry import Failure
+from polyport.engine.trace import CallFailed, Sent, Trace, sentence, trace_of
+from polyport.errors import BlockedAddress, ConnectionInvalid, Details, Fault, PartnerTimeout, PolyportError, Upstream, ValidationFailed
+from polyport.kinds.auth.base import ExchangeRefused, Grant, Obtaining
+from polyport.net.message import NetworkFault, Reply, Request
+from polyport.redaction import Redactor
+from polyport.template import RenderFault
+
+STEPS_MOST: Final = 16
+RENEW_SECONDS: Final = 60.0
+STEP: Final = "auth"
+_FIX: Final = (
+    "Check at the partner what this connection authorises itself with, then give it new fields with PATCH /credentials/{id}, "
+    "or test it with POST /credentials/{id}/test."
+)
+
+Obtained = tuple[HeldGrant, tuple[Trace, ...]]
+
+
+async def authorise(caller: Caller, earlier: tuple[Trace, ...] = ()) -> Obtained:
+    """The grant of a connection, and the exchanges that were made for it here: none where it was there already, or another caller made them.
+
+    Raises ``CallFailed`` (with the ``earlier`` exchanges of the same call), ``PartnerTimeout``, or ``ValidationFailed`` when the connection lacks something.
+    """
+    holder = caller.grants
+    held = holder.held
+    if held is not None and not held.is_due(caller.clock()):
+        return held, ()
+    mine = holder.task is None
+    task = holder.task
+    if task is None:
+        task = holder.task = asyncio.create_task(_obtain(replace(caller, until=None)))
+        task.add_done_callback(lambda done: _ended(caller, done))
+    seconds = None if caller.until is None else max(LEAST_SECONDS, caller.until - time.monotonic())
+    try:
+        async with asyncio.timeout(seconds):
+            held, traces = await asyncio.shield(task)
+    except TimeoutError:
+        raise PartnerTimeout("The partner did not authorise the connection in time; the call was not sent.") from None
+    except CallFailed as failed:
+        raise CallFailed(failed.failure, failed.trace, kind=failed.kind, earlier=(*earlier, *failed.earlier)) from None
+    return held, traces if mine else ()
+
+
+def pretend(caller: Caller) -> Caller:
+    """The connection as if it had a grant, for requests that are shown and not sent: the one it has, else a mask."""
+    held = caller.grants.held
+    values = held.grant.values if held is not None else caller.scheme.pretended() if caller.scheme is not None else {}
+    return replace(caller, material={**caller.material, **values}, secrets=caller.secrets | {str(value) for value in values.values()})
+
+
+def _ended(caller: Caller, task: asyncio.Task[Obtained]) -> None:
+    caller.grants.task = None
+    if not task.cancelled() and task.exception() is None:  # looked at here: those who waited for it may all be gone
+        caller.grants.held = task.result()[0]
+
+
+async def _obtain(caller: Caller) -> Obtained:
+    if caller.scheme is None:
+        raise TypeError("only a scheme obtains a grant")
+    traces: list[Trace] = []
+    started = caller.clock().timestamp()
+    try:
+        grant = await _drive(caller, caller.scheme.obtain(caller.material, caller.moment), traces)
+    except RenderFault as error:
+        raise ValidationFailed.of(Fault(path='credentialData["0"]', code="cannot_be_signed", message=sentence(error))) from None
+    renew_at = None
+    if grant.expires_at is not None:
+        renew_at = grant.expires_at - min(RENEW_SECONDS, max(0.0, grant.expires_at - started) / 10)
+    return HeldGrant(grant=grant, renew_at=renew_at), tuple(traces)
+
+
+async def _drive(caller: Caller, asking: Obtaining, traces: list[Trace]) -> Grant:
+    """Send what the generator asks, give it the answers, until it has its grant."""
+    reply: Reply | None = None
+    request: Request | None = None
+    for _step in range(STEPS_MOST):
+        try:
+            request = next(asking) if reply is None else asking.send(reply)
+        except StopIteration as done:
+            granted: Grant = done.value
+            return granted
+        except ExchangeRefused as refused:
+            *before, last = traces
+            raise CallFailed(_refusal(caller, request, refused), last, earlier=tuple(before)) from None
+        request = _aimed(caller, request)
+        reply = await _send(caller, request, traces)
+    asking.close()
+    raise RenderFault("the authorisation of this connection takes more steps than any partner's does")
+
+
+async def _send(caller: Caller, request: Request, traces: list[Trace]) -> Reply:
+    sent = Sent(step=STEP, request=request)
+    try:
+        reply = await caller.network.send(request)
+    except NetworkFault as fault:
+        failure = failure_of_network(fault)
+        error = failure.error.message
+    except BlockedAddress as blocked:
+        failure, error = Failure(error=blocked, reached=False, answered=False), blocked.message
+    else:
+        traces.append(trace_of(caller, sent, reply=reply, authorises=True))
+        return reply
+    raise CallFailed(failure, trace_of(caller, sent, error=error, authorises=True), earlier=tuple(traces))
+
+
+def _aimed(caller: Caller, request: Request) -> Request:
+    """The request with the caller's time and secrets; where the operator replaced the partner's address, to that one."""
+    url = request.url
+    if caller.replaced is not None:
+        parts = urlsplit(url)
+        url = caller.replaced.rstrip("/") + parts.path + (f"?{parts.query}" if parts.query else "")
+    else:
+        origin_of(url)
+    return sound_headers(replace(request, url=url, timeout=caller.timeout)).with_secrets(*caller.secrets)
+
+
+def _refusal(caller: Caller, request: Request | None, refused: ExchangeRefused) -> Failure:
+    """A refused exchange is an error of the connection, unless the partner is down or asks to wait; its own words are kept."""
+    secrets = caller.secrets | (request.secrets if request is not None else frozenset())
+    redactor = Redactor(secrets)
+    verdict = judge((), refused.reply, read_refusal(refused.reply), caller.clock())
+    error: PolyportError
+    if verdict is not None and verdict.kind in {"rate_limited", "unavailable"}:
+        error = error_of(verdict, None, redactor, None)
+    else:
+        told = refused.message or refused.code or f"it answered with status {refused.reply.status} and without a token."
+        upstream = Upstream(status=refused.reply.status, message=redactor.text(told))
+        message = f"The partner did not authorise this connection: {upstream.message}"
+        error = ConnectionInvalid(message, Details(upstream=upstream, suggested_fix=_FIX))
+    return Failure(error=error, reached=True, answered=True)

@@ -1,0 +1,100 @@
+"""Where a value goes in a request: header, query, cookie, body or path. Every value stays in its place and becomes a secret of the request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final, Literal, Self
+from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic.alias_generators import to_camel
+
+from polyport.kinds.auth.base import Material, Source, compiled, rendered
+from polyport.net.message import Request
+from polyport.template import RenderFault, Scope, Template
+
+Where = Literal["header", "query", "cookie", "body", "path"]
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_PATH_SAFE: Final = "-._~!$&'()*+,;=:@"
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
+
+
+class Placement(BaseModel):
+    """A value and its place. ``param`` is the name of the header, parameter, cookie or member of the body (JSON or form).
+
+    In a path it is a marker such as ``:token``, which the calls' paths (or ``base``) hold where the value belongs: ``/bot:token/sendMessage``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    place: Where = Field(alias="in")
+    param: Source
+    value: Source
+    _param: Template = PrivateAttr()
+    _value: Template = PrivateAttr()
+
+    def model_post_init(self, _context: object) -> None:
+        """Compile the templates once."""
+        self._param, self._value = compiled(self.param), compiled(self.value)
+
+    @model_validator(mode="after")
+    def _has_a_marker(self) -> Self:
+        if self.place == "path" and (not self.param.startswith(":") or not self.param[1:].isidentifier()):
+            raise ValueError('a value in the path takes the place of a marker such as ":token"; name the marker under param')
+        return self
+
+    def put(self, request: Request, material: Material, more: Scope | None = None) -> Request:
+        """The request with the value in its place. Raises ``RenderFault``."""
+        name, value = rendered(self._param, material, more), rendered(self._value, material, more)
+        return _PUT[self.place](request if self._value.constant else request.with_secrets(value), name, value)
+
+
+def with_query(request: Request, name: str, value: str) -> Request:
+    """The request with one more query parameter, encoded; a fragment never stands in a request's URL."""
+    joint = "&" if "?" in request.url else "?"
+    return replace(request, url=f"{request.url}{joint}{quote(name, safe='')}={quote(value, safe='')}")
+
+
+def _with_header(request: Request, name: str, value: str) -> Request:
+    return request.with_header(name, value)
+
+
+def _with_cookie(request: Request, name: str, value: str) -> Request:
+    if any(char in name + value for char in ';," \t') or "=" in name:
+        raise RenderFault("the value of a cookie has no spaces, quotes, commas and semicolons")
+    before = request.header("Cookie")
+    return request.with_header("Cookie", f"{before}; {name}={value}" if before else f"{name}={value}")
+
+
+def _in_path(request: Request, marker: str, value: str) -> Request:
+    parts = urlsplit(request.url)
+    if marker not in parts.path:
+        raise RenderFault(f'the path of this call has no "{marker}", where the connection\'s key belongs')
+    encoded = quote(value, safe=_PATH_SAFE)
+    path = parts.path.replace(marker, encoded)
+    if not encoded or any(segment in {".", ".."} for segment in path.split("/")):
+        raise RenderFault("the connection's key cannot stand in a path")
+    return replace(request, url=urlunsplit(parts._replace(path=path))).with_secrets(encoded)
+
+
+def _in_body(request: Request, name: str, value: str) -> Request:
+    if request.method in {"GET", "HEAD"}:
+        raise RenderFault("the connection's key stands in the body, and this call has none")
+    kind = (request.header("content-type") or "application/json").partition(";")[0].strip().lower()
+    if kind == _FORM:
+        pair = f"{quote_plus(name)}={quote_plus(value)}".encode()
+        return replace(request, body=request.body + b"&" + pair if request.body else pair)
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise RenderFault("the connection's key stands in the body, which has to be JSON or a form")
+    told: Any = _DECODER.decode(request.body) if request.body else {}
+    if not isinstance(told, dict):
+        raise RenderFault("the connection's key stands in the body, which has to be an object")
+    changed = replace(request, body=_ENCODER.encode({**told, name: value}))
+    return changed if request.header("content-type") else changed.with_header("Content-Type", "application/json")
+
+
+_PUT: Final = {"header": _with_header, "query": with_query, "cookie": _with_cookie, "body": _in_body, "path": _in_path}
