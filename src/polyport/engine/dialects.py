@@ -184,6 +184,8 @@ def _property(schema: Schema, variable: InputField, *, wide: bool) -> Json:
     if variable.list is not None and not keys:
         sample = None  # a key of another account: a model would take it for one of this
     notes = [variable.hint, None if keys else _NOTES.get(variable.base_type), _told(choices, closed=closed), _pattern_note(variable)]
+    if variable.scale is not None:
+        notes.append(f"At most {variable.scale} decimal places")
     if variable.depends_on:
         notes.append("Depends on " + ", ".join(schema.names.get(((), name), name) for name in variable.depends_on))
     if wide:
@@ -346,7 +348,7 @@ def _pattern_note(variable: InputField) -> str | None:
 
 
 def _needs_e164(variable: InputField) -> bool:
-    return variable.wire in {None, "e164"}
+    return variable.wire in {None, "e164"} and variable.region is None
 
 
 def _most(given: int | None, *, wide: bool) -> int | None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from polyport.engine.schema import CustomField, CustomPlace, Place, Schema, custom_places
-from polyport.kinds.fields import BITS_LIMIT, TYPES
-from polyport.manifest.variables import CustomFields, OutputField, OutputSection
+from polyport.kinds.fields import BITS_LIMIT
+from polyport.kinds.wires import Form, compile_form
+from polyport.manifest.variables import CustomFields, OutputField, OutputSection, Variable
 from polyport.paths import MISSING, get, getter
 from polyport.template import RenderFault
 
@@ -93,7 +94,7 @@ def _compile_reader(
     variables = []
     for variable in fields:
         find = getter(variable.at if variable.at is not None else (variable.name,))
-        variables.append((schema.public(variable.name, place), find, _is_there if variable.exists else _value_reader(variable.type)))
+        variables.append((schema.public(variable.name, place), find, _is_there if variable.exists else _reader_of(variable)))
     inner = [
         (
             section.name,
@@ -116,17 +117,23 @@ def _compile_custom(schema: Schema, custom: CustomPlace | None) -> _CustomReader
 
 
 def _custom_reader(entry: CustomField) -> Read:
-    read, separator, unwrap = _value_reader(entry.field.type), entry.field.separator, entry.read
+    read, unwrap = _reader_of(entry.field), entry.read
+    if unwrap is None:
+        return read
 
     def bare(value: Any) -> Any:
-        if unwrap is not None:
-            try:
-                value = unwrap.render({"value": value})
-            except RenderFault:
-                return MISSING
-        return read(_parts(value, separator))
+        try:
+            return read(unwrap.render({"value": value}))
+        except RenderFault:
+            return MISSING
 
-    return bare if unwrap is not None or separator is not None else read
+    return bare
+
+
+def _reader_of(variable: Variable) -> Read:
+    """The reader of a variable's values, as the partner writes them."""
+    read, separator = _form_reader(variable.form, variable.is_array), variable.separator
+    return read if separator is None else lambda value: read(_parts(value, separator))
 
 
 def _is_there(value: Any) -> bool:
@@ -135,14 +142,12 @@ def _is_there(value: Any) -> bool:
 
 def read_value(type_name: str, value: Any) -> Any:
     """A partner's value as the public side shows it; ``MISSING`` where there is none or it is not of the type."""
-    return _value_reader(type_name)(value)
+    return _form_reader(Form(type=type_name.removesuffix("[]")), type_name.endswith("[]"))(value)
 
 
-@cache
-def _value_reader(type_name: str) -> Read:
-    """The reader of a type's values, also of lists of them."""
-    kind = TYPES[type_name.removesuffix("[]")]
-    read, takes_empty = kind.read, kind.read is TYPES["string"].read
+@lru_cache(maxsize=4096)
+def _form_reader(form: Form, several: bool) -> Read:
+    read, takes_empty = compile_form(form).read, form.type in {"string", "phone"}
 
     def one(value: Any) -> Any:
         if value is MISSING or value is None or (value == "" and not takes_empty):
@@ -158,7 +163,7 @@ def _value_reader(type_name: str) -> Read:
         listed = value if isinstance(value, list) else [value]
         return [found for found in (one(item) for item in listed) if found is not MISSING]
 
-    return many if type_name.endswith("[]") else one
+    return many if several else one
 
 
 def _parts(value: Any, separator: str | None) -> Any:

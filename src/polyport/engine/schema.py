@@ -189,7 +189,7 @@ def _custom_field(shape: CustomFieldShape, item: Any, key: str, label: str, *, r
         required=required or (shape.required is not None and shape.required.holds(item)),
         hint=hint[:1000] if isinstance(hint, str) and hint else None,
         options=_custom_options(shape, item, kind),
-        wire=wire if wire in TYPES[kind.removesuffix("[]")].wires else None,
+        wire=wire if wire is not None and _is_wire_of(kind.removesuffix("[]"), wire) else None,
         separator=_first_of(shape.separators, words) if kind.endswith("[]") else None,
     )
     return CustomField(
@@ -201,6 +201,10 @@ def _custom_field(shape: CustomFieldShape, item: Any, key: str, label: str, *, r
         read=_first_of(shape.readers, words),
         cleared=_first_of(shape.clears, words, MISSING),
     )
+
+
+def _is_wire_of(kind: str, wire: str) -> bool:
+    return wire in TYPES[kind].wires or ("%" in wire and kind in {"datetime", "date"})
 
 
 def _type_words(shape: CustomFieldShape, item: Any) -> list[str]:

@@ -16,7 +16,8 @@ from polyport.engine.custom import gather
 from polyport.engine.formats import compile_checks
 from polyport.engine.schema import Choices, CustomField, Place, Schema
 from polyport.errors import Fault
-from polyport.kinds.fields import TYPES, FileValue, ValueFault
+from polyport.kinds.fields import FileValue, ValueFault
+from polyport.kinds.wires import compile_form
 from polyport.manifest.variables import CustomFields, InputField, InputSection, OutputSection
 from polyport.paths import MISSING, Step, format_path, put
 from polyport.template import RenderFault, Template, to_text
@@ -343,15 +344,14 @@ def _array(variable: InputField, one: Callable[[Any], Any]) -> Convert:
 
 def _converter(variable: InputField, choices: Mapping[str, Choices], key_patterns: Mapping[str, str]) -> Callable[[Any], Any]:
     """Coerce, look up, check, write: the steps a field needs, and no others."""
-    kind = TYPES[variable.base_type]
-    coerce, wire = kind.coerce, kind.wires[variable.wire or next(iter(kind.wires))]
-    default_wire = variable.wire is None and kind.name not in {"datetime", "phone", "date"}
+    steps = compile_form(variable.form)
+    coerce, write = steps.coerce, steps.write
     check = compile_checks(variable)
     if variable.options is not None:
         listed = Choices(items=tuple((option.key, option.label) for option in variable.options))
-        find = _lookup(listed, kind.coerce)
+        find = _lookup(listed, coerce)
     elif variable.list is not None:
-        find = _list_lookup(variable.list, choices.get(variable.list), kind.coerce, key_patterns.get(variable.list), variable.base_type)
+        find = _list_lookup(variable.list, choices.get(variable.list), coerce, key_patterns.get(variable.list), variable.base_type)
     else:
         find = None
 
@@ -359,7 +359,7 @@ def _converter(variable: InputField, choices: Mapping[str, Choices], key_pattern
         found = coerce(value) if find is None else find(value)
         if check is not None:
             check(found)
-        return found if default_wire else wire(found)
+        return found if write is None else write(found)
 
     return convert
 

@@ -213,7 +213,7 @@ class PhoneValue:
     e164: str | None
 
 
-def coerce_phone(value: Any) -> PhoneValue:
+def coerce_phone(value: Any, region: str | None = None) -> PhoneValue:
     """A phone number. ``00`` before the country code is read as ``+``; whether E.164 is needed is for the wire format to say."""
     import phonenumbers  # noqa: PLC0415  its tables cost 20 MB: only who sends phone numbers pays
 
@@ -222,7 +222,7 @@ def coerce_phone(value: Any) -> PhoneValue:
         raise ValueFault("invalid_phone", "A phone number is needed here.")
     international = "+" + text[2:] if text.startswith("00") else text
     try:
-        parsed = phonenumbers.parse(international, None)
+        parsed = phonenumbers.parse(international, region)
     except phonenumbers.NumberParseException:
         return PhoneValue(text, None)
     if not phonenumbers.is_possible_number(parsed):

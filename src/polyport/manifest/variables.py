@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, model_validator
 from pydantic import Field as Key
 
 from polyport.kinds.fields import ARRAY, TYPES
 from polyport.kinds.filters import FILTERS
+from polyport.kinds.wires import Form, check_pattern
 from polyport.manifest.base import At, Match, Name, Node, Option, Pattern, Place, Scalar, Text, TypeName
 from polyport.template import Template, TemplateError, compile_value
 
@@ -31,22 +33,107 @@ Writing = Annotated[Any, AfterValidator(lambda template: _reads_only(template, f
 Reading = Annotated[str, AfterValidator(lambda template: _reads_only(template, frozenset({"value"})))]
 
 
-class InputField(Node):
-    """A variable of an operation or of a connection.
+class Variable(Node):
+    """What inputs and outputs share: a public name, a type, and how the partner writes the value.
 
-    ``name`` is the public name and what ``{{name}}`` reads. ``at`` is where the value stands inside a section's row on the wire (a list of keys;
-    default: its name). ``wire`` is the format it is written in (the type's default if not given). ``list`` names a dynamic list. ``default`` is used
-    when the caller sends nothing. ``min`` and ``max`` bound a number, the lengths bound a text (in characters). ``separator``: a list is written as
-    one text with this between its elements.
+    ``wire`` is a wire format of the type; for a datetime and a date also a pattern such as ``%d.%m.%Y %H:%M``. ``zone`` is an IANA time zone: that of
+    times which the partner writes without one. ``scale``: the partner counts a decimal in its smallest unit, so many decimal places down (cents: 2).
+    ``words`` are what the partner says for true and for false. ``decimal_point`` and ``thousands`` write a number as text with these signs. ``region``
+    (``GB``) is where phone numbers without a country code belong. ``separator``: a list is written as one text with this between its elements.
     """
 
     name: Name
     type: TypeName
     label: Text
-    required: bool = False
     hint: str | None = None
-    default: Any = None
     sample: Any = None
+    wire: str | None = None
+    zone: str | None = None
+    scale: int | None = Key(default=None, ge=1, le=18)
+    words: tuple[str | int, str | int] | None = None
+    decimal_point: Literal[".", ","] | None = None
+    thousands: Literal[".", ",", " ", "'"] | None = None
+    region: str | None = Key(default=None, pattern=r"^[A-Z]{2}$")
+    separator: Text | None = None
+
+    @property
+    def base_type(self) -> str:
+        """The type without ``[]``."""
+        return self.type.removesuffix("[]")
+
+    @property
+    def is_array(self) -> bool:
+        """Whether there are several values."""
+        return self.type.endswith("[]")
+
+    @property
+    def code(self) -> int:
+        """The wire code of the type: 1 to 10, plus 100 for arrays."""
+        return TYPES[self.base_type].code + (ARRAY if self.is_array else 0)
+
+    @property
+    def form(self) -> Form:
+        """How the values are written."""
+        return Form(
+            type=self.base_type,
+            wire=self.wire,
+            zone=self.zone,
+            scale=self.scale,
+            words=self.words,
+            point=self.decimal_point,
+            thousands=self.thousands,
+            region=self.region,
+        )
+
+    @model_validator(mode="after")
+    def _form_fits_type(self) -> Self:
+        _check_wire(self.wire, self.base_type, reads=not isinstance(self, InputField))
+        for key, value, types in (
+            ("zone", self.zone, {"datetime"}),
+            ("scale", self.scale, {"decimal"}),
+            ("words", self.words, {"boolean", "nullable_boolean"}),
+            ("decimalPoint", self.decimal_point, {"integer", "decimal"}),
+            ("thousands", self.thousands, {"integer", "decimal"}),
+            ("region", self.region, {"phone"}),
+        ):
+            if value is not None and self.base_type not in types:
+                raise ValueError(f'"{key}" is for {" and ".join(sorted(types))}; this is a {self.base_type}')
+        if self.zone is not None and self.zone not in available_timezones():
+            raise ValueError(f'"{self.zone}" is not a time zone of the IANA database; one is Europe/Berlin')
+        if self.wire is not None and (self.words, self.decimal_point, self.thousands) != (None, None, None):
+            raise ValueError("words, decimalPoint and thousands are wire formats of their own: leave out wire")
+        if (self.decimal_point or ".") == self.thousands:
+            raise ValueError(
+                "the decimal point and the sign between thousands are two signs; the decimal point is . if decimalPoint says nothing"
+            )
+        if self.words is not None and str(self.words[0]).casefold() == str(self.words[1]).casefold():
+            raise ValueError("the words for true and false are two")
+        if self.separator is not None and (not self.is_array or self.base_type in {"object", "file"}):
+            raise ValueError("a separator is for lists of texts, numbers and the like, such as string[]")
+        return self
+
+
+def _check_wire(wire: str | None, base_type: str, *, reads: bool) -> None:
+    """Raises ``ValueError`` for a wire format that the type does not have."""
+    if wire is None or wire in TYPES[base_type].wires:
+        return
+    if "%" not in wire or base_type not in {"datetime", "date"}:
+        pattern = ", and patterns such as %d.%m.%Y" if base_type in {"datetime", "date"} else ""
+        raise ValueError(f'"{wire}" is not a wire format of {base_type}; there are: {", ".join(TYPES[base_type].wires)}{pattern}')
+    check_pattern(wire, reads=reads)
+
+
+class InputField(Variable):
+    """A variable of an operation or of a connection.
+
+    ``name`` is the public name and what ``{{name}}`` reads. ``at`` is where the value stands inside a section's row on the wire (a list of keys;
+    default: its name). ``list`` names a dynamic list. ``default`` is used when the caller sends nothing. ``min`` and ``max`` bound a number, the lengths
+    bound a text (in characters). How the value is written (``wire``, ``zone``, ``scale``, ``words``, ``decimal_point``, ``thousands``, ``region``, ``separator``):
+    see [Variable](#variable).
+    """
+
+    required: bool = False
+    default: Any = None
     options: tuple[Option, ...] | None = None
     list: Name | None = None
     depends_on: tuple[Name, ...] = ()
@@ -59,28 +146,9 @@ class InputField(Node):
     pattern: Pattern | None = None
     secret: bool = False
     at: Place | None = None
-    wire: str | None = None
-    separator: Text | None = None
-
-    @property
-    def base_type(self) -> str:
-        """The type without ``[]``."""
-        return self.type.removesuffix("[]")
-
-    @property
-    def is_array(self) -> bool:
-        """Whether the field takes several values."""
-        return self.type.endswith("[]")
-
-    @property
-    def code(self) -> int:
-        """The wire code of the type: 1 to 10, plus 100 for arrays."""
-        return TYPES[self.base_type].code + (ARRAY if self.is_array else 0)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if self.wire is not None and self.wire not in TYPES[self.base_type].wires:
-            raise ValueError(f'"{self.wire}" is not a wire format of {self.base_type}; there are: {", ".join(TYPES[self.base_type].wires)}')
         if self.options is not None and self.list is not None:
             raise ValueError("a field has options or a list, not both")
         if self.options is not None and len({str(option.key) for option in self.options}) != len(self.options):
@@ -92,26 +160,17 @@ class InputField(Node):
             raise ValueError(f"lengths, pattern and format are for texts; a {self.base_type} has none")
         if self.max_items is not None and not self.is_array:
             raise ValueError("maxItems is for lists, such as string[]")
-        if self.separator is not None and (not self.is_array or self.base_type in {"object", "file"}):
-            raise ValueError("a separator is for lists of texts, numbers and the like, such as string[]")
         return self
 
 
-class OutputField(Node):
-    """A variable of a result: what stands ``at`` a path of the item (default: the name). ``exists`` gives whether there is anything there."""
+class OutputField(Variable):
+    """A variable of a result: what stands ``at`` a path of the item (default: the name). ``exists`` gives whether there is anything there.
 
-    name: Name
-    type: TypeName
-    label: Text
-    hint: str | None = None
+    How the partner writes the value: see [Variable](#variable).
+    """
+
     at: At | None = None
     exists: bool = False
-    sample: Any = None
-
-    @property
-    def code(self) -> int:
-        """The wire code of the type: 1 to 10, plus 100 for arrays."""
-        return TYPES[self.type.removesuffix("[]")].code + (ARRAY if self.type.endswith("[]") else 0)
 
 
 class CustomFields(Node):
@@ -215,9 +274,12 @@ class CustomFieldShape(Node):
 
     @model_validator(mode="after")
     def _wires_fit_types(self) -> Self:
-        known = {wire for kind in (*self.types.values(), self.default_type) for wire in TYPES[kind.removesuffix("[]")].wires}
+        kinds = {kind.removesuffix("[]") for kind in (*self.types.values(), self.default_type)}
+        known = {wire for kind in kinds for wire in TYPES[kind].wires}
         for word, wire in self.wires.items():
-            if wire not in known:
+            if "%" in wire and kinds & {"datetime", "date"}:
+                check_pattern(wire, reads=True)
+            elif wire not in known:
                 raise ValueError(f'"{wire}" (for "{word}") is not a wire format of any of the types; there are: {", ".join(sorted(known))}')
         for word in (*self.writes, *self.reads):
             if self.types.get(word, self.default_type).startswith("file"):
