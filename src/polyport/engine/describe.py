@@ -143,10 +143,9 @@ async def _found(
 async def _defined(program: Program, lists: ListSource, known: Mapping[str, Any]) -> Schema:
     """The schema with the custom fields whose definitions can be read by now: those of a sheet appear once the sheet is chosen."""
     found: dict[str, ListItems] = {}
-    for name in dict.fromkeys(custom.spec.list for custom in program.customs):
-        spec = program.partner.lists[name]
+    for spec in program.definitions:
         if all(known.get(needed) is not None for needed in spec.depends_on):
-            found[name] = await lists.get(spec, known)
+            found[spec.name] = await lists.get(spec, known)
     return with_definitions(program, found)
 
 

@@ -53,6 +53,7 @@ class Program:
     wants_key: bool = False
     value: Template | None = None
     customs: tuple[CustomPlace, ...] = ()
+    definitions: tuple[ListSpec, ...] = ()
     compiled: dict[tuple[int, ...], tuple[tuple[ListItems, ...], Schema, Validator]] = field(default_factory=dict, repr=False)
 
 
@@ -62,6 +63,7 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
     compute = operation.compute if isinstance(operation, Action) else None
     calls = tuple(compile_call(call, partner.file.headers) for call in operation.steps)
     computed = compile_value(compute, FILTERS) if compute is not None else None
+    customs = custom_places(operation)
     value = compile_value(operation.result.value, FILTERS) if operation.result.value is not None else None
     names = (
         {name for call in calls for name in call.names}
@@ -79,7 +81,8 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
         schema=schema,
         validator=compile_validator(schema),
         selectors=compile_fields(operation.selectors, key_patterns=schema.key_patterns),
-        customs=custom_places(operation),
+        customs=customs,
+        definitions=tuple(partner.lists[name] for name in dict.fromkeys(custom.spec.list for custom in customs)),
     )
 
 
@@ -173,30 +176,17 @@ def _ready(program: Program, wanted: set[str]) -> list[str]:
 async def _with_custom(program: Program, lists: ListSource, selected: Mapping[str, Any], *, fresh: bool) -> tuple[Schema, Validator]:
     if not program.customs:
         return program.schema, program.validator
-    found = await read_definitions(program, lists, selected, fresh=fresh)
-    items = tuple(found.values())
-    key = tuple(map(id, items))
+    items = tuple([await lists.get(spec, selected, fresh=fresh) for spec in program.definitions])
+    key = tuple(map(id, items))  # each entry keeps its items, so that no others can have their ids
     held = program.compiled.get(key)
-    if held is not None and all(kept is listed for kept, listed in zip(held[0], items, strict=True)):
+    if held is not None:
         return held[1], held[2]
-    schema = with_definitions(program, found)
+    schema = with_definitions(program, {spec.name: found for spec, found in zip(program.definitions, items, strict=True)})
     validator = compile_validator(schema)
     while len(program.compiled) >= COMPILED_MOST:
         program.compiled.pop(next(iter(program.compiled)))
     program.compiled[key] = (items, schema, validator)
     return schema, validator
-
-
-async def read_definitions(
-    program: Program, lists: ListSource, selected: Mapping[str, Any], *, fresh: bool = False
-) -> dict[str, ListItems]:
-    """The definitions of an operation's custom fields by the names of their lists, each read once."""
-    found: dict[str, ListItems] = {}
-    for custom in program.customs:
-        name = custom.spec.list
-        if name not in found:
-            found[name] = await lists.get(program.partner.lists[name], selected, fresh=fresh)
-    return found
 
 
 def with_definitions(program: Program, found: Mapping[str, ListItems]) -> Schema:
