@@ -8,7 +8,8 @@ import pytest
 from polyport.testing.cases import run_cases
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(path.relative_to(DOCS).as_posix() for path in (DOCS / "how-to" / "calls").glob("*.md"))
+KINDS = ("calls", "pagers")
+PAGES = sorted(path.relative_to(DOCS).as_posix() for kind in KINDS for path in (DOCS / "how-to" / kind).glob("*.md"))
 
 pytestmark = pytest.mark.anyio
 

@@ -1,13 +1,14 @@
 """Pagers: which page comes next, where a list ends, and what hostile answers do to them."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from polyport.kinds.pages import KINDS, Pager
+from polyport.kinds.pages import KINDS, Pager, Walk
 from samples import json_reply
 
 PAGER = TypeAdapter(Pager)
@@ -177,6 +178,114 @@ def test_a_flag_says_whether_there_is_more_after_the_last_item():
     assert after(made, {"has_more": True}, [{"id": 1}]) == {"size": 100, "after": 1}
     assert after(made, {"has_more": False}, [{"id": 1}]) is None
     assert after(made, {}, [{"id": 1}]) is None
+
+
+# What the partner lets anyone read, and what it tells
+
+
+def test_a_cursor_may_be_a_parameter_of_a_url():
+    made = pager(kind="cursor", next="next", param="page[after]")
+    assert after(made, {"next": "https://a/x?page%5Bafter%5D=t%202&b=1"}) == {"size": 100, "cursor": "t 2"}
+    assert after(made, {"next": "?page[after]=t2"}) == {"size": 100, "cursor": "t2"}
+
+
+@pytest.mark.parametrize("url", [None, 5, "https://a/x", "https://[a/x?page[after]=1", "https://a/?page[after]=" + "1" * 20_000])
+def test_a_url_without_the_parameter_ends_a_cursor(url):
+    assert after(pager(kind="cursor", next="next", param="page[after]"), {"next": url}) is None
+
+
+def test_a_cursor_may_begin_with_a_token():
+    made = pager(kind="cursor", next="next", start="*")
+    assert made.first() == {"size": 100, "cursor": "*"}
+    assert after(made, {"next": "t2"}) == {"size": 100, "cursor": "t2"}
+    assert after(made, {"next": "*"}) is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "goes_on"), [(True, False), (1, False), ("true", False), (False, True), (None, True), ("no", True), ([], True)]
+)
+def test_a_flag_may_end_any_list(flag, goes_on):
+    made = pager(kind="cursor", next="next", end=["page.last"])
+    assert (after(made, {"next": "t", "page": {"last": flag}}) is not None) is goes_on
+
+
+def test_nothing_is_asked_for_beyond_the_most_pages():
+    made = pager(kind="page", size=1, maxPages=2)
+    second = after(made, {}, [1])
+    assert second == {"size": 1, "number": 2, "read": 1}
+    assert after(made, {}, [1], page=second) is None
+
+
+def test_nothing_is_asked_for_beyond_the_most_items():
+    made = pager(kind="cursor", next="next", size=2, maxItems=4)
+    second = after(made, {"next": "t2"}, [1, 2])
+    assert second == {"size": 2, "cursor": "t2", "seen": 2}
+    assert after(made, {"next": "t3"}, [3], page=second) == {"size": 2, "cursor": "t3", "seen": 3}
+    assert after(made, {"next": "t3"}, [3, 4], page=second) is None
+
+
+@pytest.mark.parametrize(("total", "goes_on"), [(3, True), ("3", True), (2, False), ("2", False), (None, True), ("x", True), (True, True)])
+def test_pages_may_be_told_by_the_number_of_items(total, goes_on):
+    made = pager(kind="page", size=2, totalItems="total")
+    assert (after(made, {"total": total}, [1, 2]) is not None) is goes_on
+
+
+def test_a_flag_may_end_numbered_pages():
+    made = pager(kind="page", size=2, more="more")
+    assert after(made, {"more": True}, [1]) == {"size": 2, "number": 2}
+    assert after(made, {"more": False}, [1, 2]) is None
+
+
+@pytest.mark.parametrize("keys", [{"kind": "page"}, {"kind": "offset"}, {"kind": "last_id", "key": "id"}])
+def test_pages_that_are_not_full_may_go_on_until_an_empty_one(keys):
+    made = pager(size=5, untilEmpty=True, **keys)
+    assert after(made, {}, [{"id": 1}]) is not None
+    assert after(made, {}, []) is None
+
+
+def test_offsets_may_count_from_one_and_by_whole_pages():
+    made = pager(kind="offset", size=10, start=1, step="size", total="total")
+    assert made.first() == {"size": 10, "offset": 1}
+    assert after(made, {"total": "20"}, [1]) == {"size": 10, "offset": 11}
+    assert after(made, {"total": 20}, [1], page={"size": 10, "offset": 11}) is None
+
+
+def test_a_flag_may_end_next_urls():
+    made = pager(kind="next_url", next="next", more="more")
+    assert after(made, {"next": "https://a/2", "more": True}) is not None
+    assert after(made, {"next": "https://a/2", "more": False}) is None
+
+
+def test_the_id_of_the_first_item_may_count():
+    assert after(pager(kind="last_id", key="id", take="first", size=2), {}, [{"id": 1}, {"id": 2}]) == {"size": 2, "after": 1}
+
+
+def test_a_link_may_need_an_attribute_and_have_another_name():
+    made = pager(kind="link", header="X-Links", rel="older", attribute="results")
+    text = '<https://a/2>; rel="older"; results="{}"; cursor="0:1:0"'
+    assert after(made, None, reply=json_reply(x_links=text.format("true"))) == {"size": 100, "url": "https://a/2"}
+    assert after(made, None, reply=json_reply(x_links=text.format("false"))) is None
+
+
+def test_a_link_header_may_stand_several_times():
+    reply = json_reply()
+    headers = (("Link", '<https://a/0>; rel="prev"'), ("link", '<https://a/2>; rel="next"'))
+    assert after(pager(kind="link"), None, reply=replace(reply, headers=headers)) == {"size": 100, "url": "https://a/2"}
+
+
+def test_a_partner_that_sends_in_circles_is_not_followed():
+    walk = Walk(pager(kind="cursor", next="next", size=1))
+    page, tokens = {"size": 1}, []
+    for token in ("a", "b", "a", "c"):
+        page = walk.following(page, {"next": token}, json_reply(), [])
+        if page is None:
+            break
+        tokens.append(page["cursor"])
+    assert tokens == ["a", "b"]
+
+
+def test_a_list_without_pages_has_no_next_one():
+    assert Walk(None).following(None, {}, json_reply(), []) is None
 
 
 # All

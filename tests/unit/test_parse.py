@@ -369,6 +369,12 @@ def test_no_answer_makes_a_verdict_fail(answer, status, header):
         ({}, "data", []),
         ("x", "", []),
         (None, "", []),
+        ({"groups": [{"rows": [1, 2]}, {"rows": []}, {}, {"rows": [3]}]}, "groups[*].rows", [1, 2, 3]),
+        ({"groups": [{"rows": [{"id": 1}]}, {"rows": [{"id": 2}]}]}, "groups[*].rows[*].id", [1, 2]),
+        ({"a": [{"b": [{"c": [1]}, {"c": [2, 3]}]}]}, "a[*].b[*].c", [1, 2, 3]),
+        ({"groups": [{"first": {"id": 1}}, {"first": {"id": 2}}]}, "groups[*].first", [{"id": 1}, {"id": 2}]),
+        ({"rows": [[1, 2], [3, 4]]}, "rows[*]", [[1, 2], [3, 4]]),
+        ({"groups": 5}, "groups[*].rows", []),
     ],
 )
 def test_the_items_of_a_list(answer, at, items):

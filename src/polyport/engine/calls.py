@@ -22,6 +22,7 @@ from polyport.errors import BlockedAddress, Fault, ValidationFailed
 from polyport.kinds.decoders import DECODERS, UnreadableAnswer
 from polyport.kinds.fields import BITS_LIMIT
 from polyport.kinds.filters import FILTERS
+from polyport.kinds.pages import Walk
 from polyport.manifest.model import ErrorRule, ListSpec, Partner
 from polyport.net.message import NetworkFault, Reply, Request
 from polyport.paths import MISSING, get
@@ -163,7 +164,7 @@ async def read_list(caller: Caller, spec: ListSpec, values: Mapping[str, Any], q
     if query is not None and spec.search == "remote":
         scope["query"] = query
     items: list[Any] = []
-    page = spec.pager.first() if spec.pager is not None else None
+    page, walk = (spec.pager.first() if spec.pager is not None else None), Walk(spec.pager)
     for _page in range(spec.page_limit):
         if page is not None:
             scope["page"] = page
@@ -175,7 +176,7 @@ async def read_list(caller: Caller, spec: ListSpec, values: Mapping[str, Any], q
         items.extend(item for item in raw if all(match.holds(item) for match in spec.where))
         if len(items) > spec.item_limit:
             return ListItems(items=items[: spec.item_limit], complete=False)
-        page = spec.pager.following(page, answer.value, answer.reply, raw) if spec.pager is not None and page is not None else None
+        page = walk.following(page, answer.value, answer.reply, raw)
         if page is None:
             return ListItems(items=items, complete=True)
     return ListItems(items=items, complete=False)

@@ -22,6 +22,7 @@ from polyport.engine.validate import Validated, Validator, compile_fields, compi
 from polyport.errors import Fault, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
 from polyport.kinds.filters import FILTERS
+from polyport.kinds.pages import Walk
 from polyport.manifest.model import Action, ListSpec, Partner, Trigger
 from polyport.manifest.variables import CustomFields
 from polyport.paths import MISSING, get
@@ -31,7 +32,7 @@ SEARCHES_MOST: Final = 10
 COMPILED_MOST: Final = 256
 ITEMS_LIMIT: Final = 1_000
 ITEMS_DEFAULT: Final = 100
-_PAGE_KEYS: Final = frozenset({"size", "cursor", "number", "offset", "after", "url"})
+_PAGE_KEYS: Final = frozenset({"size", "cursor", "number", "offset", "after", "url", "read", "seen"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,6 +313,7 @@ async def read_trigger(
     if not isinstance(trigger, Trigger):
         raise TypeError("only a trigger is read")
     apply_window(scope, reading)
+    walk = Walk(trigger.pager)
     page, skip = position_of(trigger, reading)
     outcome, items, raw = Outcome(result={}), list[Any](), list[Any]()
     cursor: str | None = None
@@ -332,7 +334,7 @@ async def read_trigger(
         if used < len(listed):
             cursor = _encode({"page": page, "skip": used})
             break
-        following = _following(trigger, page, sent, listed)
+        following = walk.following(page, sent.alone.value, sent.alone.reply, listed) if sent.alone is not None else None
         cursor = _encode({"page": following, "skip": 0}) if following is not None else None
         if following is None or len(items) >= reading.limit:
             break
@@ -340,13 +342,6 @@ async def read_trigger(
     outcome.result = {"items": items, "nextCursor": cursor, "hasMore": cursor is not None}
     outcome.raw = raw
     return outcome
-
-
-def _following(trigger: Trigger, page: dict[str, Any], sent: Sent, listed: list[Any]) -> dict[str, Any] | None:
-    """The next page, as the answer tells; of a call for each row, the one before it."""
-    if trigger.pager is None or sent.alone is None:
-        return None
-    return trigger.pager.following(page, sent.alone.value, sent.alone.reply, listed)
 
 
 def _take(trigger: Trigger, listed: Sequence[Any], skip: int, reading: Reading, room: int) -> tuple[list[Any], int, bool]:
@@ -394,11 +389,12 @@ def _is_position(held: Any, first: Mapping[str, Any]) -> bool:
     if not isinstance(held, dict) or held.keys() != {"page", "skip"}:
         return False
     found, skip = held["page"], held["skip"]
-    if not isinstance(found, dict) or not found.keys() <= _PAGE_KEYS or isinstance(skip, bool) or not isinstance(skip, int):
+    if not isinstance(found, dict) or not first.keys() <= found.keys() <= _PAGE_KEYS or isinstance(skip, bool) or not isinstance(skip, int):
         return False
     if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in found.values()):
         return False
-    if not all(isinstance(found.get(name), int) and 0 <= found[name] <= 2**53 for name in first):
+    numbers = [name for name, value in first.items() if isinstance(value, int)]
+    if not all(isinstance(found.get(name, 0), int) and 0 <= found.get(name, 0) <= 2**53 for name in (*numbers, "read", "seen")):
         return False
     return 0 <= skip <= 100_000 and 1 <= found.get("size", 1) <= 10_000
 

@@ -17,7 +17,7 @@ from polyport.kinds.fields import read_decimal
 from polyport.manifest.base import Match
 from polyport.manifest.model import Call, ErrorKind, ErrorRule, FaultList, RetryAfter, Trigger
 from polyport.net.message import Reply
-from polyport.paths import MISSING, Path, get
+from polyport.paths import EVERY, MISSING, Path, get
 from polyport.template import RenderFault, to_text
 
 MESSAGE_LIMIT: Final = 1_000
@@ -219,8 +219,11 @@ def _milliseconds(now: datetime) -> Decimal:
 
 
 def read_items(answer: Any, at: Path, where: Sequence[Match] = ()) -> list[Any]:
-    """The items of a list answer; a single object counts as one, nothing as none."""
+    """The items of a list answer; a single object counts as one, nothing as none. Lists that ``[*]`` finds in several places are one."""
     listed = get(answer, at)
+    for step in at[:-1]:
+        if step is EVERY and isinstance(listed, list):
+            listed = [item for part in listed for item in (part if isinstance(part, list) else [part])]
     if isinstance(listed, dict):
         listed = [listed]
     if not isinstance(listed, list):
