@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from polyport.engine.calls import open_caller, read_list
+from polyport.engine.caller import open_caller
+from polyport.engine.calls import read_list
 from polyport.kinds.pages import KINDS
 from polyport.manifest.load import load_partner
 from polyport.net.message import Reply
