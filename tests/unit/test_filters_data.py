@@ -19,6 +19,8 @@ _ROWS = st.lists(st.fixed_dictionaries({"k": st.integers(0, 9)}, optional={"v": 
     [
         ("default", None, ("x",), None),
         ("default", MISSING, ("x",), "x"),
+        ("then", "a", ("x",), "x"),
+        ("then", None, ("x",), "x"),
         ("json", {"a": [None, True, Decimal("1.50")]}, (), '{"a":[null,true,1.50]}'),
         ("parse_json", '{"a": 1.50}', (), {"a": Decimal("1.50")}),
         ("join", [1, None, "b", True], ("-",), "1-b-true"),

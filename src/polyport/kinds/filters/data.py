@@ -45,6 +45,14 @@ def default(value: Any, other: Any) -> Any:
 default.takes_missing = True  # type: ignore[attr-defined]  # read by the template compiler
 
 
+def then(_value: Any, other: Any) -> Any:
+    """Another value where there is one: a constant that goes along with it.
+
+    ``{{person.name | then: "text/plain"}}`` gives ``"text/plain"``.
+    """
+    return other
+
+
 def json_text(value: Any) -> str:
     """The value as JSON text; numbers keep their digits.
 
@@ -259,6 +267,7 @@ def from_object(value: Any, name: Any = "name", content: Any = "value") -> list[
 
 DATA: Final[dict[str, Filter]] = {
     "default": default,
+    "then": then,
     "json": json_text,
     "parse_json": parse_json,
     "join": join,
