@@ -1,6 +1,7 @@
 """The simulators of the bundled partners keep step with their folders: the engine itself calls them."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ FOLDERS = Path(polyport.__file__).parent / "connectors"
 SEEDED = {
     "hubspot": {"pipeline": "default"},
     "jira": {"project": "10000", "issue_type": "10001", "issue": "OPS-1"},
+    "notion": {"data_source": "248104cd-477e-80af-bc30-000bd28de8f9"},
     "pipedrive": {"pipeline_id": 1},
 }
 SIMULATED = sorted(folder.parent.name for folder in FOLDERS.glob("*/simulator.yaml"))
@@ -237,3 +239,14 @@ async def test_a_work_item_made_in_jira_is_read_found_commented_on_and_new():
     assert (await account.run("add_comment", {"issue": made["key"], "text": "On my way."}))["id"] == "10501"
     items = (await account.run("new_issues", {"project": "10000"}))["items"]
     assert [item["key"] for item in items] == ["OPS-10042", "OPS-1"]
+
+
+async def test_a_page_made_in_notion_is_changed_read_and_new():
+    account = Account("notion")
+    name, price = custom_name("Name"), custom_name("Price")
+    made = await account.run("create_page", {name: "Lamp", price: "12.5"}, "Things")
+    changed = await account.run("update_page", {"page_id": made["id"], price: None}, "Things")
+    assert (made[price], changed.get(price)) == (Decimal("12.5"), None)
+    assert (await account.run("get_page", {"page_id": made["id"]}, "Things"))["id"] == made["id"]
+    assert (await account.run("new_pages", {}, "Things"))["items"][0]["id"] == made["id"]
+    assert (await account.run("append_text", {"page_id": made["id"], "text": "Bought in May."}))["block_id"]
