@@ -200,6 +200,21 @@ def test_a_record_is_looked_for_in_further_places(tmp_path):
     assert [partner.ask("GET", f"/things/{key}")[0] for key in ("1", "b", "c")] == [200, 200, 404]
 
 
+def test_an_upsert_changes_the_record_that_is_meant_or_adds_one(tmp_path):
+    partner = Partner(
+        tmp_path,
+        """
+        collections: {people: {unique: [email]}}
+        routes: [{route: PUT /people, do: upsert, in: people, find: email, id: "{{body.email}}", reply: {json: {id: "{{id}}", name: "{{record.name}}"}}}]
+        """,
+    )
+    put = [
+        partner.ask("PUT", "/people", {"email": email, "name": name}) for email, name in (("a@x", "Ada"), ("A@X", "Eve"), ("b@x", "Bob"))
+    ]
+
+    assert put == [(200, {"id": 1, "name": "Ada"}), (200, {"id": 1, "name": "Eve"}), (200, {"id": 2, "name": "Bob"})]
+
+
 def test_conditions_have_to_be_a_list_of_groups(tmp_path):
     partner = Partner(
         tmp_path,

@@ -14,7 +14,7 @@ from pydantic import model_validator
 from polyport.manifest.base import At, Match, Name, Node
 from polyport.manifest.proofs import Answer, Credentials, TokenIssue
 
-Verb = Literal["create", "get", "update", "delete", "list", "search", "token", "static"]
+Verb = Literal["create", "get", "update", "upsert", "delete", "list", "search", "token", "static"]
 Comparison = Literal["equals", "one_of", "contains", "at_least", "at_most", "above", "below"]
 Kind = Literal["string", "integer", "number", "boolean", "array", "object"]
 RoutePattern = Annotated[str, Key(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /[^\s?#]*$", max_length=500)]

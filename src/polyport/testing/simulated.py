@@ -236,22 +236,31 @@ class _Handler:
             page = self._listing.read(table, scope)
             scope |= {"items": [self._shown(table, record, scope) for record in page.records], "total": page.total, "page": page.facts}
             return
-        record = table.create(self._take.render(scope), scope) if verb == "create" else self._meant(table, scope)
-        if verb == "update":
-            record = table.update(record, self._take.render(scope), scope)
+        record = self._changed(table, scope) if verb in {"create", "update", "upsert"} else self._meant(table, scope)
         scope["id"] = record[table.spec.key]
         scope["links"] = self._linked(table, record)
         scope["record"] = self._shown(table, record, scope)
         if verb == "delete":
             table.delete(record)
 
+    def _changed(self, table: Table, scope: Scope) -> Record:
+        taken, verb = self._take.render(scope), self.route.do
+        record = self._found(table, scope) if verb == "upsert" else None
+        if verb == "create" or (verb == "upsert" and record is None):
+            return table.create(taken, scope)
+        return table.update(record or self._meant(table, scope), taken, scope)
+
     def _meant(self, table: Table, scope: Scope) -> Record:
+        found = self._found(table, scope)
+        if found is None:
+            raise Refused("missing", field=table.name, reason="missing")
+        return found
+
+    def _found(self, table: Table, scope: Scope) -> Record | None:
         value = self._id.render(scope)
         found = table.get(value) if self.route.find is None else table.find(self.route.find, value)
         for path in self.route.also if found is None else ():
             found = found or table.find(path, value)
-        if found is None:
-            raise Refused("missing", field=table.name, reason="missing")
         return found
 
     def _linked(self, table: Table, record: Record) -> dict[str, Any]:
