@@ -1,7 +1,6 @@
 """The simulators of the bundled partners keep step with their folders: the engine itself calls them."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,10 +26,8 @@ pytestmark = pytest.mark.anyio
 FOLDERS = Path(polyport.__file__).parent / "connectors"
 # What lists depend on, as the simulators' seeds have it; every simulator finds something for "ex".
 SEEDED = {
-    "github": {"repository": "octocat/hello-world"},
     "hubspot": {"pipeline": "default"},
     "jira": {"project": "10000", "issue_type": "10001", "issue": "OPS-1"},
-    "notion": {"data_source": "248104cd-477e-80af-bc30-000bd28de8f9"},
     "pipedrive": {"pipeline_id": 1},
 }
 SIMULATED = sorted(folder.parent.name for folder in FOLDERS.glob("*/simulator.yaml"))
@@ -242,44 +239,31 @@ async def test_a_work_item_made_in_jira_is_read_found_commented_on_and_new():
     assert [item["key"] for item in items] == ["OPS-10042", "OPS-1"]
 
 
-async def test_a_page_made_in_notion_is_changed_read_and_new():
-    account = Account("notion")
-    name, price = custom_name("Name"), custom_name("Price")
-    made = await account.run("create_page", {name: "Lamp", price: "12.5"}, "Things")
-    changed = await account.run("update_page", {"page_id": made["id"], price: None}, "Things")
-    assert (made[price], changed.get(price)) == (Decimal("12.5"), None)
-    assert (await account.run("get_page", {"page_id": made["id"]}, "Things"))["id"] == made["id"]
-    assert (await account.run("new_pages", {}, "Things"))["items"][0]["id"] == made["id"]
-    assert (await account.run("append_text", {"page_id": made["id"], "text": "Bought in May."}))["block_id"]
+async def test_a_contact_added_at_sendgrid_is_found_changed_and_deleted():
+    account = Account("sendgrid")
+    tier, day = custom_name("e1_T"), custom_name("e3_D")
+    added = {"email": "Ada@example.com", "first_name": "Ada", "list_ids": ["Customers"], tier: "Gold", day: "2026-03-14"}
+    await account.run("upsert_contact", added)
+    await account.run("upsert_contact", {"email": "ada@example.com", "last_name": "Example"})
+    found = await account.run("find_contact", {"address": "ada@example.com"})
+
+    assert (found["first_name"], found["last_name"], len(found["list_ids"])) == ("Ada", "Example", 1)
+    assert (found[custom_name("tier")], found[custom_name("first_order")]) == ("Gold", "2026-03-14")
+    assert (await account.run("search_contacts", {"query": "true"}))["total"] == 2
+    await account.run("delete_contact", {"contact_id": found["id"]})
+    assert (await account.run("search_contacts", {"query": "true"}))["total"] == 1
 
 
-async def test_an_issue_opened_at_github_is_read_closed_commented_on_found_and_new():
-    account = Account("github")
-    here = {"repository": "octocat/hello-world"}
-    data = {**here, "title": "Printer is on fire", "labels": ["bug"], "assignees": ["octocat"], "milestone": "v1.0 (example)"}
-    made = await account.run("create_issue", data)
-    number = made["number"]
+async def test_mail_for_sendgrid_is_taken_and_bounces_are_read_and_forgotten():
+    account = Account("sendgrid")
+    mail = {"from_email": "desk@example.com", "text": "Hello", "to": [{"email": "ada@example.com"}]}
 
-    assert (made["labels"], made["assignees"], made["milestone"], made["state"]) == (["bug"], ["octocat"], 1, "open")
-    said = await account.run("create_comment", {**here, "issue_number": number, "body": "On my way."})
-    assert (await account.run("update_comment", {**here, "comment_id": said["id"], "body": "Done."}))["body"] == "Done."
-    assert [row["id"] for row in (await account.run("list_comments", {**here, "issue_number": number}))["comments"]] == [said["id"]]
-    closed = await account.run("update_issue", {**here, "issue_number": number, "state": "closed", "state_reason": "completed"})
-    assert (closed["state"], closed["state_reason"]) == ("closed", "completed")
-    assert (await account.run("get_issue", {**here, "issue_number": number}))["title"] == "Printer is on fire"
-    assert (await account.run("search_issues", {**here, "query": "fire label:bug"}))["total"] == 1
-    items = (await account.run("new_issues", here))["items"]
-    assert [item["number"] for item in items] == [number, 1]
-    assert (await account.run("updated_issues", here))["items"][0]["number"] == number
-    assert [item["id"] for item in (await account.run("new_comments", here))["items"]] == [said["id"]]
-
-
-async def test_the_issues_of_github_come_page_by_page():
-    account = Account("github")
-    here = {"repository": "octocat/hello-world", "with_state": "all", "page_size": 1}
-    first = await account.run("list_issues", here)
-    second = await account.run("list_issues", {**here, "page_number": first["next_page"]})
-
-    assert [row["number"] for page in (first, second) for row in page["issues"]] == [2, 1]
-    assert first["next_page"] == 2
-    assert "next_page" not in second
+    assert (await account.run("send_mail", mail))["message_id"] == "simulated-00000001"
+    assert await account.run("send_mail", {**mail, "sandbox": True}) == {"status": 200}
+    assert [item["email"] for item in (await account.run("new_bounces", {}))["items"]] == ["gone@example.com"]
+    assert (await account.run("get_bounce", {"email": "gone@example.com"}))["found"] is True
+    await account.run("delete_bounce", {"email": "gone@example.com"})
+    assert await account.run("get_bounce", {"email": "gone@example.com"}) == {"found": False}
+    made = await account.run("create_contact_list", {"name": "Suppliers"})
+    page = await account.run("list_contact_lists", {"page_size": 1})
+    assert (await account.run("list_contact_lists", {"page_size": 1, "next_page": page["next_page"]}))["lists"][0]["id"] == made["id"]
