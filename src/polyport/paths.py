@@ -1,7 +1,7 @@
 """The one path language: where a value stands inside JSON.
 
-Text form: ``data.items[0].name``; a key with dots or brackets is quoted: ``fields["a.b"]``; ``[*]`` stands for every element and
-gives a list; ``[-1]`` counts from the end. The empty text is the root. In partner files a path may also be a list of keys.
+Text form: ``data.items[0].name``; a key with dots or brackets is quoted: ``fields["a.b"]``; ``[*]`` stands for every element of a list, or every member of an object, and
+gives one flat list; ``[-1]`` counts from the end. The empty text is the root. In partner files a path may also be a list of keys.
 """
 
 from __future__ import annotations
@@ -116,12 +116,17 @@ def get(value: Any, path: Path) -> Any:
                 return MISSING
             value = value[step]
         else:
-            if not isinstance(value, list):
-                return MISSING
-            rest = path[position + 1 :]
-            found = (get(element, rest) for element in value)
-            return [element for element in found if element is not MISSING]
+            return _every(value, path[position + 1 :])
     return value
+
+
+def _every(value: Any, rest: Path) -> Any:
+    """What stands at ``rest`` in every element of a list, or in every member of an object; one flat list, however many steps ``[*]`` follow."""
+    if not isinstance(value, list | dict):
+        return MISSING
+    found = (get(element, rest) for element in (value.values() if isinstance(value, dict) else value))
+    kept = [element for element in found if element is not MISSING]
+    return [inner for listed in kept for inner in listed] if any(isinstance(step, Every) for step in rest) else kept
 
 
 def getter(path: Path) -> Callable[[Any], Any]:

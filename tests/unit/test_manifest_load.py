@@ -199,6 +199,7 @@ BAD = [
     ("deep output type", {"actions__make": ACTION.replace("{name: y, type: string", "{name: x, type: integer")}, ['"x" is also an input']),
     ("depends on nothing", {"actions__make": ACTION.replace("list: owners", "list: owners, dependsOn: [nope]")}, ['"owner" depends on "nope"']),
     ("list depends on nothing", {"lists__owners": LIST + "dependsOn: [nope]\n"}, ['"owner" depends on "nope"']),
+    ("inside by a stranger", {"lists__owners": LIST + "inside: {at: parts, field: part}\n"}, ['name it under "dependsOn" too']),
     ("placeholder", {"actions__make": ACTION.replace('"{{name}}"', '"{{nmae}}"')}, ["{{nmae}} is not a field here; there are: captured, connection"]),
     ("placeholder in path", {"triggers__new_things": TRIGGER.replace("path: /things", 'path: "/things/{{x}}"')}, ["{{x}} is not a field here"]),
     ("page in action", {"actions__make": ACTION.replace('"{{name}}"', '"{{page.number}}"')}, ["{{page}} is not a field here"]),

@@ -17,6 +17,7 @@ from polyport.engine.parse import (
     judge,
     read_answer,
     read_items,
+    read_listed,
     read_refusal,
     read_wait,
 )
@@ -28,7 +29,7 @@ from polyport.manifest.base import Match
 from polyport.manifest.model import Call, ErrorRule, RetryAfter
 from polyport.net.message import Reply
 from polyport.paths import MISSING, parse_path
-from samples import custom, field, json_reply, schema_of, trigger
+from samples import custom, field, json_reply, list_spec, schema_of, trigger
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 UNIX = 1795521600
@@ -191,6 +192,19 @@ def test_an_honest_retry_after_is_seconds_or_a_date(header, wait):
 )  # fmt: skip
 def test_a_wait_may_stand_in_the_body_in_any_unit(unit, told, wait):
     assert read_wait(RetryAfter(at=("retry",), unit=unit), json_reply(), {"retry": told}, NOW) == wait
+
+
+def test_a_wait_that_only_the_documentation_tells_is_told_as_it_stands_there():
+    assert read_wait(RetryAfter(fixed=30), json_reply(), {}, NOW) == 30_000
+    assert read_wait(RetryAfter(fixed=0.5), json_reply(), {}, NOW) == 500
+
+
+def test_the_items_of_a_list_may_stand_inside_the_part_that_was_chosen():
+    spec = list_spec("columns", items="fields", inside={"at": "tables", "field": "table"})
+    answer = {"tables": [{"id": "t1", "fields": [{"id": "a"}]}, "odd", {"id": "t2", "fields": [{"id": "b"}, {"id": "c"}]}, {"id": "t3"}]}
+    assert read_listed(spec, answer, {"table": "t2"}) == [{"id": "b"}, {"id": "c"}]
+    assert read_listed(spec, answer, {"table": "t3"}) == read_listed(spec, answer, {"table": "t9"}) == read_listed(spec, answer, {}) == []
+    assert read_listed(spec, "nothing of the kind", {"table": "t2"}) == []
 
 
 def test_a_wait_that_is_not_there_is_none():

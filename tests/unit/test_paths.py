@@ -67,7 +67,7 @@ def test_anything_else_is_no_path(value):
         ({"a": [1, 2]}, "a[-3]", MISSING),
         ({"a": {"0": 1}}, "a[0]", MISSING),
         ({"a": [{"b": 1}, {}, 5, {"b": None}]}, "a[*].b", [1, None]),
-        ({"a": {}}, "a[*]", MISSING),
+        ({"a": 1}, "a[*]", MISSING),
         ("text", "", "text"),
     ],
 )
@@ -97,3 +97,14 @@ def test_putting_makes_the_objects_on_the_way():
 def test_putting_into_a_value_is_refused():
     with pytest.raises(ValueError, match="cannot hold other values"):
         put({"a": 1}, ("a", "b"), 2)
+
+
+def test_every_member_of_an_object_is_met_in_order():
+    assert get({"fields": {"b": {"id": 2}, "a": {"id": 1}, "c": "text"}}, parse_path("fields[*].id")) == [2, 1]
+
+
+def test_lists_in_lists_come_out_as_one():
+    value = {"groups": [{"items": [{"id": 1}, {"id": 2}]}, {"items": []}, {"none": 0}, {"items": [{"id": 3}]}]}
+    assert get(value, parse_path("groups[*].items[*].id")) == [1, 2, 3]
+    assert get(value, parse_path("groups[*].items[*]")) == [{"id": 1}, {"id": 2}, {"id": 3}]
+    assert get(value, parse_path("groups[*].items")) == [[{"id": 1}, {"id": 2}], [], [{"id": 3}]]

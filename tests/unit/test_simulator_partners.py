@@ -1,6 +1,7 @@
 """The simulators of the bundled partners keep step with their folders: the engine itself calls them."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,8 +27,10 @@ pytestmark = pytest.mark.anyio
 FOLDERS = Path(polyport.__file__).parent / "connectors"
 # What lists depend on, as the simulators' seeds have it; every simulator finds something for "ex".
 SEEDED = {
+    "github": {"repository": "octocat/hello-world"},
     "hubspot": {"pipeline": "default"},
     "jira": {"project": "10000", "issue_type": "10001", "issue": "OPS-1"},
+    "notion": {"data_source": "248104cd-477e-80af-bc30-000bd28de8f9"},
     "pipedrive": {"pipeline_id": 1},
 }
 SIMULATED = sorted(folder.parent.name for folder in FOLDERS.glob("*/simulator.yaml"))
@@ -237,6 +240,49 @@ async def test_a_work_item_made_in_jira_is_read_found_commented_on_and_new():
     assert (await account.run("add_comment", {"issue": made["key"], "text": "On my way."}))["id"] == "10501"
     items = (await account.run("new_issues", {"project": "10000"}))["items"]
     assert [item["key"] for item in items] == ["OPS-10042", "OPS-1"]
+
+
+async def test_a_page_made_in_notion_is_changed_read_and_new():
+    account = Account("notion")
+    name, price = custom_name("Name"), custom_name("Price")
+    made = await account.run("create_page", {name: "Lamp", price: "12.5"}, "Things")
+    changed = await account.run("update_page", {"page_id": made["id"], price: None}, "Things")
+    assert (made[price], changed.get(price)) == (Decimal("12.5"), None)
+    assert (await account.run("get_page", {"page_id": made["id"]}, "Things"))["id"] == made["id"]
+    assert (await account.run("new_pages", {}, "Things"))["items"][0]["id"] == made["id"]
+    assert (await account.run("append_text", {"page_id": made["id"], "text": "Bought in May."}))["block_id"]
+
+
+async def test_an_issue_opened_at_github_is_read_closed_commented_on_found_and_new():
+    account = Account("github")
+    here = {"repository": "octocat/hello-world"}
+    data = {**here, "title": "Printer is on fire", "labels": ["bug"], "assignees": ["octocat"], "milestone": "v1.0 (example)"}
+    made = await account.run("create_issue", data)
+    number = made["number"]
+
+    assert (made["labels"], made["assignees"], made["milestone"], made["state"]) == (["bug"], ["octocat"], 1, "open")
+    said = await account.run("create_comment", {**here, "issue_number": number, "body": "On my way."})
+    assert (await account.run("update_comment", {**here, "comment_id": said["id"], "body": "Done."}))["body"] == "Done."
+    assert [row["id"] for row in (await account.run("list_comments", {**here, "issue_number": number}))["comments"]] == [said["id"]]
+    closed = await account.run("update_issue", {**here, "issue_number": number, "state": "closed", "state_reason": "completed"})
+    assert (closed["state"], closed["state_reason"]) == ("closed", "completed")
+    assert (await account.run("get_issue", {**here, "issue_number": number}))["title"] == "Printer is on fire"
+    assert (await account.run("search_issues", {**here, "query": "fire label:bug"}))["total"] == 1
+    items = (await account.run("new_issues", here))["items"]
+    assert [item["number"] for item in items] == [number, 1]
+    assert (await account.run("updated_issues", here))["items"][0]["number"] == number
+    assert [item["id"] for item in (await account.run("new_comments", here))["items"]] == [said["id"]]
+
+
+async def test_the_issues_of_github_come_page_by_page():
+    account = Account("github")
+    here = {"repository": "octocat/hello-world", "with_state": "all", "page_size": 1}
+    first = await account.run("list_issues", here)
+    second = await account.run("list_issues", {**here, "page_number": first["next_page"]})
+
+    assert [row["number"] for page in (first, second) for row in page["issues"]] == [2, 1]
+    assert first["next_page"] == 2
+    assert "next_page" not in second
 
 
 async def test_a_contact_added_at_sendgrid_is_found_changed_and_deleted():

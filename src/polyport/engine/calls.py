@@ -13,7 +13,7 @@ from typing import Any
 from polyport.engine.caller import LEAST_SECONDS, Caller, learn_values, with_grant
 from polyport.engine.grants import authorise, pretend
 from polyport.engine.outcome import error_of, failure_of_network, failure_of_unreadable
-from polyport.engine.parse import GRAPHQL, judge, read_answer, read_items, read_refusal
+from polyport.engine.parse import GRAPHQL, judge, read_answer, read_listed, read_refusal
 from polyport.engine.render import CallProgram, compile_call, render_call, sound_headers
 from polyport.engine.retry import Failure
 from polyport.engine.schema import Choices, CustomField, Schema, custom_fields
@@ -172,7 +172,7 @@ async def read_list(caller: Caller, spec: ListSpec, values: Mapping[str, Any], q
             answer = await exchange(caller, program, scope)
         except CallFailed as failed:
             raise failed.failure.error from None
-        raw = read_items(answer.value, spec.items)
+        raw = read_listed(spec, answer.value, values)
         items.extend(item for item in raw if all(match.holds(item) for match in spec.where))
         if len(items) > spec.item_limit:
             return ListItems(items=items[: spec.item_limit], complete=False)

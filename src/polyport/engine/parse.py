@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from polyport.engine.results import read_value
 from polyport.kinds.decoders import DECODERS, Decoding, decode_auto
 from polyport.kinds.fields import read_decimal
 from polyport.manifest.base import Match
-from polyport.manifest.model import Call, ErrorKind, ErrorRule, FaultList, RetryAfter, Trigger
+from polyport.manifest.model import Call, ErrorKind, ErrorRule, FaultList, ListSpec, RetryAfter, Trigger
 from polyport.net.message import Reply
 from polyport.paths import EVERY, MISSING, Path, get
 from polyport.template import RenderFault, to_text
@@ -179,6 +179,8 @@ def _text(value: Any) -> str | None:
 
 def read_wait(spec: RetryAfter, reply: Reply, answer: Any, now: datetime) -> int | None:
     """How long the partner asks to wait, in milliseconds, between 0 and seven days; ``None`` where it does not say (honestly)."""
+    if spec.fixed is not None:
+        return math.ceil(spec.fixed * 1000)
     told = reply.header(spec.header) if spec.header is not None else get(answer, spec.at or ())
     number = read_decimal(told.strip() if isinstance(told, str) else told) if told is not MISSING and told is not None else None
     unit = spec.unit
@@ -229,6 +231,15 @@ def read_items(answer: Any, at: Path, where: Sequence[Match] = ()) -> list[Any]:
     if not isinstance(listed, list):
         return []
     return [item for item in listed if all(match.holds(item) for match in where)]
+
+
+def read_listed(spec: ListSpec, answer: Any, values: Mapping[str, Any]) -> list[Any]:
+    """The items of a page of a list; of one whose items stand inside a part of the answer, those of the part that was chosen."""
+    if spec.inside is None:
+        return read_items(answer, spec.items)
+    wanted = values.get(spec.inside.field)
+    parts = [part for part in read_items(answer, spec.inside.at) if wanted is not None and get(part, spec.inside.key) == wanted]
+    return [item for part in parts for item in read_items(part, spec.items)]
 
 
 def in_window(trigger: Trigger, item: Any, start: Decimal | None, end: Decimal | None) -> bool:

@@ -118,6 +118,10 @@ def dependencies_exist(partner: Partner, sources: Sources) -> Iterator[Problem]:
             for name in dict.fromkeys((*field.depends_on, *(spec.depends_on if spec is not None else ()))):
                 if name not in top:
                     yield source.problem(f'"{field.name}" depends on "{name}", which is no field or selector here.', *path)
+    for spec in partner.lists.values():
+        if spec.inside is not None and spec.inside.field not in spec.depends_on:
+            message = f'The list is chosen by "{spec.inside.field}": name it under "dependsOn" too.'
+            yield sources[f"lists/{spec.name}.yaml"].problem(message, "inside", "field")
 
 
 def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Problem]:

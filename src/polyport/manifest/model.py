@@ -154,16 +154,20 @@ class Call(Node):
 
 
 class RetryAfter(Node):
-    """Where a partner says how long to wait. ``unit``: ``seconds``, ``milliseconds``, ``date`` (HTTP date), ``unix`` or ``unix_ms`` (a moment)."""
+    """Where a partner says how long to wait. ``unit``: ``seconds``, ``milliseconds``, ``date`` (HTTP date), ``unix`` or ``unix_ms`` (a moment).
+
+    ``fixed`` is for a partner whose documentation, and not its answer, says how many seconds.
+    """
 
     header: str | None = None
     at: At | None = None
+    fixed: float | None = Key(default=None, gt=0, le=86_400)
     unit: Literal["seconds", "milliseconds", "date", "unix", "unix_ms", "auto"] = "auto"
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:
-        if (self.header is None) == (self.at is None):
-            raise ValueError("say either header or at")
+        if [self.header, self.at, self.fixed].count(None) != 2:
+            raise ValueError("say one of header, at and fixed")
         return self
 
 
@@ -327,6 +331,17 @@ class Trigger(Operation):
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+class Inside(Node):
+    """Which part of an answer holds a list's items: that of the elements ``at`` a path whose ``key`` is the value of a ``field``.
+
+    For partners that give everything at once: the tables of a base with the columns of each.
+    """
+
+    at: At
+    key: At = ("id",)
+    field: Name
+
+
 class ListSpec(Node):
     """One dynamic list, one file under ``lists/``.
 
@@ -334,12 +349,14 @@ class ListSpec(Node):
     (``"{{item.name}}"``). ``lifetime`` is in seconds; the setting ``lists.lifetime`` if not given. ``item_limit`` bounds what is read.
     ``min_query`` is how many characters a list that is searched at the partner needs.
     A text that matches ``key_pattern`` whole is taken for a key without reading the list; any other text is looked up among the labels too.
+    ``inside``: the items stand in one part of the answer, and ``items`` is their path there.
     """
 
     name: Name
     title: Text
     call: Call
     pager: Pager | None = None
+    inside: Inside | None = None
     items: At = ()
     key: At = ("id",)
     label: str = "{{item.name}}"
