@@ -27,6 +27,7 @@ pytestmark = pytest.mark.anyio
 FOLDERS = Path(polyport.__file__).parent / "connectors"
 # What lists depend on, as the simulators' seeds have it; every simulator finds something for "ex".
 SEEDED = {
+    "airtable": {"base": "appA1b2C3d4E5f6G7", "table": "tblA1b2C3d4E5f6G7"},
     "github": {"repository": "octocat/hello-world"},
     "hubspot": {"pipeline": "default"},
     "jira": {"project": "10000", "issue_type": "10001", "issue": "OPS-1"},
@@ -313,3 +314,15 @@ async def test_mail_for_sendgrid_is_taken_and_bounces_are_read_and_forgotten():
     made = await account.run("create_contact_list", {"name": "Suppliers"})
     page = await account.run("list_contact_lists", {"page_size": 1})
     assert (await account.run("list_contact_lists", {"page_size": 1, "next_page": page["next_page"]}))["lists"][0]["id"] == made["id"]
+
+
+async def test_a_record_made_in_airtable_is_changed_read_listed_and_deleted():
+    account, chosen = Account("airtable"), ("Example shop", "Things")
+    name, price = custom_name("fldA1b2C3d4E5f6G7"), custom_name("fldB1b2C3d4E5f6G7")
+    made = await account.run("create_record", {name: "Lamp", price: "12.5"}, *chosen)
+    changed = await account.run("update_record", {"record_id": made["id"], name: "Big lamp"}, *chosen)
+    assert (changed[name], changed[price]) == ("Big lamp", Decimal("12.5"))
+    listed = await account.run("list_records", {"page_size": 1}, *chosen)
+    rest = await account.run("list_records", {"cursor": listed["next_cursor"]}, *chosen)
+    assert {record["id"] for record in listed["records"] + rest["records"]} == {"recA1b2C3d4E5f6G7", made["id"]}
+    assert (await account.run("delete_record", {"record_id": made["id"]}, *chosen))["deleted"] is True
