@@ -205,3 +205,15 @@ def test_unknown_kinds_and_keys_are_refused(told):
 
 def test_every_kind_signs_in_a_way_of_its_own():
     assert all("sign" in vars(kind) for kind in SchemeBase.__subclasses__())
+
+
+def test_a_kind_without_an_exchange_needs_supplies_and_learns_nothing():
+    told = SCHEME.validate_python({"kind": "none"})
+    assert (told.exchanges, told.by_link_only) == (False, False)
+    assert (told.supplied, told.needed, told.learns, told.learn_pattern("x"), told.pretended()) == (
+        frozenset(),
+        frozenset(),
+        frozenset(),
+        None,
+        {},
+    )

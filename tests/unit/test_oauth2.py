@@ -304,6 +304,9 @@ def test_an_address_takes_values_in_host_and_path():
 
 
 def test_what_a_grant_reads_without_being_told():
+    assert scheme(learn={"a": {"at": "b", "pattern": "c"}}).learn_pattern("a") == "c"
+    assert scheme(learn={"a": "b"}).learns == {"a"}
+    assert [scheme().by_link_only, SCHEME.validate_python(CODE).by_link_only] == [False, True]
     assert scheme().needed == {"client_id", "client_secret"}
     assert scheme(clientAuth="none", clientId="x").needed == frozenset()
     assert scheme(clientAuth="private_key_jwt").needed == {"client_id", "private_key"}

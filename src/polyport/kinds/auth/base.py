@@ -23,6 +23,8 @@ from polyport.net.message import Reply, Request
 from polyport.paths import MISSING, Path, read_path
 from polyport.template import RenderFault, Scope, Template, compile_path, compile_value, to_text
 
+CONFIG: Final = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
+
 Material = Mapping[str, Any]
 At = Annotated[Path, BeforeValidator(read_path)]
 
@@ -83,7 +85,7 @@ class SchemeBase(BaseModel):
     ``heads`` are the names that its templates may read, ``supplied`` the names under ``connection`` that come from elsewhere than the connection's fields.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
+    model_config = CONFIG
     heads: ClassVar[frozenset[str]] = frozenset({"connection"})
 
     @property

@@ -8,10 +8,9 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
-from polyport.kinds.auth.base import Material, Source, compiled, rendered
+from polyport.kinds.auth.base import CONFIG, Material, Source, compiled, rendered
 from polyport.net.message import Request
 from polyport.template import RenderFault, Scope, Template
 
@@ -29,7 +28,7 @@ class Placement(BaseModel):
     In a path it is a marker such as ``:token``, which the calls' paths (or ``base``) hold where the value belongs: ``/bot:token/sendMessage``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = CONFIG
 
     place: Where = Field(alias="in")
     param: Source

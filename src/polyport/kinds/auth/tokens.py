@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import re2
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, BeforeValidator, Field
 
-from polyport.kinds.auth.base import At, ExchangeRefused, Grant, Moment, Pattern
+from polyport.kinds.auth.base import CONFIG, At, ExchangeRefused, Grant, Moment, Pattern
 from polyport.kinds.bodies import ENCODERS
 from polyport.kinds.decoders import DECODERS
 from polyport.kinds.fields import ValueFault, coerce_datetime, read_decimal
@@ -38,7 +37,7 @@ _MESSAGES: Final[tuple[Path, ...]] = (
 class LearnedAt(BaseModel):
     """A value of an answer that belongs to the connection: where it stands, and the pattern that it has to match whole."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
+    model_config = CONFIG
 
     at: At
     pattern: Pattern | None = None
@@ -59,7 +58,7 @@ class TokenAnswer(BaseModel):
     of the account: ``{instance_url: instance_url}``, or ``{instance_url: {at: instance_url, pattern: "https://[a-z0-9-]+[.]example[.]com"}}``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
+    model_config = CONFIG
 
     access_token: At = ("access_token",)
     refresh_token: At = ("refresh_token",)
