@@ -16,7 +16,7 @@ from e2e.served import Asked, Reply, Served, Upstream, answer, running_server, u
 from polyport.catalog import Catalog
 
 PARTNER: Final = 900001
-CREATE, PUT, FILES, SHELVE, ASK, NEW, HOOK, STEPS, RESERVE = range(90000101, 90000110)
+CREATE, PUT, FILES, SHELVE, ASK, NEW, HOOK, STEPS, RESERVE, FETCH = range(90000101, 90000111)
 SECRET: Final = "depot-key-4f7a19c2"
 
 _FILES: Final[dict[str, str]] = {
@@ -190,6 +190,17 @@ calls:
   - {method: POST, path: /reserve, save: made}
   - {method: POST, path: "/reserve/{{steps.made.id}}/confirm"}
 result: {fields: [{name: ok, type: boolean, label: Fine}]}
+""",
+    "actions/fetch_report.yaml": """
+id: 90000110
+name: fetch_report
+title: Fetch a report and send it on
+idempotent: false
+fields: [{name: send, type: boolean, label: Send it on}]
+calls:
+  - {path: /report, decode: file, save: report}
+  - {method: POST, path: /inbox, encoding: multipart, body: {report: "{{steps.report}}"}, when: {at: send, equals: true}}
+result: {value: {report: "{{steps.report}}"}, fields: [{name: report, type: file, label: Report}]}
 """,
     "lists/owners.yaml": """
 name: owners

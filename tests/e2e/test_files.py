@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from e2e.depot import FILES, Bay, open_bay, open_depot
+from e2e.depot import FETCH, FILES, Bay, open_bay, open_depot
 from e2e.served import Asked, Upstream, answer, upstream
 
 pytestmark = pytest.mark.anyio
@@ -186,3 +186,20 @@ async def test_a_kept_file_that_is_deleted_meanwhile_ends_the_queued_run_honestl
         )
         assert depot.count("POST /files") == 1
         assert "base64" not in json.dumps(run)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_a_file_that_the_partner_gives_is_kept_and_can_be_sent(bay: Bay, mode: str):
+    headers = {"Content-Type": "image/png", "Content-Disposition": 'attachment; filename="photo.png"'}
+    bay.depot.answers["GET /report"] = answer(200, PHOTO, headers)
+    told = await bay.run(FETCH, {"send": True}, mode=mode, raw=True)
+    run = await bay.until(told.json["data"]["runId"])
+    assert run["status"] == "succeeded", run["error"]
+    report = run["result"]["report"]
+    assert report == {"fileId": report["fileId"], "name": "photo.png", "contentType": "image/png", "size": len(PHOTO)}
+    assert (await bay.served.fetch("GET", f"/files/{report['fileId']}")).json["data"] == report
+    (sent_on,) = bay.depot.of("POST /inbox")
+    assert _parts(sent_on) == [("report", "photo.png", "image/png", PHOTO)]
+    assert (await bay.run(FILES, {"photo": {"fileId": report["fileId"]}})).status == 200
+    assert _parts(bay.depot.of("POST /files")[0]) == [("photo", "photo.png", "image/png", PHOTO)]
+    assert (await bay.attempts(run["runId"]))[0]["exchanges"][0]["reply"]["body"] == f"({len(PHOTO)} bytes)"

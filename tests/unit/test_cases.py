@@ -31,7 +31,13 @@ FORM = action(
     id=10003, name="form", fields=[field("a")], call={"method": "POST", "path": "/form", "body": {"a": "{{a}}"}, "encoding": "form"}
 )
 TEXT = action(id=10004, name="text", fields=[field("a")], call={"method": "POST", "path": "/text", "body": "{{a}}", "encoding": "text"})
-PARTNER = partner(MAKE, READ, TOOL, FORM, TEXT, lists={"owners": list_spec()}, **AUTH)
+PARTS = action(
+    id=10005, name="parts", fields=[field("a"), field("f", "file")],
+    calls=[{"method": "POST", "path": "/parts", "body": {"a": "{{a}}", "f": "{{f}}"}, "encoding": "multipart"}, {"path": "/file", "decode": "file", "save": "got"}],
+    result={"value": {"f": "{{steps.got}}", "all": ["{{steps.got}}"]}, "fields": [field("f", "file"), field("all", "file[]")]},
+)  # fmt: skip
+MARKUP = action(id=10006, name="markup", fields=[field("a")], call={"method": "POST", "path": "/x", "body": {"x:r": {"@xmlns:x": "u", "a": "{{a}}"}}, "encoding": "xml"})  # fmt: skip
+PARTNER = partner(MAKE, READ, TOOL, FORM, TEXT, PARTS, MARKUP, lists={"owners": list_spec()}, **AUTH)
 SENT = {
     "method": "POST",
     "url": "https://api.example.com/v1/things",
@@ -117,6 +123,44 @@ async def test_triggers_lists_tools_and_verify_calls_have_cases_too():
     me = get | {"url": "https://api.example.com/v1/me"}
     assert await differences({"exchanges": [{"request": me, "reply": {"json": {"name": "Ada"}}}], "account": "Ada"}, "verify") == []
     assert await differences({"input": {"a": "x"}, "result": {"b": "x"}}, "tool") == []
+
+
+async def parts(wanted, **given):
+    told = {"name": "a.png", "contentType": "application/octet-stream", "size": 4}
+    return await differences(
+        {
+            "input": {"a": "x", "f": {"url": "https://x.example/a.png"}} | given,
+            "exchanges": [
+                {"request": {"method": "POST", "url": "https://api.example.com/v1/parts", "multipart": wanted}, "reply": {"json": {}}},
+                {
+                    "request": {"method": "GET", "url": "https://api.example.com/v1/file"},
+                    "reply": {"base64": "AAECAw==", "headers": {"Content-Disposition": "a; filename=a.png"}},
+                },
+            ],
+            "result": {"f": {"fileId": "file_1", **told}, "all": [{"fileId": "file_1", **told}]},
+        },
+        "parts",
+    )
+
+
+async def test_parts_are_compared_by_name_and_files_by_what_is_wanted_of_them():
+    assert await parts({"a": "x", "f": {"name": "a.png", "size": 40}}) == []
+    assert await parts({"a": "x", "f": {"base64": "AAECAw=="}}, f={"base64": "AAECAw==", "name": "b"}) == []
+    for wanted in ({"a": "y", "f": {}}, {"a": "x"}, {"a": "x", "f": {"name": "b.png"}}, {"a": "x", "f": {}, "g": "x"}):
+        [found] = await parts(wanted)
+        assert "request 1: expected the body" in found
+
+
+@pytest.mark.parametrize(("wanted", "same"), [({"r": {"a": "1"}}, True), ({"r": {"a": "2"}}, False), ({"q": {}}, False)])
+async def test_markup_is_compared_without_prefixes(wanted, same):
+    exchange = {"request": {"method": "POST", "url": "https://api.example.com/v1/x", "xml": wanted}, "reply": {"json": {}}}
+    assert (await differences({"input": {"a": "1"}, "exchanges": [exchange], "result": {}}, "markup") == []) is same
+
+
+async def test_a_body_of_another_kind_is_no_markup():
+    sent = {"method": "POST", "url": "https://api.example.com/v1/form", "xml": {"a": "1"}}
+    [found] = await differences({"input": {"a": "<"}, "exchanges": [{"request": sent, "reply": {"json": {}}}], "result": {}}, "form")
+    assert "expected the body" in found
 
 
 async def test_forms_and_texts_are_compared():

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyport.kinds.decoders import DECODERS, DEPTH_LIMIT, UnreadableAnswer
+from polyport.kinds.fields import FileValue
 from polyport.net.message import Reply
 
 
@@ -75,6 +76,40 @@ def test_a_form_is_read_and_the_last_of_a_repeated_field_counts():
     assert decoded("form", b"a=1&b=&a=2&c=%C3%A9") == {"a": "2", "b": "", "c": "é"}
 
 
+@pytest.mark.parametrize(
+    ("headers", "url", "name", "kind"),
+    [
+        (
+            {"content-disposition": 'attachment; filename="a b.pdf"', "content-type": "application/pdf; x=1"},
+            "",
+            "a b.pdf",
+            "application/pdf",
+        ),
+        ({"content-disposition": "attachment; filename=a.pdf; filename*=UTF-8''%e2%82%ac.pdf"}, "", "€.pdf", None),
+        ({"content-disposition": "attachment; filename*=iso-8859-1'en'%e9.txt"}, "", "é.txt", None),
+        ({"content-disposition": r'inline; filename="a\"b.txt"'}, "", 'a"b.txt', None),
+        ({"content-disposition": 'attachment; filename="../../etc/passwd"'}, "", "passwd", None),
+        ({"content-disposition": 'attachment; filename="C:\\\\x\\\\y.txt"'}, "", "y.txt", None),
+        ({"content-disposition": 'attachment; filename=".."'}, "https://x.example/r%20s.csv?a=1", "r s.csv", None),
+        ({"content-disposition": "attachment; filename*=utf-8''%0d%0a"}, "https://x.example/", "file", None),
+        ({"content-type": "application/pdf"}, "https://x.example/a/", "file.pdf", "application/pdf"),
+        ({"content-type": "\x80/\x01"}, "https://[x", "file", None),
+        ({"content-disposition": f'attachment; filename="{"x" * 400}"'}, "", "x" * 255, None),
+    ],
+)
+def test_a_file_has_its_bytes_a_name_that_is_no_path_and_its_type(headers, url, name, kind):
+    found = DECODERS["file"](Reply(status=200, headers=tuple(headers.items()), body=b"\x00\xff", url=url))
+    assert (found.content, found.name, found.content_type) == (b"\x00\xff", name, kind)
+
+
+@given(st.text(max_size=60), st.text(max_size=40))
+def test_any_header_gives_a_name_of_one_line(disposition, url):
+    name = DECODERS["file"](Reply(status=200, headers=(("Content-Disposition", f"a; filename={disposition}"),), url=url)).name
+    assert name
+    assert "/" not in name
+    assert name.isprintable()
+
+
 def test_a_form_with_too_many_fields_is_unreadable():
     with pytest.raises(UnreadableAnswer, match="not a form"):
         decoded("form", b"a&" * 20_000)
@@ -102,7 +137,7 @@ def test_no_bytes_make_a_decoder_fail_in_any_other_way(kind, body, content_type)
         found = decoded(kind, body, content_type)
     except UnreadableAnswer:
         return
-    assert found is None or isinstance(found, str | int | bool | Decimal | list | dict)
+    assert found is None or isinstance(found, str | int | bool | Decimal | list | dict | FileValue)
 
 
 def nested(depth, inside=b""):

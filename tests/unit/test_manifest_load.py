@@ -218,6 +218,8 @@ BAD = [
     ("row condition", {"actions__make": ACTION.replace('"{{name}}", rows: "{{rows}}"}', '"{{each.value}}"}, when: {at: each.nope}, forEach: "{{rows}}"')}, ['A row of "rows" has no "nope"']),
     ("rows of nothing", {"actions__make": ACTION.replace('rows: "{{rows}}"}', 'rows: 1}, forEach: "{{nope}}"')}, ["{{nope}} is not a field here"]),
     ("result value", {"actions__make": ACTION.replace("result:\n", 'result:\n  value: "{{nope}}{{steps.made.id}}{{answer.id}}{{steps.other}}"\n')}, ["{{nope}} is not a field here", 'No earlier call saves its answer as "other"']),
+    ("file of a list", {"lists__owners": LIST.replace("call: {", "call: {decode: file, ")}, ['"decode: file" is for the calls of operations']),
+    ("file of verify", {"partner": PARTNER.replace("call: {path: /me}", "call: {path: /me, decode: file}")}, ['"decode: file" is for the calls of operations']),
     ("path with query", {"triggers__new_things": TRIGGER.replace("path: /things", 'path: "/things?a=1"')}, ['neither "?" nor "#"']),
     ("connection field", {"actions__make": ACTION.replace('"{{name}}"', '"{{connection.nope}}"')}, ["{{connection.nope}} is not a field of the connection"]),
     ("connection whole", {"actions__make": ACTION.replace('"{{name}}"', '"{{connection}}"')}, ["{{connection.}} is not a field of the connection"]),

@@ -11,7 +11,9 @@ from polyport.engine.run import _of_all_steps
 from polyport.engine.steps import SLIM_TRACE, WHOLE_TRACES, repeat_key
 from polyport.engine.trace import CallFailed
 from polyport.errors import PartnerError, PartnerTimeout, ValidationFailed
+from polyport.kinds.fields import FileValue
 from polyport.manifest.model import Call
+from polyport.net.message import Reply
 from ready import Ready
 from samples import action, field, json_reply, trigger
 
@@ -135,6 +137,28 @@ async def test_of_many_rows_the_later_exchanges_are_kept_short():
         assert len(traces[-2].reply_body) > len(traces[-1].reply_body) == SLIM_TRACE + 2
         assert len(traces[-2].body) > len(traces[-1].body) == SLIM_TRACE + 2
     assert found.raw[-1] == {"x": "y" * SLIM_TRACE}
+
+
+async def test_the_files_of_all_rows_are_bounded_together(monkeypatch):
+    monkeypatch.setattr("polyport.engine.steps.FILES_LIMIT", 5)
+    ready = Ready(action(sections=[ROWS], call=each(method="GET", decode="file")), *[Reply(status=200, body=b"abc")] * 2)
+    with pytest.raises(CallFailed) as caught:
+        await ready.act(rows("a", "b"))
+    assert "more than" in caught.value.failure.error.message
+
+
+async def test_a_file_is_sent_on_and_given_and_shown_as_its_size():
+    calls = [
+        {"path": "/report", "decode": "file", "save": "report"},
+        {"method": "POST", "path": "/in", "encoding": "bytes", "body": "{{steps.report}}", "save": "sent"},
+    ]
+    result = {"value": {"report": "{{steps.report}}"}, "fields": [field("report", "file")]}
+    reply = Reply(status=200, headers=(("Content-Type", "image/png"),), body=b"\x89PNG", url="https://x.example/a.png")
+    ready = Ready(action(calls=calls, result=result), reply, {})
+    found = await ready.act()
+    assert found.result["report"] == FileValue(content=b"\x89PNG", name="a.png", content_type="image/png")
+    assert (ready.line.requests[1].body, ready.line.requests[1].header("Content-Type")) == (b"\x89PNG", "image/png")
+    assert found.traces[0].reply_body == "(4 bytes)"
 
 
 # Repeats
@@ -269,6 +293,7 @@ async def test_a_plan_refuses_what_could_not_be_sent():
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
+        ({"decode": "file", "envelope": True}, "the file alone"),
         ({"most": 5}, "bounds the rows"),
         ({"forEach": "{{x}}", "capture": {"a": "b"}}, "there are many"),
         ({"forEach": "{{x}}", "most": 1001}, "1000"),

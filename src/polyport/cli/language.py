@@ -14,7 +14,7 @@ from datetime import date
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import Base64Bytes, BaseModel
 from pydantic.fields import FieldInfo
 
 from polyport.manifest.cases import Case, CaseConnection
@@ -44,6 +44,7 @@ _NAMED: Final = {
 }
 _PLAIN: Final[dict[Any, str]] = {
     str: "text",
+    Base64Bytes: "base64",
     int: "whole number",
     float: "number",
     bool: "true or false",

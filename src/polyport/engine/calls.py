@@ -127,7 +127,9 @@ async def _send(caller: Caller, asked: _Asked, scope: Scope) -> Answer:
     except BlockedAddress as blocked:
         failure = Failure(error=blocked, reached=False, answered=False)
         raise CallFailed(failure, trace_of(caller, sent, error=blocked.message)) from None
-    return _understood(caller, asked, reply, trace_of(caller, sent, reply=reply))
+    is_file = asked.program.call.decode == "file" and reply.status < 300
+    shown = replace(reply, body=f"({len(reply.body)} bytes)".encode()) if is_file else reply
+    return _understood(caller, asked, reply, trace_of(caller, sent, reply=shown))
 
 
 def _understood(caller: Caller, asked: _Asked, reply: Reply, trace: Trace) -> Answer:

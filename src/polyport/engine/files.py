@@ -1,22 +1,33 @@
-"""Files on their way to a partner: those given by URL or by id are fetched before the call that sends them."""
+"""Files on their way to a partner, and from it: those given by URL or by id are fetched before the call that sends them; those that a result tells are kept."""
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
+import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+
+import structlog
 
 from polyport.engine.caller import LEAST_SECONDS
 from polyport.engine.desk import Desk
+from polyport.engine.operation import Outcome
 from polyport.errors import BlockedAddress, Fault, ValidationFailed
 from polyport.kinds.fields import FileValue
+from polyport.kinds.filenames import name_in_url
 from polyport.net.message import NetworkFault, Request
 from polyport.paths import Step, format_path
+from polyport.store.base import StoreUnavailable
+from polyport.store.records import File
 from polyport.vault import VaultFault
 
 FETCH_SECONDS: Final = 30.0
+STORE_SECONDS: Final = 0.5
+OCTETS: Final = "application/octet-stream"
+
+_log: Final = structlog.get_logger("polyport.files")
 
 Slot = tuple[Any, Any, FileValue, tuple[Step, ...]]
 
@@ -82,7 +93,7 @@ async def _fetched(desk: Desk, account_id: int, file: FileValue, path: str, seco
 
 def _name(file: FileValue) -> str:
     """The name of a file that has an address: the one given, or the end of its path."""
-    return file.name or unquote(urlsplit(file.url or "").path.rpartition("/")[2])[:255] or "file"
+    return file.name or name_in_url(file.url or "") or "file"
 
 
 async def _stored(desk: Desk, account_id: int, file: FileValue, path: str, faults: list[Fault]) -> FileValue | None:
@@ -96,3 +107,58 @@ async def _stored(desk: Desk, account_id: int, file: FileValue, path: str, fault
         faults.append(Fault(path=f"{path}.fileId", code="unreadable_file", message="This file can no longer be opened."))
         return None
     return FileValue(content=content, name=file.name or stored.name, content_type=file.content_type or stored.content_type)
+
+
+async def keep_files(desk: Desk, account_id: int, outcome: Outcome) -> None:
+    """Keep the files in a result, and put what is told of each in its place; a file of the raw answer that the result does not tell is not kept."""
+    kept: dict[int, dict[str, Any]] = {}
+    for file in _files_in(outcome.result):
+        if id(file) not in kept:
+            kept[id(file)] = told_file(file, await _kept(desk, account_id, file))
+    outcome.result = _told(outcome.result, kept)
+    outcome.raw = _told(outcome.raw, kept)
+
+
+def told_file(file: FileValue, file_id: str | None) -> dict[str, Any]:
+    """What is told of a file; without an id where it was not kept."""
+    told = {"name": file.name, "contentType": file.content_type or OCTETS, "size": len(file.content or b"")}
+    return told if file_id is None else {"fileId": file_id, **told}
+
+
+async def _kept(desk: Desk, account_id: int, file: FileValue) -> str:
+    file_id = f"file_{secrets.token_hex(16)}"
+    content = file.content or b""
+    box = await desk.box(account_id)
+    record = File(
+        file_id=file_id,
+        account_id=account_id,
+        name=file.name or "file",
+        content_type=file.content_type or OCTETS,
+        size=len(content),
+        created_at=desk.runtime.now_ms(),
+        sealed=box.seal(content, f"file/{file_id}"),
+    )
+    while True:
+        try:
+            await desk.runtime.repo.files.insert(record)
+        except StoreUnavailable as error:  # what the partner has done must not be lost for it
+            _log.warning("a file cannot be kept, trying again", file=file_id, reason=str(error))
+            await asyncio.sleep(STORE_SECONDS)
+        else:
+            return file_id
+
+
+def _files_in(value: Any) -> Iterator[FileValue]:
+    if isinstance(value, FileValue):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _files_in(inner)
+
+
+def _told(value: Any, kept: Mapping[int, dict[str, Any]]) -> Any:
+    if isinstance(value, FileValue):
+        return kept.get(id(value)) or told_file(value, None)
+    if isinstance(value, dict):
+        return {key: _told(inner, kept) for key, inner in value.items()}
+    return [_told(inner, kept) for inner in value] if isinstance(value, list) else value

@@ -52,6 +52,7 @@ class Program:
     selectors: Validator
     wants_random: bool
     wants_key: bool = False
+    gives_files: bool = False
     value: Template | None = None
     customs: tuple[CustomPlace, ...] = ()
     definitions: tuple[ListSpec, ...] = ()
@@ -78,6 +79,7 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
         compute=computed,
         wants_random=any(name[0] == "random" for name in names),
         wants_key=any(call.wants_key for call in calls),
+        gives_files=value is not None or any(call.call.decode == "file" for call in calls),
         value=value,
         schema=schema,
         validator=compile_validator(schema),

@@ -19,7 +19,7 @@ import structlog
 from polyport.engine.caller import Caller
 from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
-from polyport.engine.files import check_files, fetch_files, pretend_files
+from polyport.engine.files import check_files, fetch_files, keep_files, pretend_files
 from polyport.engine.operation import (
     Outcome,
     Program,
@@ -275,8 +275,12 @@ class Engine:
         if program.compute is not None:
             return compute(program, prepared.understood.schema, scope)
         if prepared.reading is not None:
-            return await read_trigger(caller, program, prepared.understood, scope, prepared.reading, traces.append)
-        return await act(caller, program, prepared.understood, scope, traces.append)
+            outcome = await read_trigger(caller, program, prepared.understood, scope, prepared.reading, traces.append)
+        else:
+            outcome = await act(caller, program, prepared.understood, scope, traces.append)
+        if program.gives_files:
+            await keep_files(self.desk, run.account_id, outcome)
+        return outcome
 
     def _within_deadline(self, run: Run, prepared: Prepared) -> Caller:
         """The caller, bound to the run's deadline; a caller who named a time is given all of it."""

@@ -15,10 +15,12 @@ from typing import Any, Final
 
 from polyport.engine.caller import Caller
 from polyport.engine.calls import Answer, exchange
+from polyport.engine.outcome import failure_of_unreadable
 from polyport.engine.render import CallProgram, render_call
 from polyport.engine.schema import Schema
 from polyport.engine.trace import CallFailed, Trace, sentence
 from polyport.errors import Fault, PartnerTimeout, PolyportError, ValidationFailed
+from polyport.kinds.fields import FileValue
 from polyport.manifest.model import SAFE_METHODS, ErrorRule
 from polyport.paths import MISSING, Path, format_path
 from polyport.template import RenderFault
@@ -28,6 +30,9 @@ Watch = Callable[[Trace], None]
 # Of a call for each row, these many exchanges are kept whole; of the others the start of their bodies.
 WHOLE_TRACES: Final = 10
 SLIM_TRACE: Final = 500
+# What the files of one call for each row may have together: they are held until the result is made.
+FILES_LIMIT: Final = 64 * 1024 * 1024
+_TOO_LARGE: Final = f"The files of one run have more than {FILES_LIMIT} bytes together."
 ROW_NAMES: Final = frozenset({"each", "index"})
 LATER_NAMES: Final = frozenset({"steps", "captured"})
 
@@ -138,6 +143,7 @@ async def _send_rows(
         return [await _send(caller, step, name, rules, schema, found, watch)]
     scopes = rows_of(step, position, scope)
     answers: list[Answer] = []
+    size = 0
     for found in scopes:
         if caller.until is not None and time.monotonic() >= caller.until:
             raise PartnerTimeout(f"The time for this run was over after {len(answers)} of {len(scopes)} rows.")
@@ -148,6 +154,9 @@ async def _send_rows(
             )
         except CallFailed as failed:
             raise _in_the_middle(failed, len(answers), len(scopes)) from None
+        size += len(answer.value.content or b"") if isinstance(answer.value, FileValue) else 0
+        if size > FILES_LIMIT:
+            raise CallFailed(failure_of_unreadable(answer.reply.status, _TOO_LARGE), answer.trace)
         answers.append(replace(answer, trace=_slim(answer.trace)) if slim else answer)
     return answers
 

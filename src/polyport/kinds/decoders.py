@@ -12,11 +12,13 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from polyport.kinds.fields import FileValue
+from polyport.kinds.filenames import name_of
 from polyport.kinds.markup import MarkupFault, read_xml
 from polyport.kinds.tables import TableFault, read_csv
 from polyport.net.message import Reply
 
-Decoding = Literal["json", "xml", "csv", "form", "text", "auto", "none"]
+Decoding = Literal["json", "xml", "csv", "form", "text", "file", "auto", "none"]
 
 
 class UnreadableAnswer(ValueError):
@@ -112,6 +114,13 @@ def decode_csv(reply: Reply, delimiter: str = ",", header: bool | Sequence[str] 
         raise UnreadableAnswer(f"The partner's answer {fault} ({len(reply.body)} bytes).") from None
 
 
+def decode_file(reply: Reply) -> FileValue:
+    """The answer as a file: its bytes as they came, the name from ``Content-Disposition`` or the address."""
+    told = (reply.header("content-type") or "").partition(";")[0].strip()[:255]
+    kind = told if told.isprintable() and told.isascii() else ""
+    return FileValue(content=reply.body, name=name_of(reply.header("content-disposition"), reply.url, kind), content_type=kind or None)
+
+
 def decode_auto(reply: Reply) -> Any:
     """JSON where the answer says that it is JSON, text otherwise."""
     kind = (reply.header("content-type") or "").split(";")[0].strip().lower()
@@ -129,6 +138,7 @@ DECODERS: Final[Mapping[str, Callable[[Reply], Any]]] = {
     "xml": decode_xml,
     "csv": decode_csv,
     "text": decode_text,
+    "file": decode_file,
     "form": decode_form,
     "auto": decode_auto,
     "none": decode_none,

@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Base64Bytes, Field, ValidationError, model_validator
 
 from polyport.manifest.base import Node
 from polyport.manifest.load import describe
@@ -27,7 +27,11 @@ class CaseConnection(Node):
 
 
 class ExpectedRequest(Node):
-    """What the engine has to send. ``headers`` names those that matter, ``query`` is compared whole, so is the body."""
+    """What the engine has to send. ``headers`` names those that matter, ``query`` is compared whole, so is the body.
+
+    ``multipart`` holds the parts by name, nested by their brackets; of a file the keys that are given count (``name``, ``contentType``, ``size``, ``sha256``,
+    ``base64``). ``xml`` is the body as an object without prefixes.
+    """
 
     method: str
     url: str
@@ -35,16 +39,19 @@ class ExpectedRequest(Node):
     query: dict[str, str | list[str]] = Field(default_factory=dict)
     json_body: Any = Field(default=None, alias="json")
     form: dict[str, str | list[str]] | None = None
+    multipart: dict[str, Any] | None = None
+    xml: dict[str, Any] | None = None
     text: str | None = None
 
 
 class RecordedReply(Node):
-    """What the partner answers: ``json``, or ``text`` with its content type among the headers."""
+    """What the partner answers: ``json``, or ``text`` or bytes in ``base64`` with their content type among the headers."""
 
     status: int = 200
     headers: dict[str, str] = Field(default_factory=dict)
     json_body: Any = Field(default=None, alias="json")
     text: str | None = None
+    base64: Base64Bytes | None = None
 
 
 class Exchange(Node):

@@ -240,6 +240,17 @@ def _call_problems(
             yield source.problem(f'"when" reads "{format_path(call.when.at)}", which is not there.', *path, "when")
 
 
+def files_come_from_operations(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """Only the calls of operations have files for answers: nothing keeps those of lists and of the verify call."""
+    message = '"decode: file" is for the calls of operations.'
+    for spec in partner.lists.values():
+        if spec.call.decode == "file":
+            yield sources[f"lists/{spec.name}.yaml"].problem(message, "call", "decode")
+    connection = partner.file.connection
+    if connection is not None and connection.verify is not None and connection.verify.call.decode == "file":
+        yield sources["partner.yaml"].problem(message, "connection", "verify", "call", "decode")
+
+
 def _row_problems(operation: Operation, source: Source, call: Call, path: tuple[str | int, ...]) -> Iterator[Problem]:
     """What a call for each row of a section reads of the row stands in that section."""
     section = next((section for section in operation.sections if call.for_each == f"{{{{{section.name}}}}}"), None)
@@ -319,6 +330,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     lists_exist,
     dependencies_exist,
     placeholders_are_known,
+    files_come_from_operations,
     auth_reads_the_connection,
     learning_is_sound,
     operations_can_run,

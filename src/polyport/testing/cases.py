@@ -31,11 +31,14 @@ from polyport.engine.outcome import in_doubt
 from polyport.engine.retry import decide
 from polyport.engine.trace import CallFailed
 from polyport.errors import PolyportError, ValidationFailed
-from polyport.kinds.fields import coerce_datetime
+from polyport.kinds.fields import FileValue, coerce_datetime
+from polyport.kinds.filenames import name_in_url
 from polyport.manifest.cases import Case, CaseConnection, CaseFile, Exchange, ExpectedRequest, RecordedReply, load_cases
 from polyport.manifest.load import load_partner
 from polyport.manifest.model import Action, Partner, Trigger
 from polyport.net.message import Reply, Request
+from polyport.paths import MISSING
+from polyport.testing.bodies import Malformed, read_body
 
 CASE_UUID: Final = "00000000-0000-4000-8000-000000000001"
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -59,7 +62,7 @@ class CaseNetwork:
         expected = self.exchanges[self.sent]
         self.sent += 1
         self.differences.extend(f"request {self.sent}: {text}" for text in _compare(expected.request, request))
-        return _reply(expected.reply)
+        return _reply(expected.reply, request.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,10 @@ async def _run(partner: Partner, operation: Action | Trigger, case: Case, caller
     understood = await understand(program, case.input, lists, selected)
     if understood.checked.faults:
         raise ValidationFailed.of(*understood.checked.faults)
+    for holder, key, file, _where in understood.checked.files:
+        name = file.name or name_in_url(file.url or "") or "file"
+        content = f"(the content of {file.url or file.file_id})".encode()
+        holder[key] = FileValue(content=content, name=name, content_type=file.content_type)
     scope = build_scope(program, caller, understood, selected)
     if program.compute is not None:
         return {"result": compute(program, understood.schema, scope).result}
@@ -149,7 +156,7 @@ async def _run(partner: Partner, operation: Action | Trigger, case: Case, caller
             reading = read_reading(case.window, case.cursor, case.limit)
             done = await read_trigger(caller, program, understood, scope, reading, lambda _trace: None)
             return {"items": done.result["items"], "nextCursor": done.result["nextCursor"]}
-        return {"result": (await act(caller, program, understood, scope, lambda _trace: None)).result}
+        return {"result": _shown_files((await act(caller, program, understood, scope, lambda _trace: None)).result)}
     except CallFailed as failed:
         decision = decide(failed.failure, repeatable=operation.repeatable, attempt=1, attempts=1, left_ms=None, jitter=0)
         error = failed.failure.error
@@ -189,10 +196,26 @@ def _compare_body(expected: ExpectedRequest, request: Request) -> list[str]:
             pairs.setdefault(name, []).append(value)
         wanted = {name: value if isinstance(value, list) else [value] for name, value in expected.form.items()}
         return [] if pairs == wanted else [f"expected the form {wanted}, got {pairs}"]
+    if expected.multipart is not None or expected.xml is not None:
+        return _compare_value(expected.multipart if expected.multipart is not None else expected.xml, request, body)
     if expected.text is not None:
         got_text = body.decode("utf-8", "replace").replace("\r\n", "\n")
         return [] if got_text.strip() == expected.text.strip() else [f"expected the body {expected.text!r}, got {got_text!r}"]
     return [] if not body else [f"expected no body, got {body[:400]!r}"]
+
+
+def _compare_value(wanted: Any, request: Request, body: bytes) -> list[str]:
+    """Compare parts or elements by name; of an object inside, what is wanted."""
+    try:
+        got = read_body(request.header("content-type") or "", body)
+    except Malformed:
+        got = MISSING
+    return [] if is_like(wanted, got) else [f"expected the body {_show(wanted)}, got {body[:400]!r}"]
+
+
+def is_like(wanted: Mapping[str, Any], got: Any) -> bool:
+    """Whether a body has just these parts or elements; of an object inside one, what is wanted counts."""
+    return isinstance(got, dict) and got.keys() == wanted.keys() and not _subset(wanted, got, "")
 
 
 def _compare_outcome(case: Case, outcome: Mapping[str, Any]) -> list[str]:
@@ -234,16 +257,27 @@ def same_json(wanted: Any, got: Any) -> bool:
     return bool(wanted == got)
 
 
-def _reply(recorded: RecordedReply) -> Reply:
-    headers = {"content-type": "application/json" if recorded.text is None else "text/plain"} | {
-        name.lower(): value for name, value in recorded.headers.items()
-    }
+def _shown_files(value: Any) -> Any:
+    """A result in which each file is what would be told of it; every kept file has the same id."""
+    if isinstance(value, FileValue):
+        told = {"name": value.name, "contentType": value.content_type or "application/octet-stream", "size": len(value.content or b"")}
+        return {"fileId": "file_1", **told}
+    if isinstance(value, dict):
+        return {key: _shown_files(inner) for key, inner in value.items()}
+    return [_shown_files(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _reply(recorded: RecordedReply, url: str) -> Reply:
+    usual = "application/octet-stream" if recorded.base64 is not None else "application/json" if recorded.text is None else "text/plain"
+    headers = {"content-type": usual} | {name.lower(): value for name, value in recorded.headers.items()}
     body = b""
-    if recorded.text is not None:
+    if recorded.base64 is not None:
+        body = recorded.base64
+    elif recorded.text is not None:
         body = recorded.text.encode()
     elif "json_body" in recorded.model_fields_set:
         body = _ENCODER.encode(recorded.json_body)
-    return Reply(status=recorded.status, headers=tuple(headers.items()), body=body)
+    return Reply(status=recorded.status, headers=tuple(headers.items()), body=body, url=url)
 
 
 def _show(value: Any) -> str:

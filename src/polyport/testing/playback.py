@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from polyport.manifest.cases import CaseFile, Exchange, ExpectedRequest, RecordedReply
 from polyport.paths import MISSING
 from polyport.testing.bodies import Malformed, grouped, json_bytes
-from polyport.testing.cases import same_json
+from polyport.testing.cases import is_like, same_json
 from polyport.testing.traffic import Incoming, Outgoing
 
 
@@ -50,6 +50,9 @@ def _same_body(expected: ExpectedRequest, body: Any, text: str) -> bool:
         return same_json(expected.json_body, body)
     if expected.form is not None:
         return expected.form == grouped(text)
+    told = expected.multipart if expected.multipart is not None else expected.xml
+    if told is not None:
+        return is_like(told, body)
     return (expected.text or "").strip() == text.strip()
 
 
@@ -58,7 +61,9 @@ def _recorded(reply: RecordedReply) -> Outgoing:
         name.lower(): value for name, value in reply.headers.items()
     }
     body = b""
-    if reply.text is not None:
+    if reply.base64 is not None:
+        body = reply.base64
+    elif reply.text is not None:
         body = reply.text.encode()
     elif "json_body" in reply.model_fields_set:
         body = json_bytes(reply.json_body)
