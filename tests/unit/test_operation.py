@@ -150,6 +150,18 @@ async def test_custom_fields_are_read_from_the_account_and_sent_under_its_keys()
         assert msgspec.json.decode(ready.line.requests[1].body) == body
 
 
+async def test_the_keys_of_pairs_may_be_numbers_to_the_partner():
+    lists = {"people": list_spec("people", customFields=SHAPE)}
+    told = {"method": "POST", "path": "/things", "body": {"c": "{{custom}}"}}
+    custom = {"list": "people", "shape": "pairs", "numericKeys": True, "resultAt": "c"}
+    answer = {"c": [{"id": 27642, "value": 4}]}
+    definitions = [{"key": 27642, "type": "n"}, {"key": "0x"}]
+    ready = Ready(action(customFields=custom, call=told), definitions, answer, lists=lists)
+    result = (await ready.act({custom_name("27642"): "3", custom_name("0x"): "a"})).result
+    assert msgspec.json.decode(ready.line.requests[1].body) == {"c": [{"id": 27642, "value": 3}, {"id": "0x", "value": "a"}]}
+    assert result == {custom_name("27642"): 4}
+
+
 async def test_without_custom_values_nothing_is_sent_for_them():
     ready = Ready(
         action(customFields={"list": "people"}, call={"method": "POST", "path": "/", "body": {"c": "{{custom}}"}}),

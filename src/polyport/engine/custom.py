@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from polyport.engine.schema import CustomField
 from polyport.manifest.variables import CustomFields
+
+_WHOLE: Final = re.compile(r"[1-9]\d{0,18}", re.ASCII)
 
 
 def gather(spec: CustomFields, given: Mapping[str, Any], entries: Sequence[CustomField]) -> Any:
@@ -14,8 +17,12 @@ def gather(spec: CustomFields, given: Mapping[str, Any], entries: Sequence[Custo
     if spec.shape == "object":
         return given
     if spec.shape == "pairs":
-        return [{spec.pair_key: key, spec.pair_value: value} for key, value in given.items()]
+        return [{spec.pair_key: _pair_key(spec, key), spec.pair_value: value} for key, value in given.items()]
     return in_order(given, entries)
+
+
+def _pair_key(spec: CustomFields, key: str) -> str | int:
+    return int(key) if spec.numeric_keys and _WHOLE.fullmatch(key) else key
 
 
 def in_order(given: Mapping[str, Any], entries: Sequence[CustomField]) -> list[Any]:
