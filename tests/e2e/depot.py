@@ -167,6 +167,7 @@ id: 90000107
 name: thing_hook
 title: Things as they come
 type: webhook
+hook: {manual: Paste the address under Settings.}
 result: {fields: [{name: id, type: integer, label: ID}]}
 """,
     "actions/two_steps.yaml": """

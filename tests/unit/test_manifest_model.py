@@ -113,7 +113,14 @@ def test_an_api_trigger_has_a_call_and_a_key(gone):
     told = {"id": 1, "name": "a", "title": "A", "call": {"path": "/"}, "key": "id"}
     del told[gone]
     assert "has a call and a key" in refused(Trigger, told)
-    assert Trigger.model_validate(told | {"type": "webhook"}).kind == "webhookTrigger"
+
+
+def test_a_webhook_trigger_says_how_deliveries_are_read_and_nothing_else_does():
+    told = {"id": 1, "name": "a", "title": "A", "type": "webhook"}
+    assert Trigger.model_validate(told | {"hook": {"manual": "Paste it."}}).kind == "webhookTrigger"
+    assert 'says under "hook"' in refused(Trigger, told)
+    assert 'has its calls under "hook"' in refused(Trigger, told | {"hook": {}, "call": {"path": "/"}})
+    assert "no other trigger has one" in refused(Trigger, told | {"type": "api", "call": {"path": "/"}, "key": "id", "hook": {}})
 
 
 def test_operations_know_what_they_are():

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.auth_checks import auth_reads_the_connection, connection_fields, keeps_to_its_host, learning_is_sound
+from polyport.manifest.hook_checks import hook_calls, hook_problems
 from polyport.manifest.levels import file_of, input_levels, output_levels, place_of
 from polyport.manifest.model import Action, Call, ListSpec, Operation, Partner, Trigger
 from polyport.manifest.shapes import SHAPE_CHECKS
@@ -165,6 +166,23 @@ def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Probl
             )
     for name, header in partner.file.headers.items():
         yield from _template_problems(partner, sources["partner.yaml"], header, frozenset({"connection"}), ("headers", name))
+
+
+def hooks_are_sound(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """A webhook trigger reads what is there when it is used, and its parts fit together."""
+    for trigger in partner.triggers:
+        if trigger.hook is None:
+            continue
+        source, fields = sources[file_of(trigger)], connection_fields(partner)
+        allowed = (
+            _COMMON | _OPERATION | {field.name for field in (*trigger.fields, *trigger.selectors)} | {s.name for s in trigger.sections}
+        )
+        for name, call, names in hook_calls(trigger.hook):
+            yield from _call_problems(partner, source, call, allowed | names, ("hook", name))
+            if call.path is not None and partner.file.base is None:
+                yield source.problem('A call with a path needs "base" in partner.yaml.', "hook", name, "path")
+        for place, message in hook_problems(trigger, trigger.hook, fields):
+            yield source.problem(message, "hook", *place)
 
 
 def operations_can_run(partner: Partner, sources: Sources) -> Iterator[Problem]:
@@ -334,6 +352,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     auth_reads_the_connection,
     learning_is_sound,
     operations_can_run,
+    hooks_are_sound,
     connection_is_sound,
     *SHAPE_CHECKS,
 )

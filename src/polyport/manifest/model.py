@@ -20,6 +20,7 @@ from polyport.kinds.graphql import Document, read_document
 from polyport.kinds.pages import Pager
 from polyport.manifest.base import At, Match, Name, Node, Pattern, Slug, Text
 from polyport.manifest.evidence import Spec, Verified
+from polyport.manifest.hooks import HookParts
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.net.message import Reply
 
@@ -290,12 +291,26 @@ class Moment(Node):
     at: At
 
 
+class Hook(HookParts):
+    """How a webhook trigger is subscribed to, and how its deliveries are read.
+
+    ``subscribe`` reads the trigger's fields and ``{{hook.url}}``, ``{{hook.secret}}``, ``{{hook.events}}``; ``unsubscribe`` and ``renew`` also ``{{subscription.id}}`` (where ``subscription_id``
+    stands in the answer of ``subscribe``) and ``{{subscription.answer}}`` (that answer). ``follow_up`` is sent for each item, which it reads as ``{{item}}``: its answer is the item in its place.
+    """
+
+    subscribe: Call | None = None
+    unsubscribe: Call | None = None
+    renew: Call | None = None
+    subscription_id: At | None = None
+    follow_up: Call | None = None
+
+
 class Trigger(Operation):
     """One trigger, one file under ``triggers/``.
 
     An ``api`` trigger calls the partner and gives new items: ``items`` is the list in the answer, ``key`` what tells items apart, ``changed`` (optional)
     what changes when an item changes, ``time`` the moment used by windows. ``where`` are conditions that an item has to meet, for partners that
-    cannot be asked for just these. ``order`` is that of the partner's answer. ``webhook`` triggers are subscribed to, not run.
+    cannot be asked for just these. ``order`` is that of the partner's answer. ``webhook`` triggers are subscribed to, not run: ``hook`` says how.
     """
 
     type: Literal["api", "webhook"] = "api"
@@ -307,6 +322,7 @@ class Trigger(Operation):
     order: Literal["newest_first", "oldest_first", "none"] = "none"
     pager: Pager | None = None
     page_limit: int = Key(default=20, ge=1, le=1000)
+    hook: Hook | None = None
     result: Result = Result()
 
     idempotent: Literal[True] = True
@@ -327,6 +343,10 @@ class Trigger(Operation):
     def _api_has_call_and_key(self) -> Self:
         if self.type == "api" and (not self.steps or self.key is None):
             raise ValueError("an api trigger has a call and a key that tells items apart")
+        if (self.type == "webhook") != (self.hook is not None):
+            raise ValueError('a webhook trigger says under "hook" how deliveries are read; no other trigger has one')
+        if self.type == "webhook" and self.steps:
+            raise ValueError('a webhook trigger has its calls under "hook"')
         return self
 
 
