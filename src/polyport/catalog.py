@@ -15,6 +15,7 @@ from typing import Any, Final
 from rapidfuzz import fuzz
 
 from polyport.errors import Fault, NotFound, ValidationFailed
+from polyport.manifest.budgets import shown
 from polyport.manifest.load import load_partner, partner_folders
 from polyport.manifest.model import Action, Partner, Trigger
 from polyport.manifest.source import Problem
@@ -124,9 +125,9 @@ class Catalog:
         return found
 
     def partner_item(self, partner_id: int) -> Item:
-        """The wire item of a partner. Raises ``NotFound``."""
-        self.partner(partner_id)
-        return next(entry.item for entry in self._partner_entries if entry.item["partnerId"] == partner_id)
+        """The wire item of a partner, with its budgets. Raises ``NotFound``."""
+        budgets = [shown(budget) for budget in self.partner(partner_id).file.budgets]
+        return next(entry.item for entry in self._partner_entries if entry.item["partnerId"] == partner_id) | {"budgets": budgets}
 
     def operation_item(self, operation_id: int) -> Item:
         """The wire item of an operation. Raises ``NotFound``."""

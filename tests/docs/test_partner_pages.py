@@ -8,7 +8,7 @@ import pytest
 from polyport.testing.cases import run_cases
 
 DOCS = Path(__file__).parents[2] / "docs"
-KINDS = ("calls", "pagers", "webhooks")
+KINDS = ("calls", "pagers", "webhooks", "budgets")
 PAGES = sorted(path.relative_to(DOCS).as_posix() for kind in KINDS for path in (DOCS / "how-to" / kind).glob("*.md"))
 
 pytestmark = pytest.mark.anyio

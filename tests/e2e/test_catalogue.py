@@ -43,7 +43,9 @@ async def test_a_partner_has_all_that_the_guide_names(house: Served):
         assert item["deprecated"] is False
         assert all(isinstance(region, int) for region in item["region"])
         assert set(item["verified"]) == {"how", "on"}
-        assert (await house.call("GET", f"/partners/{item['partnerId']}"))[2]["data"] == item
+        read = (await house.call("GET", f"/partners/{item['partnerId']}"))[2]["data"]
+        assert isinstance(read.pop("budgets"), list)
+        assert read == item
 
 
 async def test_an_operation_has_all_that_the_guide_names_and_counts_agree(house: Served):

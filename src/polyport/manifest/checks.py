@@ -185,6 +185,18 @@ def hooks_are_sound(partner: Partner, sources: Sources) -> Iterator[Problem]:
             yield source.problem(message, "hook", *place)
 
 
+def budgets_are_named(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """Each budget has its own name, and costs are those of a budget that there is."""
+    names = [budget.name for budget in partner.file.budgets]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield sources["partner.yaml"].problem(f'There is another budget "{name}"; give each its own name.', "budgets", index, "name")
+    for operation in partner.operations:
+        for name in sorted(operation.costs.keys() - set(names)):
+            there = f"there are: {', '.join(names)}" if names else "it has none"
+            yield sources[file_of(operation)].problem(f'partner.yaml has no budget "{name}"; {there}.', "costs", name)
+
+
 def operations_can_run(partner: Partner, sources: Sources) -> Iterator[Problem]:
     """An action has calls or a template to compute; calls with a path need the partner's base; a connection is there where one is read."""
     for operation in partner.operations:
@@ -353,6 +365,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     learning_is_sound,
     operations_can_run,
     hooks_are_sound,
+    budgets_are_named,
     connection_is_sound,
     *SHAPE_CHECKS,
 )

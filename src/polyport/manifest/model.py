@@ -19,6 +19,7 @@ from polyport.kinds.decoders import DECODERS, Decoding, decode_csv, decode_xml
 from polyport.kinds.graphql import Document, read_document
 from polyport.kinds.pages import Pager
 from polyport.manifest.base import At, Match, Name, Node, Pattern, Slug, Text
+from polyport.manifest.budgets import Budget
 from polyport.manifest.evidence import Spec, Verified
 from polyport.manifest.hooks import HookParts
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
@@ -239,7 +240,7 @@ class Result(Node):
 
 
 class Operation(Node):
-    """What actions and triggers share."""
+    """What actions and triggers share. ``costs`` are what one call takes of the partner's budgets, by their names, where that is not one."""
 
     id: int = Key(gt=0, le=2**53 - 1)
     name: Name
@@ -254,6 +255,7 @@ class Operation(Node):
     call: Call | None = None
     calls: tuple[Call, ...] = ()
     errors: tuple[ErrorRule, ...] = ()
+    costs: dict[Name, Annotated[int, Key(ge=0, le=1_000_000)]] = Key(default_factory=dict)
 
     @property
     def steps(self) -> tuple[Call, ...]:
@@ -463,6 +465,7 @@ class PartnerFile(Node):
     base: str | None = None
     headers: dict[str, str] = Key(default_factory=dict)
     errors: tuple[ErrorRule, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     connection: ConnectionSpec | None = None
     spec: Spec | None = None
     verified: Verified

@@ -46,6 +46,22 @@ class PartnerAnswer(Body):
     verified: VerifiedAnswer
 
 
+class BudgetAnswer(Body):
+    """A limit of the partner: ``limit`` units in ``seconds``, or ``concurrency`` requests at a time."""
+
+    name: str
+    per: str
+    limit: int | None = None
+    seconds: int | None = None
+    concurrency: int | None = None
+
+
+class PartnerReadAnswer(PartnerAnswer):
+    """A partner by itself, with its budgets."""
+
+    budgets: list[BudgetAnswer]
+
+
 class OperationAnswer(Body):
     """A trigger, an action or a tool as the catalogue shows it."""
 
@@ -220,7 +236,7 @@ ENDPOINTS: Final = (
         tag="Catalogue",
         summary="Read a partner",
         scope="catalog:read",
-        answer=PartnerAnswer,
+        answer=PartnerReadAnswer,
     ),
     Endpoint(
         method="GET",
