@@ -1,0 +1,105 @@
+"""The webhook triggers of bundled partners: what subscribes, which deliveries are believed, and what comes out of them."""
+
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+from importlib.resources import files
+
+import pytest
+
+from polyport.engine.hooks import check_signature, compile_hook, handshake_reply, read_delivery, read_subscription, subscribing
+from polyport.engine.render import Base, render_call
+from polyport.engine.results import read_item
+from polyport.engine.schema import build_schema
+from polyport.engine.signatures import Incoming, Unsigned
+from polyport.manifest.load import load_partner
+from polyport.paths import get
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SECRET = "made-up-secret-1234567890"
+AT = Base(origin="https://api.github.com", prefix="")
+
+
+def trigger(slug, name):
+    partner = load_partner(files("polyport").joinpath("connectors", slug)).partner
+    found = next(found for found in partner.triggers if found.name == name)
+    return found, compile_hook(found.hook, partner.file.headers), build_schema(found, lists=partner.lists)
+
+
+def from_github(event, content, secret=SECRET):
+    body = json.dumps(content).encode()
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    headers = (("X-GitHub-Event", event), ("X-GitHub-Delivery", "72d3162e"), ("X-Hub-Signature-256", f"sha256={digest}"))
+    return Incoming(method="POST", url="https://us.example/hooks/1", headers=headers, body=body)
+
+
+def test_the_issue_events_of_github_are_subscribed_to_and_given_up_again():
+    found, program, _schema = trigger("github", "issue_event")
+    scope = {"repository": "octocat/hello-world", **subscribing("https://us.example/hooks/1", SECRET)}
+
+    sent = render_call(program.subscribe, scope, AT, 5).request
+    assert (sent.method, sent.url) == ("POST", "https://api.github.com/repos/octocat/hello-world/hooks")
+    assert json.loads(sent.body)["config"] == {
+        "url": "https://us.example/hooks/1",
+        "content_type": "json",
+        "secret": SECRET,
+        "insecure_ssl": "0",
+    }
+    subscription = read_subscription(found.hook, {"id": 12345678, "active": True}, NOW)
+    gone = render_call(program.unsubscribe, {**scope, "subscription": {"id": subscription.id}}, AT, 5).request
+    assert (gone.method, gone.url) == ("DELETE", "https://api.github.com/repos/octocat/hello-world/hooks/12345678")
+
+
+def test_an_issue_event_of_github_is_believed_with_its_signature_alone():
+    _found, program, _schema = trigger("github", "issue_event")
+
+    check_signature(program, from_github("issues", {"action": "opened"}), SECRET, NOW)
+    with pytest.raises(Unsigned):
+        check_signature(program, from_github("issues", {"action": "opened"}, "another"), SECRET, NOW)
+
+
+def test_a_ping_of_github_is_no_event_and_an_event_has_its_issue():
+    found, program, schema = trigger("github", "issue_event")
+    event = {
+        "action": "opened",
+        "issue": {"id": 1, "number": 7, "title": "Found a bug", "user": {"login": "octocat"}},
+        "repository": {"full_name": "octocat/hello-world"},
+        "sender": {"login": "octocat"},
+    }
+
+    assert read_delivery(program, from_github("ping", {"zen": "Keep it logically awesome."})).items == []
+    delivery = read_delivery(program, from_github("issues", event))
+    assert (delivery.event, delivery.number) == ("issues", "72d3162e")
+    items = [read_item(schema, get(item, found.result.at)) for item in delivery.items]
+    assert [(item["action"], item["repository"], item["number"], item["author"]) for item in items] == [
+        ("opened", "octocat/hello-world", 7, "octocat")
+    ]
+
+
+def from_slack(content, moment=NOW):
+    body, told = json.dumps(content).encode(), str(int(moment.timestamp()))
+    digest = hmac.new(SECRET.encode(), b"v0:" + told.encode() + b":" + body, hashlib.sha256).hexdigest()
+    headers = (("X-Slack-Request-Timestamp", told), ("X-Slack-Signature", f"v0={digest}"))
+    return Incoming(method="POST", url="https://us.example/hooks/2", headers=headers, body=body)
+
+
+def test_the_challenge_of_slack_is_answered_only_with_its_signature():
+    _found, program, _schema = trigger("slack", "new_event_message")
+    challenge = from_slack({"type": "url_verification", "challenge": "3eZb"})
+
+    assert handshake_reply(program, challenge, SECRET, NOW).reply.body == b'{"challenge":"3eZb"}'
+    with pytest.raises(Unsigned):
+        handshake_reply(program, challenge, "another", NOW)
+
+
+def test_a_message_that_slack_posts_is_read_and_other_events_are_passed_over():
+    found, program, schema = trigger("slack", "new_event_message")
+    message = {"type": "message", "ts": "1355517523.000005", "channel": "C012AB3CD", "text": "Paid", "user": "U012AB3CD"}
+    sent = from_slack({"type": "event_callback", "event_id": "Ev08MFMKH6", "event": message})
+
+    check_signature(program, sent, SECRET, NOW)
+    delivery = read_delivery(program, sent)
+    assert delivery.number == "Ev08MFMKH6"
+    assert [read_item(schema, get(item, found.result.at))["text"] for item in delivery.items] == ["Paid"]
+    assert read_delivery(program, from_slack({"event_id": "Ev1", "event": {"type": "reaction_added"}})).items == []
