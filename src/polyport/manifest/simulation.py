@@ -12,6 +12,7 @@ from pydantic import Field as Key
 from pydantic import model_validator
 
 from polyport.manifest.base import At, Match, Name, Node
+from polyport.manifest.deliveries import Posting
 from polyport.manifest.proofs import Answer, Credentials, TokenIssue
 
 Verb = Literal["create", "get", "update", "upsert", "delete", "list", "search", "token", "static"]
@@ -50,7 +51,7 @@ class Collection(Node):
 
     ``defaults`` (over the request) fills what a new record does not bring; ``always`` (over the request and ``{{record}}``) is set at each creation and change.
     ``unique`` are paths whose values may stand only once. ``required`` members and ``types`` are checked at creation, ``types`` also at changes. ``limit``
-    is the most records held: the oldest created ones give way. ``seeds`` are there from the start and never give way.
+    is the most records held: the oldest created ones give way. ``seeds`` are there from the start and never give way. ``hooks`` are posted to subscribers.
     """
 
     key: Name = "id"
@@ -64,6 +65,7 @@ class Collection(Node):
     links: dict[Name, Link] = Key(default_factory=dict)
     limit: int = Key(default=10_000, ge=1, le=100_000)
     seeds: tuple[dict[str, Any], ...] = ()
+    hooks: tuple[Posting, ...] = ()
 
     @model_validator(mode="after")
     def _seeds_have_keys(self) -> Self:

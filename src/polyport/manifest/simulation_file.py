@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.base import Node
+from polyport.manifest.deliveries import Posting
 from polyport.manifest.hooks import SIGNED_NAMES
 from polyport.manifest.load import describe
 from polyport.manifest.proofs import Answer
@@ -23,6 +24,7 @@ FILE: Final = "simulator.yaml"
 Places = tuple[str | int, ...]
 
 _REQUEST: Final = frozenset({"path", "query", "body", "header", "base", "now", "unix", "uuid"})
+_POSTED: Final = frozenset({"record", "subscription", "event", "delivery", "timestamp", "now", "base"})
 _REPLY: Final = _REQUEST | {"record", "links", "id", "items", "total", "page", "field", "reason", "expected", "retry_after", "token"}
 
 
@@ -79,6 +81,8 @@ def _references(simulation: Simulation) -> Iterator[tuple[Places, str]]:
     for name, collection in simulation.collections.items():
         for link, target in collection.links.items():
             yield ("collections", name, "links", link, "in"), target.collection
+        for index, posting in enumerate(collection.hooks):
+            yield ("collections", name, "hooks", index, "to"), posting.to
     for index, route in enumerate(simulation.routes):
         if route.collection is not None:
             yield ("routes", index, "in"), route.collection
@@ -90,6 +94,8 @@ def _templates(simulation: Simulation) -> Iterator[tuple[Places, Any, frozenset[
     for name, collection in simulation.collections.items():
         yield ("collections", name, "defaults"), collection.defaults, _REQUEST | {"id"}
         yield ("collections", name, "always"), collection.always, _REQUEST | {"record", "id"}
+        for index, posting in enumerate(collection.hooks):
+            yield from _posting(posting, ("collections", name, "hooks", index))
         yield ("collections", name, "ids", "pattern"), collection.ids.pattern, frozenset({"n", "now", "uuid"})
     for index, route in enumerate(simulation.routes):
         yield from _route_templates(("routes", index), route)
@@ -105,6 +111,15 @@ def _templates(simulation: Simulation) -> Iterator[tuple[Places, Any, frozenset[
             if auth.signed.signature is not None:
                 yield ("auth", "signed", "signature", "signed"), auth.signed.signature.signed, SIGNED_NAMES
                 yield ("auth", "signed", "signature", "key"), auth.signed.signature.key, frozenset({"secret"})
+
+
+def _posting(posting: Posting, place: Places) -> Iterator[tuple[Places, Any, frozenset[str]]]:
+    yield (*place, "url"), posting.url, _POSTED
+    yield (*place, "signed"), posting.signed, _POSTED | {"body", "url"}
+    yield (*place, "headers"), posting.headers, _POSTED | {"body", "url", "signed"}
+    body = posting.send.body
+    if body is not None:
+        yield (*place, "send", body[0].removesuffix("_body")), body[1], _POSTED
 
 
 def _route_templates(place: Places, route: Route) -> Iterator[tuple[Places, Any, frozenset[str]]]:

@@ -27,6 +27,8 @@ FaultKind = Literal[
     "reset_after",
     "html",
     "big",
+    "duplicate_hook",
+    "lost_hook",
     "redirect",
 ]
 

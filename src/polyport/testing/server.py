@@ -46,6 +46,7 @@ async def open_simulator(app: SimulatorApp, *, host: str = "127.0.0.1", port: in
         for transport in list(transports.values()):
             transport.abort()
         await serving
+        await app.close()
 
 
 async def serve_simulator(folder: Traversable | Path, host: str, port: int, *, ready: Callable[[str], None] | None = None) -> None:

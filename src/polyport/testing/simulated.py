@@ -5,10 +5,11 @@ A request is answered by the routes of ``simulator.yaml``; what no route knows i
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from polyport.kinds.filters import FILTERS
@@ -18,6 +19,7 @@ from polyport.manifest.simulation import Route, Simulation
 from polyport.paths import MISSING, format_path, get
 from polyport.template import RenderFault, Scope, Template, compile_value, to_text
 from polyport.testing.bodies import WRITERS, Malformed
+from polyport.testing.deliveries import Parcel, Post
 from polyport.testing.graphql import asked_for
 from polyport.testing.listing import Listing
 from polyport.testing.memory import Record, Refused, Table
@@ -25,6 +27,8 @@ from polyport.testing.playback import Playback
 from polyport.testing.proofs import Gate
 from polyport.testing.tokens import TokenDesk, Tokens, Untaken
 from polyport.testing.traffic import Incoming, Outgoing, json_answer
+
+OUTBOX: Final = 1_000
 
 
 class SimulatedPartner:
@@ -40,7 +44,9 @@ class SimulatedPartner:
         self._precision = simulation.precision
         self._tokens = Tokens(fresh_id)
         self._gate = Gate(simulation.auth, self._tokens) if simulation.auth is not None else None
-        self._routes = _Routes([_Handler(route, simulation, self.tables, self._tokens) for route in simulation.routes])
+        posts = {name: Post(spec.hooks, self.tables) for name, spec in simulation.collections.items() if spec.hooks}
+        self.outbox: list[Parcel] = []
+        self._routes = _Routes([_Handler(route, simulation, self.tables, self._tokens, posts, self.outbox) for route in simulation.routes])
         self._playback = Playback(cases, self._gate.plain_path if self._gate is not None else lambda path: path)
         self._unknown = Printer(simulation.unknown)
         self._refuse = Printer(simulation.auth.refuse if simulation.auth is not None else Answer(status=401))
@@ -48,6 +54,7 @@ class SimulatedPartner:
     def reset(self) -> None:
         """All collections back to their seeds, no token handed out."""
         self._tokens.reset()
+        self.outbox.clear()
         for table in self.tables.values():
             table.reset()
 
@@ -68,6 +75,11 @@ class SimulatedPartner:
     def token(self, request: Incoming) -> str:
         """The token that a request carries, or an empty text."""
         return self._gate.token(request) if self._gate is not None else ""
+
+    def parcels(self) -> list[Parcel]:
+        """What the requests so far made to be delivered; each is given once."""
+        found, self.outbox[:] = list(self.outbox), []
+        return found
 
     def scope(self, request: Incoming, now: datetime | None = None) -> dict[str, Any]:
         """What every template may read: the request, the time and a fresh id. The body is read when a route needs it."""
@@ -161,10 +173,19 @@ def _matched(shape: tuple[str | re.Pattern[str], ...], segments: list[str]) -> d
 class _Handler:
     """One route, compiled."""
 
-    def __init__(self, route: Route, simulation: Simulation, tables: Mapping[str, Table], tokens: Tokens) -> None:
+    def __init__(
+        self,
+        route: Route,
+        simulation: Simulation,
+        tables: Mapping[str, Table],
+        tokens: Tokens,
+        posts: Mapping[str, Post],
+        outbox: list[Parcel],
+    ) -> None:
         self.route = route
         self.is_conditional = bool(route.when) or route.graphql is not None
         self._tables = tables
+        self._post, self._outbox = posts.get(route.collection or ""), outbox
         self._table = tables[route.collection] if route.collection is not None else None
         self._listing = Listing(route, self._table.spec.key if self._table is not None else "id")
         self._id, self._take, self._item = (compile_value(source, FILTERS) for source in (route.id, route.take, route.item))
@@ -242,6 +263,8 @@ class _Handler:
         scope["record"] = self._shown(table, record, scope)
         if verb == "delete":
             table.delete(record)
+        if self._post is not None and verb in {"create", "update", "delete"}:
+            self._outbox.extend(itertools.islice(self._post.parcels(verb, record, scope), OUTBOX - len(self._outbox)))
 
     def _changed(self, table: Table, scope: Scope) -> Record:
         taken, verb = self._take.render(scope), self.route.do

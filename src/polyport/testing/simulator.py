@@ -1,7 +1,7 @@
 """The simulator: a partner's API served from its folder, for users and tests without an account.
 
 ``SimulatorApp`` is a plain ASGI application: it notes what arrives, shows the faults that were asked for, and answers as the ``SimulatedPartner`` does.
-Under ``/_simulator`` stand the doors for those who watch: ``requests``, ``counts``, ``records/<collection>``, ``faults``, and ``DELETE`` to start afresh.
+Under ``/_simulator`` stand the doors for those who watch: ``requests``, ``counts``, ``records/<collection>``, ``deliveries``, ``faults``, and ``DELETE`` to start afresh.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from polyport.manifest.cases import load_cases
 from polyport.manifest.simulation import FaultAnswers, Simulation
 from polyport.manifest.simulation_file import load_simulation
 from polyport.testing.arrivals import Arrivals
+from polyport.testing.deliveries import Courier
 from polyport.testing.faults import Armed, BadFault, Fault
 from polyport.testing.line import Line, Receive, Send, TooLarge
 from polyport.testing.simulated import Printer, SimulatedPartner
 from polyport.testing.traffic import Incoming, Outgoing, json_answer
 
 ADMIN: Final = "/_simulator"
+_HOOK_FAULTS: Final = {"duplicate_hook": 2, "lost_hook": 0}
 
 
 def load_simulator(
@@ -49,6 +51,7 @@ class SimulatorApp:
         self.partner = partner
         self.arrivals = Arrivals()
         self.armed = Armed()
+        self.courier = Courier()
         self._faults = _FaultAnswers(simulation.faults)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -74,8 +77,10 @@ class SimulatorApp:
             return
         scope = self.partner.scope(request)
         self.arrivals.add(request, time=scope["now"], token=self.partner.token(request), fault=fault.kind if fault is not None else None)
-        if fault is None:
-            await line.write(self.partner.answer(request))
+        if fault is None or fault.kind in _HOOK_FAULTS:
+            answer = self.partner.answer(request)
+            self._dispatch(1 if fault is None else _HOOK_FAULTS[fault.kind])
+            await line.write(answer)
             return
         early = self._faults.before(fault, scope)
         if early is not None:
@@ -87,7 +92,18 @@ class SimulatorApp:
         elif fault.kind == "big":
             await line.flood(fault.size)
         else:
-            await self._spoil(fault, self.partner.answer(request), line, scope)
+            answer = self.partner.answer(request)
+            self._dispatch(1)
+            await self._spoil(fault, answer, line, scope)
+
+    def _dispatch(self, times: int) -> None:
+        parcels = self.partner.parcels()
+        if parcels:
+            self.courier.take(parcels, times=times)
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self.courier.close()
 
     async def _spoil(self, fault: Fault, answer: Outgoing, line: Line, scope: dict[str, Any]) -> None:
         """The effect is there; what becomes of the answer is the fault."""
@@ -112,6 +128,8 @@ class SimulatorApp:
                 return json_answer(200, self.arrivals.counts() | {"records": held})
             case "GET", "records" if name in self.partner.tables:
                 return json_answer(200, list(self.partner.tables[name]))
+            case "GET", "deliveries":
+                return json_answer(200, self.courier.shown())
             case "GET", "faults":
                 return json_answer(200, self.armed.waiting())
             case "POST", "faults":
@@ -122,6 +140,7 @@ class SimulatorApp:
             case "DELETE", "":
                 self.partner.reset()
                 self.arrivals.reset()
+                self.courier.reset()
                 self.armed.clear()
                 return Outgoing(status=204)
             case _:
