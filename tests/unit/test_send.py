@@ -10,6 +10,7 @@ import ssl
 import struct
 import tracemalloc
 import zlib
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -20,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from polyport import __version__
 from polyport.errors import BlockedAddress
 from polyport.net.egress import EgressPolicy
-from polyport.net.message import NetworkFault, Request
+from polyport.net.message import Certificate, NetworkFault, Request
 from polyport.net.send import Sender
 
 pytestmark = pytest.mark.anyio
@@ -515,7 +516,7 @@ async def test_a_redirect_to_what_is_not_a_url_is_a_fault():
 
 async def test_https_is_spoken_with_a_trusted_partner_and_never_left_for_http(certificate):
     path, context = certificate
-    async with partner() as plain, make_sender(tls=ssl.create_default_context(cafile=path)) as sender:
+    async with partner() as plain, make_sender(tls=lambda: ssl.create_default_context(cafile=path)) as sender:
 
         async def script(request, writer, _):
             writer.write(redirect(plain.url()) if b"/leave" in request else OK)
@@ -923,3 +924,34 @@ async def test_no_repr_shows_a_secret():
         request = get(server.url("/?k=canary"), headers=(("Authorization", "canary"),), secrets=frozenset({"canary"}))
         reply = await sender.send(request)
     assert "canary" not in repr(request) + repr(reply) + repr(sender)
+
+
+async def test_a_client_certificate_is_shown_to_the_first_address_and_to_no_other(certificate, tmp_path):
+    path, _context = certificate
+    both = path.read_text()
+    start = both.index("-----BEGIN PRIVATE KEY")
+    mine = Certificate(chain=both[:start], key=both[start:])
+    seen = []
+
+    def context(verify):
+        found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        found.load_cert_chain(path)
+        found.load_verify_locations(path)
+        found.verify_mode = verify
+        return found
+
+    async def script(_request, writer, _):
+        seen.append(writer.get_extra_info("ssl_object").getpeercert() or None)
+        writer.write(OK if len(seen) > 1 else redirect(f"https://127.0.0.1:{second.port}/"))
+
+    async with (
+        partner(script, tls=context(ssl.CERT_OPTIONAL)) as second,
+        partner(script, tls=context(ssl.CERT_REQUIRED)) as first,
+        make_sender(tls=lambda: ssl.create_default_context(cafile=path)) as sender,
+    ):
+        told = Request(method="GET", url=f"https://127.0.0.1:{first.port}/", certificate=mine)
+        assert (await sender.send(told)).body == b"ok"
+        with pytest.raises(NetworkFault):
+            await sender.send(replace(told, certificate=None))
+    assert seen[0]["subject"] == ((("commonName", "localhost"),),)
+    assert seen[1] is None

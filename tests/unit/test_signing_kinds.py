@@ -126,6 +126,11 @@ def test_a_path_is_encoded_once_more_than_it_is_sent_except_for_s3():
     assert aws_signature(twice.sign(plain, SUITE, SUITE_TIME)) != aws_signature(twice.sign(encoded, SUITE, SUITE_TIME))
 
 
+def test_what_is_changed_on_the_way_is_not_signed():
+    plain, changed = (request(headers=headers) for headers in ((), (("User-Agent", "x"), ("Authorization", "old"), ("Host", "other"))))
+    assert aws_signature(sigv4().sign(plain, SUITE, SUITE_TIME)) == aws_signature(sigv4().sign(changed, SUITE, SUITE_TIME))
+
+
 def test_a_port_and_an_address_belong_to_the_signed_host():
     told = sigv4()
     found = {

@@ -12,6 +12,14 @@ from urllib.parse import urlsplit
 Pairs = tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a client shows of itself in the TLS handshake: its chain and its private key, unencrypted, both in PEM. The repr shows neither."""
+
+    chain: str = field(repr=False)
+    key: str = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One HTTP request, complete: ``url`` is absolute and already carries the encoded query.
@@ -20,6 +28,7 @@ class Request:
     ``secrets`` are values that occur in the request and must be masked wherever the request is shown.
     ``follow_redirects`` applies to GET and HEAD only; every hop is checked like a first request.
     ``answer_limit`` is the most bytes of (decompressed) body that are read; ``None`` is the server's own limit.
+    ``certificate`` is shown to servers that ask for one, on the first address alone.
     """
 
     method: str
@@ -30,6 +39,7 @@ class Request:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     follow_redirects: bool = True
     answer_limit: int | None = None
+    certificate: Certificate | None = field(default=None, repr=False)
 
     def header(self, name: str) -> str | None:
         """The first value of a header, found without regard to case."""
@@ -58,6 +68,7 @@ class Request:
             secrets=secrets,
             follow_redirects=self.follow_redirects,
             answer_limit=self.answer_limit,
+            certificate=self.certificate,
         )
 
     def __repr__(self) -> str:

@@ -24,6 +24,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Final, Self, cast
 
@@ -57,6 +58,7 @@ from polyport import __version__
 from polyport.errors import BlockedAddress
 from polyport.net.egress import EgressPolicy
 from polyport.net.message import NetworkFault, Pairs, Reply, Request
+from polyport.net.tls import ShownCertificates
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 
@@ -99,7 +101,7 @@ class Sender:
     connecting and the TLS handshake together take at most ``connect_limit`` seconds. ``answer_limit`` is in bytes, decompressed;
     ``timeout_limit`` in seconds caps what requests ask for.
     ``resolve`` gives the addresses of a name (``OSError`` when there are none); by default the system is asked. Answers live
-    for 5 s. ``tls`` replaces the system's trust store.
+    for 5 s. ``tls`` makes TLS contexts, in place of those with the system's trust store.
     """
 
     def __init__(  # noqa: PLR0913 - the limits of one thing, all by keyword
@@ -112,7 +114,7 @@ class Sender:
         timeout_limit: float,
         connect_limit: float = 10.0,
         resolve: Resolve | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
         self._policy = policy
         self._connections = connections
@@ -123,6 +125,7 @@ class Sender:
         self._resolve = resolve or _ask_system
         self._tls = tls
         self._session: ClientSession | None = None
+        self._shown = ShownCertificates(tls)
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -149,7 +152,7 @@ class Sender:
                 use_dns_cache=True,
                 ttl_dns_cache=_NAMES_LIVE,
                 socket_factory=self._make_socket,
-                ssl=self._tls or True,
+                ssl=self._tls(),
             )
             self._session = ClientSession(
                 connector=connector,
@@ -179,12 +182,12 @@ class Sender:
 
     async def _follow(self, request: Request, exchange: _Exchange) -> Reply:
         started = perf_counter()
-        url, headers, body = request.url, request.headers, request.body
+        hop = request
         limit = self._answer_limit if request.answer_limit is None else request.answer_limit
         follows = request.follow_redirects and request.method.upper() in _SAFE
         for _ in range(_HOPS + 1):
-            exchange.host = self._policy.check_url(url)
-            response = await self._begin(request.method, url, headers, body, exchange)
+            exchange.host = self._policy.check_url(hop.url)
+            response = await self._begin(hop, exchange)
             place = response.headers.get("Location") if follows and response.status in _REDIRECTS else None
             if place is None:
                 answer = await _read(response, limit, exchange)
@@ -192,31 +195,34 @@ class Sender:
                     status=response.status,
                     headers=_received(response),
                     body=answer,
-                    url=url,
+                    url=hop.url,
                     elapsed=perf_counter() - started,
                 )
             response.release()
             exchange.answered = True
-            target = _target(url, place, exchange)
-            if not _same_origin(url, target):
-                headers = tuple(pair for pair in headers if _may_travel(pair, request.secrets))
-                body = None
-            url = target
+            target = _target(hop.url, place, exchange)
+            if not _same_origin(hop.url, target):
+                headers = tuple(pair for pair in hop.headers if _may_travel(pair, request.secrets))
+                hop = replace(hop, headers=headers, body=None, certificate=None)
+            hop = replace(hop, url=target)
         message = f"{exchange.host} redirects more than {_HOPS} times."
         raise NetworkFault(message, reached=True)
 
-    async def _begin(self, method: str, url: str, headers: Pairs, body: bytes | None, exchange: _Exchange) -> ClientResponse:
+    async def _begin(self, hop: Request, exchange: _Exchange) -> ClientResponse:
         """Send one hop and wait for the head of its answer."""
+        method, body = hop.method, hop.body
         if self._closed:
             raise NetworkFault("This server is stopping: nothing is sent any more.", reached=exchange.reached)
         if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
             raise NetworkFault("The method of the request is not one that can be sent.", reached=exchange.reached)
-        pairs, has_type = _checked(headers, 0 if body is None else len(body))
+        context = self._shown.context(hop.certificate) if hop.certificate is not None else True
+        pairs, has_type = _checked(hop.headers, 0 if body is None else len(body))
         try:
             response = await self.opened.request(
                 method,
-                URL(url, encoded=True),
+                URL(hop.url, encoded=True),
                 headers=pairs,
+                ssl=context,
                 # Large bodies go out piece by piece: the event loop stays free.
                 data=io.BytesIO(body) if body is not None and len(body) > _LARGE else body,
                 skip_auto_headers=None if has_type else _NO_TYPE,

@@ -6,15 +6,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from polyport.kinds.auth.certificate import ClientCertificate
 from polyport.kinds.auth.jwt import Jwt, JwtBearer
 from polyport.kinds.auth.oauth1 import OAuth1
 from polyport.kinds.auth.oauth2 import OAuth2
 from polyport.kinds.auth.session import Session
-from polyport.kinds.auth.signature import Signature
+from polyport.kinds.auth.signature import RequestSignature
 from polyport.kinds.auth.sigv4 import SigV4
 from polyport.kinds.auth.static import ApiKey, Basic, Bearer, NoAuth
 
 Scheme = Annotated[
-    NoAuth | ApiKey | Bearer | Basic | OAuth2 | Session | Jwt | JwtBearer | Signature | OAuth1 | SigV4,
+    NoAuth | ApiKey | Bearer | Basic | OAuth2 | Session | Jwt | JwtBearer | RequestSignature | OAuth1 | SigV4 | ClientCertificate,
     Field(discriminator="kind"),
 ]

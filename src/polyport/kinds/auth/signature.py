@@ -21,7 +21,7 @@ Digest = Literal["md5", "sha1", "sha256", "sha384", "sha512"]
 Written = Literal["hex", "hex_upper", "base64", "base64url"]
 
 
-class Signature(SchemeBase):
+class RequestSignature(SchemeBase):
     """HMAC over what the template ``signs`` makes of the request. ``key`` is the shared secret, ``key_encoding`` how it is written.
 
     Templates read ``{{connection}}``, ``{{timestamp}}`` (in the form of ``timestamp``), ``{{nonce}}`` and the request as it will be sent: ``{{request.method}}``,
