@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-for _name in [name for name in os.environ if name.startswith("POLYPORT_") and name != "POLYPORT_CORPUS"]:
+for _name in [name for name in os.environ if name.startswith("POLYPORT_") and name not in {"POLYPORT_CORPUS", "POLYPORT_EXAMPLES"}]:
     del os.environ[_name]
 
 

@@ -1,0 +1,202 @@
+"""Makes valid inputs of an operation from its schema: Hypothesis strategies for what a caller may send under ``runnerData``.
+
+Values are valid and unkind: texts hold what breaks out of URLs, headers, forms, JSON and XML if somebody lets it. Needs the development packages.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+import re2
+from hypothesis import strategies as st
+
+from polyport.engine.schema import Choices, CustomField, Place, Schema
+from polyport.manifest.variables import InputField, InputSection
+
+Values = st.SearchStrategy[Any]
+
+PLAIN: Final = st.sampled_from(["a", "Ada", "box 7", "x-1", "42", "ok"])
+UNKIND: Final = (
+    "a/b", "../..", "..", "%2e%2e%2f", "a?b=c&d=e#f", "a&b=c", "a=b;c", "a\r\nX-Evil: 1", '"}],"x":{"y":[', "</a><b x='1'>&amp;]]>", "--polyport-0--\r\n",
+    "{{connection.token}}", '{{"{{"}}', "${jndi:x}", "' OR 1=1 --", "\x00\x1b[31m", "\u202eabc", "\u00e9\U0001f600\u6f22", "a\tb", "a,b|c d", "@evil.example", "//evil.example/",
+    "https://evil.example/", "[0]", "a[b]", "+", "%", "\\", "`", "\u2028", " a ", "null", "-0", "1e400", "=cmd()", "*", "~",
+)  # fmt: skip
+TEXTS: Final = st.one_of(
+    st.sampled_from(UNKIND),
+    PLAIN,
+    st.lists(st.one_of(st.sampled_from(UNKIND), PLAIN), min_size=2, max_size=3).map("".join),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
+)
+JSON: Final = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+_PHONES: Final = ("+442079460000", "+12025550143", "+49 30 901820", "00442079460000", "+81312345678")
+_HOSTS: Final = st.sampled_from(["example.com", "a.example.org", "xn--bcher-kva.example"])
+_FORMATS: Final[Mapping[str, Values]] = {
+    "email": st.builds("{}@{}".format, st.sampled_from(["ada", "a.b+c", "o'brien", "x&y=z", "%2f", "{{x}}", "\u00e9"]), _HOSTS),
+    "uri": st.builds("https://{}/{}".format, _HOSTS, st.sampled_from(["", "a?b=c&d=%20#e", "../x", "\u00e9", "a;b", "'\""])),
+    "uuid": st.uuids().map(str),
+    "hostname": _HOSTS,
+    "json": JSON.map(lambda value: msgspec.json.encode(value).decode()),
+}
+
+
+def inputs(schema: Schema, *, texts: Values = TEXTS, samples: bool = False) -> Values:
+    """Valid inputs of an operation.
+
+    ``schema`` says which choices and custom fields there are; for a list that was not read, whatever fits the field is sent. ``texts`` is where free
+    texts come from. ``samples``: raw JSON is taken from the samples of its fields, so that what a service wants of its inside holds.
+    """
+    maker = _Maker(schema, texts, samples=samples)
+    operation = schema.operation
+    writes = operation.custom_fields is not None and operation.custom_fields.writable
+    return maker.level(operation.fields, operation.sections, (), schema.custom if writes else ())
+
+
+def open_lists(schema: Schema, names: Sequence[str]) -> Schema:
+    """The schema with lists of which only a part was read, so that any key passes: for inputs that are made without a partner."""
+    return replace(schema, choices={**{name: Choices(items=(), complete=False) for name in names}, **schema.choices}, compiled={})
+
+
+def fields(variables: Sequence[InputField], *, texts: Values = TEXTS) -> Values:
+    """Valid values for fields that belong to no operation: selectors, those of a connection."""
+    return _members([(variable.name, variable, value_of(variable, texts=texts)) for variable in variables])
+
+
+def value_of(
+    variable: InputField, *, texts: Values = TEXTS, choices: Choices | None = None, key_pattern: str | None = None, samples: bool = False
+) -> Values:
+    """Valid values of one field, never null."""
+    one = _chosen(variable, choices, key_pattern)
+    if one is None:
+        one = _typed(variable, texts, samples=samples)
+    if not variable.is_array:
+        return one
+    most = min(variable.max_items or 3, 3)
+    return st.lists(one, min_size=1 if variable.required else 0, max_size=most)
+
+
+class _Maker:
+    def __init__(self, schema: Schema, texts: Values, *, samples: bool) -> None:
+        self._schema = schema
+        self._texts = texts
+        self._samples = samples
+
+    def level(
+        self, variables: Sequence[InputField], sections: Sequence[InputSection], place: Place, custom: Sequence[CustomField] = ()
+    ) -> Values:
+        """Valid objects of one level: the operation itself, or a row."""
+        members = [(self._schema.public(variable.name, place), variable, self._value(variable)) for variable in variables]
+        members += [(entry.field.name, entry.field, self._value(entry.field)) for entry in custom if entry.writable]
+        rows = {section.name: self._rows(section, (*place, section.name)) for section in sections}
+        needed = {section.name for section in sections if section.required or section.min_rows}
+        return _members(members, rows, needed)
+
+    def _value(self, variable: InputField) -> Values:
+        named = variable.list
+        choices = self._schema.choices.get(named) if named is not None else None
+        pattern = self._schema.key_patterns.get(named) if named is not None else None
+        return value_of(variable, texts=self._texts, choices=choices, key_pattern=pattern, samples=self._samples)
+
+    def _rows(self, section: InputSection, place: Place) -> Values:
+        writes = section.custom_fields is not None and section.custom_fields.writable
+        row = self.level(section.fields, section.sections, place, self._schema.row_custom.get(place, ()) if writes else ())
+        least = max(section.min_rows, 1 if section.required else 0)
+        return st.lists(row, min_size=least, max_size=max(least, min(section.max_rows or 2, 2)))
+
+
+def _members(
+    members: Sequence[tuple[str, InputField, Values]], rows: Mapping[str, Values] | None = None, needed: set[str] | None = None
+) -> Values:
+    """Objects: what is required is there, the rest maybe; a field that may be left out may be null too."""
+    optional = {name: st.none() | value for name, variable, value in members if not variable.required}
+    required = {name: value for name, variable, value in members if variable.required}
+    for name, value in (rows or {}).items():
+        (required if name in (needed or set()) else optional)[name] = value
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+def _chosen(variable: InputField, choices: Choices | None, key_pattern: str | None) -> Values | None:
+    """Keys (and sometimes labels that no other choice has), where the field has choices."""
+    if variable.options is not None:
+        return st.sampled_from([option.key for option in variable.options])
+    if variable.list is None:
+        return None
+    if choices is not None and choices.items:
+        return st.sampled_from([key for key, _label in choices.items])
+    return matching(key_pattern) if key_pattern is not None and variable.base_type == "string" else None
+
+
+def matching(pattern: str, least: int = 0, most: int | None = None) -> Values:
+    """Texts that match a pattern whole (RE2's syntax, as far as Python's ``re`` reads it) and have a length within bounds."""
+    compiled = re2.compile(pattern)
+    made = st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True)
+    return made.filter(lambda text: least <= len(text) <= (most or 10_000) and compiled.fullmatch(text) is not None)
+
+
+def _typed(variable: InputField, texts: Values, *, samples: bool) -> Values:
+    made = _TYPED.get(variable.base_type)
+    if made is not None:
+        return made
+    if variable.base_type == "string":
+        return _text(variable, texts)
+    if variable.base_type in {"integer", "decimal"}:
+        return _number(variable)
+    if samples and variable.sample is not None:
+        return st.just(variable.sample[0] if variable.is_array and isinstance(variable.sample, list) else variable.sample)
+    if samples and not variable.required:
+        return st.nothing()
+    return JSON.filter(lambda value: value not in (None, "", [])) if variable.required and not variable.is_array else JSON
+
+
+def _text(variable: InputField, texts: Values) -> Values:
+    least, most = variable.min_length or (1 if variable.required else 0), variable.max_length
+    if variable.pattern is not None:
+        return matching(variable.pattern, least, most)
+    made = _FORMATS.get(variable.format or "", texts)
+    if variable.format not in _FORMATS:
+        made = made.map(lambda text: text.ljust(least, "x")[:most])
+    return made.filter(lambda text: len(text) <= (most or 100_000))
+
+
+def _number(variable: InputField) -> Values:
+    least, most = variable.min, variable.max
+    if variable.base_type == "integer":
+        low = None if least is None else int(least)
+        high = None if most is None else int(most)
+        whole = st.integers(low if low is not None else (high or 0) - 2**40, high if high is not None else (low or 0) + 2**40)
+        return st.one_of(whole, whole.map(str))
+    bounds = [Decimal(str(bound)) if bound is not None else None for bound in (least, most)]
+    exact = st.decimals(
+        bounds[0] if bounds[0] is not None else -(10**9),
+        bounds[1] if bounds[1] is not None else 10**9,
+        places=2 if variable.scale is None else min(2, variable.scale),
+    )
+    return st.one_of(exact, exact.map(str))
+
+
+def _file(name: str, kind: str, content: bytes) -> dict[str, str]:
+    return {"name": name, "contentType": kind, "base64": base64.b64encode(content).decode()}
+
+
+_TYPED: Final[Mapping[str, Values]] = {
+    "boolean": st.sampled_from([True, False, "true", "no", 1]),
+    "nullable_boolean": st.sampled_from([True, False]),
+    "datetime": st.one_of(st.integers(0, 4_000_000_000), st.sampled_from(["2026-11-24T09:30:00Z", "2026-11-24T09:30:00.5+01:00"])),
+    "date": st.dates().map(lambda day: day.isoformat()),
+    "phone": st.sampled_from(_PHONES),
+    "file": st.builds(
+        _file,
+        st.sampled_from(["a.txt", 'a"b.png', "../x", "\u00e9.pdf", "a;b=c"]),
+        st.sampled_from(["text/plain", "image/png"]),
+        st.sampled_from([b"", b"text", b"\x00\xff--polyport-", b"\r\n--b--\r\n"]),
+    ),
+}

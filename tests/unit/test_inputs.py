@@ -1,0 +1,108 @@
+"""Inputs made from a schema are valid, whatever the schema asks for."""
+
+import pytest
+from hypothesis import HealthCheck, find, given, settings
+from hypothesis import strategies as st
+
+from polyport.engine.schema import Choices, build_schema
+from polyport.engine.validate import compile_fields, compile_validator
+from polyport.kinds.fields import TYPES
+from polyport.manifest.model import Action
+from polyport.manifest.variables import InputField
+from polyport.testing.inputs import fields, inputs, matching, open_lists, value_of
+
+some = settings(max_examples=30, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+def variable(kind="string", **told):
+    return InputField.model_validate({"name": "a", "type": kind, "label": "A"} | told)
+
+
+EACH = [
+    *(pytest.param(variable(kind + array, required=required), id=f"{kind}{array}{required}") for kind in TYPES for array in ("", "[]") for required in (True, False)),
+    variable(minLength=5, maxLength=7),
+    variable(maxLength=1),
+    variable(pattern="[a-z]{2}|[0-9]+", maxLength=3),
+    variable(format="email"),
+    variable(format="uri"),
+    variable(format="uuid"),
+    variable(format="hostname"),
+    variable(format="json"),
+    variable(options=[{"key": "1", "label": "One"}, {"key": "2", "label": "Two"}]),
+    variable("integer", min=3, max=4),
+    variable("integer", max=-3),
+    variable("decimal", min=0.5, max=1),
+    variable("decimal", scale=1),
+    variable("string[]", maxItems=1),
+    variable("string[]", separator=","),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", EACH)
+def test_what_is_made_for_a_field_is_taken(told):
+    validator = compile_fields([told])
+
+    @some
+    @given(fields([told]))
+    def check(data):
+        assert [fault.code for fault in validator.check(data).faults] == []
+
+    check()
+
+
+def operation(**told):
+    return Action.model_validate({"id": 1, "name": "a", "title": "A", "idempotent": True, "call": {"path": "/a"}} | told)
+
+
+ROWS = operation(
+    fields=[{"name": "a", "type": "string", "label": "A", "list": "colours"}, {"name": "b", "type": "integer", "label": "B", "required": True}],
+    sections=[
+        {
+            "name": "rows",
+            "label": "Rows",
+            "minRows": 1,
+            "maxRows": 1,
+            "fields": [{"name": "a", "type": "date", "label": "A", "required": True}],
+            "sections": [{"name": "deep", "label": "Deep", "fields": [{"name": "c", "type": "boolean", "label": "C"}]}],
+        }
+    ],
+)  # fmt: skip
+
+
+@some
+@given(st.data())
+def test_rows_in_rows_are_made_under_their_public_names(drawn):
+    schema = open_lists(build_schema(ROWS), ["colours"])
+    data = drawn.draw(inputs(schema))
+    checked = compile_validator(schema).check(data)
+    assert checked.faults == []
+    assert checked.wanted == set()
+    assert len(data["rows"]) == 1
+    assert "a_" in data["rows"][0]
+
+
+def test_what_may_be_left_out_is_left_out_sometimes_and_null_sometimes():
+    made = fields([variable()])
+    assert find(made, lambda data: "a" not in data, settings=settings(database=None)) == {}
+    assert find(made, lambda data: data.get("a", 0) is None, settings=settings(database=None)) == {"a": None}
+
+
+def test_a_list_that_was_read_gives_its_keys():
+    made = value_of(variable(list="colours"), choices=Choices(items=(("7", "Red"),)))
+    assert find(made, lambda _key: True, settings=settings(database=None)) == "7"
+
+
+def test_keys_of_a_list_that_was_not_read_match_its_pattern():
+    made = value_of(variable(list="colours"), key_pattern="[0-9]{3}")
+    assert len(find(made, lambda _key: True, settings=settings(database=None))) == 3
+
+
+def test_raw_json_is_taken_from_the_sample_where_it_is_asked_for():
+    made = value_of(variable("object", sample={"kind": "a"}), samples=True)
+    assert find(made, lambda _value: True, settings=settings(database=None)) == {"kind": "a"}
+
+
+@some
+@given(matching("[a-c]+", 2, 3))
+def test_texts_of_a_pattern_keep_to_lengths(text):
+    assert 2 <= len(text) <= 3
