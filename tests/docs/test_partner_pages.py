@@ -9,7 +9,10 @@ from polyport.testing.cases import run_cases
 
 DOCS = Path(__file__).parents[2] / "docs"
 KINDS = ("calls", "pagers", "webhooks", "budgets")
-PAGES = sorted(path.relative_to(DOCS).as_posix() for kind in KINDS for path in (DOCS / "how-to" / kind).glob("*.md"))
+FILE = "```yaml\n# "
+PAGES = sorted(
+    path.relative_to(DOCS).as_posix() for kind in KINDS for path in (DOCS / "how-to" / kind).glob("*.md") if FILE in path.read_text("utf-8")
+)
 
 pytestmark = pytest.mark.anyio
 

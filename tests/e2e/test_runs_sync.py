@@ -172,6 +172,8 @@ async def test_a_dry_run_shows_the_exact_request_without_secrets_and_sends_nothi
     assert (request["method"], request["url"]) == ("POST", f"{bay.depot.origin}/v1/things")
     assert request["body"] == '{"name":"Lamp","price":19.9,"tags":["a","b"]}'
     assert ["x-key", "[secret]"] in request["headers"]
+    assert {"from": "name", "to": "body.name"} in request["values"]
+    assert request["values"][-1] == {"from": "connection.key", "to": "headers.x-key", "masked": True}
     assert SECRET not in told.content.decode()
     assert (bay.depot.wire.asked, await bay.count_runs()) == ([], before)
     tool = await _run(bay.served, 10204, None, {"first": 1, "operation": "add", "second": 2}, dryRun=True)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyport.engine.caller import Caller
 from polyport.engine.calls import prepare
 from polyport.engine.operation import Program, Reading, apply_window, position_of
-from polyport.engine.render import CallProgram
+from polyport.engine.render import CallProgram, render_call
+from polyport.engine.schema import Schema
+from polyport.engine.slots import values_of
 from polyport.engine.steps import LATER_NAMES, check_rows, is_due, rows_of
 from polyport.engine.trace import shown_request
 from polyport.manifest.model import Trigger
 from polyport.paths import Path
 
 
-def plan(caller: Caller, program: Program, scope: dict[str, Any], reading: Reading | None = None) -> list[dict[str, Any]]:
+def plan(
+    caller: Caller, program: Program, scope: dict[str, Any], reading: Reading | None = None, schema: Schema | None = None
+) -> list[dict[str, Any]]:
     """The requests in order; one that needs an earlier answer is named without one, of a call for each row the first is shown and all are counted.
 
+    Each tells under ``values`` where what the caller gave, the connection and the constants went (``slots``). ``schema`` is the one of the connection.
     Raises ``ValidationFailed`` for what could not be sent.
     """
     if reading is not None and isinstance(program.operation, Trigger):
@@ -37,17 +42,21 @@ def plan(caller: Caller, program: Program, scope: dict[str, Any], reading: Readi
             if step.each is not None:
                 check_rows(caller, step, rows)
             if rows:
-                shown.append(_shown(caller, step, name, rows[0], len(rows)))
+                shown.append(_shown(caller, step, name, rows, schema or program.schema))
         if step.call.save is not None:
             given_by["steps", step.call.save] = name
         given_by |= {("captured", captured): name for captured in step.call.capture}
     return shown
 
 
-def _shown(caller: Caller, step: CallProgram, name: str, scope: Mapping[str, Any], rows: int) -> dict[str, Any]:
-    found = shown_request(name, prepare(caller, step, scope))
+def _shown(caller: Caller, step: CallProgram, name: str, rows: Sequence[Mapping[str, Any]], schema: Schema) -> dict[str, Any]:
+    scope = rows[0]
+    request = prepare(caller, step, scope)
+    found = shown_request(name, request)
+    unsigned = render_call(step, scope, caller.base, request.timeout).request
+    found["values"] = values_of(caller, step, scope, schema, (unsigned, request))
     if step.each is not None:
-        found["count"] = rows
+        found["count"] = len(rows)
     return found
 
 

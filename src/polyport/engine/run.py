@@ -132,7 +132,7 @@ class Engine:
         if prepared.program.compute is not None:
             compute(prepared.program, prepared.understood.schema, scope)
             return []
-        return plan(prepared.bench.caller, prepared.program, scope, prepared.reading)
+        return plan(prepared.bench.caller, prepared.program, scope, prepared.reading, prepared.understood.schema)
 
     async def start(self, ask: Ask) -> tuple[Done | None, Run, Prepared | None]:
         """Accept a run: understood, then durable. Gives the stored answer instead when the key was used before.

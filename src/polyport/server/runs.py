@@ -54,12 +54,39 @@ class RunBody(Body):
     raw: bool = False
 
 
+class PlannedValue(Body):
+    """Where a value of a dry run went.
+
+    ``from`` is the caller's field (``email[].value``, ``credentialData.1``), ``connection.FIELD``, ``constant`` or what the run itself gives;
+    ``to`` is the slot: ``host``, ``path[0]``, ``query.NAME``, ``headers.NAME``, ``body.a.b[].c``. ``masked``: a secret.
+    """
+
+    source: str = Field(alias="from")
+    to: str
+    masked: bool = False
+
+
+class PlannedRequest(Body):
+    """One request of a dry run, redacted. ``dependsOn`` names the earlier steps whose answers it needs: it has no URL yet. ``count``: it is sent this often, once for each row."""
+
+    step: str
+    method: str
+    url: str | None = None
+    headers: list[tuple[str, str]] | None = None
+    body: str | None = None
+    values: list[PlannedValue] | None = None
+    count: int | None = None
+    depends_on: list[str] | None = None
+
+
 class RunAnswer(Body):
-    """A run. Times are unix seconds, durations milliseconds."""
+    """A run. Times are unix seconds, durations milliseconds. A dry run has ``dryRun`` and ``requests`` instead."""
 
     run_id: str
     status: RunStatus
     result: Any = None
+    dry_run: bool | None = None
+    requests: list[PlannedRequest] | None = None
 
 
 async def run_sync(call: Call) -> Answer:
