@@ -13,13 +13,13 @@ import polyport
 from polyport.engine.dialects import (
     DESCRIPTION_LIMIT,
     DIALECTS,
-    LABELS_TOLD,
     NAME_LIMIT,
     STRICT_LEVELS,
     STRICT_PROPERTIES,
     tool_name,
     tool_schema,
 )
+from polyport.engine.json_schema import LABELS_TOLD
 from polyport.engine.schema import Choices, build_schema
 from polyport.manifest.load import load_partner
 from samples import checked, custom, faults, field, list_spec, schema_of

@@ -62,7 +62,11 @@ async def _resolve(desk: Desk, program: Program, positions: Positions, bench: Be
 async def describe(desk: Desk, account_id: int, operation_id: int, credential_data: Any, runner_data: Any) -> dict[str, Any]:
     """``triggerAction`` as it stands on the wire."""
     found = await resolve(desk, account_id, operation_id, credential_data, runner_data)
-    shown: dict[str, Any] = {"triggerActionId": operation_id, "title": found.program.operation.title, **describe_schema(found.schema)}
+    shown: dict[str, Any] = {
+        "triggerActionId": operation_id,
+        "title": found.program.operation.title,
+        **describe_schema(found.schema, runner_data),
+    }
     connection: dict[str, Any] = {"position": "0", "label": "Connection", "isRequired": found.program.partner.file.connection is not None}
     if found.positions.connection_id is not None:
         connection["value"] = found.positions.connection_id

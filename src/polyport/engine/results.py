@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-from polyport.engine.schema import CustomField, CustomPlace, Place, Schema, custom_places
+from polyport.engine.schema import ROWS_DEPTH, CustomField, CustomPlace, Place, Schema, custom_places
 from polyport.kinds.fields import BITS_LIMIT
 from polyport.kinds.wires import Form, compile_form
-from polyport.manifest.variables import CustomFields, OutputField, OutputSection, Variable
+from polyport.manifest.variables import CustomFields, OutputField, OutputSection, Variable, is_scalar_map
 from polyport.paths import MISSING, get, getter
 from polyport.template import RenderFault
 
@@ -25,24 +25,39 @@ class _Reader:
     """The outputs of one level, compiled: what to get, how to read it, under which public name."""
 
     variables: tuple[tuple[str, Read, Read], ...]
-    sections: tuple[tuple[str, Read, _Reader], ...]
+    sections: list[tuple[str, Read, _RowReader]]
     custom: _CustomReader | None = None
 
-    def read(self, item: Any) -> dict[str, Any]:
+    def read(self, item: Any, depth: int = 0) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for public, find, read in self.variables:
             value = read(find(item))
             if value is not MISSING:
                 found[public] = value
-        for name, find, inner in self.sections:
-            listed = find(item)
-            if isinstance(listed, dict):
-                listed = [listed]
-            if isinstance(listed, list):
-                found[name] = [inner.read(row) for row in listed]
+        for name, find, rows in self.sections:
+            listed = rows.listed(find(item))
+            if isinstance(listed, list) and depth < ROWS_DEPTH:
+                found[name] = [rows.read(row, depth + 1) for row in listed]
         if self.custom is not None:
             self.custom.read(item, found)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _RowReader:
+    """The rows of one section: ``listed`` gives their list, ``key`` reads the key of a map, whose rows are pairs."""
+
+    listed: Read
+    level: _Reader
+    key: tuple[str, Read] | None
+
+    def read(self, row: Any, depth: int) -> dict[str, Any]:
+        if self.key is None:
+            return self.level.read(row, depth)
+        name, value = row
+        public, read = self.key
+        key = read(name)
+        return ({} if key is MISSING else {public: key}) | self.level.read(value, depth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +94,8 @@ def read_item(schema: Schema, item: Any) -> dict[str, Any]:
     if reader is None:
         result = schema.operation.result
         customs = {custom.place: custom for custom in custom_places(schema.operation)}
-        reader = schema.compiled["reader"] = _compile_reader(schema, customs, result.fields, result.sections, ())
+        reader = schema.compiled["reader"] = _compile_reader(schema, customs, result.fields, ())
+        _add_sections(schema, customs, reader, result.sections, (), {})
     found: dict[str, Any] = reader.read(item)
     return found
 
@@ -88,32 +104,65 @@ def _compile_reader(
     schema: Schema,
     customs: Mapping[Place, CustomPlace],
     fields: Sequence[OutputField],
-    sections: Sequence[OutputSection],
     place: Place,
+    shape: str = "objects",
 ) -> _Reader:
     variables = []
-    for variable in fields:
-        find = getter(variable.at if variable.at is not None else (variable.name,))
+    for position, variable in enumerate(fields):
+        default = (position,) if shape == "lists" else () if shape == "values" else (variable.name,)
+        find = getter(variable.at if variable.at is not None else default)
         variables.append((schema.public(variable.name, place), find, _is_there if variable.exists else _reader_of(variable)))
-    inner = [
-        (
-            section.name,
-            getter(section.at if section.at is not None else (section.name,)),
-            _compile_reader(schema, customs, section.fields, section.sections, (*place, section.name)),
-        )
-        for section in sections
-    ]
-    return _Reader(tuple(variables), tuple(inner), _compile_custom(schema, customs.get(place)))
+    first = len(fields) if shape == "lists" else None
+    return _Reader(tuple(variables), [], _compile_custom(schema, customs.get(place), first))
 
 
-def _compile_custom(schema: Schema, custom: CustomPlace | None) -> _CustomReader | None:
-    """The reader of a level's custom fields; the rows of a section hold them themselves where it does not say where."""
+def _add_sections(
+    schema: Schema,
+    customs: Mapping[Place, CustomPlace],
+    level: _Reader,
+    sections: Sequence[OutputSection],
+    place: Place,
+    around: Mapping[str, _RowReader],
+) -> None:
+    for section in sections:
+        find = getter(section.at if section.at is not None else (section.name,))
+        if section.like is not None:
+            level.sections.append((section.name, find, around[section.like]))
+            continue
+        inner = (*place, section.name)
+        fields, key, shape = section.fields, None, section.shape
+        if shape == "map":
+            key, fields = (schema.public(fields[0].name, inner), _reader_of(fields[0])), fields[1:]
+            shape = "values" if is_scalar_map(section) else "objects"
+        reader = _compile_reader(schema, customs, fields, inner, shape)
+        rows = _RowReader(_LISTED[section.shape], reader, key)
+        level.sections.append((section.name, find, rows))
+        _add_sections(schema, customs, reader, section.sections, inner, {**around, section.name: rows})
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+_LISTED: Final[Mapping[str, Read]] = {
+    "objects": _one_or_many,
+    "lists": lambda value: value,
+    "values": lambda value: value if isinstance(value, list) or value is MISSING or value is None else [value],
+    "map": lambda value: list(value.items()) if isinstance(value, dict) else value if value == [] else None,
+}
+
+
+def _compile_custom(schema: Schema, custom: CustomPlace | None, first: int | None) -> _CustomReader | None:
+    """The reader of a level's custom fields; the rows of a section hold them themselves where it does not say where, lists from ``first`` on."""
     spec = custom.outputs if custom is not None else None
     if custom is None or spec is None or (spec.result_at is None and not custom.place):
         return None
     entries = schema.custom if not custom.place else schema.row_custom.get(custom.place, ())
     readers = {str(entry.position) if spec.shape == "list" else entry.key: (entry.field.name, _custom_reader(entry)) for entry in entries}
-    return _CustomReader(spec, getter(spec.result_at or ()), readers)
+    find = getter(spec.result_at or ())
+    if first is not None:
+        return _CustomReader(spec, lambda row: row[first:] if isinstance(row, list) else MISSING, readers)
+    return _CustomReader(spec, find, readers)
 
 
 def _custom_reader(entry: CustomField) -> Read:

@@ -21,6 +21,7 @@ from polyport.template import Template
 CUSTOM_PREFIX: Final = "cf__"
 CUSTOM_LIMIT: Final = 5_000
 OPTIONS_SHOWN: Final = 100
+ROWS_DEPTH: Final = 16
 
 Place = tuple[str, ...]
 
@@ -232,8 +233,8 @@ def _custom_options(shape: CustomFieldShape, item: Any, kind: str) -> tuple[Opti
     return tuple(options.values()) or None
 
 
-def describe_schema(schema: Schema) -> dict[str, Any]:
-    """``variables`` and ``rowSections`` as they stand on the wire."""
+def describe_schema(schema: Schema, data: Any = None) -> dict[str, Any]:
+    """``variables`` and ``rowSections`` as they stand on the wire. ``data`` is what a caller has filled in: rows in rows are shown one level beyond it."""
     operation = schema.operation
     custom = operation.custom_fields
     variables = [_input(schema, variable, ()) for variable in operation.fields]
@@ -241,7 +242,10 @@ def describe_schema(schema: Schema) -> dict[str, Any]:
     variables += [_custom(schema, entry, editable=writes and entry.writable) for entry in schema.custom]
     taken = {variable.name for variable in operation.fields}
     variables += [_output(schema, variable, ()) for variable in operation.result.fields if variable.name not in taken]
-    return {"variables": variables, "rowSections": _sections(schema, operation.sections, operation.result.sections, ())}
+    return {
+        "variables": variables,
+        "rowSections": _sections(schema, operation.sections, operation.result.sections, (), _Around({}, [data])),
+    }
 
 
 def describe_selectors(schema: Schema, values: Mapping[int, Any]) -> list[dict[str, Any]]:
@@ -255,36 +259,60 @@ def describe_selectors(schema: Schema, values: Mapping[int, Any]) -> list[dict[s
     return shown
 
 
-def _sections(schema: Schema, inputs: Sequence[InputSection], outputs: Sequence[OutputSection], place: Place) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What is shown of the level around: the sections that others may be like, and the rows that the caller gave of it, as they came.
+
+    ``open``: a section that is like another is shown in full here: the first time, and then one level beyond what was given.
+    """
+
+    sections: Mapping[str, tuple[InputSection | None, OutputSection | None, Place]]
+    rows: Sequence[Any]
+    open: bool = True
+    depth: int = 0
+
+    def inside(self, name: str, known: tuple[InputSection | None, OutputSection | None, Place] | None) -> _Around:
+        given = [row.get(name) for row in self.rows if isinstance(row, dict)]
+        rows = [row for listed in given for row in (listed if isinstance(listed, list) else [listed]) if isinstance(row, dict)]
+        sections = self.sections if known is None else {**self.sections, name: known}
+        return _Around(sections, rows, open=known is not None or bool(rows), depth=self.depth + 1)
+
+
+def _sections(
+    schema: Schema, inputs: Sequence[InputSection], outputs: Sequence[OutputSection], place: Place, around: _Around
+) -> list[dict[str, Any]]:
     by_name = {section.name: section for section in outputs}
-    shown = []
-    for section in inputs:
-        inner = (*place, section.name)
-        twin = by_name.pop(section.name, None)
-        taken = {variable.name for variable in section.fields}
-        variables = [_input(schema, variable, inner) for variable in section.fields]
-        writes = section.custom_fields is not None and section.custom_fields.writable
-        variables += [_custom(schema, entry, editable=writes and entry.writable) for entry in schema.row_custom.get(inner, ())]
-        variables += [_output(schema, variable, inner) for variable in (twin.fields if twin else ()) if variable.name not in taken]
-        deeper = _sections(schema, section.sections, twin.sections if twin else (), inner)
-        shown.append(_section(section, variables, deeper, required=section.required))
-    for extra in by_name.values():
-        inner = (*place, extra.name)
-        variables = [_custom(schema, entry, editable=False) for entry in schema.row_custom.get(inner, ())]
-        variables += [_output(schema, variable, inner) for variable in extra.fields]
-        shown.append(_section(extra, variables, _sections(schema, (), extra.sections, inner), required=False))
-    return shown
+    pairs: list[tuple[InputSection | None, OutputSection | None]] = [(section, by_name.pop(section.name, None)) for section in inputs]
+    pairs += [(None, section) for section in by_name.values()]
+    return [_section(schema, section, twin, place, around) for section, twin in pairs]
 
 
-def _section(
-    section: InputSection | OutputSection, variables: list[dict[str, Any]], deeper: list[dict[str, Any]], *, required: bool
-) -> dict[str, Any]:
-    shown: dict[str, Any] = {"name": section.name, "label": section.label, "isRequired": required, "variables": variables}
-    if section.hint is not None:
-        shown["hint"] = section.hint
-    if deeper:
-        shown["rowSections"] = deeper
-    return shown
+def _section(schema: Schema, section: InputSection | None, twin: OutputSection | None, place: Place, around: _Around) -> dict[str, Any]:
+    told: InputSection | OutputSection = section or twin  # type: ignore[assignment]  # there is one of them
+    shown: dict[str, Any] = {"name": told.name, "label": told.label, "isRequired": section is not None and section.required}
+    if told.hint is not None:
+        shown["hint"] = told.hint
+    if told.like is None:
+        inner = (*place, told.name)
+        return shown | _level(schema, section, twin, inner, around.inside(told.name, (section, twin, inner)))
+    shown["like"] = told.like
+    if not around.open or around.depth >= ROWS_DEPTH:
+        return shown | {"variables": []}
+    origin, origin_twin, inner = around.sections[told.like]
+    return shown | _level(
+        schema, origin, origin_twin if section is None or twin is not None else None, inner, around.inside(told.name, None)
+    )
+
+
+def _level(schema: Schema, section: InputSection | None, twin: OutputSection | None, inner: Place, around: _Around) -> dict[str, Any]:
+    fields = section.fields if section is not None else ()
+    custom = section.custom_fields if section is not None else None
+    writes, taken = custom is not None and custom.writable, {variable.name for variable in fields}
+    variables = [_input(schema, variable, inner) for variable in fields]
+    variables += [_custom(schema, entry, editable=writes and entry.writable) for entry in schema.row_custom.get(inner, ())]
+    variables += [_output(schema, variable, inner) for variable in (twin.fields if twin else ()) if variable.name not in taken]
+    deeper = _sections(schema, section.sections if section else (), twin.sections if twin else (), inner, around)
+    return {"variables": variables} | ({"rowSections": deeper} if deeper else {})
 
 
 def _input(schema: Schema, variable: InputField, place: Place) -> dict[str, Any]:

@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
-import re2
-
-from polyport.engine.custom import gather
+from polyport.engine.choices import Unresolved, list_lookup, lookup
 from polyport.engine.formats import compile_checks
-from polyport.engine.schema import Choices, CustomField, Place, Schema
+from polyport.engine.rows import Close, WriteRow, row_writer, rows_closer
+from polyport.engine.schema import ROWS_DEPTH, Choices, CustomField, Place, Schema
 from polyport.errors import Fault
 from polyport.kinds.fields import FileValue, ValueFault
 from polyport.kinds.wires import compile_form
@@ -58,15 +57,6 @@ class _Check:
             self.faults.append(Fault(path=format_path(where), code=code, message=message))
 
 
-class _Unresolved(Exception):
-    """A value may be a label of a list that has not been read."""
-
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__(name)
-        self.name = name
-        self.text = text
-
-
 @dataclass(frozen=True, slots=True)
 class _Slot:
     """One compiled field of a level."""
@@ -93,26 +83,30 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """One compiled section of a level."""
+    """One compiled section of a level. ``key`` is the public name of a map's key."""
 
     public: str
     at: tuple[str, ...]
     section: InputSection
     level: _Level
-    custom: tuple[CustomField, ...]
+    key: str
+    has_custom: bool
+    write: WriteRow | None
+    close: Close | None
 
-    def row(self, given: Mapping[str, Any], where: Where, state: _Check) -> Any:
-        """One row as the partner gets it."""
-        spec = self.section.custom_fields
-        if spec is None:
-            return self.level.check(given, where, state)
-        own = dict[str, Any]()
-        row = self.level.check(given, where, state, own)
-        if own and spec.at is not None:
-            put(row, _keys(spec.at, ""), gather(spec, own, self.custom))
-        else:
-            row.update(own)
-        return row
+    def read(self, listed: list[Any], place: Where, state: _Check) -> Any:
+        """The rows as they stand on the wire."""
+        found: list[Any] = []
+        for index, given in enumerate(listed):
+            if not isinstance(given, dict):
+                state.fault((*place, index), "wrong_type", "A row is an object.")
+                continue
+            own = dict[str, Any]() if self.has_custom else None
+            row = self.level.check(given, (*place, index), state, own)
+            found.append(row if self.write is None else self.write(row, own or {}))
+        if self.close is None or len(found) < len(listed):
+            return found
+        return self.close(found, lambda index, code, message: state.fault((*place, index, self.key), code, message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +114,7 @@ class _Level:
     """One compiled level: the operation itself, or the rows of a section."""
 
     slots: tuple[_Slot, ...]
-    rows: tuple[_Rows, ...]
+    rows: list[_Rows]
     known: frozenset[str]
     outputs: frozenset[str]
 
@@ -170,13 +164,10 @@ class _Level:
         if len(listed) < max(section.min_rows, 1 if section.required else 0):
             state.fault(place, "too_few", f"At least {max(section.min_rows, 1)} rows are needed here.")
             return
-        found = []
-        for index, row in enumerate(listed):
-            if isinstance(row, dict):
-                found.append(rows.row(row, (*place, index), state))
-            else:
-                state.fault((*place, index), "wrong_type", "A row is an object.")
-        put(values, rows.at, found)
+        if len(where) > 2 * ROWS_DEPTH:
+            state.fault(place, "too_deep", f"Rows nest at most {ROWS_DEPTH} levels.")
+            return
+        put(values, rows.at, rows.read(listed, place, state))
 
     def _report_unknown(self, data: Mapping[str, Any], where: Where, state: _Check) -> None:
         for key in data:
@@ -213,7 +204,7 @@ def compile_validator(schema: Schema) -> Validator:
     custom_slots, custom_outputs = _custom_slots(schema, operation.custom_fields, schema.custom)
     slots, outputs = slots + custom_slots, outputs | custom_outputs
     twins = {section.name: section for section in operation.result.sections}
-    rows = tuple(_rows(schema, section, (), twins.get(section.name)) for section in operation.sections)
+    rows = [_rows(schema, section, (), twins.get(section.name)) for section in operation.sections]
     known = frozenset({slot.public for slot in slots} | {row.public for row in rows})
     return Validator(_Level(tuple(slots), rows, known, frozenset(outputs - known)))
 
@@ -223,7 +214,7 @@ def compile_fields(
 ) -> Validator:
     """Compile fields that belong to no operation: those of a connection, or selectors. ``key_patterns`` of lists tell keys without reading them."""
     slots = tuple(_compiled(variable, variable.name, (variable.name,), choices or {}, key_patterns or {}) for variable in fields)
-    return Validator(_Level(slots, (), frozenset(slot.public for slot in slots), frozenset()))
+    return Validator(_Level(slots, [], frozenset(slot.public for slot in slots), frozenset()))
 
 
 class _Absent:
@@ -235,17 +226,34 @@ class _Absent:
 _ABSENT: Final = _Absent()
 
 
-def _rows(schema: Schema, section: InputSection, place: Place, twin: OutputSection | None) -> _Rows:
+def _rows(
+    schema: Schema, section: InputSection, place: Place, twin: OutputSection | None, around: Mapping[str, _Rows] | None = None
+) -> _Rows:
+    around = around or {}
+    at = _keys(section.at, section.name) if place else (section.name,)
+    if section.like is not None:
+        return replace(around[section.like], public=section.name, at=at, section=section)
     inner = (*place, section.name)
     twins = {output.name: output for output in twin.sections} if twin is not None else {}
     entries = schema.row_custom.get(inner, ())
     custom_slots, custom_outputs = _custom_slots(schema, section.custom_fields, entries)
     slots = (*(_slot(schema, variable, inner, at=_keys(variable.at, variable.name)) for variable in section.fields), *custom_slots)
-    deeper = tuple(_rows(schema, deeper, inner, twins.get(deeper.name)) for deeper in section.sections)
-    known = frozenset({slot.public for slot in slots} | {row.public for row in deeper})
+    known = frozenset({slot.public for slot in slots} | {deeper.name for deeper in section.sections})
     outputs = {schema.public(variable.name, inner) for variable in twin.fields} | twins.keys() if twin is not None else set()
-    at = _keys(section.at, section.name) if place else (section.name,)
-    return _Rows(section.name, at, section, _Level(slots, deeper, known, frozenset((outputs | custom_outputs) - known)), entries)
+    level = _Level(slots, [], known, frozenset((outputs | custom_outputs) - known))
+    rows = _Rows(
+        public=section.name,
+        at=at,
+        section=section,
+        level=level,
+        key=slots[0].public if section.shape == "map" else "",
+        has_custom=section.custom_fields is not None,
+        write=row_writer(section, entries),
+        close=rows_closer(section),
+    )
+    within = {**around, section.name: rows}
+    level.rows.extend(_rows(schema, deeper, inner, twins.get(deeper.name), within) for deeper in section.sections)
+    return rows
 
 
 def _custom_slots(schema: Schema, spec: CustomFields | None, entries: Sequence[CustomField]) -> tuple[list[_Slot], set[str]]:
@@ -307,7 +315,7 @@ def _single(one: Callable[[Any], Any]) -> Convert:
             return one(value)
         except ValueFault as error:
             state.fault(where, error.code, error.message)
-        except _Unresolved as unresolved:
+        except Unresolved as unresolved:
             state.wanted.add(unresolved.name)
             state.texts.setdefault(unresolved.name, []).append(unresolved.text)
         return _ABSENT
@@ -349,9 +357,9 @@ def _converter(variable: InputField, choices: Mapping[str, Choices], key_pattern
     check = compile_checks(variable)
     if variable.options is not None:
         listed = Choices(items=tuple((option.key, option.label) for option in variable.options))
-        find = _lookup(listed, coerce)
+        find = lookup(listed, coerce)
     elif variable.list is not None:
-        find = _list_lookup(variable.list, choices.get(variable.list), coerce, key_patterns.get(variable.list), variable.base_type)
+        find = list_lookup(variable.list, choices.get(variable.list), coerce, key_patterns.get(variable.list), variable.base_type)
     else:
         find = None
 
@@ -362,77 +370,6 @@ def _converter(variable: InputField, choices: Mapping[str, Choices], key_pattern
         return found if write is None else write(found)
 
     return convert
-
-
-def _lookup(choices: Choices, coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    keys, labels = _indexes(choices)
-
-    def find(value: Any) -> Any:
-        text = _choice_text(value)
-        if text in keys:
-            return coerce(keys[text])
-        same = labels.get(text.casefold(), [])
-        if len(same) == 1:
-            return coerce(same[0])
-        if same:
-            raise ValueFault("ambiguous_option", "Several choices have this label: send the key instead.")
-        listed = ", ".join(f'"{key}" ({label})' for key, label in choices.items[:10])
-        more = f" and {len(choices.items) - 10} more" if len(choices.items) > 10 else ""
-        raise ValueFault("unknown_option", f"This is none of the choices: {listed}{more}.")
-
-    return find
-
-
-def _list_lookup(
-    name: str, choices: Choices | None, coerce: Callable[[Any], Any], key_pattern: str | None, base_type: str
-) -> Callable[[Any], Any]:
-    pattern = re2.compile(key_pattern) if key_pattern is not None else None
-    keys, labels = _indexes(choices) if choices is not None else ({}, {})
-
-    def find(value: Any) -> Any:
-        if isinstance(value, dict | list | bool):
-            return coerce(value)
-        text = _choice_text(value)
-        if pattern is not None and pattern.fullmatch(text):
-            return coerce(value)
-        if text in keys:
-            return coerce(keys[text])
-        if pattern is None and base_type != "string":
-            try:
-                return coerce(value)
-            except ValueFault:
-                if choices is None:
-                    raise _Unresolved(name, text) from None
-        if choices is None:
-            raise _Unresolved(name, text)
-        same = labels.get(text.casefold(), [])
-        if len(same) == 1:
-            return coerce(same[0])
-        if same:
-            raise ValueFault("ambiguous_option", "Several choices have this label: send the key instead.")
-        if choices.complete:
-            raise ValueFault("unknown_option", "The connection has no such choice; ask POST .../options for the list.")
-        return coerce(value)
-
-    return find
-
-
-def _indexes(choices: Choices) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    keys: dict[str, Any] = {}
-    labels: dict[str, list[Any]] = {}
-    for key, label in choices.items:
-        keys.setdefault(_choice_text(key), key)
-        same = labels.setdefault(label.strip().casefold(), [])
-        if key not in same:
-            same.append(key)
-    return keys, labels
-
-
-def _choice_text(value: Any) -> str:
-    try:
-        return to_text(value).strip()
-    except RenderFault:
-        raise ValueFault("wrong_type", "One of the choices is needed here, as a text or a number.") from None
 
 
 def _note_files(value: Any, values: dict[str, Any], at: tuple[str, ...], where: Where, state: _Check) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from polyport.manifest.levels import FilePath, all_sections, file_of
+from polyport.manifest.levels import FilePath, all_sections, file_of, place_of
 from polyport.manifest.model import Action, Partner, Trigger
 from polyport.manifest.source import Problem, Source
-from polyport.manifest.variables import CustomFields
+from polyport.manifest.variables import CustomFields, InputSection, OutputSection
 
 Sources = Mapping[str, Source]
 
@@ -54,12 +54,37 @@ def custom_fields_have_a_place(partner: Partner, sources: Sources) -> Iterator[P
                 if custom.include and custom.shape == "list":
                     yield source.problem("A list of values has no keys under which other fields could join them.", *path, "include")
                 continue
+            in_lists = _section_at(operation, path).shape == "lists"
+            if in_lists and (custom.shape != "list" or custom.at is not None or custom.result_at is not None):
+                message = (
+                    'In rows that are lists the custom fields stand behind the others: say "shape: list", and neither "at" nor "resultAt".'
+                )
+                yield source.problem(message, *path)
+                continue
             if custom.include:
                 message = 'In a section nothing joins the custom fields: give the field an "at" beside them instead.'
                 yield source.problem(message, *path, "include")
-            if path[0] != "result" and custom.shape != "object" and custom.at is None:
+            if path[0] != "result" and custom.shape != "object" and custom.at is None and not in_lists:
                 message = f'Custom fields in the shape "{custom.shape}" are no members of the row: say with "at" where they stand.'
                 yield source.problem(message, *path, "shape")
 
 
-SHAPE_CHECKS: Final[tuple[Callable[[Partner, Sources], Iterator[Problem]], ...]] = (custom_lists_are_sound, custom_fields_have_a_place)
+def _section_at(operation: Action | Trigger, path: FilePath) -> InputSection | OutputSection:
+    return next(section for place, section in all_sections(operation) if place == path[:-1])
+
+
+def likes_are_around(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """A section is like one that is around it."""
+    for operation in partner.operations:
+        source = sources[file_of(operation)]
+        for path, section in all_sections(operation):
+            if section.like is not None and section.like not in place_of(path[:-2], operation):
+                message = f'"{section.like}" is no section around this one: rows can only be like the rows that they stand in.'
+                yield source.problem(message, *path, "like")
+
+
+SHAPE_CHECKS: Final[tuple[Callable[[Partner, Sources], Iterator[Problem]], ...]] = (
+    custom_lists_are_sound,
+    custom_fields_have_a_place,
+    likes_are_around,
+)

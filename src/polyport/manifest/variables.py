@@ -15,6 +15,7 @@ from polyport.kinds.wires import Form, check_pattern
 from polyport.manifest.base import At, Match, Name, Node, Option, Pattern, Place, Scalar, Text, TypeName
 from polyport.template import Template, TemplateError, compile_value
 
+_KEY_TYPES: Final = frozenset({"string", "integer", "date", "datetime"})
 _CHECKED_FORMATS: Final = frozenset({"email", "uri", "uuid", "hostname"})
 
 
@@ -173,6 +174,31 @@ class OutputField(Variable):
     exists: bool = False
 
 
+Shape = Literal["objects", "lists", "map", "values"]
+
+
+def is_scalar_map(section: InputSection | OutputSection) -> bool:
+    """Whether the rows are a map whose values are bare: a key, one more field and nothing else."""
+    return section.shape == "map" and len(section.fields) == 2 and not section.sections and section.custom_fields is None
+
+
+def _check_shape(section: InputSection | OutputSection) -> None:
+    """Raises ``ValueError`` for fields and sections that rows of the shape cannot have."""
+    shape, deeper = section.shape, bool(section.sections)
+    if section.like is not None:
+        if section.fields or deeper or section.custom_fields is not None or shape != "objects":
+            raise ValueError(f'the rows are like those of "{section.like}": leave out fields, sections, customFields and shape')
+    elif shape in {"lists", "values"} and deeper:
+        raise ValueError(f'rows of the shape "{shape}" hold values, no sections')
+    elif shape == "values" and (len(section.fields) != 1 or section.custom_fields is not None):
+        raise ValueError('rows of the shape "values" have exactly one field')
+    elif shape == "map":
+        if not section.fields or section.fields[0].base_type not in _KEY_TYPES or section.fields[0].is_array:
+            raise ValueError("the first field of a map is its key: a text, a whole number, a day or a time")
+        if len(section.fields) == 1 and not deeper and section.custom_fields is None:
+            raise ValueError("a map has a key and something under it: one field for a bare value, several for an object")
+
+
 class CustomFields(Node):
     """Fields that the partner's account defines. They appear as ``cf__`` + MD5 of the partner's key.
 
@@ -202,7 +228,10 @@ class InputSection(Node):
     """Rows that a caller sends: a list of objects, each made of ``fields`` and deeper ``sections``.
 
     ``at`` is where the rows stand inside the row around them (a list of keys; default: the name). ``custom_fields`` are variables of each row that the
-    partner's account defines: the columns of a sheet, the fields of a table.
+    partner's account defines: the columns of a sheet, the fields of a table. ``shape`` is what the rows are on the wire: ``objects``; ``lists`` (each row
+    an array of its values in the order of the fields, null where none is given, custom fields behind them); ``map`` (one object: the first field is the
+    key; one more field is the value, several are an object); ``values`` (an array of the values of the one field). ``like`` names a section around this
+    one: its rows are like the rows of that section, down to any depth (16 levels are taken).
     """
 
     name: Name
@@ -212,15 +241,32 @@ class InputSection(Node):
     fields: tuple[InputField, ...] = ()
     sections: tuple[InputSection, ...] = ()
     custom_fields: CustomFields | None = None
+    shape: Shape = "objects"
+    like: Name | None = None
     at: Place | None = None
     min_rows: int = Key(default=0, ge=0)
     max_rows: int | None = Key(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _shape_is_sound(self) -> Self:
+        _check_shape(self)
+        bare = self.fields if self.shape in {"lists", "values"} else self.fields[1:] if is_scalar_map(self) else ()
+        placed = (*bare, *(self.fields[:1] if self.shape == "map" else ()))
+        if any(field.at is not None for field in placed):
+            raise ValueError(f'the shape "{self.shape}" says where its values stand: leave out "at"')
+        if any(field.base_type == "file" for field in placed):
+            raise ValueError(f'in the shape "{self.shape}" no value is a file')
+        if self.shape == "map" and not self.fields[0].required:
+            raise ValueError(f'"{self.fields[0].name}" is the key of a map: it says "required: true"')
+        return self
 
 
 class OutputSection(Node):
     """Rows of a result: the list ``at`` a path of the item (default: the name). A single object there counts as one row.
 
-    ``custom_fields`` are variables of each row that the partner's account defines.
+    ``custom_fields`` are variables of each row that the partner's account defines. ``shape`` is what stands there: ``objects``; ``lists`` (each row an array, a field
+    is ``at`` its position if it does not say where); ``map`` (one object: the first field is the key, one more field the value itself, several are looked for in it);
+    ``values`` (an array of bare values, for one field). ``like`` names a section around this one: its rows are like the rows of that section.
     """
 
     name: Name
@@ -229,7 +275,14 @@ class OutputSection(Node):
     fields: tuple[OutputField, ...] = ()
     sections: tuple[OutputSection, ...] = ()
     custom_fields: CustomFields | None = None
+    shape: Shape = "objects"
+    like: Name | None = None
     at: At | None = None
+
+    @model_validator(mode="after")
+    def _shape_is_sound(self) -> Self:
+        _check_shape(self)
+        return self
 
 
 class CustomFieldShape(Node):

@@ -1,0 +1,74 @@
+"""The shapes that rows have on the wire: objects, lists, a map, bare values. Made of rows that were checked; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from polyport.engine.custom import gather, in_order
+from polyport.engine.schema import CustomField
+from polyport.manifest.variables import CustomFields, InputSection, is_scalar_map
+from polyport.paths import MISSING, put
+from polyport.template import to_text
+
+Row = dict[str, Any]
+WriteRow = Callable[[Row, Row], Any]
+Report = Callable[[int, str, str], None]
+Close = Callable[[list[Any], Report], Any]
+
+
+def row_writer(section: InputSection, entries: Sequence[CustomField]) -> WriteRow | None:
+    """From a row's values and its custom values, by the partner's keys, to the row on the wire; ``None`` where the values are just that."""
+    names = [field.name for field in section.fields]
+    if section.shape == "lists":
+        return lambda row, own: [*(row.get(name) for name in names), *in_order(own, entries)]
+    if section.shape == "values":
+        return lambda row, _own: row.get(names[0], MISSING)
+    spec = section.custom_fields
+    joined = _joiner(spec, entries) if spec is not None else None
+    if section.shape == "objects":
+        return joined
+    key, bare = names[0], names[1] if is_scalar_map(section) else None
+
+    def pair(row: Row, own: Row) -> Any:
+        if joined is not None:
+            joined(row, own)
+        name = row.pop(key, MISSING)
+        return name, row if bare is None else row.get(bare, MISSING)
+
+    return pair
+
+
+def _joiner(spec: CustomFields, entries: Sequence[CustomField]) -> WriteRow:
+    at = tuple(str(step) for step in spec.at) if spec.at is not None else None
+
+    def join(row: Row, own: Row) -> Any:
+        if own and at is not None:
+            put(row, at, gather(spec, own, entries))
+        else:
+            row.update(own)
+        return row
+
+    return join
+
+
+def rows_closer(section: InputSection) -> Close | None:
+    """From the written rows to what stands on the wire; ``None`` where that is their list. It reports keys of a map that stand twice, by the row."""
+    if section.shape == "values":
+        return lambda rows, _report: [value for value in rows if value is not MISSING]
+    return _as_map if section.shape == "map" else None
+
+
+def _as_map(rows: list[Any], report: Report) -> Any:
+    found: dict[str, Any] = {}
+    taken: set[str] = set()
+    for index, (name, value) in enumerate(rows):
+        if name is MISSING:
+            continue
+        text = to_text(name)
+        if text in taken:
+            report(index, "duplicate_key", "Another row has the same key: each stands once.")
+        taken.add(text)
+        if value is not MISSING:
+            found[text] = value
+    return found
