@@ -179,7 +179,8 @@ def _gemini(part: Json, at: str, left_out: list[str]) -> Json | None:
         if found is not None:
             properties[name] = found
         elif name in part.get("required", ()):
-            raise ValueError(f'the field "{at}{name}" is required and takes any JSON, for which the dialect gemini has no word')
+            why = "has rows whose fields are known once its selectors are chosen" if "items" in inner else "takes any JSON"
+            raise ValueError(f'the field "{at}{name}" is required and {why}, for which the dialect gemini has no word')
         else:
             left_out.append(f"{at}{name}")
     return changed | {"properties": properties} if properties else None
