@@ -386,3 +386,37 @@ def test_only_so_many_tokens_are_held(issuing):
     assert bearer(issuing, first["access_token"]) == 401
     assert len(issuing.inner._tokens._access) == 10_000
     assert len(issuing.inner._tokens._codes) <= 10_000
+
+
+def test_aws_signatures_are_asked_for_where_the_partner_does(tmp_path):
+    partner = TokenPartner(
+        tmp_path,
+        "auth: {accounts: {AKIDEXAMPLE: wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY}, signed: {kind: sigv4, tolerance: 60}}\nroutes: [{route: GET /}]",
+    )
+    partner.now = AT
+    headers = {name.replace("-", "_"): value for name, value in aws(VANILLA).headers}
+
+    assert partner.status("GET", "/", **headers) == 200
+    assert partner.status("GET", "/?a=b", **headers) == 401
+    assert partner.status("GET", "/") == 401
+
+
+def test_parameters_of_oauth1_may_stand_in_the_query(tmp_path):
+    url, _, _ = Client(
+        "ck",
+        client_secret="cs",
+        resource_owner_key="tk",
+        resource_owner_secret="ts",
+        timestamp=str(int(NOW.timestamp())),
+        signature_type="QUERY",
+    ).sign("http://127.0.0.1:8099/x?a=1")
+
+    assert TokenPartner(tmp_path, OAUTH1).status("GET", url.removeprefix("http://127.0.0.1:8099")) == 200
+
+
+def test_old_nonces_give_way(tmp_path, monkeypatch):
+    monkeypatch.setattr("polyport.testing.proofs.NONCES", 1)
+    partner = TokenPartner(tmp_path, OAUTH1)
+    first, second = oauth1(), oauth1()
+
+    assert [partner.status("GET", "/x?b=2&a=1", **headers) for headers in (first, second, first)] == [200, 200, 200]

@@ -149,3 +149,25 @@ def test_an_answer_knows_a_json_null_from_no_body():
 def test_an_answer_is_no_informational_status():
     with pytest.raises(ValidationError, match="greater than or equal to 200"):
         Answer(status=101)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("auth: {signed: {kind: hmac}}", '"signature" says how an hmac is made'),
+        ("auth: {signed: {kind: sigv4, signature: {header: X-S}}}", '"signature" says how an hmac is made'),
+        ("routes: [{route: GET /x, token: {}}]", '"token" says how tokens are handed out'),
+        ('auth: {path: ["/bot"]}', "should match pattern"),
+        ('auth: {signed: {kind: hmac, keyId: "{{nme}}", signature: {header: X-S}}}', '"nme" is nothing that can be read here'),
+        ('auth: {signed: {kind: hmac, signature: {header: X-S, signed: "{{nme}}"}}}', '"nme" is nothing that can be read here'),
+        ('routes: [{route: POST /t, do: token, token: {grant: "{{nme}}"}}]', '"nme" is nothing that can be read here'),
+        ("collections: {a: {hooks: [{to: a, send: {}, headers: {X-A: '{{nme}}'}}]}}", '"nme" is nothing that can be read here'),
+    ],
+)
+def test_credentials_tokens_and_hooks_are_checked(tmp_path, text, sentence):
+    (message,) = problems(tmp_path, text)
+    assert sentence in message
+
+
+def test_a_simulator_may_only_ask_for_aws_signatures(tmp_path):
+    assert load(tmp_path, "auth: {accounts: {AKID: s}, signed: {kind: sigv4}}").problems == ()
