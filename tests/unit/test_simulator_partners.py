@@ -34,6 +34,7 @@ SEEDED = {
     "notion": {"data_source": "248104cd-477e-80af-bc30-000bd28de8f9"},
     "pipedrive": {"pipeline_id": 1},
 }
+INLINE = {"name": "x", "contentType": "text/plain", "base64": "aGVsbG8="}
 SIMULATED = sorted(folder.parent.name for folder in FOLDERS.glob("*/simulator.yaml"))
 
 
@@ -326,3 +327,37 @@ async def test_a_record_made_in_airtable_is_changed_read_listed_and_deleted():
     rest = await account.run("list_records", {"cursor": listed["next_cursor"]}, *chosen)
     assert {record["id"] for record in listed["records"] + rest["records"]} == {"recA1b2C3d4E5f6G7", made["id"]}
     assert (await account.run("delete_record", {"record_id": made["id"]}, *chosen))["deleted"] is True
+
+
+async def test_a_ticket_opened_at_zendesk_is_commented_on_changed_found_listed_and_new():
+    account = Account("zendesk")
+    product = custom_name("27648")
+    opened = await account.run("create_ticket", {"comment": "Smoke!", "requester_id": 20978392, product: "Printer", "group_id": "Printers"})
+    ticket = {"ticket_id": opened["id"]}
+
+    assert (opened["subject"], opened["status"], opened[product], opened["group_id"]) == ("Smoke!", "new", "product_printer", 98738)
+    await account.run("add_comment", {**ticket, "comment": "On my way.", "attachments": [{"file": INLINE, "filename": "map.txt"}]})
+    assert (await account.run("update_ticket", {**ticket, "status": "solved"}))["status"] == "solved"
+    assert (await account.run("get_ticket", ticket))[product] == "product_printer"
+    assert (await account.run("list_comments", ticket))["comments"][0]["text"] == "Smoke!"
+    assert (await account.run("find_tickets", {"query": "smoke!"}))["first_id"] == opened["id"]
+    assert [item["id"] for item in (await account.run("new_tickets", {}))["items"]] == [opened["id"], 35436]
+    assert (await account.run("updated_tickets", {}))["items"][0]["id"] == opened["id"]
+    first = await account.run("list_tickets", {"page_size": 1})
+    second = await account.run("list_tickets", {"page_size": 1, "after": first["next_after"]})
+    assert [page["tickets"][0]["id"] for page in (first, second)] == [opened["id"], 35436]
+    assert (first["has_more"], second["has_more"]) == (True, False)
+    await account.run("delete_ticket", ticket)
+    assert (await account.run("find_tickets", {"query": "smoke!"}))["found"] is False
+
+
+async def test_a_user_of_zendesk_is_added_once_and_found():
+    account = Account("zendesk")
+    plan = custom_name("plan")
+    added = await account.run("upsert_user", {"name": "Ada", "email": "ada@example.com", plan: "Silver"})
+    changed = await account.run("upsert_user", {"name": "Ada Example", "email": "ada@example.com"})
+
+    assert (added["id"], added[plan]) == (changed["id"], "plan_silver")
+    found = await account.run("find_user", {"query": "email:ada@example.com"})
+    assert (found["total"], found["id"], found["name"], found[plan]) == (1, added["id"], "Ada Example", "plan_silver")
+    assert (await account.run("get_user", {"user_id": added["id"]}))["email"] == "ada@example.com"
