@@ -19,6 +19,12 @@ _ROWS = st.lists(st.fixed_dictionaries({"k": st.integers(0, 9)}, optional={"v": 
     [
         ("default", None, ("x",), None),
         ("default", MISSING, ("x",), "x"),
+        ("otherwise", MISSING, ("x",), "x"),
+        ("otherwise", None, ("x",), "x"),
+        ("otherwise", "", ("x",), "x"),
+        ("otherwise", 0, ("x",), 0),
+        ("otherwise", False, ("x",), False),
+        ("otherwise", None, (MISSING,), MISSING),
         ("then", "a", ("x",), "x"),
         ("then", None, ("x",), "x"),
         ("json", {"a": [None, True, Decimal("1.50")]}, (), '{"a":[null,true,1.50]}'),

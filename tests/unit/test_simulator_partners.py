@@ -361,3 +361,18 @@ async def test_a_user_of_zendesk_is_added_once_and_found():
     found = await account.run("find_user", {"query": "email:ada@example.com"})
     assert (found["total"], found["id"], found["name"], found[plan]) == (1, added["id"], "Ada Example", "plan_silver")
     assert (await account.run("get_user", {"user_id": added["id"]}))["email"] == "ada@example.com"
+async def test_a_customer_made_at_stripe_is_found_billed_and_new():
+    account = Account("stripe")
+    made = await account.run(
+        "create_customer", {"email": "ada@example.com", "name": "Ada Example", "metadata": [{"key": "order", "value": "7"}]}
+    )
+    assert (await account.run("find_customer", {"email_address": "ada@example.com"}))["id"] == made["id"]
+    assert (await account.run("update_customer", {"customer": "Ada Example", "description": "From the fair"}))[
+        "description"
+    ] == "From the fair"
+    item = await account.run("create_invoice_item", {"customer": made["id"], "amount": "12.5", "currency": "EUR"})
+    assert item["amount_minor"] == 1250
+    invoice = await account.run("create_invoice", {"customer": made["id"], "days_until_due": 14})
+    assert (await account.run("send_invoice", {"invoice": invoice["id"]}))["status"] == "open"
+    items = (await account.run("new_customers", {}))["items"]
+    assert [item["email"] for item in items] == ["ada@example.com", "grace@example.com"]

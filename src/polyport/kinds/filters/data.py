@@ -45,6 +45,17 @@ def default(value: Any, other: Any) -> Any:
 default.takes_missing = True  # type: ignore[attr-defined]  # read by the template compiler
 
 
+def otherwise(value: Any, other: Any) -> Any:
+    """The value, or another where there is none, or only null or an empty text.
+
+    ``{{"" | otherwise: "friend"}}`` gives ``"friend"``.
+    """
+    return other if value is MISSING or value is None or value == "" else value
+
+
+otherwise.takes_missing = True  # type: ignore[attr-defined]  # read by the template compiler
+
+
 def then(_value: Any, other: Any) -> Any:
     """Another value where there is one: a constant that goes along with it.
 
@@ -267,6 +278,7 @@ def from_object(value: Any, name: Any = "name", content: Any = "value") -> list[
 
 DATA: Final[dict[str, Filter]] = {
     "default": default,
+    "otherwise": otherwise,
     "then": then,
     "json": json_text,
     "parse_json": parse_json,
