@@ -361,6 +361,8 @@ async def test_a_user_of_zendesk_is_added_once_and_found():
     found = await account.run("find_user", {"query": "email:ada@example.com"})
     assert (found["total"], found["id"], found["name"], found[plan]) == (1, added["id"], "Ada Example", "plan_silver")
     assert (await account.run("get_user", {"user_id": added["id"]}))["email"] == "ada@example.com"
+
+
 async def test_a_customer_made_at_stripe_is_found_billed_and_new():
     account = Account("stripe")
     made = await account.run(
