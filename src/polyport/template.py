@@ -16,7 +16,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
@@ -29,6 +29,9 @@ Filters = Mapping[str, Filter]
 Render = Callable[[Scope], Any]
 
 TEXT_LIMIT: Final = 16 * 1024 * 1024
+TOTAL_LIMIT: Final = 4 * TEXT_LIMIT
+LARGE: Final = 64 * 1024
+HOLES_FEW: Final = 32
 DEPTH_LIMIT: Final = 32
 FILTER_LIMIT: Final = 12
 BITS_LIMIT: Final = 14_000
@@ -57,20 +60,70 @@ class Template:
     constant: bool
 
 
+@dataclass(slots=True)
+class _Build:
+    """What is gathered while a template is compiled; ``spent`` is what the large texts of one rendering come to."""
+
+    names: set[Path] = field(default_factory=set)
+    holes: int = 0
+    copies: bool = False
+    counts: bool = False
+    spent: int = 0
+
+    def spend(self, size: int) -> None:
+        if not self.counts:
+            return
+        self.spent += size
+        if self.spent > TOTAL_LIMIT:
+            raise RenderFault("the texts together grew beyond their limit")
+
+
 def compile_value(source: Any, filters: Filters) -> Template:
     """Compile a JSON-like value in which texts may hold placeholders. Raises ``TemplateError``."""
-    names: set[Path] = set()
+    build = _Build()
     try:
-        render = _structure(source, filters, names, depth=0, root=True)
+        render = _structure(source, filters, build, depth=0, root=True)
     except RecursionError:
         raise TemplateError(f"a template nests at most {DEPTH_LIMIT} levels") from None
-    return Template(frozenset(names), render, constant=_is_constant(source))
+    return Template(frozenset(build.names), _bounded(render, build), constant=_is_constant(source))
+
+
+def _bounded(render: Render, build: _Build) -> Render:
+    """One large value that stands in many places must not become many large ones: neither here nor where the result is written out."""
+    if not build.copies and build.holes <= HOLES_FEW:
+        return render
+    build.counts = True
+
+    def bounded(scope: Scope) -> Any:
+        build.spent = 0
+        value = render(scope)
+        if build.holes > HOLES_FEW and _is_heavy(value):
+            raise RenderFault("the values together grew beyond their limit")
+        return value
+
+    return bounded
+
+
+def _is_heavy(value: Any) -> bool:
+    """Whether a value, written out, would be longer than ``TOTAL_LIMIT``; what stands in several places counts as often."""
+    left, waiting = TOTAL_LIMIT, [value]
+    while waiting:
+        one = waiting.pop()
+        left -= len(one) if isinstance(one, str) else 16
+        if left < 0:
+            return True
+        if isinstance(one, dict):
+            left -= sum(map(len, one))
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+    return False
 
 
 def compile_path(source: str, filters: Filters) -> Template:
     """Compile a URL path: every placeholder is percent-encoded and can neither be empty nor climb out of its segment."""
-    names: set[Path] = set()
-    parts = [_segment_part(part, filters, names) for part in _split(source)]
+    build = _Build()
+    parts = [_segment_part(part, filters, build) for part in _split(source)]
 
     def render(scope: Scope) -> Any:
         texts = [part if isinstance(part, str) else part(scope) for part in parts]
@@ -81,7 +134,7 @@ def compile_path(source: str, filters: Filters) -> Template:
             raise RenderFault("a value may not be a dot segment of the path")
         return path
 
-    return Template(frozenset(names), render, constant=not names and "{{" not in source)
+    return Template(frozenset(build.names), render, constant=not build.names and "{{" not in source)
 
 
 def to_text(value: Any) -> str:
@@ -111,16 +164,16 @@ def _is_constant(source: Any) -> bool:
     return True
 
 
-def _structure(source: Any, filters: Filters, names: set[Path], *, depth: int, root: bool = False) -> Render:
+def _structure(source: Any, filters: Filters, build: _Build, *, depth: int, root: bool = False) -> Render:
     if depth > DEPTH_LIMIT:
         raise TemplateError(f"a template nests at most {DEPTH_LIMIT} levels")
     if _is_constant(source):
         return lambda _scope: source
     if isinstance(source, str):
-        return _text(source, filters, names)
+        return _text(source, filters, build)
     if isinstance(source, dict):
-        return _mapping(source, filters, names, depth=depth, root=root)
-    items = [_structure(value, filters, names, depth=depth + 1) for value in source]
+        return _mapping(source, filters, build, depth=depth, root=root)
+    items = [_structure(value, filters, build, depth=depth + 1) for value in source]
 
     def render_list(scope: Scope) -> Any:
         found = [value for value in (item(scope) for item in items) if value is not MISSING]
@@ -129,13 +182,13 @@ def _structure(source: Any, filters: Filters, names: set[Path], *, depth: int, r
     return render_list
 
 
-def _mapping(source: dict[str, Any], filters: Filters, names: set[Path], *, depth: int, root: bool) -> Render:
-    spread = _structure(source[SPREAD], filters, names, depth=depth + 1) if SPREAD in source else None
+def _mapping(source: dict[str, Any], filters: Filters, build: _Build, *, depth: int, root: bool) -> Render:
+    spread = _structure(source[SPREAD], filters, build, depth=depth + 1) if SPREAD in source else None
     plain = [
-        (key, _structure(value, filters, names, depth=depth + 1)) for key, value in source.items() if "{{" not in key and key != SPREAD
+        (key, _structure(value, filters, build, depth=depth + 1)) for key, value in source.items() if "{{" not in key and key != SPREAD
     ]
     keyed = [
-        (_text(key, filters, names), _structure(value, filters, names, depth=depth + 1)) for key, value in source.items() if "{{" in key
+        (_text(key, filters, build), _structure(value, filters, build, depth=depth + 1)) for key, value in source.items() if "{{" in key
     ]
 
     def render_mapping(scope: Scope) -> Any:
@@ -162,11 +215,13 @@ def _members(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _text(source: str, filters: Filters, names: set[Path]) -> Render:
+def _text(source: str, filters: Filters, build: _Build) -> Render:
     parts = _split(source)
+    build.holes += sum(isinstance(part, _Hole) for part in parts)
+    build.copies = build.copies or len(parts) > 1
     if len(parts) == 1 and isinstance(parts[0], _Hole):
-        return _expression(parts[0].text, filters, names)
-    compiled = [part if isinstance(part, str) else _expression(part.text, filters, names) for part in parts]
+        return _expression(parts[0].text, filters, build)
+    compiled = [part if isinstance(part, str) else _expression(part.text, filters, build) for part in parts]
 
     def render(scope: Scope) -> Any:
         texts: list[str] = []
@@ -183,15 +238,17 @@ def _text(source: str, filters: Filters, names: set[Path]) -> Render:
             if size > TEXT_LIMIT:
                 raise RenderFault("a text grew beyond its limit")
             texts.append(text)
+        if size > LARGE:
+            build.spend(size)
         return "".join(texts)
 
     return render
 
 
-def _segment_part(part: str | _Hole, filters: Filters, names: set[Path]) -> str | Render:
+def _segment_part(part: str | _Hole, filters: Filters, build: _Build) -> str | Render:
     if isinstance(part, str):
         return part
-    inner, text = _expression(part.text, filters, names), part.text.strip()
+    inner, text = _expression(part.text, filters, build), part.text.strip()
 
     def render(scope: Scope) -> Any:
         value = inner(scope)
@@ -237,9 +294,9 @@ def _unclosed(source: str) -> TemplateError:
     return TemplateError(f'"{source[:200]}" has a placeholder that is not closed; a literal brace pair is written {{{{"{{{{"}}}}')
 
 
-def _expression(text: str, filters: Filters, names: set[Path]) -> Render:
+def _expression(text: str, filters: Filters, build: _Build) -> Render:
     tokens = _tokens(text)
-    value = _operand(tokens, text, names)
+    value = _operand(tokens, text, build)
     steps = 0
     while tokens:
         if tokens.popleft() != ("op", "|") or not tokens or tokens[0][0] != "name":
@@ -247,26 +304,26 @@ def _expression(text: str, filters: Filters, names: set[Path]) -> Render:
         name = str(tokens.popleft()[1])
         if name not in filters:
             raise TemplateError(f'"{name}" is not a filter; there are: {", ".join(sorted(filters))}')
-        arguments = _arguments(tokens, text, names)
-        value = _apply(value, name, filters[name], arguments)
+        arguments = _arguments(tokens, text, build)
+        value = _apply(value, name, filters[name], arguments, build)
         steps += 1
         if steps > FILTER_LIMIT:
             raise TemplateError(f"a placeholder has at most {FILTER_LIMIT} filters")
     return value
 
 
-def _arguments(tokens: Tokens, text: str, names: set[Path]) -> list[Render]:
+def _arguments(tokens: Tokens, text: str, build: _Build) -> list[Render]:
     arguments: list[Render] = []
     if tokens and tokens[0] == ("op", ":"):
         tokens.popleft()
-        arguments.append(_operand(tokens, text, names))
+        arguments.append(_operand(tokens, text, build))
         while tokens and tokens[0] == ("op", ","):
             tokens.popleft()
-            arguments.append(_operand(tokens, text, names))
+            arguments.append(_operand(tokens, text, build))
     return arguments
 
 
-def _apply(inner: Render, name: str, function: Filter, arguments: list[Render]) -> Render:
+def _apply(inner: Render, name: str, function: Filter, arguments: list[Render], build: _Build) -> Render:
     takes_missing = getattr(function, "takes_missing", False)
 
     def render(scope: Scope) -> Any:
@@ -277,16 +334,19 @@ def _apply(inner: Render, name: str, function: Filter, arguments: list[Render]) 
         if not takes_missing and any(argument is MISSING for argument in given):
             return MISSING
         try:
-            return function(value, *given)
+            found = function(value, *given)
         except RenderFault:
             raise
         except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
             raise RenderFault(f'the filter "{name}" does not take this value') from error
+        if isinstance(found, str) and len(found) > LARGE:
+            build.spend(len(found))
+        return found
 
     return render
 
 
-def _operand(tokens: Tokens, text: str, names: set[Path]) -> Render:
+def _operand(tokens: Tokens, text: str, build: _Build) -> Render:
     if not tokens or tokens[0][0] == "op":
         raise TemplateError(f'"{{{{{text}}}}}" lacks a name or a value')
     kind, value = tokens.popleft()
@@ -299,7 +359,7 @@ def _operand(tokens: Tokens, text: str, names: set[Path]) -> Render:
         path = parse_path(value)
     except ValueError as error:
         raise TemplateError(str(error)) from None
-    names.add(path)
+    build.names.add(path)
     head, rest = path[0], path[1:]
 
     def simple(scope: Scope) -> Any:

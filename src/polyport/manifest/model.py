@@ -25,6 +25,8 @@ from polyport.manifest.hooks import HookParts
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.net.message import Reply
 
+CALLS_MOST: Final = 20
+
 QueryStyle = Literal["repeat", "comma", "brackets", "indexed", "pipe", "space"]
 
 HeaderName = Annotated[str, Key(pattern=r"^[A-Za-z0-9-]{1,100}$")]
@@ -253,7 +255,7 @@ class Operation(Node):
     selectors: tuple[InputField, ...] = ()
     custom_fields: CustomFields | None = None
     call: Call | None = None
-    calls: tuple[Call, ...] = ()
+    calls: tuple[Call, ...] = Key(default=(), max_length=CALLS_MOST)
     errors: tuple[ErrorRule, ...] = ()
     costs: dict[Name, Annotated[int, Key(ge=0, le=1_000_000)]] = Key(default_factory=dict)
 
