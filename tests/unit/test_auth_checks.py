@@ -30,7 +30,7 @@ def problems(tmp_path, scheme=BEARER, fields=(KEY,), base="https://api.example.c
         "verified": {"how": "cases", "on": "2026-11-25"},
     }
     folder = tmp_path / "checked"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "partner.yaml").write_text(json.dumps(told))  # JSON is YAML
     return [str(problem) for problem in load_partner(folder).problems]
 
@@ -132,3 +132,37 @@ def test_texts_that_are_no_templates_are_passed_over(tmp_path):
 def test_no_secret_is_read_outside_of_auth_kinds_even_through_prefixes(tmp_path):
     found = problems(tmp_path, verify={"call": {"path": "/me", "query": {"k": "{{connection.key}}"}}})
     assert any("only an auth kind may read it" in problem for problem in found), found
+
+
+IN_PATH = {"kind": "api_key", "in": "path", "param": ":token", "value": "{{connection.key}}"}
+
+
+def test_a_call_that_has_no_place_for_the_key_in_its_path_is_a_fault(tmp_path):
+    (fault,) = problems(tmp_path, IN_PATH, verify={"call": {"path": "/me"}})
+    assert 'the path says ":token"' in fault
+
+
+@pytest.mark.parametrize(
+    "call", [{"path": "/bot:token/me"}, {"path": "/me", "auth": False}, {"url": "https://files.example.com/:token/me"}]
+)
+def test_one_that_has_it_or_is_not_signed_is_fine(tmp_path, call):
+    assert problems(tmp_path, IN_PATH, verify={"call": call}) == []
+
+
+def test_the_base_may_hold_the_marker_for_all(tmp_path):
+    assert problems(tmp_path, IN_PATH, base="https://api.example.com/bot:token", verify={"call": {"path": "/me"}}) == []
+
+
+def test_calls_of_operations_and_lists_are_looked_at_too(tmp_path):
+    folder = tmp_path / "checked"
+    for name, told in (
+        (
+            "actions/go.yaml",
+            {"id": 95001, "name": "go", "title": "Go", "idempotent": True, "calls": [{"path": "/:token/a"}, {"path": "/b"}]},
+        ),
+        ("lists/things.yaml", {"name": "things", "title": "Things", "call": {"path": "/things"}}),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(told))
+    found = problems(tmp_path, IN_PATH)
+    assert [problem.partition(":")[0].rpartition("/")[2] for problem in found if ":token" in problem] == ["go.yaml", "things.yaml"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from polyport.kinds.auth.base import texts_of
+from polyport.kinds.auth.base import SchemeBase, texts_of
+from polyport.kinds.auth.places import Placement
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.model import Partner
+from polyport.manifest.levels import file_of
+from polyport.manifest.model import Call, Partner
 from polyport.manifest.source import Problem, Source
 from polyport.manifest.variables import InputField
 from polyport.paths import Path, format_path
@@ -56,6 +58,38 @@ def auth_reads_the_connection(partner: Partner, sources: Sources) -> Iterator[Pr
                 if field is not None and not keeps_to_its_host(field):
                     message = f'The connection field "{field.name}" stands in the host of an address: it needs a pattern or options.'
                     yield sources["partner.yaml"].problem(message, *place, *_steps(path))
+
+
+def markers_have_a_place(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """Where a choice puts its key into the path, every signed call (or the base) holds the marker that the key replaces."""
+    connection = partner.file.connection
+    placed = [told for choice in (connection.auth if connection is not None else ()) for told in _placements(choice.scheme)]
+    for marker in sorted({told.param for told in placed if told.place == "path"}):
+        if marker in (partner.file.base or ""):
+            continue
+        for file, place, call in _calls(partner):
+            if call.auth and marker not in (call.path or call.url or ""):
+                message = (
+                    f'The key of a connection belongs where the path says "{marker}", and this path does not; add it, or say "auth: false".'
+                )
+                yield sources[file].problem(message, *place, "path" if call.path is not None else "url")
+
+
+def _placements(scheme: SchemeBase) -> list[Placement]:
+    parts = (scheme, *(part for name in ("also", "add", "place") for part in getattr(scheme, name, ())))
+    return [part for part in parts if isinstance(part, Placement)]
+
+
+def _calls(partner: Partner) -> Iterator[tuple[str, tuple[str | int, ...], Call]]:
+    """Every call of a partner that a connection may sign, with its file and place."""
+    for operation in partner.operations:
+        for index, call in enumerate(operation.steps):
+            yield file_of(operation), ("call",) if operation.call is not None else ("calls", index), call
+    for spec in partner.lists.values():
+        yield f"lists/{spec.name}.yaml", ("call",), spec.call
+    connection = partner.file.connection
+    if connection is not None and connection.verify is not None:
+        yield "partner.yaml", ("connection", "verify", "call"), connection.verify.call
 
 
 def learning_is_sound(partner: Partner, sources: Sources) -> Iterator[Problem]:

@@ -11,7 +11,13 @@ from contextlib import suppress
 from typing import Any, Final
 
 from polyport.kinds.filters import FILTERS
-from polyport.manifest.auth_checks import auth_reads_the_connection, connection_fields, keeps_to_its_host, learning_is_sound
+from polyport.manifest.auth_checks import (
+    auth_reads_the_connection,
+    connection_fields,
+    keeps_to_its_host,
+    learning_is_sound,
+    markers_have_a_place,
+)
 from polyport.manifest.hook_checks import hook_calls, hook_problems
 from polyport.manifest.levels import file_of, input_levels, output_levels, place_of
 from polyport.manifest.model import Action, Call, ListSpec, Operation, Partner, Trigger
@@ -363,6 +369,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     files_come_from_operations,
     auth_reads_the_connection,
     learning_is_sound,
+    markers_have_a_place,
     operations_can_run,
     hooks_are_sound,
     budgets_are_named,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, Literal, Self
@@ -12,9 +13,10 @@ from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from polyport.kinds.auth.base import CONFIG, Material, Source, compiled, rendered
 from polyport.net.message import Request
-from polyport.template import RenderFault, Scope, Template
+from polyport.template import RenderFault, Scope
 
 Where = Literal["header", "query", "cookie", "body", "path"]
+Put = Callable[[Request, Material, Scope | None], Request]
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _PATH_SAFE: Final = "-._~!$&'()*+,;=:@"
@@ -33,12 +35,11 @@ class Placement(BaseModel):
     place: Where = Field(alias="in")
     param: Source
     value: Source
-    _param: Template = PrivateAttr()
-    _value: Template = PrivateAttr()
+    _put: Put = PrivateAttr()
 
     def model_post_init(self, _context: object) -> None:
         """Compile the templates once."""
-        self._param, self._value = compiled(self.param), compiled(self.value)
+        self._put = _compiled(self.place, self.param, self.value)
 
     @model_validator(mode="after")
     def _has_a_marker(self) -> Self:
@@ -48,8 +49,20 @@ class Placement(BaseModel):
 
     def put(self, request: Request, material: Material, more: Scope | None = None) -> Request:
         """The request with the value in its place. Raises ``RenderFault``."""
-        name, value = rendered(self._param, material, more), rendered(self._value, material, more)
-        return _PUT[self.place](request if self._value.constant else request.with_secrets(value), name, value)
+        return self._put(request, material, more)
+
+
+def _compiled(place: Where, param: str, value: str) -> Put:
+    """What puts a value, as a closure: nothing of the model is looked up when a call is signed."""
+    name, content, put = compiled(param), compiled(value), _PUT[place]
+    constant = param if name.constant else None
+
+    def put_value(request: Request, material: Material, more: Scope | None) -> Request:
+        told = rendered(content, material, more)
+        signed = request if content.constant else request.with_secrets(told)
+        return put(signed, rendered(name, material, more) if constant is None else constant, told)
+
+    return put_value
 
 
 def with_query(request: Request, name: str, value: str) -> Request:
