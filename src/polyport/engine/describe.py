@@ -24,13 +24,17 @@ OPTIONS_PAGE: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """A schema with the lists that were read for it, and those that could not be: list name to error record."""
+    """A schema with the lists that were read for it, and those that could not be: list name to error record.
+
+    ``known`` are the values that the caller has chosen so far, by field.
+    """
 
     program: Program
     positions: Positions
     bench: Bench
     schema: Schema
     missing: Mapping[str, PolyportError]
+    known: Mapping[str, Any]
 
 
 async def resolve(desk: Desk, account_id: int, operation_id: int, credential_data: Any, runner_data: Any) -> Described:
@@ -56,7 +60,8 @@ async def _resolve(desk: Desk, program: Program, positions: Positions, bench: Be
     if isinstance(runner_data, dict):
         known = known | await _given(program, schema, runner_data, lists, known)
     choices, missing = await _read_lists(desk, bench, program, known)
-    return Described(program=program, positions=positions, bench=bench, schema=replace(schema, choices=choices), missing=missing)
+    schema = replace(schema, choices=choices)
+    return Described(program=program, positions=positions, bench=bench, schema=schema, missing=missing, known=known)
 
 
 async def describe(desk: Desk, account_id: int, operation_id: int, credential_data: Any, runner_data: Any) -> dict[str, Any]:
@@ -65,7 +70,7 @@ async def describe(desk: Desk, account_id: int, operation_id: int, credential_da
     shown: dict[str, Any] = {
         "triggerActionId": operation_id,
         "title": found.program.operation.title,
-        **describe_schema(found.schema, runner_data),
+        **describe_schema(found.schema, runner_data, found.known),
     }
     connection: dict[str, Any] = {"position": "0", "label": "Connection", "isRequired": found.program.partner.file.connection is not None}
     if found.positions.connection_id is not None:

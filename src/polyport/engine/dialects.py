@@ -179,7 +179,11 @@ def _gemini(part: Json, at: str, left_out: list[str]) -> Json | None:
         if found is not None:
             properties[name] = found
         elif name in part.get("required", ()):
-            why = "has rows whose fields are known once its selectors are chosen" if "items" in inner else "takes any JSON"
+            why = (
+                "has rows whose fields are known once its selectors are chosen"
+                if inner.get("items", {}).get("type") == "object"
+                else "takes any JSON"
+            )
             raise ValueError(f'the field "{at}{name}" is required and {why}, for which the dialect gemini has no word')
         else:
             left_out.append(f"{at}{name}")

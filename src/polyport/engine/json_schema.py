@@ -13,7 +13,9 @@ import msgspec
 from polyport.engine.formats import compile_checks
 from polyport.engine.schema import OPTIONS_SHOWN, CustomField, Place, Schema
 from polyport.engine.validate import ROWS_LIMIT
+from polyport.engine.variants import condition_field, describe, holds, wanted
 from polyport.kinds.fields import TYPES, ValueFault, coerce_string, iso_text
+from polyport.manifest.base import Match
 from polyport.manifest.variables import CustomFields, InputField, InputSection
 from polyport.template import RenderFault, to_text
 
@@ -99,8 +101,9 @@ def _custom(spec: CustomFields | None, entries: Sequence[CustomField]) -> list[t
 def _level(
     schema: Schema, fields: Sequence[tuple[str, InputField]], sections: Sequence[InputSection], place: Place, around: _Around, *, wide: bool
 ) -> Json:
-    properties = {public: _property(schema, variable, wide=wide) for public, variable in fields}
-    required = [public for public, variable in fields if variable.required and variable.default is None]
+    properties = {public: _property(schema, variable, place, wide=wide) for public, variable in fields}
+    needed = [public for public, variable in fields if variable.required and variable.default is None]
+    whens = {public: variable.when for public, variable in fields if variable.when is not None}
     for section in sections:
         items = _row(schema, section, place, around, wide=wide)
         if items is None:
@@ -109,14 +112,40 @@ def _level(
         rows: Json = {"type": "array", "items": items}
         rows |= given({"minItems": least or None, "maxItems": _most(section.max_rows, wide=wide)})
         if least:
-            required.append(section.name)
+            needed.append(section.name)
         else:
             rows = nullable(rows)
-        properties[section.name] = _headed(rows, section.label, section.hint, wide=wide)
-    return {"type": "object", "properties": properties} | ({"required": required} if required else {}) | {"additionalProperties": False}
+        if section.when is not None:
+            whens[section.name] = section.when
+        properties[section.name] = _headed(rows, section.label, section.hint, _only_when(schema, section.when, place), wide=wide)
+    required = [name for name in needed if name not in whens]
+    whole = {"type": "object", "properties": properties} | ({"required": required} if required else {}) | {"additionalProperties": False}
+    own = {variable.name: (public, variable) for public, variable in fields}
+    rules = (
+        [_rule(name, match, own, needed=name in needed) for name, match in whens.items() if condition_field(match) in own] if wide else []
+    )
+    return whole | ({"allOf": rules} if rules else {})
 
 
-def _property(schema: Schema, variable: InputField, *, wide: bool) -> Json:
+def _rule(name: str, match: Match, own: Mapping[str, tuple[str, InputField]], *, needed: bool) -> Json:
+    """What a variant asks of the object around it: where it applies it may be needed, where it does not it may not be there."""
+    public, variable = own[condition_field(match)]
+    listed = wanted(match)
+    part: Json = {"not": {"type": "null"}} if listed is None else {"enum": list(listed)}
+    by_default = variable.default is not None and holds(match, variable.default) is not match.negate
+    condition: Json = {"properties": {public: part}} | ({} if by_default else {"required": [public]})
+    applies, absent = ({"required": [name]} if needed else {}), {"properties": {name: False}}
+    return {"if": condition} | ({"then": absent, "else": applies} if match.negate else {"then": applies, "else": absent})
+
+
+def _only_when(schema: Schema, match: Match | None, place: Place) -> str | None:
+    if match is None:
+        return None
+    name = condition_field(match)
+    return f"Only when {describe(match, schema.names.get((place, name)) or schema.public(name))}"
+
+
+def _property(schema: Schema, variable: InputField, place: Place, *, wide: bool) -> Json:
     choices, closed = _choices(schema, variable)
     keys = [key for key, _label in choices] if closed else []
     part = one = _of_keys(choices, wide=wide) if keys else _of_type(variable, wide=wide)
@@ -136,6 +165,7 @@ def _property(schema: Schema, variable: InputField, *, wide: bool) -> Json:
     notes = [variable.hint, None if keys else _NOTES.get(variable.base_type), _told(choices, closed=closed), _pattern_note(variable)]
     if variable.scale is not None:
         notes.append(f"At most {variable.scale} decimal places")
+    notes.append(_only_when(schema, variable.when, place))
     if variable.depends_on:
         notes.append("Depends on " + ", ".join(schema.names.get(((), name), name) for name in variable.depends_on))
     if wide:

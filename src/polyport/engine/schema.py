@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from polyport.engine.variants import condition_field, holds, show
 from polyport.kinds.fields import TYPES
-from polyport.manifest.base import Option
+from polyport.manifest.base import Match, Option
 from polyport.manifest.model import Action, ListSpec, Trigger
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.paths import MISSING, get
@@ -233,18 +234,23 @@ def _custom_options(shape: CustomFieldShape, item: Any, kind: str) -> tuple[Opti
     return tuple(options.values()) or None
 
 
-def describe_schema(schema: Schema, data: Any = None) -> dict[str, Any]:
-    """``variables`` and ``rowSections`` as they stand on the wire. ``data`` is what a caller has filled in: rows in rows are shown one level beyond it."""
+def describe_schema(schema: Schema, data: Any = None, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """``variables`` and ``rowSections`` as they stand on the wire.
+
+    ``data`` is what a caller has filled in: rows in rows are shown one level beyond it. ``known`` are the values understood of it, by field: what they
+    rule out is not shown.
+    """
     operation = schema.operation
     custom = operation.custom_fields
-    variables = [_input(schema, variable, ()) for variable in operation.fields]
+    around = _Around({}, [data], known=known or {})
+    variables = [_input(schema, variable, ()) for variable in operation.fields if around.may_apply(variable, ())]
     writes = custom is not None and custom.writable
     variables += [_custom(schema, entry, editable=writes and entry.writable) for entry in schema.custom]
     taken = {variable.name for variable in operation.fields}
     variables += [_output(schema, variable, ()) for variable in operation.result.fields if variable.name not in taken]
     return {
         "variables": variables,
-        "rowSections": _sections(schema, operation.sections, operation.result.sections, (), _Around({}, [data])),
+        "rowSections": _sections(schema, operation.sections, operation.result.sections, (), around),
     }
 
 
@@ -270,20 +276,35 @@ class _Around:
     rows: Sequence[Any]
     open: bool = True
     depth: int = 0
+    known: Mapping[str, Any] = field(default_factory=dict)
+
+    def may_apply(self, part: InputField | InputSection, fields: Sequence[InputField]) -> bool:
+        """Whether no value of the operation rules it out; ``fields`` are those of its level, whose rows may say one thing or another."""
+        if part.when is None:
+            return True
+        name = condition_field(part.when)
+        own = any(variable.name == name for variable in fields)
+        return own or name not in self.known or holds(part.when, self.known[name])
 
     def inside(self, name: str, known: tuple[InputSection | None, OutputSection | None, Place] | None) -> _Around:
         given = [row.get(name) for row in self.rows if isinstance(row, dict)]
         rows = [row for listed in given for row in (listed if isinstance(listed, list) else [listed]) if isinstance(row, dict)]
         sections = self.sections if known is None else {**self.sections, name: known}
-        return _Around(sections, rows, open=known is not None or bool(rows), depth=self.depth + 1)
+        return replace(self, sections=sections, rows=rows, open=known is not None or bool(rows), depth=self.depth + 1)
 
 
 def _sections(
-    schema: Schema, inputs: Sequence[InputSection], outputs: Sequence[OutputSection], place: Place, around: _Around
+    schema: Schema,
+    inputs: Sequence[InputSection],
+    outputs: Sequence[OutputSection],
+    place: Place,
+    around: _Around,
+    fields: Sequence[InputField] = (),
 ) -> list[dict[str, Any]]:
     by_name = {section.name: section for section in outputs}
     pairs: list[tuple[InputSection | None, OutputSection | None]] = [(section, by_name.pop(section.name, None)) for section in inputs]
     pairs += [(None, section) for section in by_name.values()]
+    pairs = [(section, twin) for section, twin in pairs if section is None or around.may_apply(section, fields)]
     return [_section(schema, section, twin, place, around) for section, twin in pairs]
 
 
@@ -292,6 +313,8 @@ def _section(schema: Schema, section: InputSection | None, twin: OutputSection |
     shown: dict[str, Any] = {"name": told.name, "label": told.label, "isRequired": section is not None and section.required}
     if told.hint is not None:
         shown["hint"] = told.hint
+    if section is not None and section.when is not None:
+        shown["showWhen"] = _show_when(schema, section.when, place)
     if told.like is None:
         inner = (*place, told.name)
         return shown | _level(schema, section, twin, inner, around.inside(told.name, (section, twin, inner)))
@@ -308,15 +331,21 @@ def _level(schema: Schema, section: InputSection | None, twin: OutputSection | N
     fields = section.fields if section is not None else ()
     custom = section.custom_fields if section is not None else None
     writes, taken = custom is not None and custom.writable, {variable.name for variable in fields}
-    variables = [_input(schema, variable, inner) for variable in fields]
+    variables = [_input(schema, variable, inner) for variable in fields if around.may_apply(variable, fields)]
     variables += [_custom(schema, entry, editable=writes and entry.writable) for entry in schema.row_custom.get(inner, ())]
     variables += [_output(schema, variable, inner) for variable in (twin.fields if twin else ()) if variable.name not in taken]
-    deeper = _sections(schema, section.sections if section else (), twin.sections if twin else (), inner, around)
+    deeper = _sections(schema, section.sections if section else (), twin.sections if twin else (), inner, around, fields)
     return {"variables": variables} | ({"rowSections": deeper} if deeper else {})
 
 
 def _input(schema: Schema, variable: InputField, place: Place) -> dict[str, Any]:
-    return {**_describe(schema, variable, schema.public(variable.name, place)), "isEditable": True}
+    shown = {**_describe(schema, variable, schema.public(variable.name, place)), "isEditable": True}
+    return shown if variable.when is None else shown | {"showWhen": _show_when(schema, variable.when, place)}
+
+
+def _show_when(schema: Schema, match: Match, place: Place) -> dict[str, Any]:
+    name = condition_field(match)
+    return show(match, schema.names.get((place, name)) or schema.public(name))
 
 
 def _custom(schema: Schema, entry: CustomField, *, editable: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ comes back under ``wanted``, what needs a file to be fetched under ``files``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
@@ -14,9 +14,11 @@ from polyport.engine.choices import Unresolved, list_lookup, lookup
 from polyport.engine.formats import compile_checks
 from polyport.engine.rows import Close, WriteRow, row_writer, rows_closer
 from polyport.engine.schema import ROWS_DEPTH, Choices, CustomField, Place, Schema
+from polyport.engine.variants import Condition, ordered
 from polyport.errors import Fault
 from polyport.kinds.fields import FileValue, ValueFault
 from polyport.kinds.wires import compile_form
+from polyport.manifest.base import Match
 from polyport.manifest.variables import CustomFields, InputField, InputSection, OutputSection
 from polyport.paths import MISSING, Step, format_path, put
 from polyport.template import RenderFault, Template, to_text
@@ -51,6 +53,8 @@ class _Check:
     wanted: set[str] = field(default_factory=set)
     texts: dict[str, list[str]] = field(default_factory=dict)
     files: list[tuple[Any, Any, FileValue, Where]] = field(default_factory=list)
+    top: dict[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def fault(self, where: Where, code: str, message: str) -> None:
         if len(self.faults) < FAULTS_LIMIT:
@@ -68,6 +72,7 @@ class _Slot:
     default: Any
     key: str | None
     cleared: Any = None
+    when: Condition | None = None
 
     def read(self, given: Any, where: Where, state: _Check) -> Any:
         """The value of this field, or ``_ABSENT`` when it had faults."""
@@ -93,6 +98,7 @@ class _Rows:
     has_custom: bool
     write: WriteRow | None
     close: Close | None
+    when: Condition | None = None
 
     def read(self, listed: list[Any], place: Where, state: _Check) -> Any:
         """The rows as they stand on the wire."""
@@ -101,9 +107,11 @@ class _Rows:
             if not isinstance(given, dict):
                 state.fault((*place, index), "wrong_type", "A row is an object.")
                 continue
-            own = dict[str, Any]() if self.has_custom else None
+            own, files = dict[str, Any]() if self.has_custom else None, len(state.files)
             row = self.level.check(given, (*place, index), state, own)
             found.append(row if self.write is None else self.write(row, own or {}))
+            if own is not None and len(state.files) > files:
+                _follow_files(state, files, own, found[-1])
         if self.close is None or len(found) < len(listed):
             return found
         return self.close(found, lambda index, code, message: state.fault((*place, index, self.key), code, message))
@@ -117,10 +125,42 @@ class _Level:
     rows: list[_Rows]
     known: frozenset[str]
     outputs: frozenset[str]
+    variants: tuple[_Slot, ...] = ()
 
     def check(self, data: Mapping[str, Any], where: Where, state: _Check, custom: dict[str, Any] | None = None) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for slot in self.slots:
+        if len(where) == 1:
+            state.top, state.given = values, data
+        self._read(self.slots, data, where, state, values, custom)
+        for slot in self.variants:
+            if self._applies(slot, data, where, state, values):
+                self._read((slot,), data, where, state, values, custom)
+        for rows in self.rows:
+            if rows.when is None or self._applies(rows, data, where, state, values):
+                self._check_rows(rows, data, where, state, values)
+        if len(data) and not data.keys() <= self.known:
+            self._report_unknown(data, where, state)
+        return values
+
+    def _applies(self, part: _Slot | _Rows, data: Mapping[str, Any], where: Where, state: _Check, values: Mapping[str, Any]) -> bool:
+        """Whether a part is to be looked at. One that does not apply may not be sent; where nobody can tell, only what was sent is looked at."""
+        condition = cast("Condition", part.when)
+        verdict = condition.judge(state.top, state.given) if condition.top else condition.judge(values, data)
+        sent = part.public in data
+        if verdict is False and sent:
+            state.fault((*where, part.public), "not_applicable", f"This applies only when {condition.words}.")
+        return verdict is True or (verdict is None and sent)
+
+    def _read(
+        self,
+        slots: Sequence[_Slot],
+        data: Mapping[str, Any],
+        where: Where,
+        state: _Check,
+        values: dict[str, Any],
+        custom: dict[str, Any] | None,
+    ) -> None:
+        for slot in slots:
             given = data.get(slot.public, slot.default)
             if given is _ABSENT:
                 if slot.required:
@@ -138,11 +178,6 @@ class _Level:
             if isinstance(value, FileValue | list):
                 holder, at = (values, slot.at) if slot.key is None else (cast("dict[str, Any]", custom), (slot.key,))
                 _note_files(value, holder, at, (*where, slot.public), state)
-        for rows in self.rows:
-            self._check_rows(rows, data, where, state, values)
-        if len(data) and not data.keys() <= self.known:
-            self._report_unknown(data, where, state)
-        return values
 
     def _check_rows(self, rows: _Rows, data: Mapping[str, Any], where: Where, state: _Check, values: dict[str, Any]) -> None:
         place, section = (*where, rows.public), rows.section
@@ -199,14 +234,19 @@ class Validator:
 def compile_validator(schema: Schema) -> Validator:
     """Compile the inputs of a schema."""
     operation = schema.operation
-    slots = [_slot(schema, variable, (), at=(variable.name,)) for variable in operation.fields]
+    slots = [_slot(schema, variable, (), at=(variable.name,), fields=operation.fields) for variable in ordered(operation.fields)]
     outputs = {schema.public(variable.name) for variable in operation.result.fields} | {s.name for s in operation.result.sections}
     custom_slots, custom_outputs = _custom_slots(schema, operation.custom_fields, schema.custom)
     slots, outputs = slots + custom_slots, outputs | custom_outputs
     twins = {section.name: section for section in operation.result.sections}
-    rows = [_rows(schema, section, (), twins.get(section.name)) for section in operation.sections]
+    rows = [_rows(schema, section, (), twins.get(section.name), operation.fields) for section in operation.sections]
     known = frozenset({slot.public for slot in slots} | {row.public for row in rows})
-    return Validator(_Level(tuple(slots), rows, known, frozenset(outputs - known)))
+    return Validator(_level(slots, rows, known, frozenset(outputs - known)))
+
+
+def _level(slots: Sequence[_Slot], rows: list[_Rows], known: frozenset[str], outputs: frozenset[str]) -> _Level:
+    plain = tuple(slot for slot in slots if slot.when is None)
+    return _Level(plain, rows, known, outputs, tuple(slot for slot in slots if slot.when is not None))
 
 
 def compile_fields(
@@ -227,32 +267,41 @@ _ABSENT: Final = _Absent()
 
 
 def _rows(
-    schema: Schema, section: InputSection, place: Place, twin: OutputSection | None, around: Mapping[str, _Rows] | None = None
+    schema: Schema,
+    section: InputSection,
+    place: Place,
+    twin: OutputSection | None,
+    fields: Sequence[InputField],
+    around: Mapping[str, _Rows] | None = None,
 ) -> _Rows:
-    around = around or {}
+    around, condition = around or {}, _condition(schema, section.when, place, fields)
     at = _keys(section.at, section.name) if place else (section.name,)
     if section.like is not None:
-        return replace(around[section.like], public=section.name, at=at, section=section)
+        return replace(around[section.like], public=section.name, at=at, section=section, when=condition)
     inner = (*place, section.name)
     twins = {output.name: output for output in twin.sections} if twin is not None else {}
     entries = schema.row_custom.get(inner, ())
     custom_slots, custom_outputs = _custom_slots(schema, section.custom_fields, entries)
-    slots = (*(_slot(schema, variable, inner, at=_keys(variable.at, variable.name)) for variable in section.fields), *custom_slots)
+    own = [
+        _slot(schema, variable, inner, at=_keys(variable.at, variable.name), fields=section.fields) for variable in ordered(section.fields)
+    ]
+    slots = (*own, *custom_slots)
     known = frozenset({slot.public for slot in slots} | {deeper.name for deeper in section.sections})
     outputs = {schema.public(variable.name, inner) for variable in twin.fields} | twins.keys() if twin is not None else set()
-    level = _Level(slots, [], known, frozenset((outputs | custom_outputs) - known))
+    level = _level(slots, [], known, frozenset((outputs | custom_outputs) - known))
     rows = _Rows(
         public=section.name,
         at=at,
         section=section,
         level=level,
-        key=slots[0].public if section.shape == "map" else "",
+        key=schema.public(section.fields[0].name, inner) if section.shape == "map" else "",
         has_custom=section.custom_fields is not None,
         write=row_writer(section, entries),
         close=rows_closer(section),
+        when=condition,
     )
     within = {**around, section.name: rows}
-    level.rows.extend(_rows(schema, deeper, inner, twins.get(deeper.name), within) for deeper in section.sections)
+    level.rows.extend(_rows(schema, deeper, inner, twins.get(deeper.name), section.fields, within) for deeper in section.sections)
     return rows
 
 
@@ -291,8 +340,20 @@ def _keys(at: tuple[Step, ...] | None, name: str) -> tuple[str, ...]:
     return tuple(str(step) for step in at) if at else (name,)
 
 
-def _slot(schema: Schema, variable: InputField, place: Place, *, at: tuple[str, ...]) -> _Slot:
-    return _compiled(variable, schema.public(variable.name, place), at, schema.choices, schema.key_patterns)
+def _slot(schema: Schema, variable: InputField, place: Place, *, at: tuple[str, ...], fields: Sequence[InputField]) -> _Slot:
+    slot = _compiled(variable, schema.public(variable.name, place), at, schema.choices, schema.key_patterns)
+    return slot if variable.when is None else replace(slot, when=_condition(schema, variable.when, place, fields))
+
+
+def _condition(schema: Schema, match: Match | None, place: Place, fields: Sequence[InputField]) -> Condition | None:
+    """A condition on a field of the level, else on one of the operation."""
+    if match is None:
+        return None
+    name = str(match.at[0])
+    own = next((variable for variable in fields if variable.name == name), None)
+    if own is None or not place:
+        return Condition(match=match, name=name, public=schema.public(name), at=(name,), top=True)
+    return Condition(match=match, name=name, public=schema.public(name, place), at=_keys(own.at, name), top=False)
 
 
 def _compiled(
@@ -370,6 +431,30 @@ def _converter(variable: InputField, choices: Mapping[str, Choices], key_pattern
         return found if write is None else write(found)
 
     return convert
+
+
+def _follow_files(state: _Check, start: int, own: dict[str, Any], row: Any) -> None:
+    """Custom files were noted where they stood before the row was written: note where they stand now."""
+    for index in range(start, len(state.files)):
+        holder, _key, file, where = state.files[index]
+        if holder is own:
+            state.files[index] = (*_holder_of(row, file), file, where)
+
+
+def _holder_of(value: Any, file: FileValue) -> tuple[Any, Any]:
+    return next((holder, key) for holder in _containers(value) for key, inner in _members(holder) if inner is file)
+
+
+def _containers(value: Any) -> Iterator[Any]:
+    pending = [value]
+    while pending:
+        holder = pending.pop()
+        yield holder
+        pending.extend(inner for _key, inner in _members(holder) if isinstance(inner, dict | list))
+
+
+def _members(holder: Any) -> Iterable[tuple[Any, Any]]:
+    return holder.items() if isinstance(holder, dict) else enumerate(holder)
 
 
 def _note_files(value: Any, values: dict[str, Any], at: tuple[str, ...], where: Where, state: _Check) -> None:

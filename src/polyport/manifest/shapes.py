@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from polyport.manifest.levels import FilePath, all_sections, file_of, place_of
+from polyport.kinds.wires import Form
+from polyport.manifest.base import Match
+from polyport.manifest.levels import FilePath, all_sections, file_of, input_levels, place_of
 from polyport.manifest.model import Action, Partner, Trigger
 from polyport.manifest.source import Problem, Source
-from polyport.manifest.variables import CustomFields, InputSection, OutputSection
+from polyport.manifest.variables import CustomFields, InputField, InputSection, OutputSection
 
 Sources = Mapping[str, Source]
+_CHOICES: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool, "nullable_boolean": bool}
 
 
 def _custom_places(operation: Action | Trigger) -> Iterator[tuple[FilePath, CustomFields]]:
@@ -83,8 +86,52 @@ def likes_are_around(partner: Partner, sources: Sources) -> Iterator[Problem]:
                 yield source.problem(message, *path, "like")
 
 
+def variants_can_be_told(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """What decides whether a field or a section applies is another field of its level or of the operation, with values that it can have."""
+    for operation in partner.operations:
+        source, top = sources[file_of(operation)], {field.name: field for field in operation.fields}
+        for path, fields, sections in input_levels(operation):
+            known = {**top, **{field.name: field for field in fields}}
+            parts: list[tuple[FilePath, InputField | InputSection]] = [
+                ((*path, "fields", index), part) for index, part in enumerate(fields)
+            ]
+            parts += [((*path, "sections", index), part) for index, part in enumerate(sections)]
+            for place, part in parts:
+                if part.when is not None:
+                    fault = _fault_of_choice(part, part.when, known)
+                    if fault is not None:
+                        yield source.problem(fault, *place, "when")
+
+
+def _fault_of_choice(part: InputField | InputSection, match: Match, known: Mapping[str, InputField]) -> str | None:
+    name = str(match.at[0])
+    field = known.get(name)
+    if field is None:
+        return f'"{part.name}" applies by "{name}", which is no field of its level or of the operation.'
+    if _waits_for_itself(part.name, known):
+        return f'Whether "{part.name}" applies depends on itself: let it go by a field that always applies.'
+    if field.is_array or field.base_type not in _CHOICES or field.form != Form(type=field.base_type):
+        return f'"{name}" cannot decide what applies: that takes a single text, whole number or boolean in its default way of writing.'
+    values = (*(match.one_of or ()), *((match.equals,) if "equals" in match.model_fields_set else ()))
+    keys = None if field.options is None else {str(option.key) for option in field.options}
+    for value in values:
+        if type(value) is not _CHOICES[field.base_type] or (keys is not None and str(value) not in keys):
+            return f'"{name}" never has the value {value!r}: "{part.name}" would never apply by it.'
+    return None
+
+
+def _waits_for_itself(name: str, known: Mapping[str, InputField]) -> bool:
+    seen: set[str] = set()
+    field = known.get(name)
+    while field is not None and field.when is not None and field.name not in seen:
+        seen.add(field.name)
+        field = known.get(str(field.when.at[0]))
+    return field is not None and field.name in seen
+
+
 SHAPE_CHECKS: Final[tuple[Callable[[Partner, Sources], Iterator[Problem]], ...]] = (
     custom_lists_are_sound,
     custom_fields_have_a_place,
     likes_are_around,
+    variants_can_be_told,
 )

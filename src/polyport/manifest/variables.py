@@ -29,6 +29,16 @@ def _reads_only(template: Any, names: frozenset[str]) -> Any:
     return template
 
 
+def _on_a_field(match: Match) -> Match:
+    if len(match.at) != 1 or not isinstance(match.at[0], str) or match.contains is not None:
+        raise ValueError(
+            "a field applies when another field has a value: {at: NAME, in: [...]}, {at: NAME, equals: ...} or {at: NAME}, each maybe with negate"
+        )
+    return match
+
+
+When = Annotated[Match, AfterValidator(_on_a_field)]
+
 Writing = Annotated[Any, AfterValidator(lambda template: _reads_only(template, frozenset({"key", "value"})))]
 
 Reading = Annotated[str, AfterValidator(lambda template: _reads_only(template, frozenset({"value"})))]
@@ -129,7 +139,8 @@ class InputField(Variable):
 
     ``name`` is the public name and what ``{{name}}`` reads. ``at`` is where the value stands inside a section's row on the wire (a list of keys;
     default: its name). ``list`` names a dynamic list. ``default`` is used when the caller sends nothing. ``min`` and ``max`` bound a number, the lengths
-    bound a text (in characters). How the value is written (``wire``, ``zone``, ``scale``, ``words``, ``decimal_point``, ``thousands``, ``region``, ``separator``):
+    bound a text (in characters). ``when`` is a condition on another field of the same level, or on one of the operation: the field applies only if it holds,
+    and only then counts as ``required`` and has its ``default``. How the value is written (``wire``, ``zone``, ``scale``, ``words``, ``decimal_point``, ``thousands``, ``region``, ``separator``):
     see [Variable](#variable).
     """
 
@@ -146,6 +157,7 @@ class InputField(Variable):
     max_items: int | None = Key(default=None, ge=1)
     pattern: Pattern | None = None
     secret: bool = False
+    when: When | None = None
     at: Place | None = None
 
     @model_validator(mode="after")
@@ -231,7 +243,7 @@ class InputSection(Node):
     partner's account defines: the columns of a sheet, the fields of a table. ``shape`` is what the rows are on the wire: ``objects``; ``lists`` (each row
     an array of its values in the order of the fields, null where none is given, custom fields behind them); ``map`` (one object: the first field is the
     key; one more field is the value, several are an object); ``values`` (an array of the values of the one field). ``like`` names a section around this
-    one: its rows are like the rows of that section, down to any depth (16 levels are taken).
+    one: its rows are like the rows of that section, down to any depth (16 levels are taken). ``when``: as of a field.
     """
 
     name: Name
@@ -243,6 +255,7 @@ class InputSection(Node):
     custom_fields: CustomFields | None = None
     shape: Shape = "objects"
     like: Name | None = None
+    when: When | None = None
     at: Place | None = None
     min_rows: int = Key(default=0, ge=0)
     max_rows: int | None = Key(default=None, ge=1)
