@@ -378,3 +378,16 @@ async def test_a_customer_made_at_stripe_is_found_billed_and_new():
     assert (await account.run("send_invoice", {"invoice": invoice["id"]}))["status"] == "open"
     items = (await account.run("new_customers", {}))["items"]
     assert [item["email"] for item in items] == ["ada@example.com", "grace@example.com"]
+
+
+async def test_a_customer_made_at_shopify_is_changed_found_listed_and_new():
+    account = Account("shopify")
+    made = await account.run("create_customer", {"email": "ada@example.com", "first_name": "Ada", "last_name": "Example"})
+    changed = await account.run("update_customer", {"id": made["id"], "note": "Likes lamps"})
+    assert (changed["email"], changed["note"]) == ("ada@example.com", "Likes lamps")
+    assert (await account.run("find_customer", {"email_address": "ada@example.com"}))["id"] == made["id"]
+    first = await account.run("list_customers", {"page_size": 1})
+    rest = await account.run("list_customers", {"page_size": 1, "cursor": first["next_cursor"]})
+    assert [first["customers"][0]["id"], rest["customers"][0]["id"]] == [made["id"], "gid://shopify/Customer/900"]
+    assert [item["email"] for item in (await account.run("new_customers", {}))["items"]] == ["ada@example.com", "grace@example.com"]
+    assert (await account.run("get_order", {"id": "gid://shopify/Order/800"}))["items"][0]["price"] == Decimal("12.45")
