@@ -123,11 +123,11 @@ def sample_partner() -> Any:
 
 
 @contextlib.asynccontextmanager
-async def open_bench(folder: Path, **settings: Any) -> AsyncIterator[Bench]:
-    """The engine, opened over ``folder``."""
+async def open_bench(folder: Path, served: Any = None, **settings: Any) -> AsyncIterator[Bench]:
+    """The engine, opened over ``folder``, with one partner: ``served``, or the sample."""
     line = Line()
     given = load_settings({f"POLYPORT_{name.upper()}": str(value) for name, value in settings.items()}, data=folder)
-    catalog = Catalog([sample_partner()], [], "http://127.0.0.1")
+    catalog = Catalog([served or sample_partner()], [], "http://127.0.0.1")
     async with open_runtime(given, catalog=catalog, network=line) as runtime:
         store = Moody(runtime.repo.database)
         account = await create_account(runtime.repo, runtime.vault, title="A", email="a@b.example", password="long enough", now=1)
