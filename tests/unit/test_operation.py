@@ -290,6 +290,41 @@ async def test_a_trigger_may_need_several_calls_of_which_the_last_counts():
     assert ready.line.paths == ["/a", "/b/x"]
 
 
+async def test_the_items_of_a_trigger_may_stand_in_what_a_template_makes_of_each_page():
+    rows = trigger(
+        pager={"kind": "offset", "size": 2},
+        call={"path": "/rows", "query": {"from": "{{page.offset}}"}},
+        items="rows",
+        key="number",
+        result={"value": {"rows": "{{answer.cells | numbered: page.offset}}"}, "fields": [field("number", "integer"), field("value")]},
+    )
+    ready = Ready(rows, {"cells": ["a", "b"]}, {"cells": ["c"]})
+    assert (await ready.read())["items"] == [{"number": number, "value": text} for number, text in enumerate("abc")]
+    assert ready.line.paths == ["/rows?from=0", "/rows?from=2"]
+
+
+async def test_a_page_that_the_template_of_its_items_does_not_take_is_a_failure_and_not_an_empty_page():
+    value = {"rows": "{{answer.cells | numbered}}"}
+    ready = Ready(trigger(items="rows", result={"value": value}), {"cells": "none"})
+    with pytest.raises(CallFailed) as caught:
+        await ready.read()
+    assert caught.value.failure.error.message == "A list is needed here."
+    calls = [{"path": "/a", "forEach": "{{tags}}"}]
+    each = Ready(
+        trigger(
+            calls=calls,
+            call=None,
+            fields=[field("tags", "string[]")],
+            items="rows",
+            result={"value": {"rows": "{{tags | first | numbered}}"}},
+        ),
+        {},
+    )
+    with pytest.raises(ValidationFailed) as refused:
+        await each.read(data={"tags": ["x"]})
+    assert [(fault.code, fault.message) for fault in refused.value.details.fields] == [("not_computable", "A list is needed here.")]
+
+
 async def test_a_trigger_with_nothing_due_says_so():
     ready = Ready(trigger(fields=[field("a")], call={"path": "/", "when": {"at": "a"}}))
     with pytest.raises(ValidationFailed) as caught:

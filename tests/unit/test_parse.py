@@ -455,6 +455,13 @@ def test_the_text_of_a_soap_fault_is_the_message(fault):
     assert read_refusal(reply) is None
 
 
+@pytest.mark.parametrize("kind", ["application/xml", "text/xml; charset=utf-8", "Application/Problem+XML"])
+def test_a_refusal_that_says_it_is_xml_is_read_as_such_whatever_the_call_expects(kind):
+    reply = Reply(status=404, headers=(("Content-Type", kind),), body=b"<Error><Code>NoSuchKey</Code></Error>")
+    assert read_refusal(reply, "file") == {"Error": {"Code": "NoSuchKey"}}
+    assert read_refusal(Reply(status=404, headers=(("Content-Type", "text/html"),), body=b"<a/>"), "file") is None
+
+
 def test_a_csv_or_xml_answer_is_read_in_the_shape_the_call_says():
     table = Call.model_validate({"path": "/", "decode": "csv", "csv": {"delimiter": ";", "header": ["a", "b"]}})
     assert read_answer(table, Reply(status=200, body=b"1;2")) == [{"a": "1", "b": "2"}]

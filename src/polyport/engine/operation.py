@@ -12,12 +12,13 @@ from typing import Any, Final, Protocol
 from polyport.engine.caller import Caller
 from polyport.engine.calls import ListItems, list_choices, list_custom_fields, read_list
 from polyport.engine.custom import gather
+from polyport.engine.outcome import failure_of_unreadable
 from polyport.engine.parse import in_window, read_items
 from polyport.engine.render import CallProgram, compile_call
 from polyport.engine.results import read_item
 from polyport.engine.schema import Choices, CustomPlace, Schema, build_schema, custom_places
 from polyport.engine.steps import Sent, Watch, send_steps
-from polyport.engine.trace import Trace
+from polyport.engine.trace import CallFailed, Trace, sentence
 from polyport.engine.validate import Validated, Validator, compile_fields, compile_validator
 from polyport.errors import Fault, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
@@ -292,6 +293,17 @@ def _result_value(template: Template, scope: Mapping[str, Any]) -> Any:
         return MISSING
 
 
+def _page_value(template: Template, scope: Mapping[str, Any], sent: Sent) -> Any:
+    """The value of a page of items. Where it cannot be made the reading fails: items that are passed over in silence would be lost."""
+    try:
+        return template.render(scope)
+    except RenderFault as error:
+        if sent.alone is None:
+            raise ValidationFailed.of(Fault(path="runnerData", code="not_computable", message=sentence(error))) from None
+        failure = failure_of_unreadable(sent.alone.reply.status, sentence(error))
+        raise CallFailed(failure, sent.alone.trace) from None
+
+
 async def _send(caller: Caller, program: Program, schema: Schema, scope: dict[str, Any], watch: Watch, outcome: Outcome) -> Sent | None:
     """Send the calls that are due; each exchange is kept in the outcome and shown to ``watch``."""
 
@@ -326,7 +338,8 @@ async def read_trigger(
             raise ValidationFailed.of(
                 Fault(path="runnerData", code="nothing_to_send", message="With this input the trigger has nothing to read.")
             )
-        listed = read_items(sent.value, trigger.items)
+        value = sent.value if program.value is None else _page_value(program.value, {**scope, "answer": sent.value}, sent)
+        listed = read_items(value, trigger.items)
         fresh, used, past = _take(trigger, listed, skip, reading, reading.limit - len(items))
         items.extend(read_item(understood.schema, item) for item in fresh)
         raw.extend(fresh)

@@ -22,6 +22,7 @@ from polyport.template import RenderFault, to_text
 
 MESSAGE_LIMIT: Final = 1_000
 FAULTS_LIMIT: Final = 100
+_XML: Final = frozenset({"application/xml", "text/xml"})
 WAIT_LIMIT_MS: Final = 7 * 24 * 3_600_000
 _UNIX_START: Final = 1_000_000_000
 
@@ -96,8 +97,10 @@ def read_answer(call: Call, reply: Reply) -> Any:
 
 
 def read_refusal(reply: Reply, decoding: Decoding = "json") -> Any:
-    """What can be read of an answer that is no success: JSON where it is JSON, XML where the call's answers are XML, nothing otherwise. Never raises."""
-    for name in ("json", "xml") if decoding == "xml" else ("json",):
+    """What can be read of an answer that is no success: JSON where it is JSON, XML where the call's answers are XML or this one says so. Never raises."""
+    kind = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    is_xml = decoding == "xml" or kind in _XML or kind.endswith("+xml")
+    for name in ("json", "xml") if is_xml else ("json",):
         with suppress(ValueError):
             return DECODERS[name](reply)
     return None

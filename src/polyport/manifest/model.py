@@ -232,7 +232,8 @@ class ErrorRule(Node):
 class Result(Node):
     """How an answer becomes the result: the item stands ``at`` a path; ``fields`` and ``sections`` are read from it.
 
-    ``value`` is a template that takes the place of the last answer (``{{answer}}``): it may read the fields, earlier ``{{steps.<name>}}`` and ``{{captured.<name>}}``.
+    ``value`` is a template that takes the place of the last answer (``{{answer}}``): it may read the fields, earlier ``{{steps.<name>}}`` and ``{{captured.<name>}}``. A trigger's
+    ``items`` stand in it, page by page.
     """
 
     value: Any = None

@@ -9,15 +9,17 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final
 
 from polyport.kinds.filters.data import at, identity_of
-from polyport.kinds.filters.limits import choice_of, given, list_of, rows_of
+from polyport.kinds.filters.limits import ITEM_LIMIT, argument_of, choice_of, given, list_of, rows_of, whole_number_of
 from polyport.kinds.filters.numbers import add, divide, to_number
 from polyport.kinds.filters.times import local_time
 from polyport.paths import MISSING
-from polyport.template import Filter, to_text
+from polyport.template import Filter, RenderFault, to_text
 
+NUMBER_LIMIT: Final = 2**53
 _KINDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "text": lambda value: to_text(value).casefold(),
     "number": to_number,
@@ -109,6 +111,31 @@ def group(value: Any, by: Any = None, column: Any = None) -> Any:
 group.takes_missing = True  # type: ignore[attr-defined]  # read by the template compiler
 
 
+def positions(value: Any, wanted: Any, most: Any = ITEM_LIMIT) -> list[int]:
+    """Where a value stands in a list: the places, from 0, of the elements with the same text.
+
+    Arguments: the value, and how many places at most. ``{{items | positions: "b"}}`` gives ``[0, 2]``.
+    """
+    limit = whole_number_of(most, least=0, most=ITEM_LIMIT)
+    text = to_text(wanted)
+    elements = list_of(value)
+    found = (place for place, element in enumerate(elements) if not isinstance(element, dict | list | None) and to_text(element) == text)
+    return list(islice(found, limit))
+
+
+def numbered(value: Any, start: Any = 0, name: Any = "number", content: Any = "value") -> list[dict[str, Any]]:
+    """The elements of a list as rows, each with its number; for lists whose elements do not say where they stand.
+
+    Arguments: the first number, and the members of a row that hold the number and the element; they differ.
+    ``{{numbers | numbered: 5}}`` gives ``[{"number": 5, "value": 1}, {"number": 6, "value": 2}]``.
+    """
+    number, inner = argument_of(name), argument_of(content)
+    if number == inner:
+        raise RenderFault("the number and the element of a row need two members")
+    first = whole_number_of(start, least=-NUMBER_LIMIT, most=NUMBER_LIMIT)
+    return [{number: place, inner: element} for place, element in enumerate(list_of(value), first)]
+
+
 def _summary(rows: list[Any], column: Any) -> dict[str, Any]:
     numbers = [to_number(cell) for cell in (_cell(row, column) for row in rows) if cell is not None]
     total: Decimal | int = 0
@@ -124,4 +151,11 @@ def _cell(row: Any, column: Any) -> Any:
     return None if found is MISSING else found
 
 
-LISTS: Final[dict[str, Filter]] = {"where": where, "sort": sort, "summary": summary, "group": group}
+LISTS: Final[dict[str, Filter]] = {
+    "where": where,
+    "sort": sort,
+    "summary": summary,
+    "group": group,
+    "positions": positions,
+    "numbered": numbered,
+}
