@@ -42,6 +42,7 @@ from polyport.net.message import Reply
 from polyport.paths import put
 from polyport.testing.cases import open_case_caller
 from polyport.testing.inputs import JSON, PLAIN, TEXTS, UNKIND, fields, inputs, open_lists
+from polyport.testing.spec import compare
 
 ROOT = Path(str(files("polyport"))) / "connectors"
 PARTNERS = {}
@@ -425,3 +426,33 @@ class Refusing:
     async def send(self, request):
         self.sent.append(request)
         return Reply(status=400)
+
+
+DESCRIBED = [parameter for parameter in CALLING if PARTNERS[parameter.values[0]][0].file.spec is not None]
+
+
+@pytest.mark.skipif(
+    "POLYPORT_CORPUS" not in os.environ, reason="POLYPORT_CORPUS is not set: nothing was held against a service's own description"
+)
+@pytest.mark.parametrize(("slug", "operation"), DESCRIBED)
+def test_inputs_that_nobody_wrote_down_use_names_and_types_that_the_service_describes(slug, operation, loop):
+    """Whether a made-up text is a currency is not for a generator to know: names and the types of JSON are looked at."""
+    _program, schema, *_rest = compiled(slug, operation)
+    kind = inputs(schema, texts=PLAIN, samples=True, nulls=False)
+    requests = []
+
+    @few
+    @given(st.data())
+    def check(drawn):
+        network = Refusing()
+        loop.run(run(slug, operation, drawn.draw(kind), selection(operation, drawn.draw), network))
+        requests.extend(network.sent)
+
+    check()
+    left = compare(PARTNERS[slug][0].file.spec, requests, Path(os.environ["POLYPORT_CORPUS"])).left
+    strays = [
+        str(one)
+        for one in left
+        if "knows no such" in one.message or ("a value of the type" in one.message and "is string" not in one.message)
+    ]
+    assert not strays, "\n".join(strays)

@@ -49,13 +49,14 @@ _FORMATS: Final[Mapping[str, Values]] = {
 }
 
 
-def inputs(schema: Schema, *, texts: Values = TEXTS, samples: bool = False) -> Values:
+def inputs(schema: Schema, *, texts: Values = TEXTS, samples: bool = False, nulls: bool = True) -> Values:
     """Valid inputs of an operation.
 
     ``schema`` says which choices and custom fields there are; for a list that was not read, whatever fits the field is sent. ``texts`` is where free
     texts come from. ``samples``: raw JSON is taken from the samples of its fields, so that what a service wants of its inside holds.
+    ``nulls``: what may be left out may be null too.
     """
-    maker = _Maker(schema, texts, samples=samples)
+    maker = _Maker(schema, texts, samples=samples, nulls=nulls)
     operation = schema.operation
     writes = operation.custom_fields is not None and operation.custom_fields.writable
     return maker.level(operation.fields, operation.sections, (), schema.custom if writes else ())
@@ -85,10 +86,11 @@ def value_of(
 
 
 class _Maker:
-    def __init__(self, schema: Schema, texts: Values, *, samples: bool) -> None:
+    def __init__(self, schema: Schema, texts: Values, *, samples: bool, nulls: bool) -> None:
         self._schema = schema
         self._texts = texts
         self._samples = samples
+        self._nulls = nulls
 
     def level(
         self, variables: Sequence[InputField], sections: Sequence[InputSection], place: Place, custom: Sequence[CustomField] = ()
@@ -98,7 +100,7 @@ class _Maker:
         members += [(entry.field.name, entry.field, self._value(entry.field)) for entry in custom if entry.writable]
         rows = {section.name: self._rows(section, (*place, section.name)) for section in sections}
         needed = {section.name for section in sections if section.required or section.min_rows}
-        return _members(members, rows, needed)
+        return _members(members, rows, needed, nulls=self._nulls)
 
     def _value(self, variable: InputField) -> Values:
         named = variable.list
@@ -114,10 +116,15 @@ class _Maker:
 
 
 def _members(
-    members: Sequence[tuple[str, InputField, Values]], rows: Mapping[str, Values] | None = None, needed: set[str] | None = None
+    members: Sequence[tuple[str, InputField, Values]],
+    rows: Mapping[str, Values] | None = None,
+    needed: set[str] | None = None,
+    *,
+    nulls: bool = True,
 ) -> Values:
     """Objects: what is required is there, the rest maybe; a field that may be left out may be null too."""
-    optional = {name: st.none() | value for name, variable, value in members if not variable.required}
+    null = st.none() if nulls else st.nothing()
+    optional = {name: null | value for name, variable, value in members if not variable.required}
     required = {name: value for name, variable, value in members if variable.required}
     for name, value in (rows or {}).items():
         (required if name in (needed or set()) else optional)[name] = value
