@@ -285,8 +285,10 @@ def skeleton(value):
 
 
 def names_things(operation):
-    """Whether the caller names members of the request: what the generic HTTP partner is for. Their number is then what has to stay."""
-    return any(isinstance(call.query, str) or isinstance(call.headers, str) for call in operation.steps)
+    """Whether the caller names members of the request: what the generic HTTP partner and rows of metadata are for. Their number is then what has to stay."""
+    return "to_object" in repr(operation.steps) or any(
+        isinstance(call.query, str) or isinstance(call.headers, str) for call in operation.steps
+    )
 
 
 def skeleton_of(request, *, named):

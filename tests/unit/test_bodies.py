@@ -149,3 +149,10 @@ def test_a_file_that_was_not_fetched_cannot_be_sent(kind):
 def test_a_list_is_no_text(kind):
     with pytest.raises(RenderFault):
         encoded(kind, [1])
+
+
+@pytest.mark.parametrize("kind", ["form", "multipart"])
+@pytest.mark.parametrize("key", ["a][b", "[]", "a]"])
+def test_a_name_from_a_caller_cannot_leave_its_brackets(kind, key):
+    with pytest.raises(RenderFault, match="has no brackets"):
+        encoded(kind, {"metadata": {key: "1"}})

@@ -78,6 +78,11 @@ def test_no_value_leaves_its_path_segment(value):
     assert url.isascii()
 
 
+@pytest.mark.parametrize("key", ["a][b", "[]", "a]"])
+def test_a_name_inside_a_query_parameter_cannot_leave_its_brackets(key):
+    refused({"x": {key: "1"}}, "has no brackets", query={"where": "{{x}}"})
+
+
 @pytest.mark.parametrize("value", HOSTILE)
 def test_no_value_leaves_its_query_parameter(value):
     url = request({"x": value}, query={"a": "{{x}}", "b": "1"}).url

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
-from polyport.kinds.bodies import ENCODERS, encode_form
+from polyport.kinds.bodies import ENCODERS, encode_form, inner_name
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import Call, QueryStyle
 from polyport.net.message import Pairs, Request
@@ -263,7 +263,7 @@ def _add_pairs(pairs: list[str], name: str, value: Any, style: QueryStyle) -> No
     """The pairs of one value behind its encoded name: lists in their style, objects nested with brackets, nothing for null."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            _add_pairs(pairs, f"{name}[{quote(str(key), safe='')}]", inner, style)
+            _add_pairs(pairs, f"{name}[{quote(inner_name(key), safe='')}]", inner, style)
     elif not isinstance(value, list):
         if value is not None:
             pairs.append(f"{name}={quote(to_text(value), safe='')}")

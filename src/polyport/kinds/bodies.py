@@ -123,7 +123,7 @@ def _rows(rows: list[Any], mark: str) -> Iterator[tuple[str, str | FileValue]]:
 def _named(name: str, item: Any, mark: str) -> Iterator[tuple[str, str | FileValue]]:
     if isinstance(item, dict):
         for key, inner in item.items():
-            yield from _named(f"{name}[{key}]", inner, mark)
+            yield from _named(f"{name}[{inner_name(key)}]", inner, mark)
     elif isinstance(item, list):
         for index, inner in enumerate(item):
             yield from _named(f"{name}[{index}]" if isinstance(inner, dict | list) else f"{name}{mark}", inner, mark)
@@ -131,6 +131,14 @@ def _named(name: str, item: Any, mark: str) -> Iterator[tuple[str, str | FileVal
         yield name, item
     else:
         yield name, "" if item is None else to_text(item)
+
+
+def inner_name(key: Any) -> str:
+    """A name that stands in brackets behind another one. Brackets of its own would make it another place. Raises ``RenderFault``."""
+    name = str(key)
+    if "[" in name or "]" in name:
+        raise RenderFault("a name inside a form or a query has no brackets")
+    return name
 
 
 def _quoted(text: str) -> str:
