@@ -286,8 +286,10 @@ def skeleton(value):
 
 def names_things(operation):
     """Whether the caller names members of the request: what the generic HTTP partner and rows of metadata are for. Their number is then what has to stay."""
-    return "to_object" in repr(operation.steps) or any(
-        isinstance(call.query, str) or isinstance(call.headers, str) for call in operation.steps
+    return (
+        "to_object" in repr(operation.steps)
+        or "shape='map'" in repr(operation.sections)
+        or any(isinstance(call.query, str) or isinstance(call.headers, str) for call in operation.steps)
     )
 
 

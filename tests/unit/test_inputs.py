@@ -106,3 +106,43 @@ def test_raw_json_is_taken_from_the_sample_where_it_is_asked_for():
 @given(matching("[a-c]+", 2, 3))
 def test_texts_of_a_pattern_keep_to_lengths(text):
     assert 2 <= len(text) <= 3
+
+
+VARIANTS = operation(
+    fields=[
+        {"name": "kind", "type": "string", "label": "Kind", "required": True, "options": [{"key": "card", "label": "Card"}, {"key": "cash", "label": "Cash"}]},
+        {"name": "number", "type": "string", "label": "Number", "required": True, "when": {"at": "kind", "equals": "card"}},
+        {"name": "code", "type": "string", "label": "Code", "when": {"at": "number"}},
+    ],
+    sections=[{"name": "coins", "label": "Coins", "when": {"at": "kind", "equals": "cash"}, "required": True, "fields": [{"name": "value", "type": "integer", "label": "Value"}]}],
+)  # fmt: skip
+SHAPES = operation(
+    sections=[
+        {"name": "pairs", "label": "Pairs", "shape": "map", "fields": [{"name": "key", "type": "integer", "label": "Key", "min": 1, "max": 2, "required": True}, {"name": "value", "type": "string", "label": "Value"}]},
+        {"name": "bare", "label": "Bare", "shape": "values", "fields": [{"name": "one", "type": "date", "label": "One"}]},
+        {"name": "tree", "label": "Tree", "fields": [{"name": "leaf", "type": "string", "label": "Leaf"}], "sections": [{"name": "branches", "label": "Branches", "like": "tree"}]},
+    ]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("told", [VARIANTS, SHAPES], ids=["variants", "shapes"])
+def test_variants_maps_and_rows_like_those_around_them_are_valid(told):
+    schema = build_schema(told)
+    validator = compile_validator(schema)
+
+    @settings(some, max_examples=100)
+    @given(inputs(schema))
+    def check(data):
+        assert [(fault.path, fault.code) for fault in validator.check(data).faults] == []
+
+    check()
+
+
+def test_rows_like_those_around_them_are_made_some_levels_deep():
+    made = inputs(build_schema(SHAPES), nulls=False)
+    found = find(
+        made,
+        lambda data: bool(data.get("tree")) and bool(data["tree"][0].get("branches")),
+        settings=settings(database=None, max_examples=2000),
+    )
+    assert "branches" in found["tree"][0]

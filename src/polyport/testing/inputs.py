@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +18,10 @@ import re2
 from hypothesis import strategies as st
 
 from polyport.engine.schema import Choices, CustomField, Place, Schema
+from polyport.engine.validate import Validator, compile_validator
+from polyport.errors import Fault
 from polyport.manifest.variables import InputField, InputSection
+from polyport.paths import Step, get, parse_path
 
 Values = st.SearchStrategy[Any]
 
@@ -38,6 +42,8 @@ JSON: Final = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
+_ROUNDS: Final = 10
+_DEEP: Final = 2
 _PHONES: Final = ("+442079460000", "+12025550143", "+49 30 901820", "00442079460000", "+81312345678")
 _HOSTS: Final = st.sampled_from(["example.com", "a.example.org", "xn--bcher-kva.example"])
 _FORMATS: Final[Mapping[str, Values]] = {
@@ -59,7 +65,25 @@ def inputs(schema: Schema, *, texts: Values = TEXTS, samples: bool = False, null
     maker = _Maker(schema, texts, samples=samples, nulls=nulls)
     operation = schema.operation
     writes = operation.custom_fields is not None and operation.custom_fields.writable
-    return maker.level(operation.fields, operation.sections, (), schema.custom if writes else ())
+    made = maker.level(operation.fields, operation.sections, (), schema.custom if writes else ())
+    return made.map(partial(_settled, compile_validator(schema)))
+
+
+def _settled(validator: Validator, data: dict[str, Any]) -> dict[str, Any]:
+    """The input without what does not apply to its own choices, and without rows whose key another one has."""
+    for _round in range(_ROUNDS):
+        faults = [fault for fault in validator.check(data).faults if fault.code in {"not_applicable", "duplicate_key"}]
+        if not faults:
+            break
+        for place in sorted((_place(fault) for fault in faults), reverse=True, key=lambda steps: [str(step).rjust(8) for step in steps]):
+            del get(data, place[:-1])[place[-1]]
+    return data
+
+
+def _place(fault: Fault) -> tuple[Step, ...]:
+    """Where to take something out: the member, or the row that its key stands in."""
+    steps = parse_path(fault.path)[1:]
+    return steps[:-1] if fault.code == "duplicate_key" else steps
 
 
 def open_lists(schema: Schema, names: Sequence[str]) -> Schema:
@@ -91,6 +115,8 @@ class _Maker:
         self._texts = texts
         self._samples = samples
         self._nulls = nulls
+        self._around: dict[str, tuple[InputSection, Place]] = {}
+        self._deep = 0
 
     def level(
         self, variables: Sequence[InputField], sections: Sequence[InputSection], place: Place, custom: Sequence[CustomField] = ()
@@ -98,7 +124,7 @@ class _Maker:
         """Valid objects of one level: the operation itself, or a row."""
         members = [(self._schema.public(variable.name, place), variable, self._value(variable)) for variable in variables]
         members += [(entry.field.name, entry.field, self._value(entry.field)) for entry in custom if entry.writable]
-        rows = {section.name: self._rows(section, (*place, section.name)) for section in sections}
+        rows = {section.name: self._rows(section, (*place, section.name)) for section in sections if self._deep < _DEEP}
         needed = {section.name for section in sections if section.required or section.min_rows}
         return _members(members, rows, needed, nulls=self._nulls)
 
@@ -109,8 +135,12 @@ class _Maker:
         return value_of(variable, texts=self._texts, choices=choices, key_pattern=pattern, samples=self._samples)
 
     def _rows(self, section: InputSection, place: Place) -> Values:
-        writes = section.custom_fields is not None and section.custom_fields.writable
-        row = self.level(section.fields, section.sections, place, self._schema.row_custom.get(place, ()) if writes else ())
+        like, inner = self._around.get(section.like or "", (section, place))
+        outer, deep = dict(self._around), self._deep
+        self._around[section.name], self._deep = (section, place), deep + (section.like is not None)
+        writes = like.custom_fields is not None and like.custom_fields.writable
+        row = self.level(like.fields, like.sections, inner, self._schema.row_custom.get(inner, ()) if writes else ())
+        self._around, self._deep = outer, deep
         least = max(section.min_rows, 1 if section.required else 0)
         return st.lists(row, min_size=least, max_size=max(least, min(section.max_rows or 2, 2)))
 
