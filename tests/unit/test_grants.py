@@ -21,7 +21,8 @@ from polyport.errors import (
     ValidationFailed,
 )
 from polyport.kinds.auth.base import Grant
-from polyport.manifest.model import Call, ErrorRule
+from polyport.manifest.model import Call
+from polyport.manifest.refusals import ErrorRule
 from polyport.net.message import NetworkFault, Reply
 from samples import field, json_reply, partner
 

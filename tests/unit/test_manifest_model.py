@@ -7,7 +7,8 @@ from polyport.kinds.fields import TYPES
 from polyport.manifest import model
 from polyport.manifest.base import Node
 from polyport.manifest.evidence import Spec, SpecDifference, Verified
-from polyport.manifest.model import Call, ErrorRule, PartnerFile, RetryAfter, Trigger
+from polyport.manifest.model import Call, PartnerFile, Trigger
+from polyport.manifest.refusals import ErrorRule, RetryAfter
 from polyport.manifest.variables import CustomFieldShape, InputField, InputSection, OutputField
 from samples import action, custom, field, list_spec, partner, trigger
 
@@ -96,6 +97,9 @@ def test_a_wait_stands_in_one_place(told):
         ({"status": ["4x"]}, "pattern"),
         ({"status": ["abc"]}, "pattern"),
         ({"status": [42]}, "greater"),
+        ({"status": [400], "fieldPattern": "(a)"}, 'needs a "field" or "faults"'),
+        ({"status": [400], "field": "a", "fieldPattern": "a"}, "has a group around the name"),
+        ({"status": [400], "field": "a", "fieldPattern": "(?=a)"}, "linear-time"),
     ],
 )
 def test_an_error_rule_has_a_condition_that_can_hold(told, words):

@@ -162,6 +162,20 @@ async def test_the_keys_of_pairs_may_be_numbers_to_the_partner():
     assert result == {custom_name("27642"): 4}
 
 
+async def test_custom_values_may_be_the_pairs_themselves():
+    shape = SHAPE | {"types": {"n": "integer", "o": "string"}}
+    shape |= {"writes": {"n": {"number": "{{value}}"}}, "reads": {"n": "{{value.number}}"}, "clears": {"n": {"number": "none"}}}
+    told = {"method": "POST", "path": "/things", "body": {"c": "{{custom}}"}}
+    custom = {"list": "people", "shape": "pairs", "pairKey": "field", "pairValue": "", "resultAt": "c"}
+    definitions = [{"key": "size", "type": "n"}, {"key": "age", "type": "n"}, {"key": "name", "type": "o"}]
+    answer = {"c": [{"field": "size", "number": 4}, {"field": "name", "value": "not the pair itself"}]}
+    ready = Ready(action(customFields=custom, call=told), definitions, answer, lists={"people": list_spec("people", customFields=shape)})
+    result = (await ready.act({custom_name("size"): "3", custom_name("age"): None, custom_name("name"): "a"})).result
+    sent = [{"number": 3, "field": "size"}, {"number": "none", "field": "age"}, {"field": "name", "value": "a"}]
+    assert msgspec.json.decode(ready.line.requests[1].body) == {"c": sent}
+    assert result == {custom_name("size"): 4}
+
+
 async def test_without_custom_values_nothing_is_sent_for_them():
     ready = Ready(
         action(customFields={"list": "people"}, call={"method": "POST", "path": "/", "body": {"c": "{{custom}}"}}),

@@ -26,7 +26,8 @@ from polyport.engine.schema import custom_name
 from polyport.kinds.decoders import UnreadableAnswer
 from polyport.kinds.fields import TYPES
 from polyport.manifest.base import Match
-from polyport.manifest.model import Call, ErrorRule, RetryAfter
+from polyport.manifest.model import Call
+from polyport.manifest.refusals import ErrorRule, RetryAfter
 from polyport.net.message import Reply
 from polyport.paths import MISSING, parse_path
 from samples import custom, field, json_reply, list_spec, schema_of, trigger
@@ -145,7 +146,7 @@ def test_the_usual_places_of_a_message_are_looked_at(answer):
 
 
 @pytest.mark.parametrize(
-    "answer", [None, [], "text", 5, {}, {"message": None}, {"message": {"a": 1}}, {"message": ""}, {"message": True}, {"message": 10**5000}]
+    "answer", [None, [], "", 5, {}, {"message": None}, {"message": {"a": 1}}, {"message": ""}, {"message": True}, {"message": 10**5000}]
 )
 def test_without_a_message_the_status_is_said(answer):
     assert verdict(answer, 500).message == "The partner answered with status 500."
@@ -245,6 +246,31 @@ def test_an_envelope_holds_status_headers_and_body():
 def test_a_refusal_is_read_as_far_as_it_is_json():
     assert read_refusal(json_reply('{"a": 1}', 400)) == {"a": 1}
     assert read_refusal(json_reply("<html>", 400)) is None
+
+
+def plain(text, status=400, kind="text/plain; charset=utf-8"):
+    return Reply(status=status, headers=(("Content-Type", kind),), body=text.encode())
+
+
+def test_a_refusal_that_is_plain_text_is_a_text_and_its_own_message():
+    assert read_refusal(plain(" invalid id\n")) == "invalid id"
+    assert read_refusal(plain("x" * 5_000)) == "x" * 2_000
+    assert read_refusal(plain(" ")) is None
+    assert read_refusal(plain("<html>", kind="text/html")) is None
+    rules = [rule(status=[401], body={"at": "", "contains": "permission"}, kind="forbidden")]
+    refused = judge(rules, plain("no", 401), read_refusal(plain("no permission")), NOW)
+    assert (refused.kind, refused.message) == ("forbidden", "no permission")
+    assert judge(rules, plain("", 401), read_refusal(plain("invalid token")), NOW).kind == "invalid_connection"
+
+
+def test_the_name_of_a_field_is_found_inside_a_text():
+    told = {"status": [400], "kind": "invalid_input", "fieldPattern": r"invalid value for (\w+)", "fields": {"idList": "list"}}
+    plain_rule = rule(**told, field="")
+    for text, named in (("invalid value for idList", "list"), ("invalid value for due", "due"), ("invalid id", None)):
+        assert judge([plain_rule], plain(text), text, NOW).field == named
+    listed = rule(**told, faults={"at": "e", "field": "m"})
+    answer = {"e": [{"m": "invalid value for idList"}, {"m": "no"}, {"m": "invalid value for pos"}]}
+    assert [fault.field for fault in judge([listed], plain(""), answer, NOW).faults] == ["list", "pos"]
 
 
 # Values

@@ -23,7 +23,8 @@ from polyport.kinds.decoders import DECODERS, UnreadableAnswer
 from polyport.kinds.fields import BITS_LIMIT
 from polyport.kinds.filters import FILTERS
 from polyport.kinds.pages import Walk
-from polyport.manifest.model import ErrorRule, ListSpec, Partner
+from polyport.manifest.model import ListSpec, Partner
+from polyport.manifest.refusals import ErrorRule
 from polyport.net.message import NetworkFault, Reply, Request
 from polyport.paths import MISSING, get
 from polyport.template import RenderFault, Scope, Template, compile_value, to_text

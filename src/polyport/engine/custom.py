@@ -17,8 +17,14 @@ def gather(spec: CustomFields, given: Mapping[str, Any], entries: Sequence[Custo
     if spec.shape == "object":
         return given
     if spec.shape == "pairs":
-        return [{spec.pair_key: _pair_key(spec, key), spec.pair_value: value} for key, value in given.items()]
+        return [_pair(spec, key, value) for key, value in given.items()]
     return in_order(given, entries)
+
+
+def _pair(spec: CustomFields, key: str, value: Any) -> dict[str, Any]:
+    if not spec.pair_value and isinstance(value, dict):
+        return {**value, spec.pair_key: _pair_key(spec, key)}
+    return {spec.pair_key: _pair_key(spec, key), spec.pair_value or "value": value}
 
 
 def _pair_key(spec: CustomFields, key: str) -> str | int:

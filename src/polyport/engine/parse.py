@@ -12,16 +12,18 @@ from decimal import Decimal
 from typing import Any, Final
 
 from polyport.engine.results import read_value
-from polyport.kinds.decoders import DECODERS, Decoding, decode_auto
+from polyport.kinds.decoders import DECODERS, Decoding, decode_auto, decode_text
 from polyport.kinds.fields import read_decimal
 from polyport.manifest.base import Match
-from polyport.manifest.model import Call, ErrorKind, ErrorRule, FaultList, ListSpec, RetryAfter, Trigger
+from polyport.manifest.model import Call, ListSpec, Trigger
+from polyport.manifest.refusals import ErrorKind, ErrorRule, FaultList, RetryAfter
 from polyport.net.message import Reply
 from polyport.paths import EVERY, MISSING, Path, get
 from polyport.template import RenderFault, to_text
 
 MESSAGE_LIMIT: Final = 1_000
 FAULTS_LIMIT: Final = 100
+REFUSAL_LIMIT: Final = 2_000
 _XML: Final = frozenset({"application/xml", "text/xml"})
 WAIT_LIMIT_MS: Final = 7 * 24 * 3_600_000
 _UNIX_START: Final = 1_000_000_000
@@ -103,7 +105,8 @@ def read_refusal(reply: Reply, decoding: Decoding = "json") -> Any:
     for name in ("json", "xml") if is_xml else ("json",):
         with suppress(ValueError):
             return DECODERS[name](reply)
-    return None
+    is_plain = (reply.header("content-type") or "").split(";")[0].strip().lower() == "text/plain"
+    return decode_text(reply)[:REFUSAL_LIMIT].strip() or None if is_plain else None
 
 
 def judge(rules: Sequence[ErrorRule], reply: Reply, answer: Any, now: datetime) -> Verdict | None:
@@ -138,7 +141,7 @@ def _verdict(rule: ErrorRule, reply: Reply, answer: Any, now: datetime) -> Verdi
         status=reply.status,
         message=told or _first_message(faults) or _usual_message(answer) or f"The partner answered with status {reply.status}.",
         code=_text(get(answer, rule.code)) if rule.code is not None else None,
-        field=rule.fields.get(field, field) if field is not None else None,
+        field=rule.name_of(field) if field is not None else None,
         retry_after_ms=read_wait(rule.retry_after, reply, answer, now) if rule.retry_after is not None else None,
         suggested_fix=rule.suggested_fix,
         faults=faults,
@@ -155,11 +158,12 @@ def _faults(rule: ErrorRule, spec: FaultList, answer: Any) -> tuple[FieldFault, 
         pairs = [(get(item, spec.field), item) for item in listed[:FAULTS_LIMIT]]
     found: list[FieldFault] = []
     for named, item in pairs[:FAULTS_LIMIT]:
-        field, told = _text(named), get(item, spec.message)
+        text, told = _text(named), get(item, spec.message)
+        field = rule.name_of(text) if text is not None else None
         if field is not None:
             message = _text(told[0] if isinstance(told, list) and told else told) or "The partner refuses this."
             code = _text(get(item, spec.code)) if spec.code is not None else None
-            found.append(FieldFault(field=rule.fields.get(field, field), message=message, code=code))
+            found.append(FieldFault(field=field, message=message, code=code))
     return tuple(found)
 
 
@@ -168,6 +172,8 @@ def _first_message(faults: Sequence[FieldFault]) -> str | None:
 
 
 def _usual_message(answer: Any) -> str | None:
+    if isinstance(answer, str):
+        return _text(answer)
     return next((text for text in (_text(get(answer, path)) for path in _MESSAGES) if text), None)
 
 

@@ -85,7 +85,8 @@ class _CustomReader:
         elif isinstance(held, list) and spec.shape == "list":
             yield from enumerate(held)
         elif isinstance(held, list):
-            yield from ((get(row, (spec.pair_key,)), get(row, (spec.pair_value,))) for row in held)
+            place = (spec.pair_value,) if spec.pair_value else ()
+            yield from ((get(row, (spec.pair_key,)), get(row, place)) for row in held)
 
 
 def read_item(schema: Schema, item: Any) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from polyport.engine.schema import Schema
 from polyport.engine.trace import CallFailed, Trace, sentence
 from polyport.errors import Fault, PartnerTimeout, PolyportError, ValidationFailed
 from polyport.kinds.fields import FileValue
-from polyport.manifest.model import SAFE_METHODS, ErrorRule
+from polyport.manifest.model import SAFE_METHODS
+from polyport.manifest.refusals import ErrorRule
 from polyport.paths import MISSING, Path, format_path
 from polyport.template import RenderFault
 

@@ -22,6 +22,7 @@ from polyport.manifest.base import At, Match, Name, Node, Pattern, Slug, Text
 from polyport.manifest.budgets import Budget
 from polyport.manifest.evidence import Spec, Verified
 from polyport.manifest.hooks import HookParts
+from polyport.manifest.refusals import ErrorRule
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.net.message import Reply
 
@@ -157,76 +158,6 @@ class Call(Node):
         if self.csv is not None:
             return partial(decode_csv, delimiter=self.csv.delimiter, header=self.csv.header)
         return DECODERS[self.decode]
-
-
-class RetryAfter(Node):
-    """Where a partner says how long to wait. ``unit``: ``seconds``, ``milliseconds``, ``date`` (HTTP date), ``unix`` or ``unix_ms`` (a moment).
-
-    ``fixed`` is for a partner whose documentation, and not its answer, says how many seconds.
-    """
-
-    header: str | None = None
-    at: At | None = None
-    fixed: float | None = Key(default=None, gt=0, le=86_400)
-    unit: Literal["seconds", "milliseconds", "date", "unix", "unix_ms", "auto"] = "auto"
-
-    @model_validator(mode="after")
-    def _has_one_place(self) -> Self:
-        if [self.header, self.at, self.fixed].count(None) != 2:
-            raise ValueError("say one of header, at and fixed")
-        return self
-
-
-ErrorKind = Literal[
-    "invalid_input", "not_found", "conflict", "expired_token", "invalid_connection", "forbidden", "rate_limited", "unavailable", "failed"
-]
-
-Status = Annotated[int, Key(ge=100, le=999)] | Annotated[str, Key(pattern=r"^[1-9](xx|\d\d)$")]
-
-
-class FaultList(Node):
-    """Where a partner lists several faulty fields at once: a list, or an object with a member for each field, ``at`` a path.
-
-    In a list, ``field`` is the path of the field's name in each element; in an object the names are the fields. ``message`` and ``code`` are
-    paths in each element (default: the element itself, or the first of its texts).
-    """
-
-    at: At
-    field: At | None = None
-    message: At = ()
-    code: At | None = None
-
-
-class ErrorRule(Node):
-    """What an answer means. Rules are tried in order: the operation's, the partner's, then the built-in ones by status.
-
-    ``status`` lists codes (``429``) and classes (``"4xx"``); none given means any. ``body`` and ``header`` are further conditions. ``message``
-    and ``code`` are paths in the answer; ``field`` is the path of the name of the faulty field, ``fields`` maps the partner's names to ours.
-    ``faults``: where the answer lists several faulty fields.
-    """
-
-    status: tuple[Status, ...] = ()
-    body: Match | None = None
-    header: str | None = None
-    kind: ErrorKind
-    message: At | None = None
-    code: At | None = None
-    field: At | None = None
-    fields: dict[str, str] = Key(default_factory=dict)
-    faults: FaultList | None = None
-    retry_after: RetryAfter | None = None
-    suggested_fix: str | None = None
-
-    @cached_property
-    def concerns_success(self) -> bool:
-        """Whether the rule can fit a status of 200 to 299; most cannot, and are not looked at then."""
-        return not self.status or any(str(status).startswith("2") for status in self.status)
-
-    @model_validator(mode="after")
-    def _has_a_condition(self) -> Self:
-        if not self.status and self.body is None and self.header is None:
-            raise ValueError("a rule says at least one of status, body and header; else it would refuse every answer")
-        return self
 
 
 class Result(Node):

@@ -217,7 +217,8 @@ class CustomFields(Node):
     Those of an operation are collected under ``{{custom}}``. Those of a section belong to each of its rows and stand in the row on the wire, under the keys
     of ``at`` or, without it, among the row's own members. ``shape`` of the collection: ``object`` (``{key: value}``), ``pairs`` (a list of objects with
     the key under ``pair_key`` and the value under ``pair_value``) or ``list`` (the values alone, in the order of the definitions, null where none is
-    given); with ``numeric_keys`` the keys of pairs that are whole numbers are written as such. ``result_at`` is where the result's item, or the section's row, holds them, in the same shape; they come back under the same names. The row of a
+    given); with an empty ``pair_value`` the value is the pair itself: what ``writes`` makes of it, an object, gets the key as a further member, and ``reads`` reads the
+    whole pair; with ``numeric_keys`` the keys of pairs that are whole numbers are written as such. ``result_at`` is where the result's item, or the section's row, holds them, in the same shape; they come back under the same names. The row of a
     result's section is looked into itself if it does not say where. ``include`` maps fields of the operation to the partner's keys under which they join
     the custom ones. ``cleared`` is what a value that the caller clears (null) is written as. Where several places of an operation have custom
     fields, those of the second have ``_`` behind their names, those of the third ``__``: inputs first, in the order of the file.
