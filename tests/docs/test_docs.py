@@ -28,7 +28,9 @@ def test_a_reference_page_is_what_the_program_says_now(name):
 
 def test_writing_the_pages_gives_a_file_for_each(tmp_path):
     write_pages(tmp_path / "new")
-    assert {path.name: path.read_text("utf-8") for path in (tmp_path / "new").iterdir()} == {name: page() for name, page in PAGES.items()}
+    assert {str(path.relative_to(tmp_path / "new")): path.read_text("utf-8") for path in (tmp_path / "new").rglob("*.md")} == {
+        name: page() for name, page in PAGES.items()
+    }
 
 
 def test_every_setting_has_an_explanation_above_it():
@@ -57,7 +59,10 @@ def test_every_link_between_pages_leads_to_a_file():
 def test_every_page_is_in_the_index():
     index = {(DOCS / target).resolve() for target in links((DOCS / "README.md").read_text("utf-8"))}
     records = {(DOCS / "adr" / target).resolve() for target in links((DOCS / "adr" / "README.md").read_text("utf-8"))}
-    assert [str(page.relative_to(DOCS)) for page in sorted(DOCS.rglob("*.md")) if page not in index | records | {DOCS / "README.md"}] == []
+    rules = {(DOCS / "reference" / target).resolve() for target in links((DOCS / "reference" / "quality.md").read_text("utf-8"))}
+    assert [
+        str(page.relative_to(DOCS)) for page in sorted(DOCS.rglob("*.md")) if page not in index | records | rules | {DOCS / "README.md"}
+    ] == []
 
 
 def test_decision_records_are_numbered_without_gaps():

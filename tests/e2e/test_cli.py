@@ -20,8 +20,10 @@ COMMANDS = [
     ("version",),
     ("connector",),
     ("connector", "list"),
+    ("connector", "new"),
     ("connector", "lint"),
     ("connector", "test"),
+    ("connector", "score"),
     ("connector", "simulate"),
 ]
 CONNECTORS = files("polyport").joinpath("connectors")

@@ -3,7 +3,8 @@
 import pytest
 
 from polyport.manifest.cases import Case, CaseFile
-from polyport.testing.cases import main, run_case, run_cases, same_json
+from polyport.testing.cases import main, run_case, run_cases
+from polyport.testing.differences import same_json
 from samples import action, field, list_spec, partner, trigger
 
 pytestmark = pytest.mark.anyio
@@ -61,9 +62,9 @@ async def test_a_case_that_is_so_passes():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"method": "PUT"}, "expected PUT"), ({"url": "https://api.example.com/v1/other"}, "/v1/other"), ({"query": {}}, "expected the query {}"), ({"query": {"a": ["1", "2"]}}, "query"),
-        ({"json": {"name": "y"}}, 'expected the body {"name":"y"}, got {"name":"x"}'), ({"json": None}, "expected the body null"), ({"headers": {"X-A": "b"}}, "header X-A: b, got None"),
-        ({"text": "x", "json": ...}, "expected the body 'x'"), ({"form": {"a": "1"}, "json": ...}, "expected the form"), ({"json": ...}, "expected no body"),
+        ({"method": "PUT"}, "expected PUT"), ({"url": "https://api.example.com/v1/other"}, "/v1/other"), ({"query": {}}, "query.a: not expected, got"), ({"query": {"a": ["1", "2"]}}, "query"),
+        ({"json": {"name": "y"}}, 'body.name: expected "y", got "x"'), ({"json": None}, "body: expected null, got"), ({"headers": {"X-A": "b"}}, 'header X-A: expected "b", but it is missing'),
+        ({"text": "x", "json": ...}, "body differs (- expected, + got):\n    -x\n    +"), ({"form": {"a": "1"}, "json": ...}, 'form.a: expected ["1"], but it is missing'), ({"json": ...}, "body: expected none"),
     ],
 )  # fmt: skip
 async def test_a_request_that_differs_is_told(change, words):
@@ -73,7 +74,7 @@ async def test_a_request_that_differs_is_told(change, words):
 
 
 async def test_a_result_that_differs_is_told():
-    assert await differences(OK | {"result": {"id": 6}}) == ['expected result {"id":6}, got {"id":5}']
+    assert await differences(OK | {"result": {"id": 6}}) == ["result.id: expected 6, got 5"]
     assert await differences(OK | {"result": {"id": 5, "more": 1}}) != []
 
 
@@ -87,9 +88,9 @@ async def test_an_error_is_compared_key_by_key():
     told = {"input": {"name": "x"}, "exchanges": [refusal]}
     assert await differences(told | {"error": {"code": "partner_error", "upstream": {"status": 422, "message": "bad"}}}) == []
     assert await differences(told | {"error": {"code": "partner_error", "upstream": {"status": 400}}}) == [
-        "expected error.upstream.status to be 400, got 422"
+        "error.upstream.status: expected 400, got 422"
     ]
-    assert await differences(told | {"error": {"fields": [{"path": "a"}]}}) == ['expected error.fields to be [{"path":"a"}], got null']
+    assert await differences(told | {"error": {"fields": [{"path": "a"}]}}) == ['error.fields: expected [{"path":"a"}], got null']
     assert (await differences(OK | {"result": None, "error": {"code": "x"}}))[0].startswith("expected an error, got")
 
 

@@ -133,8 +133,8 @@ def test_a_record_cannot_be_read_before_there_is_one(tmp_path):
         ("routes: [{route: GET /x, do: search, in: people}]", 'goes with the verb "search" alone'),
         ("collections: {people: {seeds: [{name: Ada}]}}", 'each seed needs its "id"'),
         ("unknown: {json: 1, text: x}", "an answer has one body"),
-        ("routes: [{route: FETCH /x}]", "should match pattern"),
-        ("routes: [{route: GET x}]", "should match pattern"),
+        ("routes: [{route: FETCH /x}]", "has to be a method and a path, such as GET"),
+        ("routes: [{route: GET x}]", "has to be a method and a path, such as GET"),
     ],
 )
 def test_what_does_not_agree_is_refused_with_a_sentence(tmp_path, text, sentence):

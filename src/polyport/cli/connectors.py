@@ -1,9 +1,9 @@
-"""``polyport connector``: look at partners' folders, run their cases, simulate them."""
+"""``polyport connector``: begin a partner's folder, look at it, run its cases, say what it is worth, simulate it."""
 
 from __future__ import annotations
 
 import asyncio
-from importlib.resources import files
+from datetime import UTC, datetime
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated
@@ -11,32 +11,28 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from polyport.cli.folders import bundled, chosen, neighbours, partner_folder
 from polyport.errors import SetupError
 from polyport.manifest.cases import load_cases
-from polyport.manifest.load import load_partner, partner_folders
+from polyport.manifest.load import load_partner
+from polyport.manifest.quality import FILE, load_quality, with_recorded_ids
 
-connectors = typer.Typer(help="Work with partners: check, test, simulate.", no_args_is_help=True)
+connectors = typer.Typer(help="Work with partners: begin, check, test, score, simulate.", no_args_is_help=True)
 
 Slug = Annotated[str, typer.Argument(help="Slug of a bundled partner, or the path of a partner's folder.")]
-
-
-def partner_folder(slug: str) -> Traversable | Path:
-    """The folder of a partner: a path, or a bundled slug. Raises ``SetupError`` that names what there is."""
-    path = Path(slug)
-    if (path / "partner.yaml").is_file():
-        return path
-    root = files("polyport").joinpath("connectors")
-    found = {folder.name: folder for folder in partner_folders(root)}
-    if slug not in found:
-        raise SetupError(f'There is no partner "{slug}". Bundled: {", ".join(found)}; or give the path of a folder with a partner.yaml.')
-    return found[slug]
+Slugs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Slugs of bundled partners, paths of partners' folders, or of a folder that holds some. All bundled ones if none is given."
+    ),
+]
 
 
 @connectors.command("list")
 def list_command() -> None:
     """List the bundled partners."""
     console = Console()
-    for folder in partner_folders(files("polyport").joinpath("connectors")):
+    for folder in bundled():
         loaded = load_partner(folder)
         if loaded.partner is None:
             console.print(f"{folder.name}: left out, {len(loaded.problems)} faults")
@@ -48,35 +44,101 @@ def list_command() -> None:
         )
 
 
+@connectors.command("new")
+def new_command(
+    slug: Annotated[str, typer.Argument(help="What the partner is called in folders and settings: small letters, digits and -.")],
+    title: Annotated[str | None, typer.Option(help="What people call it. Default: made from the slug.", show_default=False)] = None,
+    number: Annotated[
+        int | None, typer.Option("--id", min=1, max=2**31, help="The partner's id. Default: one told by the slug.", show_default=False)
+    ] = None,
+    into: Annotated[Path, typer.Option(help="The folder that gets the new one.")] = Path(),
+) -> None:
+    """Begin a partner: a small folder without faults, its cases passing, with a mark "todo:" where the partner itself has to be written in."""
+    from polyport.cli.scaffold import free_id, write_partner  # noqa: PLC0415  the server starts faster without it
+
+    folder = into / slug
+    others = neighbours(folder)
+    taken = number if number is not None else free_id(slug, others)
+    written = write_partner(folder, slug, title or slug.replace("-", " ").title(), taken, datetime.now(UTC).date())
+    typer.echo(f"{folder}: {len(written)} files, partner id {taken}, operation ids from {taken}0101")
+    typer.echo(f'What is left to do is marked: grep -rn "todo:" {folder}')
+
+
 @connectors.command("lint")
-def lint_command(slug: Slug) -> None:
-    """Show every fault of a partner's folder, with file, line and what to do."""
-    folder = partner_folder(slug)
-    problems = [*load_partner(folder).problems, *load_cases(folder).problems]
-    for problem in problems:
-        typer.echo(str(problem))
-    typer.echo(f"{slug}: {len(problems)} faults")
-    raise typer.Exit(1 if problems else 0)
+def lint_command(
+    slugs: Slugs = None,
+    record: Annotated[bool, typer.Option("--record", help="Write ids that are not recorded yet into quality.yaml.")] = False,
+) -> None:
+    """Show every fault of partners' folders, with file, line, column and what to do.
+
+    Looks at all files: those the server reads, cases, the simulation, the claims; and at what two partners may not share, also with the
+    bundled partners and those in the same place.
+    """
+    from polyport.manifest.lint import lint_folder  # noqa: PLC0415  as above
+    from polyport.manifest.rules import RULES  # noqa: PLC0415  as above
+
+    failed = False
+    for name, folder in chosen(slugs or []):
+        if record:
+            _record(folder)
+        linted = lint_folder(folder, neighbours(folder), RULES)
+        for problem in sorted(linted.problems, key=lambda each: (each.file, each.line, each.column)):
+            typer.echo(f"{name}/{problem}")
+        typer.echo(f"{name}: {len(linted.problems)} faults")
+        failed = failed or bool(linted.problems)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _record(folder: Traversable | Path) -> None:
+    from polyport.manifest.rules import RULES  # noqa: PLC0415  as above
+
+    partner, quality = load_partner(folder).partner, load_quality(folder, RULES)
+    if partner is not None and not quality.problems:
+        path = Path(str(folder)) / FILE
+        text = path.read_text("utf-8") if path.is_file() else ""
+        path.write_text(with_recorded_ids(text, partner, quality.quality.ids), "utf-8")
 
 
 @connectors.command("test")
-def test_command(slug: Slug) -> None:
-    """Run a partner's cases and show what differs."""
-    from polyport.testing.cases import run_case  # noqa: PLC0415  the server starts faster without what only tests need
+def cases_command(slugs: Slugs = None) -> None:
+    """Run partners' cases and show, place by place, what differs."""
+    from polyport.testing.cases import failure_lines, run_case  # noqa: PLC0415  the server starts faster without what only tests need
 
-    folder = partner_folder(slug)
-    loaded, cases = load_partner(folder), load_cases(folder)
-    for problem in (*loaded.problems, *cases.problems):
-        typer.echo(str(problem))
-    if loaded.partner is None:
-        raise typer.Exit(1)
-    failed = len(cases.problems)
-    for found in cases.cases:
-        report = asyncio.run(run_case(loaded.partner, found, cases.connection))
-        failed += bool(report.differences)
-        for difference in report.differences:
-            typer.echo(f"FAILED {report.file} ({report.title})\n    {difference}")
-    typer.echo(f"{slug}: {len(cases.cases)} cases, {failed} failed")
+    failures = 0
+    for name, folder in chosen(slugs or []):
+        loaded, cases = load_partner(folder), load_cases(folder)
+        for problem in (*loaded.problems, *cases.problems):
+            typer.echo(f"{name}/{problem}")
+        if loaded.partner is None:
+            failures += 1
+            continue
+        failed = len(cases.problems)
+        for found in cases.cases:
+            report = asyncio.run(run_case(loaded.partner, found, cases.connection))
+            failed += bool(report.differences)
+            if report.differences:
+                typer.echo("\n".join(failure_lines(report)))
+        typer.echo(f"{name}: {len(cases.cases)} cases, {failed} failed")
+        failures += failed
+    raise typer.Exit(1 if failures else 0)
+
+
+@connectors.command("score")
+def score_command(
+    slugs: Slugs = None,
+    missing: Annotated[bool, typer.Option("--missing", help="Show for each rule that is not met what it finds.")] = False,
+) -> None:
+    """Say what partners are worth: one line each, with the tier that the rules of the quality scale lead to (docs/reference/quality.md).
+
+    A claim in quality.yaml that the folder does not bear out is named, and the exit code is 1.
+    """
+    from polyport.testing.scoring import score_folder, score_lines  # noqa: PLC0415  as above
+
+    failed = False
+    for name, folder in chosen(slugs or []):
+        scored = score_folder(folder, neighbours(folder), datetime.now(UTC).date())
+        typer.echo("\n".join(score_lines(name, scored, missing=missing)))
+        failed = failed or scored.score is None or bool(scored.score.false_claims)
     raise typer.Exit(1 if failed else 0)
 
 

@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.rule import Rule
 from rich.syntax import Syntax
 
-from polyport.cli.connectors import partner_folder
+from polyport.cli.folders import partner_folder
 from polyport.cli.logs import set_up_log
 from polyport.cli.serving import QuietServer, listen, make_config, run_loop
 from polyport.errors import SetupError

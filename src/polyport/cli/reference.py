@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
@@ -23,6 +23,8 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from polyport.cli.app import app
 from polyport.cli.language import Part, language_parts
+from polyport.cli.page import page, table
+from polyport.cli.quality_pages import QUALITY_PAGES
 from polyport.errors import TABLE, PartnerFault
 from polyport.kinds.fields import ARRAY, TYPES
 from polyport.kinds.filters import FILTERS
@@ -77,7 +79,7 @@ def errors_page() -> str:
         )
         for kind, row in sorted(TABLE.items(), key=lambda item: (item[1].status, item[1].code))
     ]
-    return _page(
+    return page(
         "Errors",
         """Every failure is answered with its HTTP status and `{"success": false, "error": {"code", "message", "retryable", "requestId", ...}}`.
 `code` is stable and for programs; `message` is a sentence for people and may change.
@@ -85,7 +87,7 @@ With `Accept: application/problem+json` the same facts come as problem details (
 
 "Repeat" says whether sending the same request again, later, can help and does no harm. An error may say otherwise for its own case: a run that
 ended in doubt carries `"retryable": false` and `"outcome": "uncertain"`. `retryAfterMs` is how long to wait where that is known.""",
-        _table(("Status", "Code", "Repeat", "Said by", "Meaning"), rows),
+        table(("Status", "Code", "Repeat", "Said by", "Meaning"), rows),
     )
 
 
@@ -104,8 +106,8 @@ def settings_page() -> str:
                     explanation,
                 )
             )
-        parts.append((f"## {section}\n\n" if section else "") + _table(("Environment", "Default", "What it does"), rows))
-    return _page(
+        parts.append((f"## {section}\n\n" if section else "") + table(("Environment", "Default", "What it does"), rows))
+    return page(
         "Settings",
         f"""Order: the defaults below, then the file named by `{PREFIX}CONFIG` (TOML, the shape of `src/polyport/defaults.toml`), then `{PREFIX}*` in the
 environment. In the file, `{PREFIX}CATALOG_PUBLIC` is `public` under `[catalog]`. Lists are comma-separated in the environment.
@@ -122,13 +124,13 @@ def field_types_page() -> str:
         (f"{kind.code}", f"`{kind.name}`", kind.title, _doc(kind.coerce), ", ".join(f"`{wire}`" for wire in kind.wires))
         for kind in TYPES.values()
     ]
-    return _page(
+    return page(
         "Field types",
         f"""`type` of a variable is one of these codes; {ARRAY} more than a code is a list of it ({ARRAY + 1} is a list of texts), written `string[]` in a
 partner's folder. Lists take a JSON array or a comma-separated text.
 
 "Wire formats" is what a partner's folder can choose with `wire`; the first is used if it says nothing.""",
-        _table(("Code", "Name", "Title", "What callers may send", "Wire formats"), rows),
+        table(("Code", "Name", "Title", "What callers may send", "Wire formats"), rows),
     )
 
 
@@ -137,20 +139,17 @@ def filters_page() -> str:
     by_module: dict[str, list[tuple[str, ...]]] = {}
     for name, function in FILTERS.items():
         by_module.setdefault(function.__module__, []).append((f"`{_usage(name, function)}`", _doc(function)))
-    return _page(
+    return page(
         "Filters",
         """Filters stand after `|` in a placeholder: `{{name | trim | default: "none"}}`. They are pure and bounded: no clock, no files, no network.
 Arguments come after `:`, separated by commas; those shown with `=` may be left out.""",
-        *(
-            f"## {_doc(sys.modules[module]).partition('.')[0]}\n\n" + _table(("Filter", "Gives"), rows)
-            for module, rows in by_module.items()
-        ),
+        *(f"## {_doc(sys.modules[module]).partition('.')[0]}\n\n" + table(("Filter", "Gives"), rows) for module, rows in by_module.items()),
     )
 
 
 def cli_page() -> str:
     """Every command with its arguments and options, from the functions behind them."""
-    return _page(
+    return page(
         "Command line",
         """`polyport COMMAND --help` says the same. In a clone the program is `.venv/bin/polyport`.
 
@@ -163,7 +162,7 @@ Exit codes: 0 when all went well, 1 when something failed (the reason is on stan
 def language_page() -> str:
     """Every file of a partner's folder and everything that may stand in it, from the models that the program reads them with."""
     files_of_a_folder, parts = language_parts()
-    return _page(
+    return page(
         "Connector language",
         """A partner is a folder of YAML files. Each kind of file is one of the first parts below; the others stand inside them. A key that is not
 listed is a fault, and `polyport connector lint FOLDER` shows every fault at once, with file and line.
@@ -186,14 +185,15 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "field-types.md": field_types_page,
     "filters.md": filters_page,
     "language.md": language_page,
+    **QUALITY_PAGES,
 }
 
 
 def write_pages(folder: Path) -> None:
     """Write every page into this folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, page in PAGES.items():
-        (folder / name).write_text(page(), "utf-8")
+    for name, make in PAGES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(make(), "utf-8")
 
 
 def _commands(group: typer.Typer, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Callable[..., Any]]]:
@@ -225,8 +225,8 @@ def _command_part(words: tuple[str, ...], command: Callable[..., Any]) -> str:
     if any(row[0].startswith("`--") for row in rows):
         usage.append("[OPTIONS]")
     doc = (inspect.getdoc(command) or "").replace("<", "\\<")
-    table = (_table(("Argument or option", "Default", "What it is"), rows),) if rows else ()
-    return "\n\n".join((f"## {' '.join(words)}", f"```console\n$ {' '.join(usage)}\n```", doc, *table))
+    shown_table = (table(("Argument or option", "Default", "What it is"), rows),) if rows else ()
+    return "\n\n".join((f"## {' '.join(words)}", f"```console\n$ {' '.join(usage)}\n```", doc, *shown_table))
 
 
 def _placeholder(kind: object) -> str:
@@ -243,22 +243,7 @@ def _language_part(part: Part, file: str | None) -> str:
     """A part of the language: what it is, and a table of its keys."""
     heading = f"## {file}\n\n`{part.name}`." if file is not None else f"### {part.name}"
     rows = [(f"`{key.name}`", key.type, key.default) for key in part.keys]
-    return "\n\n".join((heading, part.text, _table(("Key", "Takes", "Default"), rows)) if rows else (heading, part.text))
-
-
-def _page(title: str, introduction: str, *parts: str) -> str:
-    return "\n\n".join((f"# {title}", "<!-- Made by `make docs`; change the source instead. -->", introduction, *parts)) + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """A text that stays in its cell: bars are escaped, and angle brackets too where they are not code."""
-    parts = text.replace("|", "\\|").split("`")
-    return "`".join(part if number % 2 else part.replace("<", "\\<") for number, part in enumerate(parts))
+    return "\n\n".join((heading, part.text, table(("Key", "Takes", "Default"), rows)) if rows else (heading, part.text))
 
 
 def _doc(thing: object) -> str:

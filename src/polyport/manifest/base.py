@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import re2
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -11,6 +11,9 @@ from pydantic.alias_generators import to_camel
 
 from polyport.kinds.fields import TYPES
 from polyport.paths import MISSING, Path, get, read_path
+
+_QUIET: Final = re2.Options()
+_QUIET.log_errors = False  # the fault is told with its line; the library would write it to standard error besides
 
 
 class Node(BaseModel):
@@ -27,9 +30,11 @@ def _keys(value: Path) -> Path:
 
 def _linear(value: str) -> str:
     try:
-        re2.compile(value)
+        re2.compile(value, _QUIET)
     except re2.error as error:
-        raise ValueError(f"the pattern is not a linear-time regular expression (RE2 syntax): {error}") from None
+        (reason,) = error.args
+        told = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"the pattern is not a linear-time regular expression (RE2 syntax): {told}") from None
     return value
 
 

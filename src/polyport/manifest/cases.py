@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Base64Bytes, Field, ValidationError, model_validator
 
 from polyport.manifest.base import Node
-from polyport.manifest.load import describe
+from polyport.manifest.sentences import describe
 from polyport.manifest.source import Problem, Unreadable, read_source
 
 

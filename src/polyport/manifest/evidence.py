@@ -11,11 +11,18 @@ from pydantic import Field as Key
 from polyport.manifest.base import Node, Text
 
 
+def _day(value: Any) -> Any:
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("a day is written as in 2026-11-24") from None
+
+
 class Verified(Node):
     """How the partner was checked, and when. Never more than what was done. ``spec`` needs a ``spec`` that names the description."""
 
     how: Literal["cases", "spec", "sandbox", "live"]
-    on: Annotated[date, BeforeValidator(lambda value: date.fromisoformat(value) if isinstance(value, str) else value)]
+    on: Annotated[date, BeforeValidator(_day)]
 
 
 class SpecDifference(Node):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from polyport.manifest.checks import check_partner
 from polyport.manifest.model import Action, ListSpec, Partner, PartnerFile, Trigger
+from polyport.manifest.sentences import describe
 from polyport.manifest.source import Problem, Source, Unreadable, read_source
 
 M = TypeVar("M", bound=BaseModel)
@@ -108,43 +107,6 @@ def _build(model: type[M], source: Source, problems: list[Problem]) -> M | None:
     except ValidationError as error:
         problems.extend(describe(model, source, error.errors(include_url=False)))
         return None
-
-
-def describe(model: type[BaseModel], source: Source, errors: Sequence[ErrorDetails]) -> list[Problem]:
-    """Pydantic's faults as problems with lines and sentences."""
-    known = sorted(_aliases(model))
-    # A list whose only part is faulty counts as empty for pydantic; the fault of the part says it all.
-    outer = {error["loc"][:length] for error in errors for length in range(len(error["loc"]))}
-    told = [error for error in errors if error["type"] != "too_short" or error["loc"] not in outer]
-    return [source.problem(_sentence(error, known), *_location(error["loc"], source)) for error in told]
-
-
-def _location(loc: Sequence[str | int], source: Source) -> tuple[str | int, ...]:
-    """The part of a location that stands in the file: tags of unions are left out."""
-    kept: tuple[str | int, ...] = ()
-    for part in loc:
-        if (*kept, part) in source.marks:
-            kept = (*kept, part)
-    return kept
-
-
-def _sentence(error: ErrorDetails, known: Sequence[str]) -> str:
-    key = str(error["loc"][-1]) if error["loc"] else ""
-    if error["type"] == "missing":
-        return f'The key "{key}" is needed here.'
-    if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, known, n=1)
-        return f'"{key}" is not a key of the language here.' + (f' Did you mean "{close[0]}"?' if close else "")
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[:1].lower()}{message[1:]}." if key else f"{message}."
-
-
-def _aliases(model: type[BaseModel]) -> set[str]:
-    definitions = model.model_json_schema(by_alias=True, mode="validation") if model is not BaseModel else {}
-    names = set(definitions.get("properties", {}))
-    for part in definitions.get("$defs", {}).values():
-        names.update(part.get("properties", {}))
-    return names
 
 
 def _misnamed(sources: dict[str, Source], built: dict[str, list[Any]]) -> list[Problem]:

@@ -14,8 +14,8 @@ from polyport.kinds.filters import FILTERS
 from polyport.manifest.base import Node
 from polyport.manifest.deliveries import Posting
 from polyport.manifest.hooks import SIGNED_NAMES
-from polyport.manifest.load import describe
 from polyport.manifest.proofs import Answer
+from polyport.manifest.sentences import describe
 from polyport.manifest.simulation import Route, Simulation
 from polyport.manifest.source import Problem, Source, Unreadable, read_source
 from polyport.template import TemplateError, compile_value

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -39,6 +38,7 @@ from polyport.manifest.model import Action, Partner, Trigger
 from polyport.net.message import Reply, Request
 from polyport.paths import MISSING
 from polyport.testing.bodies import Malformed, read_body
+from polyport.testing.differences import differences, shown, text_differences
 
 CASE_UUID: Final = "00000000-0000-4000-8000-000000000001"
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -168,18 +168,24 @@ def _compare(expected: ExpectedRequest, request: Request) -> list[str]:
     url, _, query = request.url.partition("?")
     if (expected.method, expected.url) != (request.method, url):
         found.append(f"expected {expected.method} {expected.url}, got {request.method} {url}")
+    found.extend(differences(_pairs_wanted(expected.query), _pairs(query), "query"))
+    found.extend(
+        f"header {name}: expected {shown(value)}, " + ("but it is missing" if got is None else f"got {shown(got)}")
+        for name, value in expected.headers.items()
+        if (got := request.header(name)) != value
+    )
+    return found + _compare_body(expected, request)
+
+
+def _pairs(query: str) -> dict[str, list[str]]:
     pairs: dict[str, list[str]] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         pairs.setdefault(name, []).append(value)
-    wanted = {name: value if isinstance(value, list) else [value] for name, value in expected.query.items()}
-    if pairs != wanted:
-        found.append(f"expected the query {wanted}, got {pairs}")
-    found.extend(
-        f"expected the header {name}: {value}, got {request.header(name)}"
-        for name, value in expected.headers.items()
-        if request.header(name) != value
-    )
-    return found + _compare_body(expected, request)
+    return pairs
+
+
+def _pairs_wanted(wanted: Mapping[str, str | list[str]]) -> dict[str, list[str]]:
+    return {name: value if isinstance(value, list) else [value] for name, value in wanted.items()}
 
 
 def _compare_body(expected: ExpectedRequest, request: Request) -> list[str]:
@@ -188,20 +194,16 @@ def _compare_body(expected: ExpectedRequest, request: Request) -> list[str]:
         try:
             got = msgspec.json.decode(body) if body else None
         except msgspec.DecodeError:
-            return [f"expected JSON, got {body[:400]!r}"]
-        return [] if same_json(expected.json_body, got) else [f"expected the body {_show(expected.json_body)}, got {_show(got)}"]
+            return [f"body: expected JSON, got {shown(body[:400].decode('utf-8', 'replace'))}"]
+        return differences(expected.json_body, got, "body")
+    text = body.decode("utf-8", "replace")
     if expected.form is not None:
-        pairs: dict[str, list[str]] = {}
-        for name, value in parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True):
-            pairs.setdefault(name, []).append(value)
-        wanted = {name: value if isinstance(value, list) else [value] for name, value in expected.form.items()}
-        return [] if pairs == wanted else [f"expected the form {wanted}, got {pairs}"]
+        return differences(_pairs_wanted(expected.form), _pairs(text), "form")
     if expected.multipart is not None or expected.xml is not None:
         return _compare_value(expected.multipart if expected.multipart is not None else expected.xml, request, body)
     if expected.text is not None:
-        got_text = body.decode("utf-8", "replace").replace("\r\n", "\n")
-        return [] if got_text.strip() == expected.text.strip() else [f"expected the body {expected.text!r}, got {got_text!r}"]
-    return [] if not body else [f"expected no body, got {body[:400]!r}"]
+        return text_differences(expected.text.strip(), text.replace("\r\n", "\n").strip(), "body")
+    return [] if not body else [f"body: expected none, got {shown(text[:400])}"]
 
 
 def _compare_value(wanted: Any, request: Request, body: bytes) -> list[str]:
@@ -210,7 +212,11 @@ def _compare_value(wanted: Any, request: Request, body: bytes) -> list[str]:
         got = read_body(request.header("content-type") or "", body)
     except Malformed:
         got = MISSING
-    return [] if is_like(wanted, got) else [f"expected the body {_show(wanted)}, got {body[:400]!r}"]
+    if not isinstance(got, dict):
+        return [f"body: expected {shown(wanted)}, got {shown(body[:400].decode('utf-8', 'replace'))}"]
+    found = [f"body.{name}: not expected, got {shown(got[name])}" for name in got if name not in wanted]
+    found += [f"body.{name}: expected {shown(wanted[name])}, but it is missing" for name in wanted if name not in got]
+    return found + _subset({name: value for name, value in wanted.items() if name in got}, got, "body")
 
 
 def is_like(wanted: Mapping[str, Any], got: Any) -> bool:
@@ -222,16 +228,19 @@ def _compare_outcome(case: Case, outcome: Mapping[str, Any]) -> list[str]:
     if case.invalid is not None or case.error is not None:
         record = outcome.get("error")
         if record is None:
-            return [f"expected an error, got {_show(outcome)}"]
+            return [f"expected an error, got {shown(outcome)}"]
         if case.invalid is not None:
             got = [{"path": fault["path"], "code": fault["code"]} for fault in record.get("fields", [])]
-            same = record["code"] == "validation_failed" and sorted(map(str, got)) == sorted(map(str, case.invalid))
-            return [] if same else [f"expected the faults {case.invalid}, got {record}"]
+            if record["code"] != "validation_failed":
+                return [f"expected the faults {shown(case.invalid)}, got {shown(record)}"]
+            return differences(sorted(case.invalid, key=str), sorted(got, key=str), "invalid")
         return _subset(case.error, record, "error")
     for name in ("result", "items", "options", "account"):
         wanted = getattr(case, name)
-        if wanted is not None and not same_json(wanted, outcome.get(name)):
-            return [f"expected {name} {_show(wanted)}, got {_show(outcome.get(name, outcome))}"]
+        if wanted is not None and name not in outcome:
+            return [f"expected {name} {shown(wanted)}, got {shown(outcome)}"]
+        if wanted is not None:
+            return differences(wanted, outcome[name], name)
     return []
 
 
@@ -241,20 +250,7 @@ def _subset(wanted: Any, got: Any, place: str) -> list[str]:
         return [text for key, value in wanted.items() for text in _subset(value, got.get(key), f"{place}.{key}")]
     if isinstance(wanted, list) and isinstance(got, list) and len(wanted) == len(got):
         return [text for index, value in enumerate(wanted) for text in _subset(value, got[index], f"{place}[{index}]")]
-    return [] if same_json(wanted, got) else [f"expected {place} to be {_show(wanted)}, got {_show(got)}"]
-
-
-def same_json(wanted: Any, got: Any) -> bool:
-    """Whether two JSON values are the same; numbers by value, booleans are no numbers."""
-    if isinstance(wanted, dict) and isinstance(got, dict):
-        return wanted.keys() == got.keys() and all(same_json(value, got[key]) for key, value in wanted.items())
-    if isinstance(wanted, list) and isinstance(got, list):
-        return len(wanted) == len(got) and all(same_json(one, two) for one, two in zip(wanted, got, strict=True))
-    if isinstance(wanted, bool) or isinstance(got, bool):
-        return wanted is got
-    if isinstance(wanted, int | float | Decimal) and isinstance(got, int | float | Decimal):
-        return Decimal(str(wanted)) == Decimal(str(got))
-    return bool(wanted == got)
+    return differences(wanted, got, place)
 
 
 def _shown_files(value: Any) -> Any:
@@ -280,11 +276,9 @@ def _reply(recorded: RecordedReply, url: str) -> Reply:
     return Reply(status=recorded.status, headers=tuple(headers.items()), body=body, url=url)
 
 
-def _show(value: Any) -> str:
-    try:
-        return _ENCODER.encode(value).decode()
-    except (TypeError, ValueError):
-        return repr(value)
+def failure_lines(report: CaseReport) -> list[str]:
+    """How a case that failed is shown: its file and title, then each difference, indented."""
+    return [f"FAILED {report.file} ({report.title})", *(f"    {line}" for text in report.differences for line in text.splitlines())]
 
 
 def main(arguments: list[str]) -> int:
@@ -295,7 +289,7 @@ def main(arguments: list[str]) -> int:
         failed += len(problems) + sum(bool(report.differences) for report in reports)
         sys.stdout.writelines(f"{problem}\n" for problem in problems)
         for report in reports:
-            sys.stdout.writelines(f"FAILED {report.file} ({report.title})\n    {text}\n" for text in report.differences)
+            sys.stdout.writelines(f"{line}\n" for line in (failure_lines(report) if report.differences else ()))
         sys.stdout.write(f"{name}: {len(reports)} cases, {sum(not report.differences for report in reports)} passed\n")
     return 1 if failed else 0
 

@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 from polyport.manifest.cases import CaseFile, Exchange, ExpectedRequest, RecordedReply
 from polyport.paths import MISSING
 from polyport.testing.bodies import Malformed, grouped, json_bytes
-from polyport.testing.cases import is_like, same_json
+from polyport.testing.cases import is_like
+from polyport.testing.differences import same_json
 from polyport.testing.traffic import Incoming, Outgoing
 
 
