@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ _PLACEHOLDER: Final = re.compile(r"\{\{[^{}]*\}\}")
 _CONNECTION: Final = re.compile(r"connection\.([A-Za-z_][A-Za-z0-9_-]*)")
 _SECRET_NAME: Final = re.compile(r"token|secret|password|passphrase|api_?key|private_?key", re.IGNORECASE)
 _NAME_OF_ONE: Final = ("_id", "_sid", "_name", "_url", "_header")
+_ENDS: Final = ("delete", "erase", "purge", "destroy")
 _RESERVED_HOSTS: Final = (".example", ".test", ".invalid", ".local", ".localhost", ".internal", ".lan")
 _NEEDED_KINDS: Final = (
     ("401 and 403", {"expired_token", "invalid_connection", "forbidden"}),
@@ -142,11 +144,30 @@ def https_and_public_hosts(evidence: Evidence) -> list[str]:
         for key, value in scheme.model_dump().items()
         if key.endswith("_url") and isinstance(value, str)
     ]
-    return [f"{where}: {fault}" for where, address in addresses if address and (fault := _fault_of(address)) is not None]
+    choices = {
+        f"connection.{field.name}": [str(option.key) for option in field.options]
+        for field in (connection.fields if connection is not None else ())
+        if field.options is not None
+    }
+    found = [
+        f"{where}: {fault}"
+        for where, address in addresses
+        for plain in _filled(address, choices)
+        if address and (fault := _fault_of(plain)) is not None
+    ]
+    return list(dict.fromkeys(found))
 
 
-def _fault_of(address: str) -> str | None:
-    plain = _PLACEHOLDER.sub("x", address)
+def _filled(address: str, choices: Mapping[str, list[str]]) -> list[str]:
+    """An address as it may be called: with each choice in the place of a field that has some, and a word in the place of any other value."""
+    for placeholder in _PLACEHOLDER.findall(address):
+        name = placeholder.strip("{} ").partition("|")[0].strip()
+        if name in choices:
+            return [filled for key in choices[name] for filled in _filled(address.replace(placeholder, key), choices)]
+    return [_PLACEHOLDER.sub("x", address)]
+
+
+def _fault_of(plain: str) -> str | None:
     if not plain.startswith("https://"):
         return "this address does not begin with https://"
     host = urlsplit(plain).hostname or ""
@@ -195,7 +216,7 @@ def idempotent_flag(evidence: Evidence) -> list[str]:
     found = []
     for action in evidence.partner.actions:
         methods = {call.method for call in action.steps}
-        if "DELETE" in methods and not action.destructive:
+        if "DELETE" in methods and action.name.startswith(_ENDS) and not action.destructive:
             found.append(f"{action.name} deletes and is not marked as destructive")
         if methods == {"GET"} and not action.read_only:
             found.append(f"{action.name} only reads and is not marked as readOnly")

@@ -8,6 +8,7 @@ from typing import Any, Final
 from polyport.manifest.cases import Case, ExpectedRequest
 from polyport.manifest.model import Action
 from polyport.manifest.rules.base import Evidence, Rule, leaves
+from polyport.manifest.variables import InputSection
 from polyport.paths import Path, get
 
 _REFUSED: Final = frozenset({"connection_invalid", "token_expired"})
@@ -113,16 +114,33 @@ def optional_fields_omitted(evidence: Evidence) -> list[str]:
     """
     found = []
     for action in evidence.partner.actions:
-        optional = {field.name for field in action.fields if not field.required}
-        optional |= {section.name for section in action.sections if not section.required}
-        if not optional or not action.steps:
+        if not action.steps or not (_optional(action) or any(_optional(section) for section in action.sections)):
             continue
-        sparse = [case for _name, case in evidence.cases_of(action.name) if case.exchanges and optional - case.input.keys()]
+        sparse = [case for _name, case in evidence.cases_of(action.name) if case.exchanges and _leaves_out(action, case.input)]
         if not sparse:
             found.append(f"no case of {action.name} leaves an optional field out")
         if any(_has_new_blanks(case) for case in sparse):
             found.append(f"a case of {action.name} sends an empty text that nobody gave")
     return found
+
+
+def _optional(level: Action | InputSection) -> set[str]:
+    """The names of what a caller may leave out of an operation, or of a row."""
+    return {field.name for field in level.fields if not field.required} | {
+        section.name for section in level.sections if not section.required
+    }
+
+
+def _leaves_out(level: Action | InputSection, given: Mapping[str, Any]) -> bool:
+    """Whether something optional is not given, here or in a row; in rows a name may have an underscore behind it."""
+    if any(name not in given and f"{name}_" not in given for name in _optional(level)):
+        return True
+    rows = [(section, row) for section in level.sections for row in _rows(given.get(section.name))]
+    return any(_leaves_out(section, row) for section, row in rows)
+
+
+def _rows(value: Any) -> list[Mapping[str, Any]]:
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
 
 
 def _has_new_blanks(case: Case) -> bool:
