@@ -165,6 +165,93 @@ def test_a_null_that_clears_may_be_an_empty_text_on_the_wire(tmp_path):
 
 
 def test_sections_and_their_fields_are_looked_at_too(tmp_path):
+    rows = (
+        "sections:\n  - name: rows\n    label: Rows\n    required: true\n    fields: [{name: group_id, type: integer, label: group_id}]\n"
+    )
+    box = write_box(tmp_path, actions__create_item=("customFields", rows + "customFields"))
+    assert findings(box, "titles-and-descriptions") == "create_item: the label of group_id is only its name"
+    assert "could name the list groups" in findings(box, "dynamic-lists")
+
+
+def test_way_to_authorise_that_is_none_reads_no_secret(tmp_path):
+    plain = ("    - name: sign_in", "    - {name: open, label: Open, scheme: {kind: none}}\n    - name: sign_in")
+    assert findings(write_box(tmp_path, partner=plain), "secrets-marked") == ""
+
+
+# The tier, and the claims
+
+
+@pytest.mark.parametrize(
+    ("claim", "tier", "words"),
+    [
+        ("ok-case: todo", "none", ()),
+        ("pager-case: todo", "bronze", ()),
+        ("depends-on: todo", "silver", ()),
+        ("two-owners: todo", "gold", ()),
+        ("pager-case: {status: todo, comment: Later.}", "bronze", ()),
+        ("pager-case: {status: exempt, comment: 'See https://docs.box.com'}", "platinum", ()),
+        ("owner-named: {status: exempt, comment: 'See https://docs.box.com'}", "none", ("owner-named applies to every partner; nothing is exempt from it.",)),
+    ],
+)  # fmt: skip
+def test_the_tier_is_the_highest_whose_rules_are_all_met(tmp_path, claim, tier, words):
+    rule = claim.partition(":")[0]
+    score = judge(evidence(write_box(tmp_path, quality=(f"{rule}: done", claim))))
+    assert score.tier == tier
+    assert score.false_claims == words
+    if tier != "platinum":
+        above = LEVELS[LEVELS.index(tier) + 1] if tier != "none" else "bronze"
+        assert score.next_tier == (above, (rule,))
+
+
+def test_a_claim_that_the_folder_does_not_bear_out_is_named(tmp_path):
+    score = judge(evidence(write_box(tmp_path, partner=("[ada, bob]", "[ada]"), quality="tier: platinum\n" + CLAIMS + IDS)))
+    assert score.tier == "gold"
+    assert score.false_claims == (
+        "two-owners is said to be done, but there is one owner.",
+        'The tier is said to be platinum and is gold: write "tier: gold".',
+    )
+
+
+def test_a_rule_that_is_left_out_is_still_to_be_done(tmp_path):
+    score = judge(evidence(write_box(tmp_path, quality=IDS)))
+    assert {verdict.status for verdict in score.verdicts} == {"todo"}
+    assert (score.tier, score.false_claims) == ("none", ())
+
+
+def test_rules_are_numbered_in_order_and_say_what_and_why():
+    assert [rule.number for rule in RULES.values()] == list(range(1, 33))
+    assert [LEVELS.index(rule.tier) for rule in RULES.values()] == sorted(LEVELS.index(rule.tier) for rule in RULES.values())
+    for rule in RULES.values():
+        what, why = rule.text.split("\n\n")
+        assert what.endswith((".", ":"))
+        assert len(why) > 20
+
+
+def test_a_way_to_authorise_that_obtains_tokens_shows_a_renewal(tmp_path):
+    found = evidence(write_box(tmp_path))
+    scheme = SimpleNamespace(exchanges=True)
+    choice = found.partner.file.connection.auth[0].model_copy(update={"scheme": scheme})
+    connection = found.partner.file.connection.model_copy(update={"auth": (choice,)})
+    partner = found.partner.model_copy(update={"file": found.partner.file.model_copy(update={"connection": connection})})
+    assert RULES["failure-cases"].check(replace(found, partner=partner)) == ["no case shows a token that has expired and is renewed"]
+    renewed = "{request: {method: GET, url: x}, reply: {status: 401}}"
+    again = evidence(write_box(tmp_path, cases__find_items__renewed=f"title: T\nexchanges: [{renewed}]\nresult: {{}}\n"))
+    assert RULES["failure-cases"].check(replace(again, partner=partner)) == []
+
+
+def test_a_host_that_is_chosen_is_looked_at_in_each_choice(tmp_path):
+    base = ("base: https://api.box.com/v1", 'base: "https://{{connection.company}}{{connection.host | default: \\"api.box.com\\"}}"')
+    company, host = (
+        "{name: company, type: string, label: C, pattern: a+}",
+        "{name: host, type: string, label: Region, options: [{key: api.box.com, label: A}, {key: eu.box.%s, label: B}]}",
+    )
+    field = f"  fields: [{company}, {host}]\n  auth:\n"
+    assert findings(write(tmp_path, {"partner": base, "partner.yaml": ("  auth:\n", field % "com")}), "https-and-public-hosts") == ""
+    inside = findings(write(tmp_path, {"partner": base, "partner.yaml": ("  auth:\n", field % "local")}), "https-and-public-hosts")
+    assert inside == 'base: "xeu.box.local" is no public host'
+
+
+def test_what_is_left_out_of_a_row_counts(tmp_path):
     fields = "[{name: a, type: string, label: A}, {name: b, type: string, label: B}]"
     rows = ("customFields", f"sections:\n  - {{name: rows, label: Rows, required: true, fields: {fields}}}\ncustomFields")
     whole = ok("PATCH", path="/items/7").replace("input: {name: Blue}", "input: {name: Blue, group_id: 7, rows: ROWS}")
