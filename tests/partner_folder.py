@@ -99,7 +99,7 @@ items: items
 key: id
 pager: {{kind: page, size: 1}}
 {FIELDS}""",
-    "triggers/told_items.yaml": "id: 90012\nname: told_items\ntitle: Told items\ndescription: Sent by Box.\ntype: webhook\n",
+    "triggers/told_items.yaml": "id: 90012\nname: told_items\ntitle: Told items\ndescription: Sent by Box.\ntype: webhook\nhook: {manual: Paste the address under Settings.}\n",
     "lists/groups.yaml": 'name: groups\ntitle: Groups\ncall: {path: /groups, query: {name: "{{name}}"}}\ndependsOn: [name]\n',
     "lists/fields.yaml": "name: fields\ntitle: Fields\ncall: {path: /fields}\ncustomFields: {key: id, label: name, type: kind}\n",
     "cases/connection.yaml": "auth: token\nfields: {api_token: test-token-1234567890}\n",

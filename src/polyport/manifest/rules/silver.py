@@ -21,7 +21,7 @@ _PURPOSES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def failure_cases(evidence: Evidence) -> list[str]:
-    """Cases show a token that is refused, a token that is refreshed, too many calls with the header that says how long to wait, a value that the partner refuses, and a partner that is down.
+    """Cases show a token that is refused, a token that is refreshed, too many calls (with the header that says how long to wait, where there is one), a value that the partner refuses, and a partner that is down.
 
     These are what happens on a bad day; a case shows that the caller learns what it is and what to do. A refresh is asked for where the
     calls themselves obtain a token: such a case has an answer of 401 and succeeds all the same. The tokens of a sign-in in the browser are
@@ -34,9 +34,11 @@ def failure_cases(evidence: Evidence) -> list[str]:
         found.append("no case shows a refused token")
     if _obtains(evidence) and not any(_is_refused(case) for case in evidence.all_cases if case.error is None):
         found.append("no case shows a token that has expired and is renewed")
-    if not any(
-        error.get("code") == "partner_rate_limited" and error.get("retryAfterMs") and _sends_headers(case) for case, error in errors
-    ):
+    limited = [case for case, error in errors if error.get("code") == "partner_rate_limited"]
+    timed = any(rule.kind == "rate_limited" and rule.retry_after is not None and rule.retry_after.header for rule in evidence.error_rules)
+    if not limited:
+        found.append("no case shows too many calls")
+    elif timed and not any(_sends_headers(case) for case in limited):
         found.append("no case shows too many calls with the time to wait from a header")
     if not any(_refuses_value(case, error) for case, error in errors):
         found.append("no case shows a value that the partner refuses")
