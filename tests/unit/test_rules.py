@@ -42,7 +42,7 @@ FINDINGS = [
     ("idempotent-flag", {"actions__find_items": ("\nreadOnly: true", "")}, "find_items only reads and is not marked as readOnly"),
     ("failure-cases", {"cases__create_item__refused_token": None}, "no case shows a refused token"),
     ("failure-cases", {"cases__create_item__too_many": None}, "no case shows too many calls"),
-    ("failure-cases", {"cases__create_item__too_many": ("{Retry-After: \"5\"}", "{}")}, "no case shows too many calls with the time to wait from a header"),
+    ("failure-cases", {"cases__create_item__too_many": ('{Retry-After: "5"}', "{}")}, "no case shows too many calls with the time to wait from a header"),
     ("failure-cases", {"cases__create_item__refused_value": None}, "no case shows a value that the partner refuses"),
     ("failure-cases", {"cases__create_item__down": None}, "no case shows a partner that is down"),
     ("pager-case", {"cases__new_items__ok": None}, "no case reads a second page; no case shows an empty page"),
