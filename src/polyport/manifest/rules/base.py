@@ -12,7 +12,8 @@ from typing import Any, Final, Literal
 
 from polyport.manifest.cases import Case, Cases
 from polyport.manifest.lint import Linted
-from polyport.manifest.model import Action, Call, ErrorRule, Operation, Partner, Trigger
+from polyport.manifest.model import Action, Call, Operation, Partner, Trigger
+from polyport.manifest.refusals import ErrorRule
 from polyport.manifest.variables import InputField, InputSection
 
 Level = Literal["bronze", "silver", "gold", "platinum"]
