@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from e2e.served import HUBSPOT, PIPEDRIVE, PIPEDRIVE_FIELDS, TOOLS, Served, running_server, running_simulator
+from polyport.engine.schema import custom_name
 
 pytestmark = pytest.mark.anyio
 
@@ -133,6 +134,21 @@ async def test_a_schema_is_read_in_each_dialect(house: Served, dialect: str):
     assert found.status == 200
     assert b"properties" in found.content
     assert again.status == 304
+
+
+async def test_a_schema_holds_the_fields_of_what_the_selectors_chose(tmp_path: Path):
+    async with running_simulator("airtable") as url, running_server(tmp_path, partner_airtable_base_url=url) as served:
+        connection = await served.connect(333, {"token": "patTest1234567890.secret"})
+        create = await operation(served, 333, "create_record")
+        path = f"/partners/trigger-actions/{create}/schema?credentialId={connection}"
+        bare = await served.fetch("GET", path)
+        chosen = await served.fetch("GET", f"{path}&credentialData[1]=appA1b2C3d4E5f6G7&credentialData[2]=Things")
+        wrong = await served.fetch("GET", f"{path}&credentialData[9]=x")
+    name = custom_name("fldA1b2C3d4E5f6G7").encode()
+    assert (bare.status, chosen.status, wrong.status) == (200, 200, 422)
+    assert name not in bare.content
+    assert name in chosen.content
+    assert b"credentialData.9" in wrong.content
 
 
 @pytest.mark.parametrize(("query", "path"), [("dialect=klingon", "dialect"), ("credentialId=abc", "credentialId")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from pydantic import Field
@@ -75,8 +76,10 @@ async def read_schema(call: Call) -> Answer:
     if dialect not in DIALECTS:
         raise ValidationFailed.of(Fault(path="dialect", code="unknown_option", message=f"The dialects are: {', '.join(DIALECTS)}."))
     connection_id = id_filter(query.get("credentialId"), "credentialId")
-    credential_data = {"0": {"value": connection_id}} if connection_id is not None else None
-    found = await resolve(call.engine.desk, call.principal.account_id, call.id("id"), credential_data, None)
+    credential_data = {position[1]: {"value": value} for name, value in query.multi_items() if (position := _POSITION.fullmatch(name))}
+    if connection_id is not None:
+        credential_data["0"] = {"value": connection_id}
+    found = await resolve(call.engine.desk, call.principal.account_id, call.id("id"), credential_data or None, None)
     try:
         return Answer(data=tool_schema(found.schema, dialect, found.program.partner.file.slug), etag=True)
     except ValueError as error:
@@ -84,6 +87,7 @@ async def read_schema(call: Call) -> Answer:
 
 
 _TAG: Final = "Schemas"
+_POSITION: Final = re.compile(r"credentialData\[(\d{1,3})\]", re.ASCII)
 
 ENDPOINTS: Final = (
     Endpoint(
@@ -121,6 +125,7 @@ ENDPOINTS: Final = (
                 name="dialect", description="Whose dialect.", schema={"type": "string", "enum": list(DIALECTS), "default": "json-schema"}
             ),
             Param(name="credentialId", description="The connection, for its own fields.", schema={"type": "integer"}),
+            Param(name="credentialData[1]", description="What is chosen at the operation's first selector; further ones are [2], [3], ..."),
         ),
     ),
 )
