@@ -76,7 +76,9 @@ async def read_schema(call: Call) -> Answer:
     if dialect not in DIALECTS:
         raise ValidationFailed.of(Fault(path="dialect", code="unknown_option", message=f"The dialects are: {', '.join(DIALECTS)}."))
     connection_id = id_filter(query.get("credentialId"), "credentialId")
-    credential_data = {position[1]: {"value": value} for name, value in query.multi_items() if (position := _POSITION.fullmatch(name))}
+    credential_data: dict[str, Any] = {
+        position[1]: {"value": value} for name, value in query.multi_items() if (position := _POSITION.fullmatch(name))
+    }
     if connection_id is not None:
         credential_data["0"] = {"value": connection_id}
     found = await resolve(call.engine.desk, call.principal.account_id, call.id("id"), credential_data or None, None)
