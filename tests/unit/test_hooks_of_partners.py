@@ -103,3 +103,22 @@ def test_a_message_that_slack_posts_is_read_and_other_events_are_passed_over():
     assert delivery.number == "Ev08MFMKH6"
     assert [read_item(schema, get(item, found.result.at))["text"] for item in delivery.items] == ["Paid"]
     assert read_delivery(program, from_slack({"event_id": "Ev1", "event": {"type": "reaction_added"}})).items == []
+
+
+def from_telegram(content, secret=SECRET):
+    headers = (("X-Telegram-Bot-Api-Secret-Token", secret),)
+    return Incoming(method="POST", url="https://us.example/hooks/3", headers=headers, body=json.dumps(content).encode())
+
+
+def test_the_updates_of_a_telegram_bot_are_subscribed_to_with_a_secret_that_every_delivery_shows():
+    _found, program, schema = trigger("telegram", "update_event")
+    scope = {"kinds": ["message"], **subscribing("https://us.example/hooks/3", SECRET)}
+    update = {"update_id": 7, "message": {"message_id": 42, "date": 1795510800, "chat": {"id": 1, "type": "private"}, "text": "Hi"}}
+
+    sent = render_call(program.subscribe, scope, Base(origin="https://api.telegram.org", prefix=""), 5).request
+    assert json.loads(sent.body) == {"url": "https://us.example/hooks/3", "secret_token": SECRET, "allowed_updates": ["message"]}
+    check_signature(program, from_telegram(update), SECRET, NOW)
+    with pytest.raises(Unsigned):
+        check_signature(program, from_telegram(update, "another"), SECRET, NOW)
+    delivery = read_delivery(program, from_telegram(update))
+    assert (delivery.number, [read_item(schema, item)["text"] for item in delivery.items]) == ("7", ["Hi"])

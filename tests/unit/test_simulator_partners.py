@@ -391,3 +391,43 @@ async def test_a_customer_made_at_shopify_is_changed_found_listed_and_new():
     assert [first["customers"][0]["id"], rest["customers"][0]["id"]] == [made["id"], "gid://shopify/Customer/900"]
     assert [item["email"] for item in (await account.run("new_customers", {}))["items"]] == ["ada@example.com", "grace@example.com"]
     assert (await account.run("get_order", {"id": "gid://shopify/Order/800"}))["items"][0]["price"] == Decimal("12.45")
+
+
+async def test_a_message_sent_by_a_telegram_bot_is_changed_forwarded_and_deleted():
+    account = Account("telegram")
+    ada = {"chat_id": "123456789"}
+    sent = await account.run("send_message", {**ada, "text": "On its way.", "buttons": [{"text_": "Thanks", "data": "thanks"}]})
+    message = {**ada, "message_id": sent["message_id"]}
+
+    assert (sent["message_id"], sent["chat_number"], sent["text_sent"]) == (42, 123456789, "On its way.")
+    assert (await account.run("edit_message", {**message, "text": "Here."}))["text_sent"] == "Here."
+    assert (await account.run("forward_message", {**message, "chat_id": "-1001234567890", "from_chat_id": "123456789"}))["message_id"] == 43
+    assert await account.run("delete_message", message) == {"deleted": True}
+    assert (await account.run("get_chat", {"chat_id": "-1001234567890"}))["title"] == "Order desk"
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        {"photo": INLINE},
+        {"source": "address", "photo_url": "https://example.com/a.png"},
+        {"source": "file_id", "photo_id": "AgACAgIAAxkDexample"},
+    ],
+)
+async def test_a_telegram_bot_sends_a_photo_from_an_upload_an_address_or_a_file_id(photo):
+    account = Account("telegram")
+
+    sent = await account.run("send_photo", {"chat_id": "123456789", "caption": "Our shop", **photo})
+
+    assert (sent["caption_sent"], sent["photo_file_id"]) == ("Our shop", "AgACAgIAAxkDexample")
+
+
+async def test_the_updates_of_a_telegram_bot_go_on_behind_the_last_one_that_was_worked_on():
+    account = Account("telegram")
+
+    items = (await account.run("new_updates", {}))["items"]
+    assert [(item["update_id"], item.get("text"), item.get("press_data")) for item in items] == [
+        (700000001, "Where is my order?", None),
+        (700000002, None, "paid-1027"),
+    ]
+    assert [item["update_id"] for item in (await account.run("new_updates", {"last_update_id": 700000001}))["items"]] == [700000002]
