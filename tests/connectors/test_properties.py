@@ -402,9 +402,12 @@ def test_a_value_stays_in_its_slot(slug, operation, loop):
     """The same input with a plain and with an unkind text in the same places gives requests of the same shape."""
     _program, schema, validator, *_rest = compiled(slug, operation)
     marked = inputs(schema, texts=st.just("MARK"))
+    # Commas and blanks shape lists, lines shape documents: that is what they are for.
+    lines = len if " adf" in repr(operation.steps) else lambda _lines: 1
+    twins = [text for text in UNKIND if text.strip() and "," not in text and "{{" not in text and lines(text.splitlines()) == 1]
 
     @settings(few, max_examples=EXAMPLES)
-    @given(marked, st.sampled_from([text for text in UNKIND if "," not in text and "{{" not in text]), st.data())
+    @given(marked, st.sampled_from(twins), st.data())
     def check(data, twin, drawn):
         unkind = swapped(data, twin)
         if validator.check(unkind).faults:
