@@ -28,6 +28,7 @@ FOLDERS = Path(polyport.__file__).parent / "connectors"
 # What lists depend on, as the simulators' seeds have it; every simulator finds something for "ex".
 SEEDED = {
     "airtable": {"base": "appA1b2C3d4E5f6G7", "table": "tblA1b2C3d4E5f6G7"},
+    "google-sheets": {"spreadsheet": "1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUvWxYz12345678", "sheet": 7},
     "github": {"repository": "octocat/hello-world"},
     "hubspot": {"pipeline": "default"},
     "jira": {"project": "10000", "issue_type": "10001", "issue": "OPS-1"},
@@ -431,3 +432,22 @@ async def test_the_updates_of_a_telegram_bot_go_on_behind_the_last_one_that_was_
         (700000002, None, "paid-1027"),
     ]
     assert [item["update_id"] for item in (await account.run("new_updates", {"last_update_id": 700000001}))["items"]] == [700000002]
+async def test_a_row_added_in_google_sheets_is_changed_found_read_new_and_gone():
+    account, chosen = Account("google-sheets"), ("an example", "Orders")
+    name, mail = custom_name("Name"), custom_name("E-mail")
+    added = await account.run("append_row", {name: "Ada", mail: "ada@example.com"}, *chosen)
+    assert (added["row"], added[mail]) == (4, "ada@example.com")
+    changed = await account.run("update_row", {"row": 4, name: "Ada Example", mail: "ada@example.com"}, *chosen)
+    assert changed[name] == "Ada Example"
+    found = await account.run("find_row", {"column": "E-mail", "value": "ada@example.com"}, *chosen)
+    assert (found["row"], found[name]) == (4, "Ada Example")
+    listed = await account.run("list_rows", {}, *chosen)
+    assert [(row["row"], row[name]) for row in listed["rows"]] == [(2, "Grace"), (3, "Linus"), (4, "Ada Example")]
+    assert [item["row"] for item in (await account.run("new_rows", {}, *chosen))["items"]] == [2, 3, 4]
+    await account.run("clear_rows", {"first_row": 3}, *chosen)
+    assert (await account.run("get_row", {"row": 3}, *chosen))["found"] is False
+    assert [item["row"] for item in (await account.run("new_rows", {}, *chosen))["items"]] == [2, 4]
+    await account.run("delete_rows", {"first_row": 4}, *chosen)
+    assert (await account.run("find_row", {"column": "E-mail", "value": "ada@example.com"}, *chosen)) == {"found": False}
+    made = await account.run("add_sheet", {"title": "Stock", "headings": ["Article"]}, chosen[0])
+    assert (made["sheet_id"], made["title"]) == (8, "Stock")
