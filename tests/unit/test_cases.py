@@ -2,9 +2,10 @@
 
 import pytest
 
-from polyport.manifest.cases import Case, CaseFile
+from polyport.manifest.cases import Case, CaseFile, ExpectedRequest
 from polyport.testing.cases import main, run_case, run_cases
 from polyport.testing.differences import same_json
+from polyport.testing.keys import read_token
 from samples import action, field, list_spec, partner, trigger
 
 pytestmark = pytest.mark.anyio
@@ -174,6 +175,61 @@ async def test_forms_and_texts_are_compared():
         "expected JSON"
         in (await differences({"input": {"a": "x"}, "exchanges": [{"request": as_json, "reply": {}}], "result": {}}, "text"))[0]
     )
+
+
+SERVICE = {
+    "auth": [
+        {
+            "name": "service",
+            "label": "S",
+            "fields": [field("key_file", secret=True)],
+            "scheme": {"kind": "jwt_bearer", "tokenUrl": "https://api.example.com/token",
+                       "assertion": {"keyFile": "{{connection.key_file}}", "header": {"kid": "{{key.kid}}"}, "claims": {"iss": "{{key.iss}}"}}},
+        }
+    ],
+    "verify": {"call": {"path": "/me"}, "account": "{{answer.name}}"},
+}  # fmt: skip
+CLAIMS = {"iss": "robot", "aud": "https://api.example.com/token", "iat": 1795521600, "exp": 1795521900}
+
+
+async def signed(token, form=None, key='{"iss": "robot", "kid": "k1", "private_key": "(a private key)"}'):
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"} if form is None else form
+    told = {
+        "title": "T",
+        "connection": {"auth": "service", "fields": {"key_file": key}},
+        "exchanges": [
+            {"request": {"method": "POST", "url": "https://api.example.com/token", "form": grant, "tokens": token}, "reply": {"json": {"access_token": "t", "expires_in": 60}}},
+            {"request": {"method": "GET", "url": "https://api.example.com/v1/me"}, "reply": {"json": {"name": "robot"}}},
+        ],
+        "account": "robot",
+    }  # fmt: skip
+    case = Case.model_validate(told, by_alias=True, by_name=False)
+    report = await run_case(partner(MAKE, connection=SERVICE), CaseFile(file="f", target="verify", name="n", case=case), None)
+    return list(report.differences)
+
+
+async def test_a_signed_token_is_compared_by_what_it_says_and_its_key_is_a_stand_in():
+    assert await signed({"assertion": {"claims": CLAIMS, "header": {"kid": "k1", "alg": "RS256"}}}) == []
+    assert await signed({"assertion": {"claims": CLAIMS | {"iss": "x"}, "header": {"kid": "k2"}}}) == [
+        'request 1: form.assertion.claims.iss: expected "x", got "robot"',
+        'request 1: form.assertion.header.kid: expected "k2", got "k1"',
+    ]
+    [missing, _unexpected] = await signed({"ticket": {"claims": {}}})
+    assert missing == "request 1: form.ticket: expected a signed token, got []"
+    [none] = await signed({"grant_type": {"claims": {}}, "assertion": {"claims": CLAIMS}}, {})
+    assert "form.grant_type: expected a signed token" in none
+
+
+@pytest.mark.parametrize("token", ["", "a.b", "a.b.c", "e30.e30", "!.!.!"])
+def test_what_is_no_signed_token_is_not_read(token):
+    with pytest.raises(ValueError, match="signed token"):
+        read_token(token)
+
+
+@pytest.mark.parametrize("told", [{}, {"form": {"a": "x"}}])
+def test_expected_tokens_stand_in_a_form_and_once(told):
+    with pytest.raises(ValueError, match="parameters of a form"):
+        ExpectedRequest.model_validate({"method": "POST", "url": "u", "tokens": {"a": {"claims": {}}}} | told)
 
 
 @pytest.mark.parametrize(("target", "words"), [("nope", "no operation nope"), ("lists/nope", "no list for lists/nope")])

@@ -432,6 +432,8 @@ async def test_the_updates_of_a_telegram_bot_go_on_behind_the_last_one_that_was_
         (700000002, None, "paid-1027"),
     ]
     assert [item["update_id"] for item in (await account.run("new_updates", {"last_update_id": 700000001}))["items"]] == [700000002]
+
+
 async def test_a_row_added_in_google_sheets_is_changed_found_read_new_and_gone():
     account, chosen = Account("google-sheets"), ("an example", "Orders")
     name, mail = custom_name("Name"), custom_name("E-mail")

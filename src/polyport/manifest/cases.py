@@ -20,17 +20,27 @@ from polyport.manifest.source import Problem, Unreadable, read_source
 
 
 class CaseConnection(Node):
-    """A connection for cases: which auth choice, and its fields. The secrets are made up."""
+    """A connection for cases: which auth choice, and its fields. The secrets are made up.
+
+    ``(a private key)`` inside a field stands for an RSA key in PEM that is made while the cases run.
+    """
 
     auth: str
     fields: dict[str, Any] = Field(default_factory=dict)
+
+
+class ExpectedToken(Node):
+    """What a signed token (JWT) says: its ``claims``, all of them, and those members of its ``header`` that matter."""
+
+    claims: dict[str, Any]
+    header: dict[str, Any] = Field(default_factory=dict)
 
 
 class ExpectedRequest(Node):
     """What the engine has to send. ``headers`` names those that matter, ``query`` is compared whole, so is the body.
 
     ``multipart`` holds the parts by name, nested by their brackets; of a file the keys that are given count (``name``, ``contentType``, ``size``, ``sha256``,
-    ``base64``). ``xml`` is the body as an object without prefixes.
+    ``base64``). ``xml`` is the body as an object without prefixes. ``tokens`` are the parameters of the form that are signed tokens.
     """
 
     method: str
@@ -39,9 +49,16 @@ class ExpectedRequest(Node):
     query: dict[str, str | list[str]] = Field(default_factory=dict)
     json_body: Any = Field(default=None, alias="json")
     form: dict[str, str | list[str]] | None = None
+    tokens: dict[str, ExpectedToken] = Field(default_factory=dict)
     multipart: dict[str, Any] | None = None
     xml: dict[str, Any] | None = None
     text: str | None = None
+
+    @model_validator(mode="after")
+    def _tokens_stand_in_a_form(self) -> ExpectedRequest:
+        if self.tokens and (self.form is None or self.tokens.keys() & self.form.keys()):
+            raise ValueError('"tokens" are parameters of a form: say "form" too, and each parameter once')
+        return self
 
 
 class RecordedReply(Node):

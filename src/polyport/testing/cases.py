@@ -39,6 +39,7 @@ from polyport.net.message import Reply, Request
 from polyport.paths import MISSING
 from polyport.testing.bodies import Malformed, read_body
 from polyport.testing.differences import differences, shown, text_differences
+from polyport.testing.keys import read_token, with_keys
 
 CASE_UUID: Final = "00000000-0000-4000-8000-000000000001"
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -108,7 +109,7 @@ def open_case_caller(partner: Partner, connection: CaseConnection | None, networ
     caller = open_caller(
         partner,
         connection.auth if connection is not None else None,
-        connection.fields if connection is not None else {},
+        with_keys(connection.fields) if connection is not None else {},
         network,
         replaced=None,
         timeout=30,
@@ -198,12 +199,26 @@ def _compare_body(expected: ExpectedRequest, request: Request) -> list[str]:
         return differences(expected.json_body, got, "body")
     text = body.decode("utf-8", "replace")
     if expected.form is not None:
-        return differences(_pairs_wanted(expected.form), _pairs(text), "form")
+        return _compare_form(expected, _pairs(text))
     if expected.multipart is not None or expected.xml is not None:
         return _compare_value(expected.multipart if expected.multipart is not None else expected.xml, request, body)
     if expected.text is not None:
         return text_differences(expected.text.strip(), text.replace("\r\n", "\n").strip(), "body")
     return [] if not body else [f"body: expected none, got {shown(text[:400])}"]
+
+
+def _compare_form(expected: ExpectedRequest, pairs: dict[str, list[str]]) -> list[str]:
+    """Compare the parameters of a form; of those that are signed tokens, what they say."""
+    found: list[str] = []
+    for name, token in expected.tokens.items():
+        given = pairs.pop(name, [])
+        try:
+            header, claims = read_token(given[0] if len(given) == 1 else "")
+        except ValueError:
+            found.append(f"form.{name}: expected a signed token, got {shown(given)}")
+        else:
+            found += differences(token.claims, claims, f"form.{name}.claims") + _subset(token.header, header, f"form.{name}.header")
+    return found + differences(_pairs_wanted(expected.form or {}), pairs, "form")
 
 
 def _compare_value(wanted: Any, request: Request, body: bytes) -> list[str]:
