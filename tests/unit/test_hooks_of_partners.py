@@ -1,5 +1,6 @@
 """The webhook triggers of bundled partners: what subscribes, which deliveries are believed, and what comes out of them."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -122,3 +123,34 @@ def test_the_updates_of_a_telegram_bot_are_subscribed_to_with_a_secret_that_ever
         check_signature(program, from_telegram(update, "another"), SECRET, NOW)
     delivery = read_delivery(program, from_telegram(update))
     assert (delivery.number, [read_item(schema, item)["text"] for item in delivery.items]) == ("7", ["Hi"])
+
+
+def from_trello(content, secret=SECRET, method="POST", at="https://us.example/hooks/3"):
+    body = json.dumps(content).encode() if content is not None else b""
+    digest = hmac.new(secret.encode(), body + at.encode(), hashlib.sha1).digest()
+    headers = (("X-Trello-Webhook", base64.b64encode(digest).decode()),)
+    return Incoming(method=method, url="https://us.example/hooks/3", headers=headers, body=body)
+
+
+def test_trello_hears_that_somebody_listens_and_signs_body_and_address():
+    _found, program, _schema = trigger("trello", "card_event")
+    event = {"action": {"id": "5f0c9a7bd2c4a21b9a6f0081", "type": "updateCard"}}
+
+    assert handshake_reply(program, from_trello(None, method="HEAD"), SECRET, NOW).reply.status == 200
+    assert handshake_reply(program, from_trello(event), SECRET, NOW) is None
+    check_signature(program, from_trello(event), SECRET, NOW)
+    for wrong in (from_trello(event, "another"), from_trello(event, at="https://us.example/hooks/4")):
+        with pytest.raises(Unsigned):
+            check_signature(program, wrong, SECRET, NOW)
+
+
+def test_a_card_event_of_trello_tells_what_was_done():
+    found, program, schema = trigger("trello", "card_event")
+    data = {"card": {"id": "5f0c9a7bd2c4a21b9a6f0001", "name": "Order paper"}, "listAfter": {"name": "Done"}}
+    sent = from_trello({"action": {"id": "5f0c9a7bd2c4a21b9a6f0081", "type": "updateCard", "data": data}, "model": {"id": "b"}})
+
+    delivery = read_delivery(program, sent)
+    assert (delivery.event, delivery.number) == ("updateCard", "5f0c9a7bd2c4a21b9a6f0081")
+    items = [read_item(schema, get(item, found.result.at)) for item in delivery.items]
+    assert [(item["kind"], item["card_name"], item["moved_to"]) for item in items] == [("updateCard", "Order paper", "Done")]
+    assert read_delivery(program, from_trello({"action": {"id": "1", "type": "addMemberToBoard"}})).items == []

@@ -34,6 +34,7 @@ SEEDED = {
     "jira": {"project": "10000", "issue_type": "10001", "issue": "OPS-1"},
     "notion": {"data_source": "248104cd-477e-80af-bc30-000bd28de8f9"},
     "pipedrive": {"pipeline_id": 1},
+    "trello": {"board": "5f0c9a7bd2c4a21b9a6f0021"},
 }
 INLINE = {"name": "x", "contentType": "text/plain", "base64": "aGVsbG8="}
 SIMULATED = sorted(folder.parent.name for folder in FOLDERS.glob("*/simulator.yaml"))
@@ -453,3 +454,29 @@ async def test_a_row_added_in_google_sheets_is_changed_found_read_new_and_gone()
     assert (await account.run("find_row", {"column": "E-mail", "value": "ada@example.com"}, *chosen)) == {"found": False}
     made = await account.run("add_sheet", {"title": "Stock", "headings": ["Article"]}, chosen[0])
     assert (made["sheet_id"], made["title"]) == (8, "Stock")
+async def test_a_card_made_at_trello_has_its_custom_fields_is_moved_commented_on_found_and_new():
+    account, board = Account("trello"), "5f0c9a7bd2c4a21b9a6f0021"
+    order, price, paid, supplier = (custom_name(f"5f0c9a7bd2c4a21b9a6f0a0{n}") for n in (1, 2, 4, 5))
+    made = await account.run("create_card", {"list": "To do", "name": "Order paper", price: "12.50", supplier: "Paper Ltd"}, board)
+    card = {"card": made["id"]}
+
+    assert (made[price], made[supplier]) == (Decimal("12.50"), "5f0c9a7bd2c4a21b9a6f0b01")
+    changed = await account.run("update_card", {**card, "list": "Done", "members": ["Ada Example (@ada)"], paid: True, order: "A-7"}, board)
+    assert (changed["list"], changed["members"], changed[paid], changed[order]) == (
+        "5f0c9a7bd2c4a21b9a6f0012",
+        ["5f0c9a7bd2c4a21b9a6f0031"],
+        True,
+        "A-7",
+    )
+    assert (await account.run("get_card", card, board))[order] == "A-7"
+    assert (await account.run("add_comment", {**card, "text": "Ordered."}))["card_id"] == made["id"]
+    assert (await account.run("add_attachment", {**card, "file": INLINE}))["size"] == 5
+    assert (await account.run("find_cards", {"query": "paper"}))["first_id"] == made["id"]
+    assert [item["card_id"] for item in (await account.run("new_cards", {"board": board}))["items"]] == [
+        made["id"],
+        "5f0c9a7bd2c4a21b9a6f0001",
+    ]
+    assert (await account.run("updated_cards", {"board": board}))["items"][0]["list_name"] == "Done"
+    await account.run("delete_card", card)
+    assert (await account.run("list_cards", {"board": "Example office"}))["cards"][0]["name"] == "Example card"
+    assert {"board": (await account.run("create_board", {"name": "Attic"}))["name"]} == {"board": "Attic"}
