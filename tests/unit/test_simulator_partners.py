@@ -454,6 +454,8 @@ async def test_a_row_added_in_google_sheets_is_changed_found_read_new_and_gone()
     assert (await account.run("find_row", {"column": "E-mail", "value": "ada@example.com"}, *chosen)) == {"found": False}
     made = await account.run("add_sheet", {"title": "Stock", "headings": ["Article"]}, chosen[0])
     assert (made["sheet_id"], made["title"]) == (8, "Stock")
+
+
 async def test_a_card_made_at_trello_has_its_custom_fields_is_moved_commented_on_found_and_new():
     account, board = Account("trello"), "5f0c9a7bd2c4a21b9a6f0021"
     order, price, paid, supplier = (custom_name(f"5f0c9a7bd2c4a21b9a6f0a0{n}") for n in (1, 2, 4, 5))
