@@ -98,7 +98,8 @@ class ConnectionBook:
             fields: dict[str, Any] = msgspec.json.decode(box.open(record.sealed, "fields"))
         except VaultFault as fault:
             fix = "The operator has to give the server the master key that this connection was made under; else enter its fields again."
-            raise ConnectionInvalid(f"The connection's secrets cannot be opened: {fault}.", Details(suggested_fix=fix)) from None
+            details = Details(suggested_fix=fix, connection_id=record.connection_id)
+            raise ConnectionInvalid(f"The connection's secrets cannot be opened: {fault}.", details) from None
         return fields
 
     def forget(self) -> None:

@@ -69,7 +69,8 @@ class Details:
     """The optional facts of an error; the field names are those of the wire in snake case.
 
     ``retry_after_ms`` is in milliseconds. ``outcome`` is ``"uncertain"`` when the request may have taken effect.
-    ``retryable`` overrides the table's word for this class.
+    ``retryable`` overrides the table's word for this class. ``connection_id`` is the connection that has to be authorised again; it is not told by
+    itself, ``reconnect_url`` is made from it for who may have one.
     """
 
     fields: tuple[Fault, ...] = ()
@@ -77,6 +78,7 @@ class Details:
     retry_after_ms: int | None = None
     suggested_fix: str | None = None
     reconnect_url: str | None = None
+    connection_id: int | None = None
     outcome: str | None = None
     retryable: bool | None = None
     headers: tuple[tuple[str, str], ...] = field(default=())

@@ -39,6 +39,7 @@ class TokenPrefix(StrEnum):
     SESSION = "ppt_"
     REFRESH = "ppr_"
     API_KEY = "ppk_"
+    LINK = "ppl_"
 
 
 def hash_password(password: str, *, path: str = "password") -> str:

@@ -23,7 +23,13 @@ class Neighbours:
 
 
 # For every parameter: ids that never were. Those of connections, runs, files and keys are looked up in an account.
-NEVER = {"credentialId": "999999", "runId": "run_000000000000ffffffffffffffff", "fileId": "file_" + "0" * 32, "id": "999999"}
+NEVER = {
+    "credentialId": "999999",
+    "linkId": "999999",
+    "runId": "run_000000000000ffffffffffffffff",
+    "fileId": "file_" + "0" * 32,
+    "id": "999999",
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,8 @@ async def neighbours(anyio_backend: str, tmp_path_factory: pytest.TempPathFactor
         body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": "Ada"}}
         status, _headers, run = await served.call("POST", f"/partners/trigger-actions/{operation}/run/sync", body)
         assert status == 200, run
-        mine = {"credentialId": str(connection), "runId": run["data"]["runId"], "fileId": file, "id": str(key)}
+        link = (await served.call("POST", "/credentials/grant-access-sharing", {"partnerId": PIPEDRIVE, "title": "L"}))[2]["data"]["id"]
+        mine = {"credentialId": str(connection), "linkId": str(link), "runId": run["data"]["runId"], "fileId": file, "id": str(key)}
         yield Neighbours(served=served, token=token, mine=mine, operation=operation)
 
 
@@ -51,7 +58,7 @@ def owned(endpoint: Endpoint) -> str | None:
     """Which parameter of a path names a thing of an account."""
     if endpoint.path.startswith("/api-keys/"):
         return "id"
-    return next((name for name in ("credentialId", "runId", "fileId") if f"{{{name}}}" in endpoint.path), None)
+    return next((name for name in ("credentialId", "linkId", "runId", "fileId") if f"{{{name}}}" in endpoint.path), None)
 
 
 WALKED = [endpoint for endpoint in ENDPOINTS if owned(endpoint) is not None]
@@ -133,7 +140,7 @@ async def test_a_foreign_file_in_a_body_answers_like_one_that_never_was(neighbou
     assert told(answers[0]) == told(answers[1])
 
 
-@pytest.mark.parametrize("path", ["/credentials", "/runs", "/api-keys"])
+@pytest.mark.parametrize("path", ["/credentials", "/credentials/grant-access-sharing", "/runs", "/api-keys"])
 async def test_a_list_holds_nothing_of_another_account(neighbours: Neighbours, path: str):
     mine = (await neighbours.served.call("GET", path))[2]
     theirs = (await neighbours.served.fetch("GET", path, token=neighbours.token)).content.decode()

@@ -49,11 +49,27 @@ class NewConnection:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A connection that was proved and is not kept yet: a new one, or one with new fields, whose ``generation`` is still that of the old ones."""
+
+    record: Connection
+    grants: GrantHolder
+
+
 async def create_connection(desk: Desk, new: NewConnection) -> Connection:
     """Check the fields, prove them by the partner's verify call, keep them sealed.
 
     Raises ``NotFound`` (partner), ``ValidationFailed`` (every fault; also when the partner refuses the secrets) or ``PartnerFault``.
     """
+    ready = await prepare_connection(desk, new)
+    await desk.runtime.repo.connections.insert(ready.record)
+    desk.keep_grant(ready.record, ready.grants)
+    return ready.record
+
+
+async def prepare_connection(desk: Desk, new: NewConnection) -> Ready:
+    """What ``create_connection`` does, but for keeping it. Raises what that raises."""
     runtime = desk.runtime
     partner = runtime.catalog.partner(new.partner_id)
     choice = choose_auth(partner, new.auth, new.fields)
@@ -84,9 +100,7 @@ async def create_connection(desk: Desk, new: NewConnection) -> Connection:
         created_at=now,
         updated_at=now,
     )
-    await runtime.repo.connections.insert(record)
-    desk.keep_grant(record, proved.grants)
-    return record
+    return Ready(record=record, grants=proved.grants)
 
 
 async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any], auth: str | None) -> Connection:
@@ -100,7 +114,20 @@ async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any
         before = {}
     choice = choose_auth(partner, auth or record.auth, given)
     known = {variable.name for variable in connection_fields(partner, choice.name)}
-    fields = checked_fields(partner, choice, {name: value for name, value in before.items() if name in known} | dict(given))
+    told = {name: value for name, value in before.items() if name in known} | dict(given)
+    ready = await prepare_renewal(desk, record, choice, told)
+    try:
+        await runtime.repo.connections.replace_secrets(ready.record, now=ready.record.updated_at)
+    except Stale:
+        raise Conflict("Somebody else changed this connection at the same time; read it and try again.") from None
+    return renewed(desk, ready)
+
+
+async def prepare_renewal(desk: Desk, record: Connection, choice: AuthChoice, given: Mapping[str, Any]) -> Ready:
+    """A connection with these fields and no others, proved, not kept. Raises what ``create_connection`` raises."""
+    runtime = desk.runtime
+    partner = runtime.catalog.partner(record.partner_id)
+    fields = checked_fields(partner, choice, given)
     proved = await _proved(desk, partner, choice, fields)
     fields = {**fields, **proved.learned}
     now = runtime.now_ms()
@@ -113,15 +140,17 @@ async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any
         account_label=proved.account,
         last_error=None,
         last_verified_at=now if _verifies(partner) else None,
+        updated_at=now,
     )
-    try:
-        await runtime.repo.connections.replace_secrets(changed, now=now)
-    except Stale:
-        raise Conflict("Somebody else changed this connection at the same time; read it and try again.") from None
+    return Ready(record=changed, grants=proved.grants)
+
+
+def renewed(desk: Desk, ready: Ready) -> Connection:
+    """The connection whose new fields are kept now, and its grant with them."""
     desk.forget()
-    renewed = replace(changed, generation=record.generation + 1, updated_at=now)
-    desk.keep_grant(renewed, proved.grants)
-    return renewed
+    found = replace(ready.record, generation=ready.record.generation + 1)
+    desk.keep_grant(found, ready.grants)
+    return found
 
 
 async def test_connection(desk: Desk, account_id: int, connection_id: int) -> tuple[Connection, PolyportError | None]:
@@ -146,7 +175,7 @@ async def confirm_refusal(desk: Desk, bench: Bench, error: PolyportError) -> Pol
     record = bench.record
     if not isinstance(error, ConnectionInvalid) or record is None:
         return error
-    details = error.details
+    error.details = details = replace(error.details, connection_id=record.connection_id)
     try:
         if not _verifies(bench.caller.partner):
             return error

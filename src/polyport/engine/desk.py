@@ -93,8 +93,7 @@ class Desk:
             message = f"This connection is not one of {partner.file.title}."
             raise ValidationFailed.of(Fault(path="credentialData.0", code="wrong_partner", message=message))
         if record is not None and not is_usable(record):
-            fix = f"Give it new fields with PATCH /credentials/{connection_id}, or test it with POST /credentials/{connection_id}/test."
-            raise ConnectionInvalid(None, Details(suggested_fix=fix))
+            raise ConnectionInvalid(None, Details(suggested_fix=reconnect_advice(connection_id), connection_id=connection_id))
         return held
 
     async def _open(self, account_id: int, connection_id: int) -> Bench:
@@ -242,6 +241,14 @@ class KeptLists:
         if query is not None:
             return await read_list(self._bench.caller, spec, values, query)
         return await self._desk.kept(self._bench, spec, values, most_age_ms=FRESH_MS if fresh else 1 << 60)
+
+
+def reconnect_advice(connection_id: int) -> str:
+    """What to do about a connection that the partner no longer takes."""
+    return (
+        f"Let the customer connect again by a link of POST /credentials/{connection_id}/reconnect, give it new fields with "
+        f"PATCH /credentials/{connection_id}, or test it with POST /credentials/{connection_id}/test."
+    )
 
 
 def _grant_key(record: Connection) -> tuple[int, int, int]:

@@ -16,9 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polyport import __version__
 from polyport.engine.desk import Desk
+from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
 from polyport.runtime import Runtime
-from polyport.server import credentials, files, operations, partners, runs, system, users
+from polyport.server import account, credentials, files, links, operations, partners, runs, system, users
 from polyport.server.access import Access
 from polyport.server.problems import error_of_status, problem_response
 from polyport.server.routing import Endpoint, Services, bind, bind_preflight, new_request_id
@@ -26,8 +27,10 @@ from polyport.worker import Worker
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *users.ENDPOINTS,
+    *account.ENDPOINTS,
     *partners.ENDPOINTS,
     *credentials.ENDPOINTS,
+    *links.ENDPOINTS,
     *operations.ENDPOINTS,
     *runs.ENDPOINTS,
     *files.ENDPOINTS,
@@ -66,6 +69,7 @@ def build_services(runtime: Runtime) -> Services:
     return Services(
         engine=Engine(Desk(runtime)),
         access=Access(runtime),
+        reconnects=Reconnects(runtime),
         registry=registry,
         requests=Counter("polyport_http_requests", "Requests by route and status.", ["method", "route", "status"], registry=registry),
         durations=Histogram("polyport_http_request_seconds", "Time to answer, by route.", ["method", "route"], registry=registry),

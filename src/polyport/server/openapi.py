@@ -17,7 +17,7 @@ _REF: Final = "#/components/schemas/{model}"
 _ALWAYS: Final = ("internal_error", "overloaded")
 _WITH_TOKEN: Final = ("unauthenticated", "token_expired", "forbidden")
 _WITH_BODY: Final = ("malformed_json", "payload_too_large", "unsupported_media_type", "validation_failed")
-_IDS: Final = frozenset({"id", "partnerId", "credentialId"})
+_IDS: Final = frozenset({"id", "partnerId", "credentialId", "linkId"})
 
 
 def describe_api(endpoints: Sequence[Endpoint], origin: str) -> dict[str, Any]:

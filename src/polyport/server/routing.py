@@ -6,12 +6,13 @@ answer the error. Nothing a handler raises reaches the client but the error tree
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -23,13 +24,14 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
+from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
-from polyport.errors import Fault, Forbidden, InternalError, NotFound, Overloaded, PolyportError, ValidationFailed
+from polyport.errors import ConnectionInvalid, Fault, Forbidden, InternalError, NotFound, Overloaded, PolyportError, ValidationFailed
 from polyport.paths import format_path
 from polyport.server.access import Access, Principal
 from polyport.server.problems import problem_response
 from polyport.server.wire import FAULTS_MOST, encode, parse_json, read_body, success
-from polyport.store.base import StoreUnavailable
+from polyport.store.base import StoreFault, StoreUnavailable
 
 B = TypeVar("B", bound=BaseModel)
 _log: Final = structlog.get_logger("polyport.server")
@@ -71,6 +73,7 @@ class Services:
 
     engine: Engine
     access: Access
+    reconnects: Reconnects
     registry: CollectorRegistry
     requests: Counter
     durations: Histogram
@@ -208,7 +211,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
                     call.body(Body)
             response = _response(await endpoint.handler(call), http)
         except PolyportError as error:
-            response = _problem(error, call)
+            response = _problem(await _reconnectable(error, call), call)
         except StoreUnavailable as fault:
             _log.error("the store cannot be used", request_id=call.request_id, reason=str(fault))
             response = _problem(Overloaded("This server cannot use its records now: nothing was accepted."), call)
@@ -252,6 +255,17 @@ def check_scope(caller: Principal, scope: str) -> None:
     """Raise ``Forbidden`` when a token lacks what an endpoint needs; ``""`` needs nothing but a token."""
     if scope and not caller.may(scope):
         raise Forbidden(f"This token lacks the scope {scope}.")
+
+
+async def _reconnectable(error: PolyportError, call: Call) -> PolyportError:
+    """The error with the address where the customer connects again, for who may give a connection new secrets."""
+    connection_id = error.details.connection_id
+    if not isinstance(error, ConnectionInvalid) or connection_id is None or call.caller is None or not call.caller.may("connections:write"):
+        return error
+    with contextlib.suppress(StoreFault, PolyportError):  # without the address the answer is still true
+        url = await call.services.reconnects.url(call.caller.account_id, connection_id)
+        error.details = replace(error.details, reconnect_url=url)
+    return error
 
 
 def _problem(error: PolyportError, call: Call) -> Response:

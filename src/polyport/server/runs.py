@@ -173,7 +173,9 @@ def _finished(call: Call, done: Done) -> Answer:
     call.http.state.run_id = done.run.run_id
     headers = {"Idempotent-Replayed": "true"} if done.replayed else {}
     if done.error is not None:
-        raise _with_headers(done.error, headers)
+        error = _with_headers(done.error, headers)
+        error.details = replace(error.details, connection_id=done.run.connection_id)
+        raise error
     run = done.run
     data: dict[str, Any] = {
         "runId": run.run_id,

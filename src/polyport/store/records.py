@@ -6,7 +6,7 @@ Sealed fields hold ciphertext of ``vault``; nothing in a record is a secret in t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class RunStatus(StrEnum):
@@ -102,6 +102,55 @@ class Connection:
     last_used_at: int | None
     last_verified_at: int | None
     created_at: int
+    updated_at: int
+
+
+class LinkStatus(IntEnum):
+    """Where a link stands, by the wire's numbers. A link that failed may be tried again until it expires."""
+
+    WAITING = 0
+    DONE = 1
+    OPENED = 2
+    FAILED = 3
+    EXPIRED = 4
+    REVOKED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link by which a customer makes one connection; of its token only the SHA-256 is kept.
+
+    ``connection_id`` is what it led to, or, where it ``renews`` a connection, which one. ``session_hash`` is of the browser that finished it.
+    """
+
+    link_id: int
+    account_id: int
+    partner_id: int
+    token_hash: bytes
+    status: LinkStatus
+    connection_id: int | None
+    renews: bool
+    title: str
+    external_user_id: str | None
+    redirect_url: str | None
+    callback_url: str | None
+    metadata: str
+    language: str | None
+    last_error: str | None
+    session_hash: bytes | None
+    created_at: int
+    expires_at: int
+    opened_at: int | None
+    used_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSettings:
+    """What an account has set for itself, as JSON. ``generation`` counts the changes, from 0 for an account that never set anything."""
+
+    account_id: int
+    settings: str
+    generation: int
     updated_at: int
 
 

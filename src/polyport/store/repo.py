@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from polyport.store.accounts import Accounts, Files, Throttles, Tokens
 from polyport.store.base import Database
 from polyport.store.connections import Connections
+from polyport.store.links import Links, OwnSettings
 from polyport.store.runs import Runs
 
 
@@ -35,6 +36,16 @@ class Repo:
     def connections(self) -> Connections:
         """Connections and what was read for them."""
         return Connections(self.database)
+
+    @property
+    def links(self) -> Links:
+        """Links by which customers connect."""
+        return Links(self.database)
+
+    @property
+    def own_settings(self) -> OwnSettings:
+        """What accounts have set for themselves."""
+        return OwnSettings(self.database)
 
     @property
     def files(self) -> Files:

@@ -68,6 +68,38 @@ CREATE TABLE connections (
 );
 CREATE INDEX connections_by_account ON connections (account_id, connection_id);
 
+CREATE TABLE account_settings (
+    account_id INTEGER PRIMARY KEY REFERENCES accounts (account_id) ON DELETE CASCADE,
+    settings   TEXT    NOT NULL,
+    generation INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+
+-- connection_id is the connection that a finished link made, or the one that a link is to renew (renews).
+-- session_hash is of the browser that finished the link: it may see the end once more, nobody else may.
+CREATE TABLE links (
+    link_id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id       INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    partner_id       INTEGER NOT NULL,
+    token_hash       BLOB    NOT NULL,
+    status           INTEGER NOT NULL CHECK (status IN (0, 1, 2, 3, 5)),
+    connection_id    INTEGER,
+    renews           INTEGER NOT NULL,
+    title            TEXT    NOT NULL,
+    external_user_id TEXT,
+    redirect_url     TEXT,
+    callback_url     TEXT,
+    metadata         TEXT    NOT NULL,
+    language         TEXT,
+    last_error       TEXT,
+    session_hash     BLOB,
+    created_at       INTEGER NOT NULL,
+    expires_at       INTEGER NOT NULL,
+    opened_at        INTEGER,
+    used_at          INTEGER
+);
+CREATE INDEX links_by_account ON links (account_id, link_id);
+
 CREATE TABLE cached_lists (
     connection_id INTEGER NOT NULL REFERENCES connections (connection_id) ON DELETE CASCADE,
     name          TEXT    NOT NULL,
