@@ -72,6 +72,7 @@ class PartnerSettings(_Section):
     timeout: Seconds
     timeout_limit: Seconds
     answer_limit: Positive
+    file_limit: Positive
     connections: Positive
     connections_per_host: Positive
 

@@ -24,7 +24,10 @@ TEXT = {"name": "note.txt", "contentType": "text/plain", "base64": base64.b64enc
 @pytest.fixture(scope="module")
 async def shared(anyio_backend, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bay")
-    async with open_depot() as depot, open_bay(folder, depot, allow_networks="127.0.0.1/32", partner_answer_limit=100_000) as found:
+    async with (
+        open_depot() as depot,
+        open_bay(folder, depot, allow_networks="127.0.0.1/32", partner_answer_limit=100_000, partner_file_limit=100_000) as found,
+    ):
         yield found
 
 
@@ -203,3 +206,69 @@ async def test_a_file_that_the_partner_gives_is_kept_and_can_be_sent(bay: Bay, m
     assert (await bay.run(FILES, {"photo": {"fileId": report["fileId"]}})).status == 200
     assert _parts(bay.depot.of("POST /files")[0]) == [("photo", "photo.png", "image/png", PHOTO)]
     assert (await bay.attempts(run["runId"]))[0]["exchanges"][0]["reply"]["body"] == f"({len(PHOTO)} bytes)"
+
+
+BIG = 3 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+async def wide(anyio_backend, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wide")
+    settings = {"allow_networks": "127.0.0.1/32", "partner_answer_limit": 100_000, "partner_file_limit": 2 * BIG}
+    async with open_depot() as depot, open_bay(folder, depot, **settings) as found:
+        yield found
+
+
+async def serve_large(asked: Asked) -> bytes:
+    head = {"Content-Type": "video/mp4"}
+    if asked.target == "/film.mp4":
+        return answer(200, PHOTO * (BIG // len(PHOTO)), head)
+    if asked.target == "/endless":
+        return b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * (2 * BIG + 1)
+    if asked.target == "/unsized":
+        return b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PHOTO
+    if asked.target == "/broken":
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BIG + b"x" * 1000
+    return answer(200, b"x", {"Content-Length": str(2 * BIG + 1)})
+
+
+async def test_a_file_larger_than_any_answer_is_sent_while_it_is_read(wide: Bay):
+    bay = await wide.afresh()
+    async with upstream(serve_large) as shop:
+        data = {
+            "title": "Film",
+            "photo": {"url": f"{shop.origin}/film.mp4"},
+            "others": [TEXT, {"url": f"{shop.origin}/unsized", "name": "u"}],
+        }
+        told = await bay.run(FILES, data)
+        assert told.status == 200, told.content
+        (asked,) = bay.depot.of("POST /files")
+        assert _parts(asked) == [
+            ("title", None, "", b"Film"),
+            ("photo", "film.mp4", "video/mp4", PHOTO * (BIG // len(PHOTO))),
+            ("others[]", "note.txt", "text/plain", b"19.90 EUR"),
+            ("others[]", "u", "application/octet-stream", PHOTO),
+        ]
+        assert "content-length" not in asked.headers  # the size of one file was not told
+        sent = (await bay.attempts(told.json["data"]["runId"]))[0]["exchanges"][0]["request"]["body"]
+        assert f"(a file of {len(PHOTO) * (BIG // len(PHOTO))} bytes)" in sent
+        assert "(a file)" in sent
+        assert (await bay.run(FILES, {"photo": {"url": f"{shop.origin}/film.mp4"}})).status == 200
+        assert int(bay.depot.of("POST /files")[1].headers["content-length"]) > BIG // 2
+
+
+@pytest.mark.parametrize(("place", "words"), [("/endless", "larger than"), ("/broken", "broke off")])
+async def test_a_file_that_breaks_while_it_is_sent_leaves_the_run_in_doubt(wide: Bay, place: str, words: str):
+    bay = await wide.afresh()
+    async with upstream(serve_large) as shop:
+        told = await bay.run(FILES, {"photo": {"url": f"{shop.origin}{place}"}})
+        assert told.json["error"]["outcome"] == "uncertain"
+        assert words in told.json["error"]["message"]
+
+
+async def test_a_file_that_is_too_large_is_a_fault_before_anything_is_sent(wide: Bay):
+    bay = await wide.afresh()
+    async with upstream(serve_large) as shop:
+        told = await bay.run(FILES, {"photo": {"url": f"{shop.origin}/huge"}})
+        assert [(fault["path"], fault["code"]) for fault in told.json["error"]["fields"]] == [("runnerData.photo.url", "unreachable_file")]
+        assert bay.depot.wire.asked == []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import mimetypes
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -14,16 +15,18 @@ import structlog
 from polyport.engine.caller import LEAST_SECONDS
 from polyport.engine.desk import Desk
 from polyport.engine.operation import Outcome
+from polyport.engine.streams import OPEN_SECONDS, FileAtAddress
 from polyport.errors import BlockedAddress, Fault, ValidationFailed
 from polyport.kinds.fields import FileValue
 from polyport.kinds.filenames import name_in_url
-from polyport.net.message import NetworkFault, Request
+from polyport.net.message import NetworkFault, Opener, Request
 from polyport.paths import Step, format_path
 from polyport.store.base import StoreUnavailable
 from polyport.store.records import File
 from polyport.vault import VaultFault
 
-FETCH_SECONDS: Final = 30.0
+# A file up to this size is held whole: its upload can then be signed, and a request with a body repeated without asking again.
+WHOLE_MOST: Final = 1024 * 1024
 STORE_SECONDS: Final = 0.5
 OCTETS: Final = "application/octet-stream"
 
@@ -57,38 +60,61 @@ async def pretend_files(desk: Desk, account_id: int, slots: Sequence[Slot]) -> N
             holder[key] = FileValue(content=content, name=_name(file), content_type=file.content_type)
 
 
-async def fetch_files(desk: Desk, account_id: int, slots: Sequence[Slot], until: float | None = None) -> None:
-    """Put the content of every file in its place, by ``until`` (``time.monotonic``). Raises ``ValidationFailed`` that names each file that cannot be had."""
+@contextlib.asynccontextmanager
+async def files_in_place(
+    desk: Desk, account_id: int, slots: Sequence[Slot], streamed: Collection[str], until: float | None = None
+) -> AsyncIterator[None]:
+    """Put the content of every file in its place, by ``until`` (``time.monotonic``). Raises ``ValidationFailed`` that names each file that cannot be had.
+
+    Of a large file at an address that only uploads take (its field is ``streamed``), the place gets a source instead: it is read while it is sent. What
+    was opened is closed at the end of the block.
+    """
     faults: list[Fault] = []
-    for holder, key, file, where in slots:
-        seconds = FETCH_SECONDS if until is None else max(LEAST_SECONDS, min(FETCH_SECONDS, until - time.monotonic()))
-        found = await _fetched(desk, account_id, file, format_path(where), seconds, faults)
-        if found is not None:
-            holder[key] = found
-    if faults:
-        raise ValidationFailed.of(*faults)
+    async with contextlib.AsyncExitStack() as stack:
+        for holder, key, file, where in slots:
+            path = format_path(where)
+            if file.file_id is not None:
+                found = await _stored(desk, account_id, file, path, faults)
+            else:
+                found = await _at_address(desk, file, path, stack if where[1] in streamed else None, until, faults)
+            if found is not None:
+                holder[key] = found
+        if faults:
+            raise ValidationFailed.of(*faults)
+        yield
 
 
-async def _fetched(desk: Desk, account_id: int, file: FileValue, path: str, seconds: float, faults: list[Fault]) -> FileValue | None:
-    if file.file_id is not None:
-        return await _stored(desk, account_id, file, path, faults)
+async def _at_address(
+    desk: Desk, file: FileValue, path: str, stack: contextlib.AsyncExitStack | None, until: float | None, faults: list[Fault]
+) -> FileValue | None:
+    """The file at an address: whole, or as a source where there is a ``stack`` that closes it and it is large."""
     try:
-        reply = await desk.runtime.network.send(Request(method="GET", url=file.url or "", timeout=seconds))
+        network = desk.runtime.network
+        if stack is not None and isinstance(network, Opener):
+            source = FileAtAddress(network, file.url or "", limit=desk.runtime.settings.partner.file_limit, until=until)
+            stack.callback(source.close)
+            status = await source.begin()
+            content: bytes | None = None
+            if status == 200 and source.size is not None and source.size <= WHOLE_MOST:
+                content = b"".join([piece async for piece in source.pieces()])
+            told = source.content_type
+        else:
+            seconds = OPEN_SECONDS if until is None else max(LEAST_SECONDS, min(OPEN_SECONDS, until - time.monotonic()))
+            reply = await network.send(Request(method="GET", url=file.url or "", timeout=seconds))
+            source, status, content = None, reply.status, reply.body
+            told = (reply.header("content-type") or "").partition(";")[0].strip()
     except BlockedAddress as error:
         faults.append(Fault(path=f"{path}.url", code=error.code, message=error.message))
         return None
     except NetworkFault as fault:
         faults.append(Fault(path=f"{path}.url", code="unreachable_file", message=f"The file could not be read: {fault.message}"))
         return None
-    if reply.status != 200:
-        faults.append(
-            Fault(path=f"{path}.url", code="unreachable_file", message=f"The file's address answered with status {reply.status}.")
-        )
+    if status != 200:
+        faults.append(Fault(path=f"{path}.url", code="unreachable_file", message=f"The file's address answered with status {status}."))
         return None
     name = _name(file)
-    told = (reply.header("content-type") or "").partition(";")[0].strip()
     kind = file.content_type or told or mimetypes.guess_type(name)[0]
-    return FileValue(content=reply.body, name=name, content_type=kind)
+    return FileValue(content=content, source=source if content is None else None, name=name, content_type=kind)
 
 
 def _name(file: FileValue) -> str:

@@ -18,6 +18,7 @@ from polyport.engine.render import CallProgram, compile_call
 from polyport.engine.results import read_item
 from polyport.engine.schema import Choices, CustomPlace, Schema, build_schema, custom_places
 from polyport.engine.steps import Sent, Watch, send_steps
+from polyport.engine.streams import streamed_fields
 from polyport.engine.trace import CallFailed, Trace, sentence
 from polyport.engine.validate import Validated, Validator, compile_fields, compile_validator
 from polyport.errors import Fault, ValidationFailed
@@ -54,6 +55,7 @@ class Program:
     wants_random: bool
     wants_key: bool = False
     gives_files: bool = False
+    streamed: frozenset[str] = frozenset()
     value: Template | None = None
     customs: tuple[CustomPlace, ...] = ()
     definitions: tuple[ListSpec, ...] = ()
@@ -80,6 +82,7 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
         compute=computed,
         wants_random=any(name[0] == "random" for name in names),
         wants_key=any(call.wants_key for call in calls),
+        streamed=streamed_fields(calls, compute, operation.result.value),
         gives_files=value is not None or any(call.call.decode == "file" for call in calls),
         value=value,
         schema=schema,

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from polyport.kinds.bodies import ENCODERS, encode_form, inner_name
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import Call, QueryStyle
-from polyport.net.message import Pairs, Request
+from polyport.net.message import Pairs, Request, Stream
 from polyport.paths import MISSING, Path, get
 from polyport.template import RenderFault, Scope, Template, compile_path, compile_value, to_text
 
@@ -148,7 +148,8 @@ def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: fl
     if not isinstance(method, str) or not _METHOD.fullmatch(method) or method in _NEVER:
         raise RenderFault("the method is none that is sent")
     url, signed = _target(program, scope, base)
-    body, content_type = None, None
+    body: bytes | Stream | None = None
+    content_type: str | None = None
     if program.body is not None and method not in {"GET", "HEAD"}:
         value = _posted(program, program.body.render(scope))
         if value is not MISSING:
@@ -163,7 +164,8 @@ def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: fl
         method=method,
         url=url,
         headers=headers,
-        body=body,
+        body=None if isinstance(body, Stream) else body,
+        stream=body if isinstance(body, Stream) else None,
         timeout=timeout,
         follow_redirects=call.follow_redirects and method in {"GET", "HEAD"},
     )

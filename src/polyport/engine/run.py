@@ -19,7 +19,7 @@ import structlog
 from polyport.engine.caller import Caller
 from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
-from polyport.engine.files import check_files, fetch_files, keep_files, pretend_files
+from polyport.engine.files import check_files, files_in_place, keep_files, pretend_files
 from polyport.engine.operation import (
     Outcome,
     Program,
@@ -270,7 +270,15 @@ class Engine:
         if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
             raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
         program, caller = prepared.program, self._within_deadline(run, prepared)
-        await fetch_files(self.desk, run.account_id, prepared.understood.checked.files, caller.until)
+        files = prepared.understood.checked.files
+        if not files:
+            return await self._carry_out(run, prepared, caller, traces)
+        streamed = frozenset[str]() if caller.scheme is not None and caller.scheme.reads_body else program.streamed
+        async with files_in_place(self.desk, run.account_id, files, streamed, caller.until):
+            return await self._carry_out(run, prepared, caller, traces)
+
+    async def _carry_out(self, run: Run, prepared: Prepared, caller: Caller, traces: list[Trace]) -> Outcome:
+        program = prepared.program
         scope = build_scope(program, caller, prepared.understood, prepared.selected, run.run_id)
         if program.compute is not None:
             return compute(program, prepared.understood.schema, scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal
 from urllib.parse import quote_plus
@@ -12,11 +13,12 @@ import msgspec
 
 from polyport.kinds.fields import FileValue
 from polyport.kinds.markup import write_xml
+from polyport.net.message import Source, Stream
 from polyport.template import RenderFault, to_text
 
 Encoding = Literal["json", "form", "multipart", "xml", "text", "bytes", "none"]
 FormStyle = Literal["brackets", "repeat"]
-Body = tuple[str | None, bytes | None]
+Body = tuple[str | None, bytes | Stream | None]
 
 # What stands behind the name of a list of texts in a form.
 _MARKS: Final[Mapping[FormStyle, str]] = {"brackets": "[]", "repeat": ""}
@@ -49,24 +51,34 @@ def encode_form(value: Any, style: FormStyle = "brackets") -> Body:
 
 
 def encode_multipart(value: Any) -> Body:
-    """``multipart/form-data``; files are parts with a name and a type. The boundary comes from the content, so it is stable."""
-    parts: list[tuple[str, bytes]] = []
+    """``multipart/form-data``; files are parts with a name and a type. A file that is read while it is sent makes a stream.
+
+    The boundary comes from the content, so it is stable and in none of it; where a content is not known yet, it is a random one.
+    """
+    parts: list[tuple[str, bytes | Source]] = []
     for name, part in _parts(value):
         if isinstance(part, FileValue):
-            if part.content is None:
-                raise RenderFault("a file has to be fetched before it can be sent")
             filename, kind = part.name or "file", part.content_type or "application/octet-stream"
             head = f'Content-Disposition: form-data; name="{_quoted(name)}"; filename="{_quoted(filename)}"\r\nContent-Type: {kind}\r\n\r\n'
-            parts.append((head, part.content))
+            parts.append((head, _content(part)))
         else:
             parts.append((f'Content-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n', part.encode()))
     digest = hashlib.sha256()
     for head, content in parts:
         digest.update(head.encode())
-        digest.update(content)
+        digest.update(content if isinstance(content, bytes) else secrets.token_bytes(32))
     boundary = f"polyport-{digest.hexdigest()[:40]}"
-    chunks = [b"--%b\r\n%b%b\r\n" % (boundary.encode(), head.encode(), content) for head, content in parts]
-    return f"multipart/form-data; boundary={boundary}", b"".join(chunks) + b"--%b--\r\n" % boundary.encode()
+    mark = b"--%b" % boundary.encode()
+    chunks = [chunk for head, content in parts for chunk in (mark + b"\r\n" + head.encode(), content, b"\r\n")] + [mark + b"--\r\n"]
+    whole = [chunk for chunk in chunks if isinstance(chunk, bytes)]
+    return f"multipart/form-data; boundary={boundary}", b"".join(whole) if len(whole) == len(chunks) else Stream(tuple(chunks))
+
+
+def _content(file: FileValue) -> bytes | Source:
+    found = file.content if file.content is not None else file.source
+    if found is None:
+        raise RenderFault("a file has to be fetched before it can be sent")
+    return found
 
 
 def encode_xml(value: Any) -> Body:
@@ -82,9 +94,8 @@ def encode_text(value: Any) -> Body:
 def encode_bytes(value: Any) -> Body:
     """The bytes of a file, or a text in UTF-8."""
     if isinstance(value, FileValue):
-        if value.content is None:
-            raise RenderFault("a file has to be fetched before it can be sent")
-        return value.content_type or "application/octet-stream", value.content
+        found = _content(value)
+        return value.content_type or "application/octet-stream", found if isinstance(found, bytes) else Stream((found,))
     return "application/octet-stream", to_text(value).encode()
 
 
@@ -155,3 +166,11 @@ ENCODERS: Final[Mapping[str, Callable[[Any], Body]]] = {
     "bytes": encode_bytes,
     "none": encode_none,
 }
+
+
+def encode_whole(encoding: Encoding, value: Any) -> tuple[str | None, bytes | None]:
+    """The body of a request that holds no files. Raises ``RenderFault`` where one of them would have to be read while it is sent."""
+    kind, body = ENCODERS[encoding](value)
+    if isinstance(body, Stream):
+        raise RenderFault("a file has no place in this request")
+    return kind, body

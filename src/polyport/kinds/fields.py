@@ -17,6 +17,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from polyport.net.message import Source
+
 DIGITS_LIMIT: Final = 400
 BITS_LIMIT: Final = 1_329  # what 400 digits need
 EXPONENT_LIMIT: Final = 400
@@ -41,12 +43,12 @@ class ValueFault(ValueError):
 
 
 class FileValue:
-    """A file on its way to a partner: exactly one of ``url``, ``file_id`` and ``content`` is set.
+    """A file on its way to a partner: exactly one of ``url``, ``file_id``, ``content`` and ``source`` (read while it is sent) is set.
 
     No dataclass: the JSON encoder writes those out as objects by itself, and a file in JSON is the base64 of its content.
     """
 
-    __slots__ = ("content", "content_type", "file_id", "name", "url")
+    __slots__ = ("content", "content_type", "file_id", "name", "source", "url")
 
     def __init__(
         self,
@@ -56,7 +58,9 @@ class FileValue:
         content: bytes | None = None,
         name: str | None = None,
         content_type: str | None = None,
+        source: Source | None = None,
     ) -> None:
+        self.source = source
         self.url, self.file_id, self.content, self.name, self.content_type = url, file_id, content, name, content_type
 
     def __eq__(self, other: object) -> bool:

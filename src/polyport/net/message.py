@@ -5,8 +5,9 @@ Nothing here does I/O. The reprs show neither header values, nor query values, n
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 Pairs = tuple[tuple[str, str], ...]
@@ -20,6 +21,69 @@ class Certificate:
     key: str = field(repr=False)
 
 
+class Source(Protocol):
+    """Bytes that are elsewhere until they are sent. ``size`` is in bytes, ``None`` where nobody has said it."""
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes it has."""
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The bytes from the beginning, also a second time. Raises ``NetworkFault`` when they do not come whole."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """A body that is never in memory as a whole: bytes and sources in turn."""
+
+    parts: tuple[bytes | Source, ...] = field(repr=False)
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes it has, if that is known of every source."""
+        sizes = [len(part) if isinstance(part, bytes) else part.size for part in self.parts]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    @property
+    def shown(self) -> bytes:
+        """What can be shown of it: the bytes around the sources, and how large those are."""
+        return b"".join(part if isinstance(part, bytes) else _stand_in(part) for part in self.parts)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The whole body, piece by piece."""
+        for part in self.parts:
+            if isinstance(part, bytes):
+                yield part
+            else:
+                async for piece in part.pieces():
+                    yield piece
+
+
+def _stand_in(source: Source) -> bytes:
+    return b"(a file)" if source.size is None else f"(a file of {source.size} bytes)".encode()
+
+
+class Incoming(Protocol):
+    """An answer whose body is still to be read, once. ``close`` it whatever happens."""
+
+    status: int
+    headers: Pairs
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises ``NetworkFault``."""
+
+    def close(self) -> None:
+        """Give the connection up; a second time does nothing."""
+
+
+@runtime_checkable
+class Opener(Protocol):
+    """A network that can also give an answer piece by piece."""
+
+    async def open(self, request: Request) -> Incoming:
+        """Send one request and wait for the head of its answer. Raises what ``Network.send`` raises."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One HTTP request, complete: ``url`` is absolute and already carries the encoded query.
@@ -28,6 +92,7 @@ class Request:
     ``secrets`` are values that occur in the request and must be masked wherever the request is shown.
     ``follow_redirects`` applies to GET and HEAD only; every hop is checked like a first request.
     ``answer_limit`` is the most bytes of (decompressed) body that are read; ``None`` is the server's own limit.
+    ``stream`` is the body where that is not kept in memory; ``body`` is then ``None``.
     ``certificate`` is shown to servers that ask for one, on the first address alone.
     """
 
@@ -35,6 +100,7 @@ class Request:
     url: str
     headers: Pairs = ()
     body: bytes | None = field(default=None, repr=False)
+    stream: Stream | None = None
     timeout: float = 30.0
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     follow_redirects: bool = True
@@ -64,6 +130,7 @@ class Request:
             url=self.url,
             headers=headers,
             body=self.body,
+            stream=self.stream,
             timeout=self.timeout,
             secrets=secrets,
             follow_redirects=self.follow_redirects,

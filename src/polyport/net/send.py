@@ -23,7 +23,7 @@ import io
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from time import perf_counter
 from typing import Final, Self, cast
@@ -57,7 +57,7 @@ from yarl import URL
 from polyport import __version__
 from polyport.errors import BlockedAddress
 from polyport.net.egress import EgressPolicy
-from polyport.net.message import NetworkFault, Pairs, Reply, Request
+from polyport.net.message import Incoming, NetworkFault, Pairs, Reply, Request, Stream
 from polyport.net.tls import ShownCertificates
 
 Resolve = Callable[[str], Awaitable[list[str]]]
@@ -65,6 +65,7 @@ Resolve = Callable[[str], Awaitable[list[str]]]
 _HOPS: Final = 5
 _KEEP_ALIVE: Final = 4.0
 _NAMES_LIVE: Final = 5
+_SILENCE: Final = 30.0
 _LARGE: Final = 2**20
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -175,35 +176,43 @@ class Sender:
         seconds = min(request.timeout, self._timeout_limit)
         try:
             async with asyncio.timeout(seconds):
-                return await self._follow(request, exchange)
+                started = perf_counter()
+                response, url = await self._follow(request, exchange)
+                limit = self._answer_limit if request.answer_limit is None else request.answer_limit
+                answer = await _read(response, limit, exchange)
+                return Reply(status=response.status, headers=_received(response), body=answer, url=url, elapsed=perf_counter() - started)
         except TimeoutError:
             message = f"{exchange.host} did not answer within {seconds:g} seconds."
             raise NetworkFault(message, reached=exchange.reached, timed_out=True) from None
 
-    async def _follow(self, request: Request, exchange: _Exchange) -> Reply:
-        started = perf_counter()
+    async def open(self, request: Request) -> Incoming:
+        """Send one request and wait for the head of its answer, under the same rules; the body is read from what comes back, which has to be closed."""
+        exchange = _Exchange()
+        seconds = min(request.timeout, self._timeout_limit)
+        try:
+            async with asyncio.timeout(seconds):
+                response, _url = await self._follow(request, exchange)
+        except TimeoutError:
+            message = f"{exchange.host} did not answer within {seconds:g} seconds."
+            raise NetworkFault(message, reached=exchange.reached, timed_out=True) from None
+        return _Incoming(response, exchange)
+
+    async def _follow(self, request: Request, exchange: _Exchange) -> tuple[ClientResponse, str]:
+        """The answer at the end of the redirects, its body unread, and its URL."""
         hop = request
-        limit = self._answer_limit if request.answer_limit is None else request.answer_limit
         follows = request.follow_redirects and request.method.upper() in _SAFE
         for _ in range(_HOPS + 1):
             exchange.host = self._policy.check_url(hop.url)
             response = await self._begin(hop, exchange)
             place = response.headers.get("Location") if follows and response.status in _REDIRECTS else None
             if place is None:
-                answer = await _read(response, limit, exchange)
-                return Reply(
-                    status=response.status,
-                    headers=_received(response),
-                    body=answer,
-                    url=hop.url,
-                    elapsed=perf_counter() - started,
-                )
+                return response, hop.url
             response.release()
             exchange.answered = True
             target = _target(hop.url, place, exchange)
             if not _same_origin(hop.url, target):
                 headers = tuple(pair for pair in hop.headers if _may_travel(pair, request.secrets))
-                hop = replace(hop, headers=headers, body=None, certificate=None)
+                hop = replace(hop, headers=headers, body=None, stream=None, certificate=None)
             hop = replace(hop, url=target)
         message = f"{exchange.host} redirects more than {_HOPS} times."
         raise NetworkFault(message, reached=True)
@@ -216,15 +225,17 @@ class Sender:
         if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
             raise NetworkFault("The method of the request is not one that can be sent.", reached=exchange.reached)
         context = self._shown.context(hop.certificate) if hop.certificate is not None else True
-        pairs, has_type = _checked(hop.headers, 0 if body is None else len(body))
+        size = hop.stream.size if hop.stream is not None else 0 if body is None else len(body)
+        pairs, has_type = _checked(hop.headers, size)
+        if hop.stream is not None and size is not None:
+            pairs.append(("Content-Length", str(size)))
         try:
             response = await self.opened.request(
                 method,
                 URL(hop.url, encoded=True),
                 headers=pairs,
                 ssl=context,
-                # Large bodies go out piece by piece: the event loop stays free.
-                data=io.BytesIO(body) if body is not None and len(body) > _LARGE else body,
+                data=_data(hop, exchange),
                 skip_auto_headers=None if has_type else _NO_TYPE,
                 allow_redirects=False,
                 middlewares=(exchange,),
@@ -257,11 +268,12 @@ class _Outgoing(ClientRequest):
 class _Exchange:
     """What is known of one ``Sender.send``; also the middleware that keeps aiohttp from repeating a request."""
 
-    __slots__ = ("answered", "current", "host")
+    __slots__ = ("answered", "broken", "current", "host")
 
     def __init__(self) -> None:
         self.host = "The partner"
         self.answered = False
+        self.broken: NetworkFault | None = None
         self.current: _Outgoing | None = None
 
     @property
@@ -278,10 +290,56 @@ class _Exchange:
 
     def fault(self, error: BaseException) -> NetworkFault:
         """The fault that a lower failure means. aiohttp's own text is left out: it may hold the URL."""
+        if self.broken is not None:
+            return NetworkFault(self.broken.message, reached=self.reached, timed_out=self.broken.timed_out)
         if isinstance(error, ConnectionTimeoutError):
             return NetworkFault(f"No connection to {self.host} could be made in time.", reached=self.reached, timed_out=True)
         sentence = next(text for kind, text in _SENTENCES if isinstance(error, kind))
         return NetworkFault(sentence.format(host=self.host), reached=self.reached)
+
+
+class _Incoming:
+    """An answer that is read piece by piece; silence of ``_SILENCE`` seconds ends it."""
+
+    def __init__(self, response: ClientResponse, exchange: _Exchange) -> None:
+        self.status = response.status
+        self.headers = _received(response)
+        self._response = response
+        self._exchange = exchange
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body, decompressed. Raises ``NetworkFault``."""
+        stream = self._response.content
+        try:
+            while not stream.at_eof():
+                async with asyncio.timeout(_SILENCE):
+                    piece = await stream.readany()
+                yield piece
+        except TimeoutError:
+            raise NetworkFault(f"{self._exchange.host} fell silent in the middle of its answer.", reached=True, timed_out=True) from None
+        except _FAILURES as error:
+            raise self._exchange.fault(error) from None
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._response.close()
+
+
+def _data(hop: Request, exchange: _Exchange) -> bytes | io.BytesIO | AsyncIterator[bytes] | None:
+    """The body in the form that aiohttp sends it. Large bodies go out piece by piece: the event loop stays free."""
+    if hop.stream is not None:
+        return _watched(hop.stream, exchange)
+    return io.BytesIO(hop.body) if hop.body is not None and len(hop.body) > _LARGE else hop.body
+
+
+async def _watched(stream: Stream, exchange: _Exchange) -> AsyncIterator[bytes]:
+    """The pieces; aiohttp hides why one did not come, so that is noted."""
+    try:
+        async for piece in stream.pieces():
+            yield piece
+    except NetworkFault as fault:
+        exchange.broken = fault
+        raise
 
 
 class _Connector(TCPConnector):
@@ -366,7 +424,7 @@ async def _gather(response: ClientResponse, limit: int) -> bytes | None:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _checked(headers: Pairs, length: int) -> tuple[list[tuple[str, str]], bool]:
+def _checked(headers: Pairs, length: int | None) -> tuple[list[tuple[str, str]], bool]:
     """The headers to send, and whether a content type is among them.
 
     Refuses what HTTP does not allow and what would change where a message ends; a correct Content-Length is accepted.

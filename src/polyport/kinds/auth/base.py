@@ -94,6 +94,11 @@ class SchemeBase(BaseModel):
         return False
 
     @property
+    def reads_body(self) -> bool:
+        """Whether signing needs the body whole: a body that is read while it is sent cannot be signed."""
+        return any(path[-1:] == ("in",) and text == "body" for path, text in texts_of(self.model_dump(by_alias=True)))
+
+    @property
     def by_link_only(self) -> bool:
         """Whether a connection is made in the customer's browser alone."""
         return False

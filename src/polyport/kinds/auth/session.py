@@ -31,7 +31,7 @@ from polyport.kinds.auth.base import (
 )
 from polyport.kinds.auth.places import Placement
 from polyport.kinds.auth.tokens import LEARNED_LIMIT, TOKEN_LIMIT, ExpiryUnit, read_expiry, refused, text_at
-from polyport.kinds.bodies import ENCODERS, Encoding
+from polyport.kinds.bodies import Encoding, encode_whole
 from polyport.kinds.decoders import DECODERS, Decoding
 from polyport.net.message import Reply, Request
 from polyport.paths import MISSING, get
@@ -79,7 +79,7 @@ class SessionStep(BaseModel):
         body: bytes | None = None
         if self._body is not None:
             value = self._body.render({"connection": material, **scope})
-            kind, body = ENCODERS[self.encoding]({} if value is MISSING else value)
+            kind, body = encode_whole(self.encoding, {} if value is MISSING else value)
             if kind is not None and "content-type" not in {name.lower() for name in self.headers}:
                 headers.append(("Content-Type", kind))
         if query:

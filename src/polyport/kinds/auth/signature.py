@@ -50,6 +50,11 @@ class RequestSignature(SchemeBase):
         """Compile the templates once."""
         self._key, self._signs = compiled(self.key), compiled(self.signs)
 
+    @property
+    def reads_body(self) -> bool:
+        """Whether signing needs the body whole: it may always be signed."""
+        return True
+
     def sign(self, request: Request, material: Material, moment: Moment) -> Request:
         """The request with its signature."""
         scope: dict[str, Any] = {"timestamp": self._time(moment), "nonce": moment.fresh_id(), "request": self._facts(request)}

@@ -64,6 +64,11 @@ class SigV4(SchemeBase):
         names = {"access_key_id": self.access_key_id, "secret_access_key": self.secret_access_key}
         return frozenset(name for name, told in names.items() if told is None)
 
+    @property
+    def reads_body(self) -> bool:
+        """Whether signing needs the body whole."""
+        return not self.unsigned_payload
+
     def sign(self, request: Request, material: Material, moment: Moment) -> Request:
         """The request with the date, the digest of its body where S3 wants it, and its signature."""
         region, service = rendered(self._region, material), rendered(self._service, material)

@@ -10,7 +10,7 @@ import re2
 from pydantic import BaseModel, BeforeValidator, Field
 
 from polyport.kinds.auth.base import CONFIG, At, ExchangeRefused, Grant, Moment, Pattern
-from polyport.kinds.bodies import ENCODERS
+from polyport.kinds.bodies import encode_whole
 from polyport.kinds.decoders import DECODERS
 from polyport.kinds.fields import ValueFault, coerce_datetime, read_decimal
 from polyport.net.message import Pairs, Reply, Request
@@ -156,6 +156,6 @@ def ask_token(
     url: str, body: Mapping[str, Any], *, encoding: Literal["form", "json"], headers: Pairs = (), secrets: tuple[str, ...] = ()
 ) -> Request:
     """The request to a token endpoint. Redirects are not followed: what it holds is for this address alone."""
-    kind, content = ENCODERS[encoding](dict(body))
+    kind, content = encode_whole(encoding, dict(body))
     told = (("Accept", "application/json"), *((("Content-Type", kind),) if kind is not None else ()), *headers)
     return Request(method="POST", url=url, headers=told, body=content, follow_redirects=False).with_secrets(*secrets)
