@@ -154,3 +154,26 @@ def test_a_card_event_of_trello_tells_what_was_done():
     items = [read_item(schema, get(item, found.result.at)) for item in delivery.items]
     assert [(item["kind"], item["card_name"], item["moved_to"]) for item in items] == [("updateCard", "Order paper", "Done")]
     assert read_delivery(program, from_trello({"action": {"id": "1", "type": "addMemberToBoard"}})).items == []
+
+
+def test_the_events_of_an_audience_of_mailchimp_come_as_forms_to_an_address_with_a_secret():
+    _found, program, schema = trigger("mailchimp", "audience_event")
+    url = f"https://us.example/hooks/4?secret={SECRET}"
+    body = b"type=subscribe&fired_at=2026-11-24+09%3A00%3A00&data%5Bid%5D=8a25ff1d98&data%5Blist_id%5D=57afe96172&data%5Bemail%5D=ada%40example.com"
+    sent = Incoming(method="POST", url=url, headers=(("Content-Type", "application/x-www-form-urlencoded"),), body=body)
+    scope = {"audience": "57afe96172", "on_subscribe": True, "from_api": False, **subscribing("https://us.example/hooks/4", SECRET)}
+
+    asked = render_call(program.subscribe, scope, Base(origin="https://us6.api.mailchimp.com", prefix="/3.0"), 5).request
+    assert json.loads(asked.body) == {"url": url, "events": {"subscribe": True}, "sources": {"api": False}}
+    assert handshake_reply(program, Incoming(method="GET", url=url, headers=(), body=b""), SECRET, NOW) is not None
+    check_signature(program, sent, SECRET, NOW)
+    with pytest.raises(Unsigned):
+        check_signature(program, sent, "another", NOW)
+    (item,) = [read_item(schema, item) for item in read_delivery(program, sent).items]
+    assert item == {
+        "event": "subscribe",
+        "fired_at": 1795510800,
+        "audience_id": "57afe96172",
+        "member_id": "8a25ff1d98",
+        "email": "ada@example.com",
+    }

@@ -32,6 +32,7 @@ SEEDED = {
     "github": {"repository": "octocat/hello-world"},
     "hubspot": {"pipeline": "default"},
     "jira": {"project": "10000", "issue_type": "10001", "issue": "OPS-1"},
+    "mailchimp": {"audience": "57afe96172"},
     "notion": {"data_source": "248104cd-477e-80af-bc30-000bd28de8f9"},
     "pipedrive": {"pipeline_id": 1},
     "trello": {"board": "5f0c9a7bd2c4a21b9a6f0021"},
@@ -482,3 +483,28 @@ async def test_a_card_made_at_trello_has_its_custom_fields_is_moved_commented_on
     await account.run("delete_card", card)
     assert (await account.run("list_cards", {"board": "Example office"}))["cards"][0]["name"] == "Example card"
     assert {"board": (await account.run("create_board", {"name": "Attic"}))["name"]} == {"board": "Attic"}
+
+
+async def test_a_member_added_at_mailchimp_is_changed_tagged_found_new_and_archived():
+    account, audience = Account("mailchimp"), "Example friends of the shop"
+    first_name, tier = custom_name("FNAME"), custom_name("TIER")
+    ada = {"email": "ada@example.com"}
+    added = await account.run(
+        "upsert_member", {"email": "Ada@Example.com", "status": "subscribed", first_name: "Ada", tier: "Gold"}, audience
+    )
+    changed = await account.run("upsert_member", {**ada, tier: "Silver", "tags": [{"name": "Fair"}]}, audience)
+
+    assert (changed["id"], changed[first_name], changed[tier]) == (added["id"], "Ada", "Silver")
+    assert (await account.run("get_member", ada, audience))["tag_names"] == ["Fair"]
+    assert (await account.run("find_member", {"query": "ada@example"}, audience))["address"] == "ada@example.com"
+    assert [item["address"] for item in (await account.run("new_subscribers", {}, audience))["items"]] == [
+        "ada@example.com",
+        "grace@example.com",
+    ]
+    await account.run("archive_member", ada, audience)
+    eve = await account.run("add_member", {"email": "eve@example.com", "status": "subscribed", "tags": ["Fair"]}, audience)
+    assert (eve["address"], eve["tag_names"]) == ("eve@example.com", ["Fair"])
+    assert (await account.run("update_member", {"email": "eve@example.com", "vip": True}, audience))["is_vip"] is True
+    await account.run("archive_member", {"email": "EVE@example.com"}, audience)
+    assert (await account.run("list_members", {}, audience))["total"] == 1
+    assert (await account.run("list_campaigns", {}))["campaigns"][0]["subject"] == "What is new in May"
