@@ -24,6 +24,7 @@ COMMANDS = [
     ("connector", "lint"),
     ("connector", "test"),
     ("connector", "score"),
+    ("connector", "schema"),
     ("connector", "simulate"),
 ]
 CONNECTORS = files("polyport").joinpath("connectors")

@@ -142,6 +142,22 @@ def score_command(
     raise typer.Exit(1 if failed else 0)
 
 
+@connectors.command("schema")
+def schema_command(
+    out: Annotated[Path, typer.Option(help="The folder that gets the schemas.")] = Path("schemas"),
+) -> None:
+    """Write JSON Schemas of all files of a partner's folder, so that editors complete and check while you type.
+
+    Prints the settings that make VS Code with its YAML extension use them. Other editors that speak to yaml-language-server take the same; or
+    begin a file with the line "# yaml-language-server: $schema=PATH".
+    """
+    from polyport.cli.schemas import editor_settings, write_schemas  # noqa: PLC0415  as above
+
+    names = write_schemas(out)
+    typer.echo(f"{out}: {', '.join(names)}", err=True)
+    typer.echo(editor_settings(out))
+
+
 @connectors.command("simulate")
 def simulate_command(
     slug: Slug,

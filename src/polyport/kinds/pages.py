@@ -19,7 +19,7 @@ from polyport.net.message import Reply
 from polyport.paths import MISSING, Path, get, read_path
 
 Page = dict[str, Any]
-At = Annotated[Path, BeforeValidator(read_path)]
+At = Annotated[Path, BeforeValidator(read_path, json_schema_input_type=str | list[str | int])]
 
 LINK_LIMIT: Final = 16_000
 _LINK: Final = re.compile(r'<([^<>]{1,4000})>((?:\s*;\s*[\w*]{1,40}="?[^",;<>]{0,400}"?)*)', re.ASCII)

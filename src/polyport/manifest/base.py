@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import re2
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pydantic import Field as Key
 from pydantic.alias_generators import to_camel
 
@@ -44,13 +44,18 @@ def _type(value: str) -> str:
     return value
 
 
-At = Annotated[Path, BeforeValidator(read_path)]
+# What stands in the file, for editors: a path is written as a text or as a list.
+WrittenPath = str | list[str | int]
 
-Place = Annotated[Path, BeforeValidator(read_path), AfterValidator(_keys)]
+At = Annotated[Path, BeforeValidator(read_path, json_schema_input_type=WrittenPath)]
+
+Place = Annotated[Path, BeforeValidator(read_path, json_schema_input_type=WrittenPath), AfterValidator(_keys)]
 
 Pattern = Annotated[str, AfterValidator(_linear)]
 
-TypeName = Annotated[str, AfterValidator(_type)]
+TypeName = Annotated[
+    str, AfterValidator(_type), WithJsonSchema({"type": "string", "enum": [name + many for many in ("", "[]") for name in TYPES]})
+]
 
 Name = Annotated[str, Key(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=100)]
 

@@ -70,6 +70,6 @@ class Spec(Node):
     description stand, where it names none or another one; ``{x}`` in it is a part that varies.
     """
 
-    corpus: Annotated[tuple[Text, ...], BeforeValidator(_several), Key(min_length=1)]
+    corpus: Annotated[tuple[Text, ...], BeforeValidator(_several, json_schema_input_type=str | list[str]), Key(min_length=1)]
     base: Text | None = None
     differences: tuple[SpecDifference, ...] = ()

@@ -26,7 +26,7 @@ from polyport.template import RenderFault, Scope, Template, compile_path, compil
 CONFIG: Final = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
 
 Material = Mapping[str, Any]
-At = Annotated[Path, BeforeValidator(read_path)]
+At = Annotated[Path, BeforeValidator(read_path, json_schema_input_type=str | list[str | int])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ def _as_learned(value: Any) -> Any:
     return {"at": value} if isinstance(value, str | list) else value
 
 
-Learn = dict[str, Annotated[LearnedAt, BeforeValidator(_as_learned)]]
+Learn = dict[str, Annotated[LearnedAt, BeforeValidator(_as_learned, json_schema_input_type=LearnedAt | str | list[str | int])]]
 
 
 class TokenAnswer(BaseModel):
