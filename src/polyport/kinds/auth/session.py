@@ -130,7 +130,9 @@ class Session(SchemeBase):
     expires_in: Source | None = None
     expires_unit: ExpiryUnit = "seconds"
     lifetime: int | None = Field(default=None, ge=1)
-    learn: dict[StepName, Annotated[LearnedFrom, BeforeValidator(_as_learned, json_schema_input_type=LearnedFrom | str)]] = Field(default_factory=dict)
+    learn: dict[StepName, Annotated[LearnedFrom, BeforeValidator(_as_learned, json_schema_input_type=LearnedFrom | str)]] = Field(
+        default_factory=dict
+    )
     jwt: Assertion | None = None
     _keep: dict[str, Template] = PrivateAttr()
     _expires: Template | None = PrivateAttr()
