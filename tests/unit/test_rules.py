@@ -26,7 +26,7 @@ FINDINGS = [
     ("ok-case", {"cases__find_items__ok": "title: T\nresult: {}\n"}, "the case ok of find_items states no request"),
     ("error-rules", {"partner": ("  - {status: [5xx], kind: unavailable, message: error}\n", "")}, "no error rule is for 5xx (unavailable)"),
     ("secrets-marked", {"partner": (", secret: true", "")}, "the connection field api_token is not marked as a secret"),
-    ("secrets-marked", {"partner": (TOKEN, TOKEN.replace("api_token", "word").replace(", secret: true", "")), "cases__connection": "auth: token\n", "partner.yaml": ("connection.api_token", "connection.word")}, "the way to authorise token reads no secret"),
+    ("secrets-marked", {"partner": (TOKEN, TOKEN.replace("api_token", "word").replace(", secret: true", "")), "cases__connection": "auth: token\n", "partner.yaml": ("connection.api_token", "connection.word")}, "the way to authorise token has no secret"),
     ("secrets-marked", {"cases__find_items__ok": ok("GET") + "now: " + "AKIA" + "A" * 16 + "\n"}, "cases/find_items/ok.yaml holds what looks like a real AWS access key"),
     ("secrets-marked", {"notes.md": ("A hundred", "ghp_" + "a" * 36)}, "notes.md holds what looks like a real GitHub token"),
     ("https-and-public-hosts", {"partner": ("docs: https", "docs: http")}, "docs: this address does not begin with https://"),

@@ -14,7 +14,6 @@ from polyport.manifest.rules.credentials import credentials_in
 from polyport.manifest.variables import InputField, OutputField
 
 _PLACEHOLDER: Final = re.compile(r"\{\{[^{}]*\}\}")
-_CONNECTION: Final = re.compile(r"connection\.([A-Za-z_][A-Za-z0-9_-]*)")
 _SECRET_NAME: Final = re.compile(r"token|secret|password|passphrase|api_?key|private_?key", re.IGNORECASE)
 _NAME_OF_ONE: Final = ("_id", "_sid", "_name", "_url", "_header")
 _ENDS: Final = ("delete", "erase", "purge", "destroy")
@@ -123,9 +122,8 @@ def secrets_marked(evidence: Evidence) -> list[str]:
             and field.type == "string"
             and field.options is None
         ]
-        read = set(_CONNECTION.findall(str(choice.scheme.model_dump())))
-        if choice.scheme.kind not in {"none", "oauth2"} and not any(fields[name].secret for name in read & fields.keys()):
-            found.append(f"the way to authorise {choice.name} reads no secret")
+        if choice.scheme.kind not in {"none", "oauth2"} and not any(field.secret for field in fields.values()):
+            found.append(f"the way to authorise {choice.name} has no secret")
     return list(dict.fromkeys(found))
 
 
