@@ -80,6 +80,13 @@ async def test_a_condition_on_the_row_is_asked_for_each_row():
     assert bodies(ready) == [b'{"v":"y","n":1}']
 
 
+async def test_rows_that_need_an_earlier_answer_are_known_when_it_is_there():
+    calls = [{"path": "/first", "save": "first"}, each(path="/of/{{steps.first.id}}/{{each.value}}")]
+    ready = Ready(action(sections=[ROWS], calls=calls), {"id": 7}, {})
+    await ready.act(rows("a"))
+    assert ready.line.paths == ["/first", "/of/7/a"]
+
+
 async def test_too_many_rows_are_refused_before_anything_is_sent():
     calls = [{"method": "POST", "path": "/first"}, each(most=2)]
     ready = Ready(action(sections=[ROWS], calls=calls))
