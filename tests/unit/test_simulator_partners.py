@@ -49,9 +49,11 @@ class SimulatedNetwork:
 
     async def send(self, request):
         parts = urlsplit(request.url)
-        headers = tuple((name.lower(), value) for name, value in request.headers)
+        headers = (("host", parts.netloc), *((name.lower(), value) for name, value in request.headers))
         answer = self.partner.answer(
-            Incoming(method=request.method, path=parts.path, query=parts.query, headers=headers, body=request.body or b"")
+            Incoming(
+                method=request.method, path=parts.path, query=parts.query, headers=headers, body=request.body or b"", scheme=parts.scheme
+            )
         )
         pairs = tuple((name.decode(), value.decode()) for name, value in answer.headers)
         return Reply(status=answer.status, headers=pairs, body=answer.body, url=request.url)
@@ -75,7 +77,8 @@ class Account:
             SimulatedNetwork(self.partner),
             replaced=None,
             timeout=5,
-            clock=lambda: datetime(2027, 1, 1, tzinfo=UTC),
+            # Later than anything in the story, and near enough for signatures.
+            clock=lambda: datetime(2026, 11, 24, 12, 10, tzinfo=UTC),
         )
 
     async def run(self, name, data, *selectors):
@@ -508,3 +511,19 @@ async def test_a_member_added_at_mailchimp_is_changed_tagged_found_new_and_archi
     await account.run("archive_member", {"email": "EVE@example.com"}, audience)
     assert (await account.run("list_members", {}, audience))["total"] == 1
     assert (await account.run("list_campaigns", {}))["campaigns"][0]["subject"] == "What is new in May"
+
+
+async def test_a_customer_of_netsuite_is_added_once_orders_is_billed_and_new():
+    account = Account("netsuite")
+    made = await account.run("upsert_customer", {"external_id": "crm-5", "company_name": "Sample Ltd", "email": "ada@example.com"})
+    assert await account.run("upsert_customer", {"external_id": "crm-5", "company_name": "Sample & Sons"}) == made
+    assert (await account.run("find_customer", {"text": "ada@example.com"}))["company_name"] == "Sample & Sons"
+    assert await account.run("find_customer", {"text": "nobody@example.com"}) == {"found": False}
+    await account.run("update_customer", {"customer": made["id"], "phone": "+442079460000"})
+    assert (await account.run("get_customer", {"customer": made["id"]}))["phone"] == "+442079460000"
+    order = await account.run("create_sales_order", {"customer": made["id"], "items": [{"item": "Lamp (example)", "quantity": "2"}]})
+    assert (await account.run("get_sales_order", {"sales_order": order["id"]}))["items"] == [{"item": "98", "quantity": 2}]
+    invoice = await account.run("invoice_sales_order", {"sales_order": order["id"], "date": "2026-11-25"})
+    assert (await account.run("get_invoice", {"invoice": invoice["id"]}))["status"] == "Open"
+    assert [item["id"] for item in (await account.run("new_customers", {}))["items"]] == [made["id"], "107"]
+    assert [item["id"] for item in (await account.run("new_sales_orders", {}))["items"]] == [order["id"]]
