@@ -1,6 +1,7 @@
 """Auth kinds: what proves a connection, and that it stays in its slot and out of sight."""
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from polyport.kinds.auth import Scheme
 from polyport.kinds.auth.base import Moment, SchemeBase
-from polyport.net.message import Request
+from polyport.net.message import Request, Stream
 from polyport.template import RenderFault
 
 SCHEME = TypeAdapter(Scheme)
@@ -120,9 +121,43 @@ def test_a_key_joins_a_form_encoded():
     assert signed({"key": "k"}, posted(b"", "application/x-www-form-urlencoded"), **IN_BODY).body == b"api_key=k"
 
 
+MULTIPART = 'multipart/form-data; boundary="b-1"'
+
+
+def test_a_key_is_one_more_part_of_a_body_of_parts():
+    found = signed({"key": "k-123456"}, posted(b"--b-1--\r\n", MULTIPART), **IN_BODY)
+
+    assert found.body == b'--b-1\r\nContent-Disposition: form-data; name="api_key"\r\n\r\nk-123456\r\n--b-1--\r\n'
+    assert "k-123456" in found.secrets
+    assert signed({"key": "k"}, posted(None, MULTIPART), **IN_BODY).body.startswith(b"--b-1\r\n")
+
+
+def test_a_key_goes_before_a_body_that_is_read_while_it_is_sent():
+    streamed = replace(posted(None, MULTIPART), stream=Stream((b"--b-1--\r\n",)))
+
+    found = signed({"key": "k-123456"}, streamed, **IN_BODY)
+
+    assert found.body is None
+    assert found.stream.shown.endswith(b"k-123456\r\n--b-1--\r\n")
+
+
+def test_a_key_as_a_parameter_stands_in_the_query_of_what_reads_and_in_the_body_of_everything_else():
+    told = {**IN_BODY, "in": "parameter"}
+
+    assert signed({"key": "k&1"}, Request(method="GET", url="https://api.example.com/x?a=1"), **told).url.endswith("/x?a=1&api_key=k%261")
+    assert signed({"key": "k"}, posted(b"x=1", "application/x-www-form-urlencoded"), **told).body == b"x=1&api_key=k"
+
+
 @pytest.mark.parametrize(
     "request_",
-    [REQUEST, posted(b"[1]", "application/json"), posted(b"x", "text/plain"), posted(b"<a/>", "application/xml")],
+    [
+        REQUEST,
+        posted(b"--b--", "multipart/form-data"),
+        replace(posted(None, "application/json"), stream=Stream((b"{}",))),
+        posted(b"[1]", "application/json"),
+        posted(b"x", "text/plain"),
+        posted(b"<a/>", "application/xml"),
+    ],
 )
 def test_a_key_in_the_body_needs_an_object_or_a_form(request_):
     with pytest.raises(RenderFault, match="body"):

@@ -244,6 +244,19 @@ async def test_a_list_stops_at_its_limits_and_says_so():
     assert (len(short.items), short.complete) == (4, False)
 
 
+async def test_a_list_may_be_made_of_an_answer_by_a_template():
+    spec = list_spec(value="{{answer.sounds | from_object}}", items=[], key="name", label="{{item.value}}")
+
+    found = await read_list(caller(json_reply('{"sounds": {"bike": "Bike", "none": "Silent"}}')), spec, {})
+
+    assert list_choices(spec, found).items == (("bike", "Bike"), ("none", "Silent"))
+
+
+async def test_an_answer_that_does_not_fit_the_template_of_a_list_is_one_that_cannot_be_read():
+    with pytest.raises(PartnerUnavailable):
+        await read_list(caller(json_reply('{"sounds": [1]}')), list_spec(value="{{answer.sounds | from_object}}"), {})
+
+
 @pytest.mark.parametrize(("search", "query"), [("remote", "q=ada"), ("local", "")])
 async def test_only_a_remote_list_is_asked_for_a_query(search, query):
     made = caller(*pages(1))

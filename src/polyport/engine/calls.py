@@ -166,6 +166,7 @@ async def read_list(caller: Caller, spec: ListSpec, values: Mapping[str, Any], q
     scope: dict[str, Any] = {**values, "connection": caller.shown, "now": caller.clock().isoformat()}
     if query is not None and spec.search == "remote":
         scope["query"] = query
+    shape = compile_value(spec.value, FILTERS) if spec.value is not None else None
     items: list[Any] = []
     page, walk = (spec.pager.first() if spec.pager is not None else None), Walk(spec.pager)
     for _page in range(spec.page_limit):
@@ -175,7 +176,7 @@ async def read_list(caller: Caller, spec: ListSpec, values: Mapping[str, Any], q
             answer = await exchange(caller, program, scope)
         except CallFailed as failed:
             raise failed.failure.error from None
-        raw = read_listed(spec, answer.value, values)
+        raw = read_listed(spec, answer.value if shape is None else _shaped(shape, answer), values)
         items.extend(item for item in raw if all(match.holds(item) for match in spec.where))
         if len(items) > spec.item_limit:
             return ListItems(items=items[: spec.item_limit], complete=False)
@@ -183,6 +184,14 @@ async def read_list(caller: Caller, spec: ListSpec, values: Mapping[str, Any], q
         if page is None:
             return ListItems(items=items, complete=True)
     return ListItems(items=items, complete=False)
+
+
+def _shaped(shape: Template, answer: Answer) -> Any:
+    """What a list's template makes of an answer. An answer that does not fit it is one that cannot be read."""
+    try:
+        return shape.render({"answer": answer.value})
+    except RenderFault as error:
+        raise failure_of_unreadable(answer.reply.status, sentence(error)).error from None
 
 
 def list_choices(spec: ListSpec, found: ListItems) -> Choices:

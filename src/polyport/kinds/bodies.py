@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal
@@ -21,6 +22,7 @@ FormStyle = Literal["brackets", "repeat"]
 Body = tuple[str | None, bytes | Stream | None]
 
 # What stands behind the name of a list of texts in a form.
+_BOUNDARY: Final = re.compile(r'boundary="?([^";,\s]+)', re.IGNORECASE)
 _MARKS: Final[Mapping[FormStyle, str]] = {"brackets": "[]", "repeat": ""}
 
 
@@ -79,6 +81,14 @@ def _content(file: FileValue) -> bytes | Source:
     if found is None:
         raise RenderFault("a file has to be fetched before it can be sent")
     return found
+
+
+def part_before(content_type: str, name: str, text: str) -> bytes:
+    """One more field, to stand before the body of this multipart type. Raises ``RenderFault`` where the type tells no boundary."""
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise RenderFault("the content type of a multipart body has to tell its boundary")
+    return f'--{found[1]}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{text}\r\n'.encode()
 
 
 def encode_xml(value: Any) -> Body:

@@ -161,6 +161,8 @@ def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Probl
     for spec in partner.lists.values():
         source = sources[f"lists/{spec.name}.yaml"]
         yield from _call_problems(partner, source, spec.call, _list_names(spec), ("call",))
+        if spec.value is not None:
+            yield from _template_problems(partner, source, spec.value, frozenset({"answer"}), ("value",))
         yield from _template_problems(partner, source, spec.label, frozenset({"item"}), ("label",))
     connection = partner.file.connection
     if connection is not None and connection.verify is not None:

@@ -307,7 +307,8 @@ class ListSpec(Node):
     (``"{{item.name}}"``). ``lifetime`` is in seconds; the setting ``lists.lifetime`` if not given. ``item_limit`` bounds what is read.
     ``min_query`` is how many characters a list that is searched at the partner needs.
     A text that matches ``key_pattern`` whole is taken for a key without reading the list; any other text is looked up among the labels too.
-    ``inside``: the items stand in one part of the answer, and ``items`` is their path there.
+    ``inside``: the items stand in one part of the answer, and ``items`` is their path there. ``value`` is a template over ``{{answer}}`` that takes the
+    answer's place: rows of an object, such as ``"{{answer.sounds | from_object}}"``.
     """
 
     name: Name
@@ -315,6 +316,7 @@ class ListSpec(Node):
     call: Call
     pager: Pager | None = None
     inside: Inside | None = None
+    value: Any = None
     items: At = ()
     key: At = ("id",)
     label: str = "{{item.name}}"

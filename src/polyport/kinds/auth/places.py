@@ -12,20 +12,24 @@ import msgspec
 from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from polyport.kinds.auth.base import CONFIG, Material, Source, compiled, rendered
-from polyport.net.message import Request
+from polyport.kinds.bodies import part_before
+from polyport.net.message import Request, Stream
 from polyport.template import RenderFault, Scope
 
-Where = Literal["header", "query", "cookie", "body", "path"]
+Where = Literal["header", "query", "cookie", "body", "parameter", "path"]
 Put = Callable[[Request, Material, Scope | None], Request]
 
 _FORM: Final = "application/x-www-form-urlencoded"
+_MULTIPART: Final = "multipart/form-data"
 _PATH_SAFE: Final = "-._~!$&'()*+,;=:@"
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class Placement(BaseModel):
-    """A value and its place. ``param`` is the name of the header, parameter, cookie or member of the body (JSON or form).
+    """A value and its place. ``param`` is the name of the header, parameter, cookie or member of the body (JSON, form or multipart).
+
+    A ``parameter`` stands in the query of a GET or HEAD and in the body of every other call.
 
     In a path it is a marker such as ``:token``, which the calls' paths (or ``base``) hold where the value belongs: ``/bot:token/sendMessage``.
     """
@@ -96,17 +100,32 @@ def _in_path(request: Request, marker: str, value: str) -> Request:
 def _in_body(request: Request, name: str, value: str) -> Request:
     if request.method in {"GET", "HEAD"}:
         raise RenderFault("the connection's key stands in the body, and this call has none")
-    kind = (request.header("content-type") or "application/json").partition(";")[0].strip().lower()
+    told_type = request.header("content-type") or "application/json"
+    kind = told_type.partition(";")[0].strip().lower()
+    if kind == _MULTIPART:
+        part = part_before(told_type, name, value)
+        if request.stream is not None:
+            return replace(request, stream=Stream((part, *request.stream.parts)))
+        return replace(request, body=part + (request.body or b""))
     if kind == _FORM:
         pair = f"{quote_plus(name)}={quote_plus(value)}".encode()
         return replace(request, body=request.body + b"&" + pair if request.body else pair)
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise RenderFault("the connection's key stands in the body, which has to be JSON or a form")
-    told: Any = _DECODER.decode(request.body) if request.body else {}
-    if not isinstance(told, dict):
-        raise RenderFault("the connection's key stands in the body, which has to be an object")
+    told: Any = _DECODER.decode(request.body or b"{}") if kind == "application/json" or kind.endswith("+json") else None
+    if not isinstance(told, dict) or request.stream is not None:
+        raise RenderFault("the connection's key stands in the body, which has to be a JSON object or a form")
     changed = replace(request, body=_ENCODER.encode({**told, name: value}))
     return changed if request.header("content-type") else changed.with_header("Content-Type", "application/json")
 
 
-_PUT: Final = {"header": _with_header, "query": with_query, "cookie": _with_cookie, "body": _in_body, "path": _in_path}
+def _as_parameter(request: Request, name: str, value: str) -> Request:
+    return (with_query if request.method in {"GET", "HEAD"} else _in_body)(request, name, value)
+
+
+_PUT: Final = {
+    "header": _with_header,
+    "query": with_query,
+    "cookie": _with_cookie,
+    "body": _in_body,
+    "parameter": _as_parameter,
+    "path": _in_path,
+}

@@ -24,7 +24,7 @@ class NoAuth(SchemeBase):
 
 
 class ApiKey(SchemeBase, Placement):
-    """A key in a header, the query, a cookie, the body or the path; ``param`` and ``value`` are templates, for prefixes such as ``Token``.
+    """A key in a header, the query, a cookie, the body, a parameter (query or body) or the path; ``param`` and ``value`` are templates, for prefixes such as ``Token``.
 
     ``also`` are further values that go with each request, each with a place of its own.
     """
