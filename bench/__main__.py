@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from bench.catalogue import Loaded
 from bench.machine import describe_machine
 from bench.measure import Drain, Memory, Plan, Row, measure_async, measure_starts, measure_sync
 from bench.micro import Micro
@@ -37,6 +38,7 @@ class _Found:
     memory: Memory | None = None
     starts: list[Start] = field(default_factory=list)
     micro: Micro | None = None
+    catalogue: Loaded | None = None
     missing: list[str] = field(default_factory=list)
 
 
@@ -90,11 +92,16 @@ def _with_log(error: Exception, folder: Path) -> str:
 
 def _measure_micro(found: _Found, cores: Cores) -> None:
     try:
-        with pinned(cores.server):
-            done = subprocess.run([sys.executable, "-m", "bench.micro"], cwd=ROOT, capture_output=True, check=True, timeout=300)
-        found.micro = msgspec.json.decode(done.stdout, type=Micro)
+        found.micro = msgspec.json.decode(_run_alone("bench.micro", cores), type=Micro)
+        found.catalogue = msgspec.json.decode(_run_alone("bench.catalogue", cores), type=Loaded)
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
         found.missing.append(f"the single steps: {error}")
+
+
+def _run_alone(module: str, cores: Cores) -> bytes:
+    """What a program of the benchmark prints, in a process of its own on the server's core."""
+    with pinned(cores.server):
+        return subprocess.run([sys.executable, "-m", module], cwd=ROOT, capture_output=True, check=True, timeout=300).stdout
 
 
 def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
@@ -118,6 +125,7 @@ def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
         memory=found.memory,
         starts=found.starts,
         micro=found.micro,
+        catalogue=found.catalogue,
         missing=found.missing,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import subprocess
@@ -64,6 +65,13 @@ def describe_machine(folder: Path, cores: Cores) -> Machine:
         load_average=os.getloadavg()[0],
         sync_ms=_sync_ms(folder),
     )
+
+
+def resident() -> float:
+    """Resident memory of this process in MB."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * 4096 / 1e6
 
 
 def _commit() -> str:

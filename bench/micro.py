@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import secrets
 import sys
@@ -11,12 +10,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import msgspec
 
+from bench.machine import resident
 from bench.partner import CONNECTION, OPERATION, PERSON, PERSON_FIELDS, runner_data
 from polyport.catalog import Catalog
 from polyport.engine.caller import Caller, open_caller
@@ -75,13 +74,6 @@ class _ReadLists:
         """The items."""
         del query, fresh
         return self._found
-
-
-def _resident() -> float:
-    """Resident memory of this process in MB."""
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * 4096 / 1e6
 
 
 def _time(name: str, work: Callable[[], object]) -> Step:
@@ -149,10 +141,10 @@ def _box() -> Any:
 
 def main() -> None:
     """Measure, and print JSON."""
-    before, began = _resident(), time.perf_counter()
+    before, began = resident(), time.perf_counter()
     catalog = Catalog.load((), "http://127.0.0.1:8080")
     seconds = time.perf_counter() - began
-    grown = _resident() - before
+    grown = resident() - before
     partner, operation = catalog.operation(OPERATION)
     program = compile_operation(partner, operation)
     caller = open_caller(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
+from bench.catalogue import MEGABYTES, SECONDS, Loaded
 from bench.machine import Machine
 from bench.measure import MOST_CALLERS, Drain, Memory, Plan, Ratio, Row, ratio_of, rows_by_key
 from bench.micro import Micro
@@ -40,6 +41,7 @@ class Results:
     memory: Memory | None = None
     starts: list[Start] = field(default_factory=list)
     micro: Micro | None = None
+    catalogue: Loaded | None = None
     missing: list[str] = field(default_factory=list)
 
 
@@ -98,6 +100,10 @@ def find_aims(results: Results) -> list[Aim]:
     if starts := results.starts:
         others = median(start.others for start in starts)
         add("first answer after the start, s", median(start.seconds for start in starts), 2.0, "{:.2f}".format, least=False, others=others)
+    if (many := results.catalogue) is not None:
+        title = f"loading {many.partners} partners of {many.files} files"
+        add(f"{title}, s", many.seconds, SECONDS, "{:.2f}".format, least=False)
+        add(f"{title}, MB", many.mb, MEGABYTES, _count, least=False)
     return aims
 
 

@@ -18,6 +18,7 @@ from polyport.errors import Fault, NotFound, ValidationFailed
 from polyport.manifest.budgets import shown
 from polyport.manifest.load import load_partner, partner_folders
 from polyport.manifest.model import Action, Partner, Trigger
+from polyport.manifest.neighbours import clashes
 from polyport.manifest.source import Problem
 
 Operation = Action | Trigger
@@ -95,12 +96,12 @@ class Catalog:
         return cls(partners, problems, origin)
 
     def _add(self, partner: Partner) -> None:
-        place = f"{partner.file.slug}/partner.yaml"
-        if partner.file.id in self._partners or any(known.file.slug == partner.file.slug for known in self._partners.values()):
-            self.problems.append(Problem(file=place, message="Another partner has the same id or slug; this one is left out."))
-            return
-        if taken := [operation.id for operation in partner.operations if operation.id in self._operations]:
-            self.problems.append(Problem(file=place, message=f"Another partner has the operation id {taken[0]}; this one is left out."))
+        shared = [
+            Problem(file=f"{partner.file.slug}/{file}", message=f"{message} This partner is left out.")
+            for file, _key, message in clashes(partner, self._partners.values())
+        ]
+        if shared:
+            self.problems.extend(shared)
             return
         self._partners[partner.file.id] = partner
         self._operations.update({operation.id: (partner, operation) for operation in partner.operations})

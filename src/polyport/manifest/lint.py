@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from polyport.manifest.cases import Cases, load_cases
+from polyport.manifest.levels import file_of
 from polyport.manifest.load import load_partner
-from polyport.manifest.model import Operation, Partner, Trigger
+from polyport.manifest.model import Partner
+from polyport.manifest.neighbours import clashes
 from polyport.manifest.quality import LoadedQuality, load_quality
 from polyport.manifest.simulation_file import LoadedSimulation, load_simulation
 from polyport.manifest.source import Problem, Source, read_source
@@ -46,7 +48,7 @@ def lint_folder(folder: Place, others: Iterable[Partner], rules: Mapping[str, An
     simulation, quality = load_simulation(folder), load_quality(folder, rules)
     problems = [*loaded.problems, *cases.problems, *simulation.problems, *quality.problems, *_strays(folder)]
     if (partner := loaded.partner) is not None:
-        marks = {name: _source(folder, name) for name in ("partner.yaml", *(_file_of(operation) for operation in partner.operations))}
+        marks = {name: _source(folder, name) for name in ("partner.yaml", *(file_of(operation) for operation in partner.operations))}
         problems += _foreign_cases(partner, cases)
         problems += [marks[file].problem(message, key) for file, key, message in clashes(partner, others)]
         problems += _changed_ids(partner, quality, marks)
@@ -61,23 +63,6 @@ def lint_folder(folder: Place, others: Iterable[Partner], rules: Mapping[str, An
         marks=tuple(_marks(folder)),
         problems=tuple(problems),
     )
-
-
-def clashes(partner: Partner, others: Iterable[Partner]) -> Iterator[tuple[str, str, str]]:
-    """What a partner has in common with another one and may not: file, key and sentence."""
-    for other in others:
-        for key, shared in (("id", partner.file.id == other.file.id), ("slug", partner.file.slug == other.file.slug)):
-            if shared:
-                yield "partner.yaml", key, f'The partner "{other.file.slug}" ({other.file.title}) has the same {key}; choose another one.'
-        taken = {operation.id: operation.name for operation in other.operations}
-        for operation in partner.operations:
-            if operation.id in taken:
-                message = f'The operation "{taken[operation.id]}" of "{other.file.slug}" has the same id; choose another one.'
-                yield _file_of(operation), "id", message
-
-
-def _file_of(operation: Operation) -> str:
-    return f"{'triggers' if isinstance(operation, Trigger) else 'actions'}/{operation.name}.yaml"
 
 
 def _source(folder: Place, name: str) -> Source:
@@ -108,7 +93,7 @@ def _changed_ids(partner: Partner, quality: LoadedQuality, sources: Mapping[str,
             )
             yield quality.source.problem(message, "ids", "operations", name)
         elif operations[name].id != number:
-            yield sources[_file_of(operations[name])].problem(_changed(number), "id")
+            yield sources[file_of(operations[name])].problem(_changed(number), "id")
 
 
 def _changed(number: int) -> str:
