@@ -177,3 +177,24 @@ def test_the_events_of_an_audience_of_mailchimp_come_as_forms_to_an_address_with
         "member_id": "8a25ff1d98",
         "email": "ada@example.com",
     }
+def from_ghost(content, secret=SECRET, moment=NOW):
+    body, told = json.dumps(content).encode(), str(int(moment.timestamp() * 1000))
+    digest = hmac.new(secret.encode(), body + told.encode(), hashlib.sha256).hexdigest()
+    headers = (("X-Ghost-Signature", f"sha256={digest}, t={told}"),)
+    return Incoming(method="POST", url="https://us.example/hooks/4", headers=headers, body=body)
+
+
+def test_a_member_event_of_ghost_is_believed_with_a_fresh_signature_and_has_the_member():
+    found, program, schema = trigger("ghost", "member_event")
+    event = {"member": {"current": {"id": "623199bfe8bc4d3097caefe0", "email": "ada@example.com", "labels": [{"name": "VIP"}]}, "previous": {}}}
+
+    sent = render_call(program.subscribe, {"kind": "member.added", **subscribing("https://us.example/hooks/4", SECRET)}, AT, 5).request
+    hook = {"event": "member.added", "target_url": "https://us.example/hooks/4", "secret": SECRET, "name": "Polyport"}
+    assert json.loads(sent.body) == {"webhooks": [hook]}
+    assert read_subscription(found.hook, {"webhooks": [{"id": "w1"}]}, NOW).id == "w1"
+    check_signature(program, from_ghost(event), SECRET, NOW)
+    for wrong in (from_ghost(event, "another"), from_ghost(event, moment=datetime(2026, 11, 25, 11, tzinfo=UTC))):
+        with pytest.raises(Unsigned):
+            check_signature(program, wrong, SECRET, NOW)
+    items = [read_item(schema, get(item, found.result.at)) for item in read_delivery(program, from_ghost(event)).items]
+    assert [(item["email"], item["labels"]) for item in items] == [("ada@example.com", ["VIP"])]

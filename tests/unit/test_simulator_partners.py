@@ -527,3 +527,25 @@ async def test_a_customer_of_netsuite_is_added_once_orders_is_billed_and_new():
     assert (await account.run("get_invoice", {"invoice": invoice["id"]}))["status"] == "Open"
     assert [item["id"] for item in (await account.run("new_customers", {}))["items"]] == [made["id"], "107"]
     assert [item["id"] for item in (await account.run("new_sales_orders", {}))["items"]] == [order["id"]]
+async def test_a_post_is_written_at_ghost_published_found_and_deleted_and_a_member_joins():
+    account = Account("ghost")
+    made = await account.run("create_post", {"title": "Hello, world", "html": "<p>Hi</p>"})
+    post = {"post": made["id"]}
+
+    assert (made["status"], made["author_names"]) == ("draft", ["Ada Example"])
+    changed = await account.run("update_post", {**post, "status": "Published", "published_at": "2026-11-24T12:00:00Z"})
+    assert (changed["status"], changed["title"]) == ("published", "Hello, world")
+    assert (await account.run("get_post", post))["html"] == "<p>Hi</p>"
+    assert (await account.run("find_posts", {"text": "Hello"}))["first_id"] == made["id"]
+    assert [item["id"] for item in (await account.run("published_posts", {}))["items"]] == [made["id"], "5ddc9141c35e7700383b2937"]
+    image = await account.run("upload_image", {"file": INLINE})
+    assert image["url"].startswith("https://acme.ghost.io/")
+    await account.run("delete_post", post)
+    assert (await account.run("list_posts", {}))["total"] == 1
+
+    member = await account.run("create_member", {"email": "ada@example.com", "labels": "VIP", "newsletters": "Example weekly"})
+    assert (member["labels"], member["newsletters"]) == (["VIP"], ["62750bff2b868a34f814af08"])
+    assert (await account.run("update_member", {"member": member["id"], "name": "Ada"}))["name"] == "Ada"
+    assert (await account.run("find_member", {"address": "ada@example.com"}))["id"] == member["id"]
+    assert (await account.run("list_members", {"with_status": "Free"}))["total"] == 2
+    assert [item["email"] for item in (await account.run("new_members", {}))["items"]] == ["ada@example.com", "grace@example.com"]
