@@ -177,6 +177,8 @@ def test_the_events_of_an_audience_of_mailchimp_come_as_forms_to_an_address_with
         "member_id": "8a25ff1d98",
         "email": "ada@example.com",
     }
+
+
 def from_ghost(content, secret=SECRET, moment=NOW):
     body, told = json.dumps(content).encode(), str(int(moment.timestamp() * 1000))
     digest = hmac.new(secret.encode(), body + told.encode(), hashlib.sha256).hexdigest()
@@ -186,7 +188,9 @@ def from_ghost(content, secret=SECRET, moment=NOW):
 
 def test_a_member_event_of_ghost_is_believed_with_a_fresh_signature_and_has_the_member():
     found, program, schema = trigger("ghost", "member_event")
-    event = {"member": {"current": {"id": "623199bfe8bc4d3097caefe0", "email": "ada@example.com", "labels": [{"name": "VIP"}]}, "previous": {}}}
+    event = {
+        "member": {"current": {"id": "623199bfe8bc4d3097caefe0", "email": "ada@example.com", "labels": [{"name": "VIP"}]}, "previous": {}}
+    }
 
     sent = render_call(program.subscribe, {"kind": "member.added", **subscribing("https://us.example/hooks/4", SECRET)}, AT, 5).request
     hook = {"event": "member.added", "target_url": "https://us.example/hooks/4", "secret": SECRET, "name": "Polyport"}

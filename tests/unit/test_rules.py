@@ -252,6 +252,13 @@ def test_a_host_that_is_chosen_is_looked_at_in_each_choice(tmp_path):
     assert inside == 'base: "xeu.box.local" is no public host'
 
 
+@pytest.mark.parametrize(("sample", "found"), [("box.acme.com", ""), ("box.local", 'base: "box.local" is no public host')])
+def test_a_host_that_is_given_whole_is_looked_at_in_its_sample(tmp_path, sample, found):
+    base = ("base: https://api.box.com/v1", 'base: "https://{{connection.domain}}"')
+    field = f"  fields: [{{name: domain, type: string, label: Domain, pattern: a+, sample: {sample}}}]\n  auth:\n"
+    assert findings(write(tmp_path, {"partner": base, "partner.yaml": ("  auth:\n", field)}), "https-and-public-hosts") == found
+
+
 def test_what_is_left_out_of_a_row_counts(tmp_path):
     fields = "[{name: a, type: string, label: A}, {name: b, type: string, label: B}]"
     rows = ("customFields", f"sections:\n  - {{name: rows, label: Rows, required: true, fields: {fields}}}\ncustomFields")

@@ -527,6 +527,8 @@ async def test_a_customer_of_netsuite_is_added_once_orders_is_billed_and_new():
     assert (await account.run("get_invoice", {"invoice": invoice["id"]}))["status"] == "Open"
     assert [item["id"] for item in (await account.run("new_customers", {}))["items"]] == [made["id"], "107"]
     assert [item["id"] for item in (await account.run("new_sales_orders", {}))["items"]] == [order["id"]]
+
+
 async def test_a_post_is_written_at_ghost_published_found_and_deleted_and_a_member_joins():
     account = Account("ghost")
     made = await account.run("create_post", {"title": "Hello, world", "html": "<p>Hi</p>"})

@@ -143,9 +143,9 @@ def https_and_public_hosts(evidence: Evidence) -> list[str]:
         if key.endswith("_url") and isinstance(value, str)
     ]
     choices = {
-        f"connection.{field.name}": [str(option.key) for option in field.options]
+        f"connection.{field.name}": [str(option.key) for option in field.options] if field.options is not None else [str(field.sample)]
         for field in (connection.fields if connection is not None else ())
-        if field.options is not None
+        if field.options is not None or field.sample is not None
     }
     found = [
         f"{where}: {fault}"
@@ -157,7 +157,7 @@ def https_and_public_hosts(evidence: Evidence) -> list[str]:
 
 
 def _filled(address: str, choices: Mapping[str, list[str]]) -> list[str]:
-    """An address as it may be called: with each choice in the place of a field that has some, and a word in the place of any other value."""
+    """An address as it may be called: with each choice in the place of a field that has some, else its sample, and a word in the place of any other value."""
     for placeholder in _PLACEHOLDER.findall(address):
         name = placeholder.strip("{} ").partition("|")[0].strip()
         if name in choices:
