@@ -121,7 +121,7 @@ def _is_heavy(value: Any) -> bool:
 
 
 def compile_path(source: str, filters: Filters) -> Template:
-    """Compile a URL path: every placeholder is percent-encoded and can neither be empty nor climb out of its segment."""
+    """Compile a URL path: every placeholder is percent-encoded and can neither be empty nor climb out of its segment. A list is as many segments as it has elements."""
     build = _Build()
     parts = [_segment_part(part, filters, build) for part in _split(source)]
 
@@ -254,7 +254,7 @@ def _segment_part(part: str | _Hole, filters: Filters, build: _Build) -> str | R
         value = inner(scope)
         if value is MISSING or value is None:
             return MISSING
-        encoded = quote(to_text(value), safe="")
+        encoded = "/".join(quote(to_text(one), safe="") for one in value) if isinstance(value, list) else quote(to_text(value), safe="")
         if not encoded:
             raise RenderFault(f"{{{{{text}}}}} stands in the path and may not be empty")
         return encoded

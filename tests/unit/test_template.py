@@ -252,6 +252,21 @@ def test_two_values_cannot_make_a_dot_segment_together():
         path("/things/.{{x}}", x=".")
 
 
+def test_a_list_is_as_many_segments_as_it_has_elements():
+    assert path("/files/{{x}}/end", x=["a b", "", "c?d/e"]) == "/files/a%20b//c%3Fd%2Fe/end"
+    assert path("/files/{{x | segments}}", x="/a//b/") == "/files//a//b/"
+    with pytest.raises(RenderFault, match="may not be empty"):
+        path("/files/{{x}}", x=[])
+    with pytest.raises(RenderFault, match="may not be empty"):
+        path("/files/{{x | segments}}", x="")
+
+
+@pytest.mark.parametrize("value", ["..", "a/../b", "a/.", "./a"])
+def test_the_segments_of_a_value_cannot_climb(value):
+    with pytest.raises(RenderFault, match="dot segment"):
+        path("/files/{{x | segments}}", x=value)
+
+
 def test_a_path_segment_cannot_be_empty():
     with pytest.raises(RenderFault, match=r"\{\{x\}\} stands in the path and may not be empty"):
         path("/things/{{x}}", x="")

@@ -105,4 +105,15 @@ def _pairs(parameters: Any) -> Iterator[tuple[Any, Any]]:
                 yield name, inner
 
 
-ADDRESSES: Final[dict[str, Filter]] = {"parse_url": parse_url, "build_url": build_url}
+def segments(value: Any) -> list[str]:
+    """The parts of a text between slashes, empty ones too. In the path of a call, where a value stays in its segment, they are segments: names of files in folders.
+
+    ``{{"2026/lamp 1.png" | segments}}`` gives ``["2026", "lamp 1.png"]``.
+    """
+    text = text_of(value)
+    if text.count("/") >= ITEM_LIMIT:
+        raise RenderFault(f"a path has at most {ITEM_LIMIT} segments here")
+    return text.split("/")
+
+
+ADDRESSES: Final[dict[str, Filter]] = {"parse_url": parse_url, "build_url": build_url, "segments": segments}
