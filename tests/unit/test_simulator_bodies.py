@@ -302,3 +302,31 @@ def test_a_page_begins_after_the_last_id_that_was_seen(tmp_path):
 
 def test_base64_of_nothing_is_empty():
     assert WRITERS["base64"][1](base64.b64encode(b"").decode()) == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/files/a/b%20c/d", {"rest": "a/b c/d"}),
+        ("GET", "/files/a", {"one": "a"}),
+        ("GET", "/files/a/b", {"rest": "a/b"}),
+        ("GET", "/files/new/b", {"new": "b"}),
+        ("DELETE", "/files/a", {"gone": "a"}),
+        ("DELETE", "/files", None),
+    ],
+)
+def test_a_last_parameter_may_take_the_rest_of_the_path_behind_all_other_routes(tmp_path, method, path, expected):
+    partner = Partner(
+        tmp_path,
+        """
+        unknown: {status: 404}
+        routes:
+          - {route: "GET /files/{name...}", reply: {json: {rest: "{{path.name}}"}}}
+          - {route: "GET /files/{name}", reply: {json: {one: "{{path.name}}"}}}
+          - {route: "GET /files/new/{name}", reply: {json: {new: "{{path.name}}"}}}
+          - {route: "DELETE /files/{name...}", reply: {json: {gone: "{{path.name}}"}}}
+          - {route: "HEAD /files/{name...}", reply: {headers: {X-Name: "{{path.name}}"}}}
+        """,
+    )
+    assert partner.ask(method, path)[1] == expected
+    assert dict(partner.send("HEAD", "/files/x/y").headers) == {b"x-name": b"x/y"}

@@ -18,7 +18,7 @@ from polyport.manifest.proofs import Answer, Credentials, TokenIssue
 Verb = Literal["create", "get", "update", "upsert", "delete", "list", "search", "token", "static"]
 Comparison = Literal["equals", "one_of", "contains", "at_least", "at_most", "above", "below"]
 Kind = Literal["string", "integer", "number", "boolean", "array", "object"]
-RoutePattern = Annotated[str, Key(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /[^\s?#]*$", max_length=500)]
+RoutePattern = Annotated[str, Key(pattern=r"^(GET|HEAD|POST|PUT|PATCH|DELETE) /[^\s?#]*$", max_length=500)]
 
 
 class Ids(Node):
@@ -161,7 +161,7 @@ class Need(Node):
 class Route(Node):
     """One request that the simulated partner understands, ``METHOD /path/{parameter}``, and what it does with the records of ``in``.
 
-    A parameter may have text around it in its segment: ``/bot{token}/sendMessage``. Several routes may share method and path: each takes the requests for which its
+    A parameter may have text around it in its segment: ``/bot{token}/sendMessage``; as the last one ``{key...}`` takes the rest of the path. Several routes may share method and path: each takes the requests for which its
     ``when`` holds (conditions on ``path``, ``query``, ``header`` and ``body``), or those of a GraphQL operation or top-level field of that name (``graphql``); the first that fits
     answers, those without conditions last.
 

@@ -126,20 +126,25 @@ class Printer:
 
 
 class _Routes:
-    """Routes by method and number of segments; a route with a literal where another has a parameter comes first, then one with conditions."""
+    """Routes by method and number of segments; a route with a literal where another has a parameter comes first, then one with conditions.
+
+    Routes whose last parameter takes the rest of the path (``{key...}``) come behind all others.
+    """
 
     def __init__(self, handlers: Iterable[_Handler]) -> None:
         self._known: dict[tuple[str, int], list[tuple[tuple[str | re.Pattern[str], ...], _Handler]]] = {}
         for handler in handlers:
-            shape = tuple(_segment(segment) for segment in handler.route.path.strip("/").split("/"))
-            self._known.setdefault((handler.route.method, len(shape)), []).append((shape, handler))
+            path = handler.route.path.strip("/")
+            shape = tuple(_segment(segment) for segment in path.replace("...}", "}").split("/"))
+            size = 0 if path.endswith("...}") else len(shape)
+            self._known.setdefault((handler.route.method, size), []).append((shape, handler))
         for entries in self._known.values():
             entries.sort(key=lambda entry: ([_looseness(part) for part in entry[0]], not entry[1].is_conditional))
 
     def find(self, request: Incoming, scope: dict[str, Any]) -> tuple[_Handler | None, dict[str, str]]:
         """The route and the values of its parameters."""
         segments = [unquote(segment) for segment in request.path.strip("/").split("/")]
-        for shape, handler in self._known.get((request.method, len(segments)), ()):
+        for shape, handler in (*self._known.get((request.method, len(segments)), ()), *self._known.get((request.method, 0), ())):
             values = _matched(shape, segments)
             if values is not None and handler.takes(request, {**scope, "path": values}):
                 return handler, values
@@ -157,8 +162,11 @@ def _looseness(part: str | re.Pattern[str]) -> int:
 
 
 def _matched(shape: tuple[str | re.Pattern[str], ...], segments: list[str]) -> dict[str, str] | None:
+    if len(segments) < len(shape):
+        return None
     values: dict[str, str] = {}
-    for part, segment in zip(shape, segments, strict=True):
+    last = len(shape) - 1
+    for part, segment in zip(shape, [*segments[:last], "/".join(segments[last:])], strict=True):
         if isinstance(part, str):
             if part != segment:
                 return None
