@@ -14,6 +14,8 @@ from polyport.engine.caller import open_caller
 from polyport.engine.calls import list_choices, read_list, verify
 from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, read_reading, read_trigger, select, understand
 from polyport.engine.schema import custom_name
+from polyport.engine.trace import CallFailed
+from polyport.kinds.fields import FileValue
 from polyport.manifest.cases import load_cases
 from polyport.manifest.load import load_partner
 from polyport.manifest.model import Trigger
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.anyio
 FOLDERS = Path(polyport.__file__).parent / "connectors"
 # What lists depend on, as the simulators' seeds have it; every simulator finds something for "ex".
 SEEDED = {
+    "amazon-s3": {"bucket": "example-shop"},
     "airtable": {"base": "appA1b2C3d4E5f6G7", "table": "tblA1b2C3d4E5f6G7"},
     "google-sheets": {"spreadsheet": "1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUvWxYz12345678", "sheet": 7},
     "github": {"repository": "octocat/hello-world"},
@@ -79,6 +82,7 @@ class Account:
             timeout=5,
             # Later than anything in the story, and near enough for signatures.
             clock=lambda: datetime(2026, 11, 24, 12, 10, tzinfo=UTC),
+            clock=lambda: datetime(2026, 11, 24, 12, 5, tzinfo=UTC),
         )
 
     async def run(self, name, data, *selectors):
@@ -551,3 +555,24 @@ async def test_a_post_is_written_at_ghost_published_found_and_deleted_and_a_memb
     assert (await account.run("find_member", {"address": "ada@example.com"}))["id"] == member["id"]
     assert (await account.run("list_members", {"with_status": "Free"}))["total"] == 2
     assert [item["email"] for item in (await account.run("new_members", {}))["items"]] == ["ada@example.com", "grace@example.com"]
+async def test_an_object_put_into_amazon_s3_is_copied_listed_read_new_and_gone():
+    account, shop = Account("amazon-s3"), "example-shop"
+    key, image = "2026/lamp 1.png", FileValue(content=b"PNG!", name="lamp.png", content_type="image/png")
+    made = await account.run(
+        "put_object", {"key": key, "file": {"name": "lamp.png", "contentType": "image/png", "base64": "UE5HIQ=="}}, shop
+    )
+    await account.run("put_object", {"key": "notes/a.txt", "source": "text", "text": "Hi", "content_type": "text/plain"}, shop)
+    assert (await account.run("get_object_info", {"key": key}, shop))["etag"] == made["etag"]
+    got = (await account.run("get_object", {"key": key}, shop))["file"]
+    assert (got.content, got.content_type) == (image.content, image.content_type)
+    await account.run(
+        "copy_object", {"key": "old/lamp.png", "source_bucket": shop, "source_key": key, "storage_class": "GLACIER_IR"}, "example-archive"
+    )
+    assert [item["storage_class"] for item in (await account.run("list_objects", {}, "example-archive"))["objects"]] == ["GLACIER_IR"]
+    first = await account.run("list_objects", {"page_size": 1}, shop)
+    rest = await account.run("list_objects", {"cursor": first["next_cursor"]}, shop)
+    assert [item["key"] for item in first["objects"] + rest["objects"]] == [key, "example.txt", "notes/a.txt"]
+    assert [item["key"] for item in (await account.run("new_objects", {"prefix": "2026/"}, shop))["items"]] == [key]
+    await account.run("delete_object", {"key": key}, shop)
+    with pytest.raises(CallFailed):
+        await account.run("get_object", {"key": key}, shop)
