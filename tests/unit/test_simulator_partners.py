@@ -82,7 +82,6 @@ class Account:
             timeout=5,
             # Later than anything in the story, and near enough for signatures.
             clock=lambda: datetime(2026, 11, 24, 12, 10, tzinfo=UTC),
-            clock=lambda: datetime(2026, 11, 24, 12, 5, tzinfo=UTC),
         )
 
     async def run(self, name, data, *selectors):
@@ -555,6 +554,8 @@ async def test_a_post_is_written_at_ghost_published_found_and_deleted_and_a_memb
     assert (await account.run("find_member", {"address": "ada@example.com"}))["id"] == member["id"]
     assert (await account.run("list_members", {"with_status": "Free"}))["total"] == 2
     assert [item["email"] for item in (await account.run("new_members", {}))["items"]] == ["ada@example.com", "grace@example.com"]
+
+
 async def test_an_object_put_into_amazon_s3_is_copied_listed_read_new_and_gone():
     account, shop = Account("amazon-s3"), "example-shop"
     key, image = "2026/lamp 1.png", FileValue(content=b"PNG!", name="lamp.png", content_type="image/png")
