@@ -577,3 +577,25 @@ async def test_an_object_put_into_amazon_s3_is_copied_listed_read_new_and_gone()
     await account.run("delete_object", {"key": key}, shop)
     with pytest.raises(CallFailed):
         await account.run("get_object", {"key": key}, shop)
+
+
+async def test_a_message_sent_with_pushover_has_an_image_or_a_receipt_and_is_confirmed():
+    account = Account("pushover")
+    assert "receipt" not in await account.run("send_message", {"message": "Look", "image": INLINE, "sound": "Example bike"})
+    sent = await account.run("send_message", {"message": "Fire", "priority": 2, "recipient": "Example on call"})
+    receipt = {"receipt": sent["receipt"]}
+
+    assert (await account.run("get_receipt", receipt))["acknowledged"] is True
+    assert [item["receipt"] for item in (await account.run("confirmed_message", receipt))["items"]] == [sent["receipt"]]
+    assert "request" in await account.run("cancel_emergency", receipt)
+
+
+async def test_a_member_of_a_group_of_pushover_is_added_shown_and_taken_out():
+    account, group = Account("pushover"), {"group": "Example on call"}
+    ada = {**group, "user": "uQiRzpo4DXghDmr9QzzfQu27cmVRsG"}
+    await account.run("add_group_member", {**ada, "memo": "Ada"})
+
+    assert [member["memo"] for member in (await account.run("get_group", group))["members"]] == ["Ada"]
+    await account.run("remove_group_member", ada)
+    assert (await account.run("get_group", group))["members"] == []
+    assert (await account.run("find_recipient", {"recipient": ada["user"]}))["devices"] == ["iphone-example", "desk"]
