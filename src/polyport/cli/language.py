@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from importlib.resources import files
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -19,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from polyport.manifest.cases import Case, CaseConnection
 from polyport.manifest.model import Partner
+from polyport.manifest.source import read_source
 
 _FILES: Final = {
     "file": "partner.yaml",
@@ -65,23 +67,30 @@ class KeyOfPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One model: its name, its docstring in Markdown, its keys."""
+    """One model: its name, its docstring in Markdown, its keys, and how it is written: right, and wrong with what lint says to that."""
 
     name: str
     text: str
     keys: tuple[KeyOfPart, ...]
+    good: tuple[str, ...] = ()
+    bad: tuple[tuple[str, str], ...] = ()
+
+
+def language_models() -> list[type[BaseModel]]:
+    """Every model that a partner's folder is made of, those that are whole files first."""
+    hints = get_type_hints(Partner, include_extras=True)
+    met: list[type[BaseModel]] = [*(next(_models(hints[name])) for name in _FILES), *(model for _file, model in _CASES)]
+    for model in met:
+        for hint in get_type_hints(model, include_extras=True).values():
+            met.extend(found for found in _models(hint) if found not in met)
+    return met
 
 
 def language_parts() -> tuple[list[tuple[Part, str]], list[Part]]:
     """The models that are whole files, each with its place in the folder, and those that stand inside them, in the order they are met."""
-    hints = get_type_hints(Partner, include_extras=True)
-    roots = [(next(_models(hints[name])), file) for name, file in _FILES.items()]
-    roots += [(model, file) for file, model in _CASES]
-    met: list[type[BaseModel]] = [model for model, _file in roots]
-    for model in met:
-        for hint in get_type_hints(model, include_extras=True).values():
-            met.extend(found for found in _models(hint) if found not in met)
-    return [(_part(model), file) for model, file in roots], [_part(model) for model in met[len(roots) :]]
+    models, places = language_models(), [*_FILES.values(), *(file for file, _model in _CASES)]
+    whole = [(_part(model), file) for model, file in zip(models, places, strict=False)]
+    return whole, [_part(model) for model in models[len(places) :]]
 
 
 def _models(hint: Any) -> Iterator[type[BaseModel]]:
@@ -90,6 +99,15 @@ def _models(hint: Any) -> Iterator[type[BaseModel]]:
         yield hint
     for argument in () if get_origin(hint) is Literal else get_args(hint):
         yield from _models(argument)
+
+
+def examples_of(name: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """How a part is written, and how not, with what lint says then; from the file that stands beside the models, ``manifest/examples/NAME.yaml``."""
+    file = files("polyport.manifest").joinpath("examples", f"{name}.yaml")
+    if not file.is_file():
+        return (), ()
+    told = read_source(f"{name}.yaml", file.read_bytes()).data
+    return tuple(told["good"]), tuple((wrong["write"], wrong["because"]) for wrong in told["bad"])
 
 
 def _part(model: type[BaseModel]) -> Part:
@@ -105,7 +123,8 @@ def _part(model: type[BaseModel]) -> Part:
     text = (inspect.getdoc(model) or "").replace("``", "`")
     for name, field in model.model_fields.items():
         text = text.replace(f"`{name}`", f"`{field.alias or name}`")
-    return Part(name=model.__name__, text=text, keys=tuple(keys))
+    good, bad = examples_of(model.__name__)
+    return Part(name=model.__name__, text=text, keys=tuple(keys), good=good, bad=bad)
 
 
 def _shown(hint: Any, named: list[tuple[Any, str]]) -> str:

@@ -168,6 +168,8 @@ def language_page() -> str:
 listed is a fault, and `polyport connector lint FOLDER` shows every fault at once, with file and line.
 [How to add a partner](../how-to/add-a-partner.md) has the steps.
 
+Each part has examples; where one begins with "Refused", it is not so, and lint says why in these words.
+
 *Text* is any text; a *template* is a text with placeholders such as `{{name | trim}}` ([filters](filters.md)). A *path* leads into JSON: `data.items[0].id`,
 `data.items[*].id` for every element, or a list of keys where a key has a dot in it. *Keys* are a path without numbers. A *pattern* is a regular
 expression in RE2 syntax. A *field type* is one of [these](field-types.md), with `[]` behind it for a list. YAML here is plain: no anchors, no key twice, and
@@ -243,7 +245,10 @@ def _language_part(part: Part, file: str | None) -> str:
     """A part of the language: what it is, and a table of its keys."""
     heading = f"## {file}\n\n`{part.name}`." if file is not None else f"### {part.name}"
     rows = [(f"`{key.name}`", key.type, key.default) for key in part.keys]
-    return "\n\n".join((heading, part.text, table(("Key", "Takes", "Default"), rows)) if rows else (heading, part.text))
+    shown = [heading, part.text, *([table(("Key", "Takes", "Default"), rows)] if rows else [])]
+    shown += [f"```yaml\n{text}```" for text in part.good]
+    shown += [f"```yaml\n# Refused: {because}\n{text}```" for text, because in part.bad]
+    return "\n\n".join(shown)
 
 
 def _doc(thing: object) -> str:

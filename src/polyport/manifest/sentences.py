@@ -102,13 +102,19 @@ def _sentences(place: tuple[str | int, ...], errors: Sequence[ErrorDetails], kno
         elif error["type"] == "value_error":
             message = error["msg"].removeprefix("Value error, ")
             named = _named(place)
-            yield f"{named}: {message}." if named else f"{message[:1].upper()}{message[1:]}."
+            yield f"{named}: {message}." if named else f"{_begun(message)}."
         else:
             form = _form(error)
             forms += [] if form in forms else [form]
     if forms:
         named = _named(place)
         yield f"{named + (',' if isinstance(place[-1], int) else '') if named else 'This file'} has to be {' or '.join(forms)}."
+
+
+def _begun(message: str) -> str:
+    """A message that begins a sentence; a key that it begins with keeps its writing."""
+    first, _, rest = message.partition(" ")
+    return f'"{first}" {rest}' if first != first.lower() and first[:1].islower() else f"{message[:1].upper()}{message[1:]}"
 
 
 def _named(place: tuple[str | int, ...]) -> str:
