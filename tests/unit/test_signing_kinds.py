@@ -262,6 +262,52 @@ def test_the_example_that_binance_publishes():
     assert signed.header("X-MBX-APIKEY") == "k-1"
 
 
+def test_the_example_that_pusher_publishes_and_a_call_without_a_body():
+    told = hmac_kind(
+        signs="{{request.method}}\n{{request.path}}\n{{request.sorted_query | url_decode}}",
+        digest="md5",
+        add=[
+            {"in": "query", "param": "auth_key", "value": "278d425bdf160c739803"},
+            {"in": "query", "param": "auth_timestamp", "value": "{{timestamp}}"},
+            {"in": "query", "param": "auth_version", "value": "1.0"},
+            {"in": "query", "param": "body_md5", "value": '{{request.body | extract: "(?s)^." | then: request.digest}}', "optional": True},
+        ],
+        place=[{"in": "query", "param": "auth_signature", "value": "{{signature}}"}],
+    )
+    moment = Moment(now=datetime.fromtimestamp(1353088179, UTC))
+    body = b'{"name":"foo","channels":["project-3"],"data":"{\\"some\\":\\"data\\"}"}'
+    secret = {"secret": "7ad3773142a6692b25b8"}
+    signed = told.sign(request("POST", "https://api.example.com/apps/3/events", body=body), secret, moment)
+    assert signed.url.endswith(
+        "&body_md5=ec365a775a4cd0599faeb73354201b6f&auth_signature=da454824c97ba181a32ccc17a72625ba02771f50b50e1e7430e47a1f3f457e6c"
+    )
+    asked = told.sign(request(url="https://api.example.com/apps/3/channels?info=a%2Cb"), secret, moment)
+    content = "GET\n/apps/3/channels\nauth_key=278d425bdf160c739803&auth_timestamp=1353088179&auth_version=1.0&info=a,b"
+    assert "body_md5" not in asked.url
+    assert asked.url.endswith(hmac.new(b"7ad3773142a6692b25b8", content.encode(), sha256).hexdigest())
+
+
+@pytest.mark.parametrize("value", ["{{connection.none}}", "{{connection.null}}", "{{connection.empty}}"])
+def test_an_optional_value_that_has_nothing_leaves_no_trace(value):
+    also = [{"in": "header", "param": "X-Account", "value": value, "optional": True}]
+    told = SCHEME.validate_python({"kind": "api_key", "in": "header", "param": "X-Key", "value": "k", "also": also})
+    asked = told.sign(request(), {"null": None, "empty": ""}, MOMENT)
+    assert (asked.header("X-Key"), asked.header("X-Account")) == ("k", None)
+
+
+def test_a_value_in_the_path_cannot_be_optional():
+    with pytest.raises(ValidationError, match="cannot be optional"):
+        SCHEME.validate_python(
+            {
+                "kind": "api_key",
+                "in": "header",
+                "param": "a",
+                "value": "b",
+                "also": [{"in": "path", "param": ":a", "value": "b", "optional": True}],
+            }
+        )
+
+
 def test_every_part_of_a_request_can_be_signed():
     told = "{{timestamp}}\n{{nonce}}\n{{request.method}}\n{{request.host}}\n{{request.path}}\n{{request.sorted_query}}\n{{request.headers.x-a}}\n{{request.digest}}"
     asked = request("POST", headers=(("X-A", "1"),), body=b"body")

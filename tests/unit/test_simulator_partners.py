@@ -599,3 +599,22 @@ async def test_a_member_of_a_group_of_pushover_is_added_shown_and_taken_out():
     await account.run("remove_group_member", ada)
     assert (await account.run("get_group", group))["members"] == []
     assert (await account.run("find_recipient", {"recipient": ada["user"]}))["devices"] == ["iphone-example", "desk"]
+
+
+async def test_an_event_goes_out_signed_by_pusher_and_channels_and_users_are_read():
+    account = Account("pusher")
+    sent = {"channels": ["my-channel", "other"], "event": "order-paid", "data": {"order": 7}}
+
+    assert await account.run("trigger_event", sent | {"info": ["subscription_count"]}) == {}
+    await account.run("trigger_batch", {"events": [{"channel": "my-channel", "event": "a", "data": "{}"}]})
+    assert await account.run("list_channels", {"prefix": "presence-", "info": "user_count"}) == {
+        "channels": [{"channel": "presence-room", "user_count": 2}]
+    }
+    assert (await account.run("get_channel", {"channel": "presence-room", "info": ["user_count"]}))["user_count"] == 2
+    users = await account.run("list_channel_users", {"channel": "presence-room"})
+    assert (
+        (await account.run("channel_users", {"channel": "presence-room"}))["items"]
+        == users["users"]
+        == [{"id": "user-7"}, {"id": "user-8"}]
+    )
+    assert await account.run("terminate_user", {"user_id": "user-7"}) == {"user_id": "user-7"}

@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field, PrivateAttr, model_validator
 from polyport.kinds.auth.base import CONFIG, Material, Source, compiled, rendered
 from polyport.kinds.bodies import part_before
 from polyport.net.message import Request, Stream
-from polyport.template import RenderFault, Scope
+from polyport.paths import MISSING
+from polyport.template import RenderFault, Scope, Template, to_text
 
 Where = Literal["header", "query", "cookie", "body", "parameter", "path"]
 Put = Callable[[Request, Material, Scope | None], Request]
@@ -32,6 +33,7 @@ class Placement(BaseModel):
     A ``parameter`` stands in the query of a GET or HEAD and in the body of every other call.
 
     In a path it is a marker such as ``:token``, which the calls' paths (or ``base``) hold where the value belongs: ``/bot:token/sendMessage``.
+    ``optional``: where the value has nothing (no value, null or an empty text), nothing is put; otherwise that is an error of the connection.
     """
 
     model_config = CONFIG
@@ -39,16 +41,19 @@ class Placement(BaseModel):
     place: Where = Field(alias="in")
     param: Source
     value: Source
+    optional: bool = False
     _put: Put = PrivateAttr()
 
     def model_post_init(self, _context: object) -> None:
         """Compile the templates once."""
-        self._put = _compiled(self.place, self.param, self.value)
+        self._put = _compiled(self.place, self.param, self.value, optional=self.optional)
 
     @model_validator(mode="after")
     def _has_a_marker(self) -> Self:
         if self.place == "path" and (not self.param.startswith(":") or not self.param[1:].isidentifier()):
             raise ValueError('a value in the path takes the place of a marker such as ":token"; name the marker under param')
+        if self.place == "path" and self.optional:
+            raise ValueError("a value in the path takes the place of a marker, so it cannot be optional")
         return self
 
     def put(self, request: Request, material: Material, more: Scope | None = None) -> Request:
@@ -56,17 +61,24 @@ class Placement(BaseModel):
         return self._put(request, material, more)
 
 
-def _compiled(place: Where, param: str, value: str) -> Put:
+def _compiled(place: Where, param: str, value: str, *, optional: bool) -> Put:
     """What puts a value, as a closure: nothing of the model is looked up when a call is signed."""
     name, content, put = compiled(param), compiled(value), _PUT[place]
     constant = param if name.constant else None
 
     def put_value(request: Request, material: Material, more: Scope | None) -> Request:
-        told = rendered(content, material, more)
+        told = _optional(content, material, more) if optional else rendered(content, material, more)
+        if not told and optional:
+            return request
         signed = request if content.constant else request.with_secrets(told)
         return put(signed, rendered(name, material, more) if constant is None else constant, told)
 
     return put_value
+
+
+def _optional(content: Template, material: Material, more: Scope | None) -> str:
+    value = content.render({"connection": material, **(more or {})})
+    return "" if value is MISSING or value is None else to_text(value)
 
 
 def with_query(request: Request, name: str, value: str) -> Request:
