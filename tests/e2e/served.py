@@ -172,7 +172,7 @@ async def running_server(
         app = await stack.enter_async_context(serving(runtime, services))
         await stack.enter_async_context(_uvicorn(app, given, listener))
         client = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-        served = Served(origin=given.origin, token="", runtime=runtime, services=services, client=client)
+        served = Served(origin=f"http://127.0.0.1:{given.port}", token="", runtime=runtime, services=services, client=client)
         served.token = str((await served.sign_in())["authToken"])
         yield served
 

@@ -23,6 +23,7 @@ def concrete(endpoint: Endpoint) -> str:
         ("{id}", "999999"),
         ("{partnerId}", "999999"),
         ("{credentialId}", "999999"),
+        ("{linkId}", "999999"),
         ("{runId}", "run_0"),
         ("{fileId}", "file_0"),
         ("{name}", "x"),

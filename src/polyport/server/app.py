@@ -21,6 +21,7 @@ from polyport.engine.run import Engine
 from polyport.runtime import Runtime
 from polyport.server import account, credentials, files, links, operations, partners, runs, system, users
 from polyport.server.access import Access
+from polyport.server.connect import pages
 from polyport.server.problems import error_of_status, problem_response
 from polyport.server.routing import Endpoint, Services, bind, bind_preflight, new_request_id
 from polyport.worker import Worker
@@ -90,7 +91,7 @@ def build_app(services: Services) -> ASGIApp:
         return response
 
     handlers: dict[Any, Any] = {HTTPException: refuse}
-    routes = [bind(endpoint, services) for endpoint in sorted(ENDPOINTS, key=_rank)]
+    routes = [bind(endpoint, services) for endpoint in sorted((*ENDPOINTS, *pages.PAGES), key=_rank)]
     if services.engine.runtime.settings.catalog.public:
         routes += [bind_preflight(endpoint) for endpoint in ENDPOINTS if endpoint.public_catalog]
     app = Starlette(routes=routes, exception_handlers=handlers)

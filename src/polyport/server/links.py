@@ -19,12 +19,12 @@ from polyport.engine.links import (
     revoke_link,
 )
 from polyport.errors import BlockedAddress, Fault, NotFound, ValidationFailed
+from polyport.server.connect.words import LANGUAGES, known_language
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import encode, id_filter, known_filters, page_meta, read_list_query
 from polyport.store.links import LinkFilter
 from polyport.store.records import Link, LinkStatus
 
-LANGUAGES: Final = ("en", "es", "pt", "de", "fr")
 METADATA_LIMIT: Final = 16 * 1024
 SORTS: Final = ("title", "-title", "id", "-id")
 
@@ -102,7 +102,7 @@ async def create(call: Call) -> Answer:
         metadata=body.metadata,
         redirect_url=body.redirect_url,
         callback_url=body.callback_url,
-        language=_language(body.language),
+        language=known_language(body.language),
         lifetime=body.expires_in,
     )
     try:
@@ -128,7 +128,7 @@ async def reconnect(call: Call) -> Answer:
         metadata=json.loads(record.metadata),
         redirect_url=body.redirect_url,
         callback_url=body.callback_url,
-        language=_language(body.language),
+        language=known_language(body.language),
         lifetime=body.expires_in,
     )
     link, token = await create_link(runtime, new)
@@ -147,14 +147,9 @@ async def _faults(call: Call, body: _Leading) -> list[Fault]:
             call.engine.runtime.policy.check_url(body.callback_url)
         except BlockedAddress as error:
             faults.append(Fault(path="callbackUrl", code="blocked_address", message=error.message))
-    if body.language is not None and _language(body.language) not in LANGUAGES:
+    if body.language is not None and known_language(body.language) is None:
         faults.append(Fault(path="language", code="unknown_option", message=f"The page speaks: {', '.join(LANGUAGES)}."))
     return faults
-
-
-def _language(told: str | None) -> str | None:
-    """``pt-BR`` is ``pt``."""
-    return told.strip().lower().replace("_", "-").partition("-")[0] if told is not None else None
 
 
 async def read(call: Call) -> Answer:

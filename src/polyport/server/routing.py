@@ -30,7 +30,7 @@ from polyport.errors import ConnectionInvalid, Fault, Forbidden, InternalError, 
 from polyport.paths import format_path
 from polyport.server.access import Access, Principal
 from polyport.server.problems import problem_response
-from polyport.server.wire import FAULTS_MOST, encode, parse_json, read_body, success
+from polyport.server.wire import FAULTS_MOST, FORM, encode, parse_json, read_body, success
 from polyport.store.base import StoreFault, StoreUnavailable
 
 B = TypeVar("B", bound=BaseModel)
@@ -169,7 +169,8 @@ class Param:
 class Endpoint:
     """One method of one path. ``scope`` is what a token needs: ``""`` any token, ``None`` no token at all.
 
-    ``open_by`` names the setting that opens the endpoint to everybody. ``answer`` is the model of ``data``; ``many`` says that it is a list.
+    ``answer`` is the model of ``data``; ``many`` says that it is a list. A page for people takes a form of so many bytes (``form_limit``) in place of JSON,
+    and shows its errors as pages (``show_error``).
     """
 
     method: str
@@ -187,6 +188,8 @@ class Endpoint:
     errors: tuple[str, ...] = ()
     public_catalog: bool = False
     raw: bool = False
+    form_limit: int | None = None
+    show_error: Callable[[Call, PolyportError], Answer] | None = None
 
 
 def bind(endpoint: Endpoint, services: Services) -> Route:
@@ -205,21 +208,23 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
             if endpoint.scope is not None and not (opened and "authorization" not in http.headers):
                 call.caller = await services.access.authenticate(http)
                 check_scope(call.caller, endpoint.scope)
-            if reads_body:
+            if endpoint.form_limit is not None:
+                call.content = await read_body(http, endpoint.form_limit, FORM)
+            elif reads_body:
                 call.content = await read_body(http, limit)
                 if endpoint.body is None:
                     call.body(Body)
             response = _response(await endpoint.handler(call), http)
         except PolyportError as error:
-            response = _problem(await _reconnectable(error, call), call)
+            response = _failed(await _reconnectable(error, call), call, endpoint)
         except StoreUnavailable as fault:
             _log.error("the store cannot be used", request_id=call.request_id, reason=str(fault))
-            response = _problem(Overloaded("This server cannot use its records now: nothing was accepted."), call)
+            response = _failed(Overloaded("This server cannot use its records now: nothing was accepted."), call, endpoint)
         except ClientDisconnect:
             response = Response(status_code=499)
         except Exception:  # noqa: BLE001  the outermost edge: everything goes to the log, nothing to the client
             _log.exception("a request failed", request_id=call.request_id, method=endpoint.method, route=endpoint.path)
-            response = _problem(InternalError(), call)
+            response = _failed(InternalError(), call, endpoint)
         response.headers["X-Request-Id"] = call.request_id
         if opened:
             response.headers.update(OPENED)
@@ -268,7 +273,9 @@ async def _reconnectable(error: PolyportError, call: Call) -> PolyportError:
     return error
 
 
-def _problem(error: PolyportError, call: Call) -> Response:
+def _failed(error: PolyportError, call: Call, endpoint: Endpoint) -> Response:
+    if endpoint.show_error is not None:
+        return _response(endpoint.show_error(call, error), call.http)
     extra = {"runId": call.http.state.run_id} if hasattr(call.http.state, "run_id") else None
     return problem_response(error, call.request_id, call.http.headers.get("accept", ""), call.http.url.path, extra)
 

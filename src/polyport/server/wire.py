@@ -23,6 +23,8 @@ PAGE_MOST: Final = 1_000_000
 FAULTS_MOST: Final = 1_000
 LOOKED_AT_MOST: Final = 100_000
 
+FORM: Final = "application/x-www-form-urlencoded"
+
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _FILTER: Final = re.compile(r"filter\[([A-Za-z][A-Za-z0-9_]{0,60})\](?:\[([a-z]{1,20})\])?")
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
@@ -46,8 +48,8 @@ def page_meta(page: int, per_page: int, total: int) -> dict[str, int]:
     return {"page": page, "totalPages": max(1, -(-total // per_page)), "totalItemsCount": total}
 
 
-async def read_body(request: HttpRequest, limit: int) -> bytes:
-    """The body of a request. Raises ``PayloadTooLarge`` before more than ``limit`` bytes are held, ``UnsupportedMediaType`` for what is no JSON."""
+async def read_body(request: HttpRequest, limit: int, media: str = "application/json") -> bytes:
+    """The body of a request. Raises ``PayloadTooLarge`` before more than ``limit`` bytes are held, ``UnsupportedMediaType`` for what is not ``media``."""
     told = request.headers.get("content-length")
     if told is not None and told.isdecimal() and int(told) > limit:
         raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
@@ -60,14 +62,14 @@ async def read_body(request: HttpRequest, limit: int) -> bytes:
         chunks.append(chunk)
     body = b"".join(chunks)
     kind = request.headers.get("content-type")
-    if body and kind is not None and not _is_json(kind):
+    if body and kind is not None and not _is(media, kind):
         raise UnsupportedMediaType
     return body
 
 
-def _is_json(kind: str) -> bool:
+def _is(media: str, kind: str) -> bool:
     name = kind.partition(";")[0].strip().lower()
-    return name == "application/json" or name.endswith("+json")
+    return name == media or (media == "application/json" and name.endswith("+json"))
 
 
 class _Doubled(dict[str, Any]):

@@ -1,0 +1,1 @@
+"""The connect page: what a customer sees who opens a link."""
