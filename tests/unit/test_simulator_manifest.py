@@ -133,8 +133,8 @@ def test_a_record_cannot_be_read_before_there_is_one(tmp_path):
         ("routes: [{route: GET /x, do: search, in: people}]", 'goes with the verb "search" alone'),
         ("collections: {people: {seeds: [{name: Ada}]}}", 'each seed needs its "id"'),
         ("unknown: {json: 1, text: x}", "an answer has one body"),
-        ("routes: [{route: FETCH /x}]", "has to be a method and a path, such as GET"),
-        ("routes: [{route: GET x}]", "has to be a method and a path, such as GET"),
+        ("routes: [{route: FETCH /x}]", "has to be a text that matches ^(GET|HEAD|POST|PUT|PATCH|DELETE) /"),
+        ("routes: [{route: GET x}]", "has to be a text that matches ^(GET|HEAD|POST|PUT|PATCH|DELETE) /"),
     ],
 )
 def test_what_does_not_agree_is_refused_with_a_sentence(tmp_path, text, sentence):
@@ -157,7 +157,7 @@ def test_an_answer_is_no_informational_status():
         ("auth: {signed: {kind: hmac}}", '"signature" says how an hmac is made'),
         ("auth: {signed: {kind: sigv4, signature: {header: X-S}}}", '"signature" says how an hmac is made'),
         ("routes: [{route: GET /x, token: {}}]", '"token" says how tokens are handed out'),
-        ('auth: {path: ["/bot"]}', "should match pattern"),
+        ('auth: {path: ["/bot"]}', "has to be a text that matches ^/"),
         ('auth: {signed: {kind: hmac, keyId: "{{nme}}", signature: {header: X-S}}}', '"nme" is nothing that can be read here'),
         ('auth: {signed: {kind: hmac, signature: {header: X-S, signed: "{{nme}}"}}}', '"nme" is nothing that can be read here'),
         ('routes: [{route: POST /t, do: token, token: {grant: "{{nme}}"}}]', '"nme" is nothing that can be read here'),
