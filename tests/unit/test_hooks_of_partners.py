@@ -202,3 +202,19 @@ def test_a_member_event_of_ghost_is_believed_with_a_fresh_signature_and_has_the_
             check_signature(program, wrong, SECRET, NOW)
     items = [read_item(schema, get(item, found.result.at)) for item in read_delivery(program, from_ghost(event)).items]
     assert [(item["email"], item["labels"]) for item in items] == [("ada@example.com", ["VIP"])]
+
+
+def test_an_event_of_paypal_is_read_back_from_paypal_before_it_counts():
+    found, program, schema = trigger("paypal", "event")
+    scope = {"kinds": ["PAYMENT.CAPTURE.COMPLETED"], **subscribing("https://us.example/hooks/5", None)}
+    sent = render_call(program.subscribe, scope, Base(origin="https://api-m.paypal.com", prefix=""), 5).request
+    assert json.loads(sent.body) == {"url": "https://us.example/hooks/5", "event_types": [{"name": "PAYMENT.CAPTURE.COMPLETED"}]}
+
+    event = {"id": "WH-1-2", "event_type": "PAYMENT.CAPTURE.COMPLETED", "resource": {"id": "3C679366HH908993F"}}
+    delivery = read_delivery(
+        program, Incoming(method="POST", url="https://us.example/hooks/5", headers=(), body=json.dumps(event).encode())
+    )
+    assert (delivery.event, delivery.number) == ("PAYMENT.CAPTURE.COMPLETED", "WH-1-2")
+    asked = render_call(program.follow_up, {"item": delivery.items[0]}, Base(origin="https://api-m.paypal.com", prefix=""), 5).request
+    assert (asked.method, asked.url) == ("GET", "https://api-m.paypal.com/v1/notifications/webhooks-events/WH-1-2")
+    assert read_item(schema, get(event, found.result.at))["resource_id"] == "3C679366HH908993F"

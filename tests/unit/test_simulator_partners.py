@@ -618,3 +618,27 @@ async def test_an_event_goes_out_signed_by_pusher_and_channels_and_users_are_rea
         == [{"id": "user-7"}, {"id": "user-8"}]
     )
     assert await account.run("terminate_user", {"user_id": "user-7"}) == {"user_id": "user-7"}
+
+
+async def test_an_order_of_paypal_is_captured_and_refunded_and_an_invoice_sent():
+    account = Account("paypal")
+    made = await account.run("create_order", {"amount": "12.50", "currency": "EUR", "description": "Order 7"})
+    order = {"order": made["id"]}
+
+    assert (made["amount"], made["status"]) == (Decimal("12.50"), "PAYER_ACTION_REQUIRED")
+    assert made["approve_url"] == f"https://www.sandbox.paypal.com/checkoutnow?token={made['id']}"
+    assert (await account.run("update_order", {**order, "description": "Order 8"}))["description"] == "Order 8"
+    captured = await account.run("capture_order", order)
+    assert (captured["status"], captured["payer_email"]) == ("COMPLETED", "ada@example.com")
+    refund = await account.run("create_refund", {"capture": captured["capture_id"], "amount": "2.50", "currency": "EUR"})
+    assert (await account.run("get_refund", {"refund": refund["id"]}))["amount"] == Decimal("2.50")
+
+    draft = await account.run(
+        "create_invoice", {"currency": "EUR", "email": "ada@example.com", "items": [{"name": "Lamp", "price": "12.50"}]}
+    )
+    assert (await account.run("send_invoice", {"invoice": draft["id"]}))["status"] == "SENT"
+    assert (await account.run("find_invoices", {"email": "ada@example.com"}))["first_id"] == draft["id"]
+    assert {item["id"] for item in (await account.run("new_invoices", {}))["items"]} == {draft["id"], "INV2-Z56S-5LLA-Q52L-CPZ5"}
+    await account.run("cancel_invoice", {"invoice": draft["id"]})
+    assert (await account.run("get_invoice", {"invoice": draft["id"]}))["status"] == "CANCELLED"
+    assert (await account.run("new_transactions", {}))["items"] == []

@@ -155,12 +155,13 @@ def at(value: Any, path: Any) -> Any:
 
     ``{{rows | at: "[0].name"}}`` gives ``"color"``.
     """
-    return get(value, _steps(argument_of(path)))
+    return get(value, steps_of(path))
 
 
-def _steps(path: str) -> tuple[Any, ...]:
+def steps_of(path: Any) -> tuple[Any, ...]:
+    """The steps of a path that is an argument of a filter."""
     try:
-        return parse_path(path)
+        return parse_path(argument_of(path))
     except ValueError:
         raise RenderFault("a path looks like data.items[0].name and has at most 32 steps") from None
 

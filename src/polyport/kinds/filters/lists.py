@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
-from polyport.kinds.filters.data import at, identity_of
+from polyport.kinds.filters.data import at, identity_of, steps_of
 from polyport.kinds.filters.limits import ITEM_LIMIT, argument_of, choice_of, given, list_of, rows_of, whole_number_of
 from polyport.kinds.filters.numbers import add, divide, to_number
 from polyport.kinds.filters.times import local_time
@@ -136,6 +136,34 @@ def numbered(value: Any, start: Any = 0, name: Any = "number", content: Any = "v
     return [{number: place, inner: element} for place, element in enumerate(list_of(value), first)]
 
 
+def put(value: Any, place: Any, content: Any) -> Any:
+    """The rows with a value at a place in each, where there is none; for partners that want the same, such as the currency, in every row.
+
+    Arguments: the place, a path of keys, and the value, a text, a number or a boolean; if there is no value the rows stay as they are.
+    ``{{rows | where: "value", "equals", "red" | put: "of.kind", 7}}`` gives ``[{"name": "color", "value": "red", "of": {"kind": 7}}]``.
+    """
+    if given(value) is None or given(content) is None:
+        return value
+    steps = steps_of(place)
+    keys = [step for step in steps if isinstance(step, str)]
+    if not keys or len(keys) != len(steps):
+        raise RenderFault("a place in a row is a path of keys, such as price.currency")
+    shown = content if isinstance(content, bool | int | Decimal) else argument_of(content)
+    return [_with(row, keys, shown) for row in rows_of(value)]
+
+
+put.takes_missing = True  # type: ignore[attr-defined]  # read by the template compiler
+
+
+def _with(row: Any, keys: list[str], content: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise RenderFault("a value cannot hold other values")
+    key, *deeper = keys
+    if not deeper:
+        return row if key in row else {**row, key: content}
+    return {**row, key: _with(row.get(key, {}), deeper, content)}
+
+
 def _summary(rows: list[Any], column: Any) -> dict[str, Any]:
     numbers = [to_number(cell) for cell in (_cell(row, column) for row in rows) if cell is not None]
     total: Decimal | int = 0
@@ -158,4 +186,5 @@ LISTS: Final[dict[str, Filter]] = {
     "group": group,
     "positions": positions,
     "numbered": numbered,
+    "put": put,
 }
