@@ -516,6 +516,24 @@ async def test_a_member_added_at_mailchimp_is_changed_tagged_found_new_and_archi
     assert (await account.run("list_campaigns", {}))["campaigns"][0]["subject"] == "What is new in May"
 
 
+async def test_people_questions_and_queries_of_metabase():
+    account = Account("metabase")
+    made = await account.run("create_user", {"email": "new@example.com", "first_name": "Nina", "groups": ["Example desk"]})
+    assert (await account.run("find_user", {"text": "new@example.com"}))["id"] == made["id"]
+    await account.run("update_user", {"user": made["id"], "last_name": "Sample"})
+    await account.run("deactivate_user", {"user": made["id"]})
+    gone = await account.run("get_user", {"user": made["id"]})
+    assert (gone["full_name"], gone["active"]) == ("Nina Sample", False)
+    assert [item["id"] for item in (await account.run("new_users", {}))["items"]][-1] == made["id"]
+    asked = await account.run("create_question", {"name": "Orders", "database": "Example shop", "query": "SELECT 1"})
+    assert (await account.run("run_question", {"question": asked["id"]}))["rows"] == [[1]]
+    assert (await account.run("search", {"text": "orders"}))["total"] == 2
+    with pytest.raises(CallFailed, match="syntax error"):
+        await account.run("run_query", {"database": 2, "query": "fail"})
+    assert len((await account.run("new_questions", {}))["items"]) == 2
+    assert (await account.run("get_dashboard", {"dashboard": "Example sales"}))["cards"][0]["question_id"] == 42
+
+
 async def test_a_customer_of_netsuite_is_added_once_orders_is_billed_and_new():
     account = Account("netsuite")
     made = await account.run("upsert_customer", {"external_id": "crm-5", "company_name": "Sample Ltd", "email": "ada@example.com"})
