@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 # Folders that have something to check now.
 PROGRAMS := src $(if $(wildcard bench/*.py),bench) $(if $(wildcard tests/typing/*.py),tests/typing)
 QUICK := $(strip $(foreach name,unit conformance connectors docs,$(if $(wildcard tests/$(name)/test_*.py),tests/$(name))))
-SLOW := $(if $(wildcard tests/e2e/test_*.py),tests/e2e)
+SLOW := $(strip $(foreach name,e2e browser,$(if $(wildcard tests/$(name)/test_*.py),tests/$(name))))
 WHOLE := src/polyport/engine/*,src/polyport/kinds/*,src/polyport/manifest/*,src/polyport/vault.py
 
 help:  ## this list

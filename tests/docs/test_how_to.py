@@ -13,6 +13,7 @@ from e2e.processes import FIRST_ACCOUNT, PATIENCE, PROGRAM, connect, environment
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (
     "quickstart",
+    "how-to/connect-by-link",
     "how-to/run-an-action",
     "how-to/run-async",
     "how-to/repeat-safely",
