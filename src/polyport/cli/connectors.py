@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -17,6 +17,7 @@ from polyport.manifest.cases import load_cases
 from polyport.manifest.load import load_partner
 from polyport.manifest.quality import FILE, load_quality, with_recorded_ids
 
+EXAMPLES: Final = 5
 connectors = typer.Typer(help="Work with partners: begin, check, test, score, simulate.", no_args_is_help=True)
 
 Slug = Annotated[str, typer.Argument(help="Slug of a bundled partner, or the path of a partner's folder.")]
@@ -136,7 +137,7 @@ def score_command(
 
     failed = False
     for name, folder in chosen(slugs or []):
-        scored = score_folder(folder, neighbours(folder), datetime.now(UTC).date())
+        scored = score_folder(folder, neighbours(folder), datetime.now(UTC).date(), examples=EXAMPLES)
         typer.echo("\n".join(score_lines(name, scored, missing=missing)))
         failed = failed or scored.score is None or bool(scored.score.false_claims)
     raise typer.Exit(1 if failed else 0)

@@ -35,7 +35,7 @@ from polyport.kinds.filenames import name_in_url
 from polyport.manifest.cases import Case, CaseConnection, CaseFile, Exchange, ExpectedRequest, RecordedReply, load_cases
 from polyport.manifest.load import load_partner
 from polyport.manifest.model import Action, Partner, Trigger
-from polyport.net.message import Reply, Request
+from polyport.net.message import Network, Reply, Request
 from polyport.paths import MISSING
 from polyport.testing.bodies import Malformed, read_body
 from polyport.testing.differences import differences, shown, text_differences
@@ -103,7 +103,7 @@ async def run_cases(folder: Path) -> tuple[list[CaseReport], list[str]]:
     return [await run_case(loaded.partner, found, cases.connection) for found in cases.cases], problems
 
 
-def open_case_caller(partner: Partner, connection: CaseConnection | None, network: CaseNetwork, now: str) -> Caller:
+def open_case_caller(partner: Partner, connection: CaseConnection | None, network: Network, now: str) -> Caller:
     """A caller with the case's connection, over the case's network and clock."""
     clock: datetime = coerce_datetime(now)
     caller = open_caller(

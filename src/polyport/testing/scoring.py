@@ -14,6 +14,7 @@ from polyport.manifest.model import Partner
 from polyport.manifest.rules import RULES, Score, judge
 from polyport.manifest.rules.base import Evidence
 from polyport.testing.cases import run_case
+from polyport.testing.trials import random_faults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +25,15 @@ class Scored:
     score: Score | None
 
 
-def score_folder(folder: Traversable | Path, others: Iterable[Partner], today: date) -> Scored:
-    """Look at a whole folder and run its cases. Never raises for what stands in it."""
+def score_folder(folder: Traversable | Path, others: Iterable[Partner], today: date, *, examples: int = 0) -> Scored:
+    """Look at a whole folder, run its cases, and try its operations with so many ``examples``. Never raises for what stands in it."""
     linted = lint_folder(folder, others, RULES)
     if linted.partner is None:
         return Scored(linted=linted, score=None)
     failing = asyncio.run(_failing(linted, linted.partner))
-    return Scored(linted=linted, score=judge(Evidence(linted=linted, partner=linted.partner, today=today, failing=failing)))
+    tried = random_faults(linted.partner, linted.cases, examples) if examples else None
+    evidence = Evidence(linted=linted, partner=linted.partner, today=today, failing=failing, random_faults=tried)
+    return Scored(linted=linted, score=judge(evidence))
 
 
 def score_lines(name: str, scored: Scored, *, missing: bool = False) -> Iterator[str]:

@@ -43,12 +43,12 @@ def two_owners(evidence: Evidence) -> list[str]:
 
 
 def render_property(evidence: Evidence) -> list[str]:
-    """Random valid inputs of every action make well-formed requests that stay on the partner's host.
+    """Random valid inputs of every operation make requests that stay on the partner's hosts, and nothing but errors of ours comes out.
 
-    Cases show what someone thought of; random inputs show the rest.
+    Cases show what someone thought of; random inputs show the rest. They are made by Hypothesis: `pip install hypothesis` if it is not there.
     """
     if evidence.random_faults is None:
-        return ["random inputs were not tried"]
+        return ["random inputs were not tried: Hypothesis is not installed"]
     return list(evidence.random_faults)
 
 
