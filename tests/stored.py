@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from polyport.store.base import Statement
-from polyport.store.records import Account, Connection, ConnectionStatus, IdempotencyKey, Run, RunStatus, Token
+from polyport.store.records import Account, Connection, ConnectionStatus, IdempotencyKey, Link, LinkStatus, Run, RunStatus, Token
 from polyport.store.repo import Repo
 
 _numbers = itertools.count(1)
@@ -110,3 +110,29 @@ async def account(repo: Repo, email: str = "ada@example.com") -> int:
 def bump() -> Statement:
     """A unit of one statement that always changes exactly one row."""
     return Statement(query="bump_epoch", expect=1)
+
+
+def link(account_id: int, **changes: Any) -> Link:
+    """A link that nobody has opened."""
+    told: dict[str, Any] = {
+        "link_id": 0,
+        "account_id": account_id,
+        "partner_id": 10055,
+        "token_hash": b"hash",
+        "status": LinkStatus.WAITING,
+        "connection_id": None,
+        "renews": False,
+        "title": "Sales",
+        "external_user_id": None,
+        "redirect_url": None,
+        "callback_url": None,
+        "metadata": "{}",
+        "language": None,
+        "last_error": None,
+        "session_hash": None,
+        "created_at": 1_000,
+        "expires_at": 100_000,
+        "opened_at": None,
+        "used_at": None,
+    }
+    return Link(**(told | changes))

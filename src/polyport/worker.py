@@ -15,6 +15,7 @@ from polyport.store.records import Run
 
 RECOVER_SECONDS: Final = 2.0
 TIDY_SECONDS: Final = 60.0
+LINKS_KEPT_MS: Final = 90 * 24 * 3_600_000  # for that long after its end a link can be read
 EPOCH_SECONDS: Final = 0.25
 FAULT_SECONDS: Final = 1.0
 
@@ -95,6 +96,7 @@ class Worker:
         now = self._runtime.now_ms()
         await self._runtime.repo.runs.forget_old_keys(now - self._runtime.settings.runs.idempotency_hours * 3_600_000)
         await self._runtime.repo.tokens.tidy(now)
+        await self._runtime.repo.links.tidy(now - LINKS_KEPT_MS)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -10,7 +10,7 @@ import pytest
 import stored
 from polyport.store.base import Duplicate, Stale
 from polyport.store.connections import ConnectionFilter
-from polyport.store.records import CachedList, ConnectionStatus, File, RunStatus
+from polyport.store.records import CachedList, ConnectionStatus, File, LinkStatus, RunStatus
 from polyport.store.repo import Repo
 from polyport.store.runs import RunFilter
 
@@ -332,3 +332,82 @@ async def test_runs_are_filtered(repo: Repo, account_id: int, wanted: RunFilter,
     for run in runs:
         await repo.runs.insert(run)
     assert [run.run_id for run in await repo.runs.page(account_id, wanted, limit=10)] == [runs[number].run_id for number in numbers]
+
+
+async def test_a_link_is_used_once_and_what_it_led_to_is_kept_with_it_or_not_at_all(repo: Repo, account_id: int) -> None:
+    link = await repo.links.insert(stored.link(account_id))
+    uses = [
+        repo.links.use(link, stored.connection(account_id, number), session_hash=b"session", now=2_000) for number in (1_001, 1_002, 1_003)
+    ]
+    told = await asyncio.gather(*uses, return_exceptions=True)
+    held = await repo.links.find(link.link_id, 2_000)
+    kept, total = await repo.connections.page(account_id, ConnectionFilter(), sort=None, limit=10, offset=0)
+    assert sorted(map(type, told), key=str) == sorted([type(None), Stale, Stale], key=str)
+    assert held is not None
+    assert (held.status, held.session_hash, held.used_at, total) == (LinkStatus.DONE, b"session", 2_000, 1)
+    assert held.connection_id == kept[0].connection_id
+
+
+async def test_a_link_with_another_token_or_past_its_time_is_not_used(repo: Repo, account_id: int) -> None:
+    link = await repo.links.insert(stored.link(account_id, expires_at=5_000))
+    for other, now in ((replace(link, token_hash=b"another"), 2_000), (link, 5_000)):
+        with pytest.raises(Stale):
+            await repo.links.use(other, stored.connection(account_id, 1_001), session_hash=None, now=now)
+    assert await repo.connections.get(account_id, 1_001) is None
+    held = await repo.links.get(account_id, link.link_id, 5_000)
+    assert held is not None
+    assert held.status is LinkStatus.EXPIRED
+    assert await repo.links.get(account_id + 1, link.link_id, 1_000) is None
+
+
+async def test_a_link_that_renews_replaces_the_secrets_it_was_made_for_alone(repo: Repo, account_id: int) -> None:
+    connection = stored.connection(account_id, 1_001)
+    await repo.connections.insert(connection)
+    link = await repo.links.insert(stored.link(account_id, renews=True, connection_id=1_001))
+    await repo.connections.replace_secrets(replace(connection, sealed=b"second"), now=1_500)
+    with pytest.raises(Stale):
+        await repo.links.use(link, replace(connection, sealed=b"third"), session_hash=None, now=2_000)
+    unused = await repo.links.find(link.link_id, 2_000)
+    await repo.links.use(link, replace(connection, generation=2, sealed=b"third"), session_hash=None, now=2_000)
+    held = await repo.connections.get(account_id, 1_001)
+    assert unused is not None
+    assert held is not None
+    assert (unused.status, held.sealed, held.generation) == (LinkStatus.WAITING, b"third", 3)
+
+
+async def test_only_what_changed_since_is_told_of_a_link_that_ended(repo: Repo, account_id: int) -> None:
+    link = await repo.links.insert(stored.link(account_id))
+    await repo.links.opened(link, 1_100)
+    await repo.links.opened(link, 1_200)
+    await repo.links.failed(link, "refused", 1_300)
+    failed = await repo.links.find(link.link_id, 1_300)
+    await repo.links.revoke(link)
+    await repo.links.failed(link, "refused again", 1_400)
+    revoked = await repo.links.find(link.link_id, 1_400)
+    for change in (repo.links.revoke(link), repo.links.regenerate(link, token_hash=b"new", expires_at=9_000)):
+        with pytest.raises(Stale):
+            await change
+    assert failed is not None
+    assert revoked is not None
+    assert (failed.status, failed.opened_at, failed.last_error) == (LinkStatus.FAILED, 1_100, "refused")
+    assert (revoked.status, revoked.last_error) == (LinkStatus.REVOKED, "refused")
+
+
+async def test_links_are_dropped_long_after_their_end(repo: Repo, account_id: int) -> None:
+    old, young = [await repo.links.insert(stored.link(account_id, expires_at=at)) for at in (5_000, 6_000)]
+    await repo.links.tidy(5_001)
+    assert await repo.links.find(old.link_id, 9_000) is None
+    assert await repo.links.find(young.link_id, 9_000) is not None
+
+
+async def test_settings_of_an_account_are_replaced_by_who_read_them_last(repo: Repo, account_id: int) -> None:
+    empty = await repo.own_settings.get(account_id)
+    await repo.own_settings.put(replace(empty, settings='{"a": 1}', updated_at=1))
+    with pytest.raises(Duplicate):
+        await repo.own_settings.put(replace(empty, settings='{"a": 2}', updated_at=2))
+    first = await repo.own_settings.get(account_id)
+    await repo.own_settings.put(replace(first, settings='{"a": 3}', updated_at=3))
+    with pytest.raises(Stale):
+        await repo.own_settings.put(replace(first, settings='{"a": 4}', updated_at=4))
+    last = await repo.own_settings.get(account_id)
+    assert (empty.settings, first.generation, last.settings, last.generation) == ("{}", 1, '{"a": 3}', 2)

@@ -467,6 +467,16 @@ async def connections(served: Served) -> int:
     return int((await served.call("GET", "/credentials"))[2]["meta"]["totalItemsCount"])
 
 
+async def test_an_address_that_may_not_be_called_is_told_in_the_form_without_saying_which(tmp_path: Path):
+    async with running_server(tmp_path, allow_networks="", partner_pipedrive_base_url="http://127.0.0.1:9") as served:
+        link = await make(served)
+        found = await Browser(served).send(link, GOOD)
+        read = await status_of(served, link)
+
+    assert (found.status, "That did not work" in text(found), "127.0.0.1" in text(found)) == (403, True, False)
+    assert read["status"] == 3
+
+
 async def test_a_token_that_is_replaced_while_the_partner_is_asked_leads_to_nothing(slow: tuple[Served, Slow]):
     served, partner = slow
     link = await make(served)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -152,6 +153,19 @@ async def test_what_a_change_of_the_account_leaves_out_stays(timed: tuple[Served
     assert status == 200
     assert found["data"]["branding"] == {"name": "Acme", "color": "#336699", "logo": None}
     assert (await served.call("GET", "/account"))[2]["data"] == found["data"]
+
+
+async def test_of_two_changes_of_an_account_at_once_none_is_lost_unsaid(timed: tuple[Served, Clock]):
+    served, _clock = timed
+    for _round in range(2):  # the first settings are made, later ones are changed
+        changes = [{"allowedRedirectHosts": ["a.example"]}, {"branding": {"name": "Acme"}}, {"branding": {"color": "#000000"}}]
+        answers = await asyncio.gather(*(served.call("PATCH", "/account", change) for change in changes))
+        taken = [change for change, (status, _headers, _found) in zip(changes, answers, strict=True) if status == 200]
+        account = (await served.call("GET", "/account"))[2]["data"]
+
+        assert {status for status, _headers, _found in answers} <= {200, 409}
+        assert taken
+        assert ({"allowedRedirectHosts": ["a.example"]} not in taken) or account["allowedRedirectHosts"] == ["a.example"]
 
 
 async def test_an_account_is_changed_with_the_scope_admin_alone(house: Served):

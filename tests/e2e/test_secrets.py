@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 import structlog
@@ -114,6 +114,32 @@ class Partner:
         return echo(asked, {"fine": 200, "refuse": 400, "unauthorised": 401, "broken": 500, "limited": 429}[self.mode])
 
 
+async def pages(served: Served, partner: Partner, fields: dict[str, str], modes: tuple[str, ...]) -> None:
+    """A customer by a link, in every way the partner may fail; the page may show what is no secret, nothing else."""
+    link = (await served.call("POST", "/credentials/grant-access-sharing", {"partnerId": PARTNER, "title": "Echoes"}))[2]["data"]
+    served.replies.pop()  # the one answer that has the token
+    where = {"id": link["id"], "token": link["token"]}
+    form = {**where, "auth": "pair" if "password" in fields else "key", **{f"field.{name}": value for name, value in fields.items()}}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    async def send(given: dict[str, object]) -> Reply:
+        return await served.fetch("POST", "/connect", content=urlencode(given).encode(), token=None, headers=headers)
+
+    for mode in (*modes, "unauthorised"):
+        partner.mode = mode
+        assert (await send(form)).status in {403, 422, 424, 502, 504}, mode
+    await send({**form, "field.host_part": ""})
+    await send({**form, "token": CANARIES["token"]})
+    await send({**form, "auth": CANARIES["token"]})
+    await send({**where, CANARIES["token"]: CANARIES["password"]})
+    await served.fetch("GET", "/connect?" + urlencode(form), token=None)
+    await served.fetch("GET", f"/credentials/grant-access-sharing/{link['id']}")
+    partner.mode = "fine"
+    done = await send(form)
+    assert done.status == 303
+    await served.fetch("GET", done.headers["location"], token=None, headers={"Cookie": done.headers["set-cookie"].partition(";")[0]})
+
+
 async def everything(served: Served, partner: Partner, fields: dict[str, str], modes: tuple[str, ...]) -> None:
     """Every call that deals with a connection and its runs, in every way the partner may fail; what was answered is in ``served.replies``."""
     body = {"partnerId": PARTNER, "title": "Echoes", "fields": fields}
@@ -124,6 +150,7 @@ async def everything(served: Served, partner: Partner, fields: dict[str, str], m
     await served.fetch(
         "POST", "/credentials", {**body, "fields": {**fields, "token": [CANARIES["token"]], "password": {CANARIES["password"]: 1}}}
     )
+    await pages(served, partner, fields, modes)
     partner.mode = "fine"
     connection = await served.connect(PARTNER, fields)
     data = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": CANARIES["name"], "note": CANARIES["note"]}}

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from polyport.engine.connect import NewConnection, Ready, choose_auth, prepare_connection, prepare_renewal, renewed
 from polyport.engine.desk import Desk
-from polyport.errors import Conflict, LinkExpired, LinkUsed, NotFound, PartnerFault, PolyportError, ValidationFailed
+from polyport.errors import BlockedAddress, Conflict, LinkExpired, LinkUsed, NotFound, PartnerFault, PolyportError, ValidationFailed
 from polyport.passwords import TokenPrefix, digest, new_token
 from polyport.runtime import Runtime
 from polyport.store.base import Stale
@@ -131,7 +131,7 @@ def finished_by(link: Link, session: str) -> bool:
 async def finish_by_fields(desk: Desk, link: Link, auth: str | None, fields: Mapping[str, Any], session: str) -> Connection:
     """Make (or renew) the connection that a link asks for from fields that the customer gave.
 
-    Raises ``ValidationFailed``, a ``PartnerFault``, ``LinkUsed``, ``LinkExpired``, ``Conflict`` or ``NotFound``; what the partner said is noted.
+    Raises ``ValidationFailed``, a ``PartnerFault``, ``BlockedAddress``, ``LinkUsed``, ``LinkExpired``, ``Conflict`` or ``NotFound``; what the partner said is noted.
     """
     runtime = desk.runtime
     check_open(link)
@@ -146,7 +146,7 @@ async def finish_by_fields(desk: Desk, link: Link, auth: str | None, fields: Map
         if error.details.upstream is not None:
             await note_failure(runtime, link, error)
         raise
-    except PartnerFault as error:
+    except (PartnerFault, BlockedAddress) as error:
         await note_failure(runtime, link, error)
         raise
     return await use_link(desk, link, ready, session)

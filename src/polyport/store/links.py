@@ -93,6 +93,10 @@ class Links:
             _BUMP,
         )
 
+    async def tidy(self, before: int) -> None:
+        """Drop links that ended before a time, a few at once."""
+        await self.database.write(Statement(query="delete_old_links", params={"before": before}))
+
 
 def _of(link: Link, now: int) -> dict[str, object]:
     return {"link_id": link.link_id, "token_hash": link.token_hash, "now": now}

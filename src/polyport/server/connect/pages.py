@@ -17,7 +17,17 @@ from polyport.accounts import OwnSettings, origin_of, read_own
 from polyport.engine.caller import connection_fields
 from polyport.engine.connect import checked_fields
 from polyport.engine.links import TRIES_SECONDS, check_open, count_try, find_link, finish_by_fields, finished_by
-from polyport.errors import Conflict, Details, LinkUsed, NotFound, PartnerFault, PolyportError, RateLimited, ValidationFailed
+from polyport.errors import (
+    BlockedAddress,
+    Conflict,
+    Details,
+    LinkUsed,
+    NotFound,
+    PartnerFault,
+    PolyportError,
+    RateLimited,
+    ValidationFailed,
+)
 from polyport.manifest.model import AuthChoice, Partner
 from polyport.server.connect import oauth
 from polyport.server.connect.forms import MARK, Control, control, given_fields, read_form, with_errors
@@ -27,6 +37,7 @@ from polyport.server.routing import Answer, Call, Endpoint
 from polyport.store.records import Link
 
 FORM_LIMIT: Final = 256 * 1024
+TOLD_IN_THE_FORM: Final = (ValidationFailed, PartnerFault, BlockedAddress, Conflict)  # the customer may try again
 COOKIE: Final = "polyport_connect"
 _SESSION: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _COLOR: Final = re.compile(r"[0-9a-fA-F]{6}")
@@ -80,7 +91,7 @@ async def submit(call: Call) -> Answer:
         held = await find_link(call.engine.runtime, str(visit.link.link_id), visit.token)
         if not finished_by(held, visit.session):  # two tabs at once: in this browser the other one has brought it to its end
             raise
-    except (ValidationFailed, PartnerFault, Conflict) as error:
+    except TOLD_IN_THE_FORM as error:
         return await _form(call, visit, choice.name, given, error)
     return _to_the_end(call, visit)
 
@@ -96,7 +107,7 @@ async def authorize(call: Call) -> Answer:
     try:
         fields = checked_fields(visit.partner, choice, given)
         url = await oauth.begin(call, visit.link, choice, fields, visit.session)
-    except (ValidationFailed, PartnerFault, Conflict) as error:
+    except TOLD_IN_THE_FORM as error:
         return await _form(call, visit, choice.name, given, error)
     return page("hop.html", visit.look, headers=visit.cookie, base=_base(call), icon=_icon(call, visit), partner=visit.title, url=url)
 
@@ -106,7 +117,7 @@ async def opened(call: Call) -> Answer:
     form = read_form(call.content)
     link = await find_link(call.engine.runtime, form.get("id", ""), form.get("token", ""))
     await call.engine.runtime.repo.links.opened(link, call.engine.runtime.now_ms())
-    return Answer(content=b"", status=204)
+    return Answer(content=b"", status=204, media_type="text/plain")
 
 
 async def _visit(call: Call, told: Mapping[str, str] | QueryParams) -> Visit:
@@ -155,7 +166,8 @@ async def _chosen(call: Call, visit: Visit, form: Mapping[str, str]) -> AuthChoi
 
 def _to_the_end(call: Call, visit: Visit) -> Answer:
     """From a form on to its end, which can be looked at again without sending the form again."""
-    return Answer(content=b"", status=303, headers={"Location": visit.url(_base(call)), "Referrer-Policy": "no-referrer", **visit.cookie})
+    headers = {"Location": visit.url(_base(call)), "Referrer-Policy": "no-referrer", **visit.cookie}
+    return Answer(content=b"", status=303, media_type="text/plain", headers=headers)
 
 
 async def _form(

@@ -99,6 +99,7 @@ CREATE TABLE links (
     used_at          INTEGER
 );
 CREATE INDEX links_by_account ON links (account_id, link_id);
+CREATE INDEX links_by_expiry ON links (expires_at);
 
 CREATE TABLE cached_lists (
     connection_id INTEGER NOT NULL REFERENCES connections (connection_id) ON DELETE CASCADE,

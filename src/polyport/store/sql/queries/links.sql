@@ -75,6 +75,10 @@ UPDATE links SET status = 1, connection_id = :connection_id, last_error = NULL, 
     opened_at = COALESCE(opened_at, :now), used_at = :now
 WHERE link_id = :link_id AND token_hash = :token_hash AND status IN (0, 2, 3) AND expires_at > :now;
 
+-- name: delete_old_links
+-- Tidy up links that ended before a time, a few at once.
+DELETE FROM links WHERE link_id IN (SELECT link_id FROM links WHERE expires_at < :before LIMIT 1000);
+
 -- name: account_settings
 -- What an account has set for itself.
 SELECT account_id, settings, generation, updated_at FROM account_settings WHERE account_id = :account_id;
