@@ -28,6 +28,7 @@ FINDINGS = [
     ("secrets-marked", {"partner": (", secret: true", "")}, "the connection field api_token is not marked as a secret"),
     ("secrets-marked", {"partner": (TOKEN, TOKEN.replace("api_token", "word").replace(", secret: true", "")), "cases__connection": "auth: token\n", "partner.yaml": ("connection.api_token", "connection.word")}, "the way to authorise token has no secret"),
     ("secrets-marked", {"cases__find_items__ok": ok("GET") + "now: " + "AKIA" + "A" * 16 + "\n"}, "cases/find_items/ok.yaml holds what looks like a real AWS access key"),
+    ("secrets-marked", {"cases__connection": "auth: token\nfields: {api_token: '-----BEGIN PRIVATE " + "KEY-----'}\n"}, "cases/connection.yaml holds what looks like a real private key"),
     ("secrets-marked", {"notes.md": ("A hundred", "ghp_" + "a" * 36)}, "notes.md holds what looks like a real GitHub token"),
     ("https-and-public-hosts", {"partner": ("docs: https", "docs: http")}, "docs: this address does not begin with https://"),
     ("https-and-public-hosts", {"partner": ("https://docs.box.com", "https://10.0.0.1")}, "docs: an address names its host, not a number"),

@@ -516,6 +516,21 @@ async def test_a_member_added_at_mailchimp_is_changed_tagged_found_new_and_archi
     assert (await account.run("list_campaigns", {}))["campaigns"][0]["subject"] == "What is new in May"
 
 
+async def test_a_message_and_a_call_of_vonage_with_its_text_digits_and_end():
+    account = Account("vonage")
+    numbers = {"to": "+44 7700 900000", "from": "447700900001"}
+    assert (await account.run("send_text", {**numbers, "text": "Hello"}))["message_id"] == "aaaaaaaa-bbbb-4ccc-8ddd-000000000001"
+    made = await account.run("create_call", {**numbers, "text": "Hello"})
+    call = {"call": made["id"]}
+
+    assert (await account.run("get_call", call))["to_number"] == "447700900000"
+    assert (await account.run("talk", {**call, "text": "Please hold the line."}))["message"] == "Talk started"
+    assert (await account.run("send_digits", {**call, "digits": "17"}))["message"] == "DTMF sent"
+    await account.run("update_call", {**call, "action": "hangup"})
+    assert (await account.run("list_calls", {"with_status": "completed"}))["total"] == 1
+    assert [item["id"] for item in (await account.run("new_calls", {}))["items"]] == [made["id"]]
+
+
 async def test_people_questions_and_queries_of_metabase():
     account = Account("metabase")
     made = await account.run("create_user", {"email": "new@example.com", "first_name": "Nina", "groups": ["Example desk"]})

@@ -110,6 +110,9 @@ def secrets_marked(evidence: Evidence) -> list[str]:
         for case in evidence.cases.cases
         for kind in credentials_in(str(case.case.model_dump()))
     ]
+    shared = evidence.cases.connection
+    if shared is not None:
+        found += [f"cases/connection.yaml holds what looks like a real {kind}" for kind in credentials_in(str(shared.model_dump()))]
     found += [f"notes.md holds what looks like a real {kind}" for kind in credentials_in(evidence.linted.notes)]
     for choice in connection.auth if connection is not None else ():
         fields = {field.name: field for field in (*(connection.fields if connection is not None else ()), *choice.fields)}
