@@ -170,7 +170,7 @@ class Endpoint:
     """One method of one path. ``scope`` is what a token needs: ``""`` any token, ``None`` no token at all.
 
     ``answer`` is the model of ``data``; ``many`` says that it is a list. A page for people takes a form of so many bytes (``form_limit``) in place of JSON,
-    and shows its errors as pages (``show_error``).
+    and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered as everywhere).
     """
 
     method: str
@@ -189,7 +189,7 @@ class Endpoint:
     public_catalog: bool = False
     raw: bool = False
     form_limit: int | None = None
-    show_error: Callable[[Call, PolyportError], Answer] | None = None
+    show_error: Callable[[Call, PolyportError], Answer | None] | None = None
 
 
 def bind(endpoint: Endpoint, services: Services) -> Route:
@@ -274,8 +274,8 @@ async def _reconnectable(error: PolyportError, call: Call) -> PolyportError:
 
 
 def _failed(error: PolyportError, call: Call, endpoint: Endpoint) -> Response:
-    if endpoint.show_error is not None:
-        return _response(endpoint.show_error(call, error), call.http)
+    if endpoint.show_error is not None and (shown := endpoint.show_error(call, error)) is not None:
+        return _response(shown, call.http)
     extra = {"runId": call.http.state.run_id} if hasattr(call.http.state, "run_id") else None
     return problem_response(error, call.request_id, call.http.headers.get("accept", ""), call.http.url.path, extra)
 

@@ -244,8 +244,21 @@ def _with_query(url: str, told: Mapping[str, Any]) -> str:
     return urlunsplit(parts._replace(query=urlencode([*parse_qsl(parts.query, keep_blank_values=True), *told.items()])))
 
 
-def show_error(call: Call, error: PolyportError) -> Answer:
+async def show_at_root(call: Call) -> Answer:
+    """GET /, which without a link is a path like any other that there is not."""
+    if not _has_link(call):
+        raise NotFound("There is no such path.")
+    return await show(call)
+
+
+def _has_link(call: Call) -> bool:
+    return "id" in call.http.query_params or "token" in call.http.query_params
+
+
+def show_error(call: Call, error: PolyportError) -> Answer | None:
     """Why there is no form: a page in place of the API's error, with the same status."""
+    if call.http.url.path == "/" and not _has_link(call):
+        return None
     look: Look = getattr(call.http.state, "look", None) or Look(
         language=choose_language(accepted=call.http.headers.get("accept-language", ""))
     )
@@ -309,7 +322,7 @@ def _page(method: str, path: str, handler: Any, summary: str, *, form: bool = Fa
 # Pages for people: they are no part of the API and of its description.
 PAGES: Final = (
     _page("GET", "/connect", show, "The page of a link"),
-    _page("GET", "/", show, "The same page"),
+    _page("GET", "/", show_at_root, "The same page"),
     _page("POST", "/connect", submit, "The form of the page", form=True),
     _page("POST", "/connect/authorize", authorize, "The way to the partner's sign-in", form=True),
     _page("POST", "/connect/opened", opened, "A person looks at the page", form=True),
