@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 import stored
 from polyport.store.base import Database, Duplicate, Stale, Statement, StoreFault, StoreUnavailable

@@ -1,10 +1,10 @@
 """Auth kinds: what proves a connection, and that it stays in its slot and out of sight."""
 
 import base64
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from polyport.kinds.auth import Scheme

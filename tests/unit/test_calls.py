@@ -1,11 +1,11 @@
 """One exchange: what is sent and signed, what an answer becomes, and that no secret is shown."""
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from polyport.engine.caller import connection_fields, open_caller, secret_names
 from polyport.engine.calls import ListItems, exchange, list_choices, list_custom_fields, prepare, read_list, verify

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from engines import CREATE, SEND, Bench, listed, open_bench
@@ -168,7 +169,9 @@ async def test_a_refusal_counts_as_it_is_where_nothing_can_be_verified(bench: Be
         }
     )
     error = ConnectionInvalid()
-    assert await confirm_refusal(bench.desk, replace(opened, caller=replace(opened.caller, partner=unproved)), error) is error
+    assert (
+        await confirm_refusal(bench.desk, replace(opened, caller=msgspec.structs.replace(opened.caller, partner=unproved)), error) is error
+    )
     assert await confirm_refusal(bench.desk, replace(opened, record=None), error) is error
     assert bench.line.sent == []
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from polyport.engine.caller import HeldGrant, open_caller
 from polyport.engine.calls import exchange, prepare, prove, verify

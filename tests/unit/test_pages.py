@@ -1,11 +1,11 @@
 """Pagers: which page comes next, where a list ends, and what hostile answers do to them."""
 
 import time
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from polyport.kinds.pages import KINDS, Pager, Walk

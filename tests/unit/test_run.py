@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from engines import CREATE, PUT, Bench, open_bench
@@ -59,7 +60,7 @@ async def test_a_key_that_is_taken_between_the_look_and_the_record_gives_the_oth
 @pytest.mark.parametrize("what", ["sealed_input", "sealed_attempts"])
 async def test_a_stored_run_that_cannot_be_opened_ends_instead_of_running_for_ever(bench: Bench, what: str):
     run = await bench.claimed()
-    done = await bench.engine.run_once(replace(run, **{what: b"no box of ours"}))
+    done = await bench.engine.run_once(msgspec.structs.replace(run, **{what: b"no box of ours"}))
     assert (done.run.status, done.error.code) == (RunStatus.FAILED, "internal_error")
     assert (await bench.status(run), bench.line.sent) == ("failed", [])
 
@@ -105,7 +106,7 @@ async def test_a_result_that_cannot_be_recorded_ends_the_run_honestly(bench: Ben
 async def test_a_run_that_another_process_settled_is_not_sent(bench: Bench):
     run = await bench.claimed()
     with pytest.raises(Stale):
-        await bench.engine.run_once(replace(run, owner="another process"))
+        await bench.engine.run_once(msgspec.structs.replace(run, owner="another process"))
     assert bench.line.sent == []
 
 

@@ -10,13 +10,13 @@ import ssl
 import struct
 import tracemalloc
 import zlib
-from dataclasses import replace
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec.structs import replace
 
 from polyport import __version__
 from polyport.errors import BlockedAddress

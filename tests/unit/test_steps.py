@@ -1,9 +1,9 @@
 """Several calls: conditions, one call for each row, captured headers, keys that mark repeats."""
 
 import uuid
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from polyport.engine.operation import act, build_scope
 from polyport.engine.plan import plan

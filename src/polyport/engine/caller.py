@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 import re2
+from msgspec.structs import replace
 
 from polyport.engine.render import Base, render_base
 from polyport.errors import Fault, ValidationFailed
@@ -53,8 +55,7 @@ class GrantHolder:
             self.held = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """An open connection of a partner (or the partner itself, where it needs none).
 
     ``material`` are all fields, secrets included, for the auth scheme only; ``shown`` those that templates may read. ``timeout`` is in seconds.
@@ -64,16 +65,16 @@ class Caller:
 
     partner: Partner
     scheme: Scheme | None
-    material: Mapping[str, Any] = field(repr=False)
-    shown: Mapping[str, Any] = field(repr=False)
+    material: Mapping[str, Any]
+    shown: Mapping[str, Any]
     base: Base | None
     redactor: Redactor
-    secrets: frozenset[str] = field(repr=False)
+    secrets: frozenset[str]
     network: Network
     timeout: float
     until: float | None = None
     replaced: str | None = None
-    grants: GrantHolder = field(default_factory=GrantHolder, compare=False)
+    grants: GrantHolder = msgspec.field(default_factory=GrantHolder)
     held: HeldGrant | None = None
     clock: Clock = lambda: datetime.now(UTC)
     fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
@@ -82,6 +83,9 @@ class Caller:
     def moment(self) -> Moment:
         """What a signature that is made now takes from the world."""
         return Moment(now=self.clock(), fresh_id=self.fresh_id)
+
+    def __repr__(self) -> str:
+        return f"<Caller of {self.partner.file.slug}>"
 
 
 def secret_names(fields: Sequence[InputField]) -> frozenset[str]:

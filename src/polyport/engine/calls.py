@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from polyport.engine.caller import LEAST_SECONDS, Caller, learn_values, with_grant
 from polyport.engine.grants import authorise, pretend
@@ -30,8 +33,7 @@ from polyport.paths import MISSING, get
 from polyport.template import RenderFault, Scope, Template, compile_value, to_text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """A success: the reply and its decoded value. ``earlier`` are the exchanges that came before it: those that authorised it, or were refused."""
 
     reply: Reply
@@ -108,8 +110,7 @@ def _has_expired(failed: CallFailed, *, kept: bool) -> bool:
     return failed.kind == "expired_token" or (kept and failed.kind == "invalid_connection" and status == 401)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     """One call, and what its answer is read with."""
 
     program: CallProgram

@@ -11,8 +11,11 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from polyport.connections import is_usable
 from polyport.engine.caller import Caller, GrantHolder, open_caller
@@ -41,8 +44,7 @@ class Bench:
     opened_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Positions:
+class Positions(msgspec.Struct, frozen=True, kw_only=True):
     """``credentialData`` understood: the connection's id and the selectors' values by position."""
 
     connection_id: int | None
@@ -152,9 +154,9 @@ class Desk:
             box = self._boxes[account_id] = self.runtime.vault.box(account_scope(account_id), account.data_key)
         return box
 
-    def lists(self, bench: Bench) -> KeptLists:
-        """The lists of an open connection."""
-        return KeptLists(self, bench)
+    def lists(self, bench: Bench, *, until: float | None = None) -> KeptLists:
+        """The lists of an open connection. ``until`` is when all of them have to be there, by the event loop's clock; after it ``TimeoutError`` is raised."""
+        return KeptLists(self, bench, until)
 
     def due_touch(self, record: Connection) -> bool:
         """Whether to note that a connection was used: at most once a minute each."""
@@ -172,16 +174,28 @@ class Desk:
         self._benches.clear()
         self._lists.clear()
 
+    def remembered(self, bench: Bench, spec: ListSpec, values: Mapping[str, Any], *, most_age_ms: int) -> ListItems | None:
+        """The items of a list if they are in memory and young enough."""
+        record = bench.record
+        if record is None:
+            return None
+        held = self._lists.get((record.connection_id, record.generation, _list_name(spec, values)))
+        if held is None:
+            return None
+        read_at, stale_at, items = held
+        now = self.runtime.now_ms()
+        return items if now - read_at <= most_age_ms and (now < stale_at or most_age_ms <= FRESH_MS) else None
+
     async def kept(self, bench: Bench, spec: ListSpec, values: Mapping[str, Any], *, most_age_ms: int) -> ListItems:
         """The items of a list: from memory, from the store, or from the partner, whichever is young enough and nearest."""
         record, now = bench.record, self.runtime.now_ms()
         if record is None:
             return await read_list(bench.caller, spec, values)
+        held = self.remembered(bench, spec, values, most_age_ms=most_age_ms)
+        if held is not None:
+            return held
         name = _list_name(spec, values)
         key = (record.connection_id, record.generation, name)
-        held = self._lists.get(key)
-        if held is not None and now - held[0] <= most_age_ms and (now < held[1] or most_age_ms <= FRESH_MS):
-            return held[2]
         stored = await self.runtime.repo.connections.cached_list(record.connection_id, name)
         if stored is not None and now - stored.read_at <= most_age_ms and now < stored.stale_at:
             try:
@@ -232,15 +246,20 @@ class Desk:
 class KeptLists:
     """The lists of one open connection, as the engine asks for them."""
 
-    def __init__(self, desk: Desk, bench: Bench) -> None:
+    def __init__(self, desk: Desk, bench: Bench, until: float | None) -> None:
         self._desk = desk
         self._bench = bench
+        self._until = until
 
     async def get(self, spec: ListSpec, values: Mapping[str, Any], *, query: str | None = None, fresh: bool = False) -> ListItems:
         """The items of a list; ``fresh`` asks for a copy of the last seconds. What is searched at the partner is not kept."""
-        if query is not None:
-            return await read_list(self._bench.caller, spec, values, query)
-        return await self._desk.kept(self._bench, spec, values, most_age_ms=FRESH_MS if fresh else 1 << 60)
+        most_age_ms = FRESH_MS if fresh else 1 << 60
+        if query is None and (held := self._desk.remembered(self._bench, spec, values, most_age_ms=most_age_ms)) is not None:
+            return held  # nothing was waited for: nearly every run ends here, and a timer costs more than all of this
+        async with asyncio.timeout_at(self._until):
+            if query is not None:
+                return await read_list(self._bench.caller, spec, values, query)
+            return await self._desk.kept(self._bench, spec, values, most_age_ms=most_age_ms)
 
 
 def reconnect_advice(connection_id: int) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from polyport.engine.caller import LEAST_SECONDS, Caller, HeldGrant
 from polyport.engine.outcome import error_of, failure_of_network

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from polyport.engine.caller import Caller
 from polyport.engine.calls import ListItems, list_choices, list_custom_fields, read_list
 from polyport.engine.custom import gather
@@ -117,8 +119,7 @@ class DirectLists:
         return self._read[key]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Understood:
+class Understood(msgspec.Struct, frozen=True, kw_only=True):
     """An input that was checked against the schema of its connection."""
 
     schema: Schema
@@ -128,6 +129,8 @@ class Understood:
 async def select(program: Program, given: Mapping[int, Any], lists: ListSource) -> Validated:
     """Check the selectors, given by position from 1 on, in their order: the list of each may depend on the earlier ones."""
     selectors = program.operation.selectors
+    if not selectors:  # ``read_positions`` has refused every position there is not
+        return Validated(values={}, custom={}, faults=[], wanted=set(), texts={}, files=[])
     data = {selector.name: given[index] for index, selector in enumerate(selectors, start=1) if given.get(index) is not None}
     checked = program.selectors.check(data, "credentialData")
     choices: dict[str, Choices] = {}

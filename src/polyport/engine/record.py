@@ -9,7 +9,6 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
@@ -24,15 +23,14 @@ _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _CANONICAL: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller asks to be run: the body of ``run/sync`` and ``run/async``, and who asks."""
 
     account_id: int
     operation_id: int
     mode: str
-    credential_data: Any = field(default=None, repr=False)
-    runner_data: Any = field(default=None, repr=False)
+    credential_data: Any = None
+    runner_data: Any = None
     window: Any = None
     cursor: Any = None
     limit: Any = None
@@ -40,7 +38,7 @@ class Ask:
     timeout_ms: int | None = None
     callback_url: str | None = None
     external_user_id: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
     idempotency_key: str | None = None
 
     def content(self) -> dict[str, Any]:
@@ -54,9 +52,11 @@ class Ask:
             "raw": self.raw,
         }
 
+    def __repr__(self) -> str:
+        return f"<Ask {self.mode} {self.operation_id}>"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
     """Where a run stands after a call of the engine, with its payloads in the clear. ``replayed``: a stored answer was given again."""
 
     run: Run

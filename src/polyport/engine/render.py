@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
+import msgspec
+
 from polyport.kinds.bodies import ENCODERS, encode_form, inner_name
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import Call, QueryStyle
@@ -39,8 +41,7 @@ class Base:
     replaced: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
+class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     """A request without its signature, and whether a connection may sign it."""
 
     request: Request
@@ -304,14 +305,14 @@ def sound_headers(request: Request) -> Request:
     return request
 
 
-_TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect", "keep-alive"})
 
 
 def header_value(name: str, value: str) -> str:
     """The value if name and value can be a header. Raises ``RenderFault``; neither is repeated in it."""
-    if not name or not set(name) <= _TOKEN or name.lower() in _OURS:
+    if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
         raise RenderFault("this is no name of a header that may be set")
-    if not value.isascii() or not value.replace("\t", "").isprintable():
+    if not value.isascii() or not (value.isprintable() or value.replace("\t", "").isprintable()):
         raise RenderFault("the value of a header is one line of ASCII")
     return value.strip()

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import msgspec
+
 from polyport.errors import (
     BlockedAddress,
     ConnectionInvalid,
@@ -24,8 +26,7 @@ FIRST_WAIT_MS: Final = 1_000
 MOST_WAIT_MS: Final = 5 * 60_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A failed attempt. ``reached``: the request may have arrived. ``answered``: the partner's whole answer was read."""
 
     error: PolyportError

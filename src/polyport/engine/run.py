@@ -11,10 +11,11 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 from polyport.engine.caller import Caller
 from polyport.engine.connect import confirm_refusal
@@ -59,8 +60,7 @@ STORE_SECONDS: Final = 0.5
 SYNC_LIMIT_MS: Final = 120_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """An ask that was understood: everything an attempt needs."""
 
     program: Program
@@ -114,13 +114,12 @@ class Engine:
     async def _understand(self, ask: Ask, program: Program, positions: Positions, bench: Bench) -> tuple[Mapping[str, Any], Understood]:
         """The selectors and the input, within the caller's time: lists and custom fields are read from the partner."""
         data = {} if ask.runner_data is None else ask.runner_data
-        lists = self.desk.lists(bench)
+        lists = self.desk.lists(bench, until=asyncio.get_running_loop().time() + (ask.timeout_ms or SYNC_LIMIT_MS) / 1000)
         try:
-            async with asyncio.timeout((ask.timeout_ms or SYNC_LIMIT_MS) / 1000):
-                selected = await select(program, positions.selectors, lists)
-                if selected.faults:
-                    raise ValidationFailed.of(*selected.faults)
-                return selected.values, await understand(program, data, lists, selected.values)
+            selected = await select(program, positions.selectors, lists)
+            if selected.faults:
+                raise ValidationFailed.of(*selected.faults)
+            return selected.values, await understand(program, data, lists, selected.values)
         except TimeoutError:
             raise PartnerTimeout("The partner did not give its lists in time; the run was not begun.") from None
 
@@ -467,10 +466,10 @@ def _changes(trace: Trace) -> bool:
 def _reading(program: Program, ask: Ask) -> Reading | None:
     if isinstance(program.operation, Trigger):
         return read_reading(ask.window, ask.cursor, ask.limit)
+    if ask.window is None and ask.cursor is None and ask.limit is None:
+        return None
     given = {"window": ask.window, "cursor": ask.cursor, "limit": ask.limit}
     faults = [
         Fault(path=name, code="unknown_field", message="Only triggers take this.") for name, value in given.items() if value is not None
     ]
-    if faults:
-        raise ValidationFailed.of(*faults)
-    return None
+    raise ValidationFailed.of(*faults)

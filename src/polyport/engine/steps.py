@@ -10,8 +10,10 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from polyport.engine.caller import Caller
 from polyport.engine.calls import Answer, exchange
@@ -38,8 +40,7 @@ ROW_NAMES: Final = frozenset({"each", "index"})
 LATER_NAMES: Final = frozenset({"steps", "captured"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """What the last call that was sent gave (of one for each row: the list of values), and the last answer that stood alone, which pagers read."""
 
     value: Any

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from polyport.engine.caller import Caller
 from polyport.engine.retry import Failure
@@ -15,8 +16,7 @@ from polyport.template import RenderFault
 SHOWN_LIMIT: Final = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange as it may be shown: redacted, and cut to a bounded size. Times are in milliseconds.
 
     ``harmless``: it changed nothing at the partner, whatever its method: it authorised the connection, or was refused for a token that had expired.
@@ -50,14 +50,13 @@ class Trace:
         return shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """A request that goes out now, for which step. ``started`` is in unix milliseconds, ``clock`` is ``time.perf_counter``."""
 
     step: str
     request: Request
-    started: int = field(default_factory=lambda: int(time.time() * 1000))
-    clock: float = field(default_factory=time.perf_counter)
+    started: int = msgspec.field(default_factory=lambda: int(time.time() * 1000))
+    clock: float = msgspec.field(default_factory=time.perf_counter)
 
 
 class CallFailed(Exception):

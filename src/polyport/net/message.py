@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+import msgspec
+from msgspec.structs import replace
+
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -84,8 +87,7 @@ class Opener(Protocol):
         """Send one request and wait for the head of its answer. Raises what ``Network.send`` raises."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP request, complete: ``url`` is absolute and already carries the encoded query.
 
     ``headers`` keep their order and spelling. ``timeout`` is in seconds and covers the whole exchange.
@@ -99,13 +101,13 @@ class Request:
     method: str
     url: str
     headers: Pairs = ()
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | None = None
     stream: Stream | None = None
     timeout: float = 30.0
-    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    secrets: frozenset[str] = frozenset()
     follow_redirects: bool = True
     answer_limit: int | None = None
-    certificate: Certificate | None = field(default=None, repr=False)
+    certificate: Certificate | None = None
 
     def header(self, name: str) -> str | None:
         """The first value of a header, found without regard to case."""
@@ -115,28 +117,13 @@ class Request:
         """A copy in which ``name`` has this one value."""
         folded = name.lower()
         kept = tuple(pair for pair in self.headers if pair[0].lower() != folded)
-        return self._changed((*kept, (name, value)), self.secrets)
+        return replace(self, headers=(*kept, (name, value)))
 
     def with_secrets(self, *values: str) -> Request:
         """A copy that also masks these values; empty ones are ignored."""
         if self.secrets.issuperset(values):
             return self
-        return self._changed(self.headers, self.secrets | {value for value in values if value})
-
-    def _changed(self, headers: Pairs, secrets: frozenset[str]) -> Request:
-        """A copy; written out, because ``dataclasses.replace`` costs four times as much and every call makes several."""
-        return Request(
-            method=self.method,
-            url=self.url,
-            headers=headers,
-            body=self.body,
-            stream=self.stream,
-            timeout=self.timeout,
-            secrets=secrets,
-            follow_redirects=self.follow_redirects,
-            answer_limit=self.answer_limit,
-            certificate=self.certificate,
-        )
+        return replace(self, secrets=self.secrets | {value for value in values if value})
 
     def __repr__(self) -> str:
         parts = urlsplit(self.url)
@@ -144,13 +131,12 @@ class Request:
         return f"<Request {self.method} {parts.scheme}://{parts.hostname} ({len(self.headers)} headers, {size} bytes)>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP answer, read to its end and decompressed. ``elapsed`` is in seconds, ``url`` is the final one."""
 
     status: int
     headers: Pairs = ()
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     url: str = ""
     elapsed: float = 0.0
 

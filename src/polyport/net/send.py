@@ -24,7 +24,6 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from time import perf_counter
 from typing import Final, Self, cast
 
@@ -52,6 +51,7 @@ from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.hdrs import ACCEPT_ENCODING
 from aiohttp.http import HttpProcessingError
 from aiohttp.tracing import Trace
+from msgspec.structs import replace
 from yarl import URL
 
 from polyport import __version__

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from re import Pattern
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -39,22 +40,41 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 )
 
 
-class Front:
-    """What stands before the routes: a trailing slash is accepted everywhere."""
+_RUNS: Final = ("/run/sync", "/run/async")
+Handle = Callable[[HttpRequest], Awaitable[Response]]
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class Front:
+    """What stands before the routes: a trailing slash is accepted everywhere, and runs, most of the work, take no way round.
+
+    ``direct`` routes are answered right here. The layers of the framework that they pass by turn exceptions into answers, and a bound handler lets none
+    out of itself.
+    """
+
+    def __init__(self, app: ASGIApp, direct: Sequence[Route] = ()) -> None:
         self._app = app
+        self._direct: list[tuple[Pattern[str], Handle]] = [(route.path_regex, route.endpoint) for route in direct]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on, its path without a slash at the end."""
-        if scope["type"] == "http" and len(scope["path"]) > 1 and scope["path"].endswith("/"):
-            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
-        await self._app(scope, receive, send)
+        if scope["type"] == "http":
+            path = scope["path"]
+            if len(path) > 1 and path.endswith("/"):
+                path = path.rstrip("/") or "/"
+                scope = {**scope, "path": path}
+            if scope["method"] == "POST":
+                for pattern, handle in self._direct:
+                    found = pattern.match(path)
+                    if found is not None:
+                        scope["path_params"] = found.groupdict()
+                        response = await handle(HttpRequest(scope, receive, send))
+                        return await response(scope, receive, send)
+        return await self._app(scope, receive, send)
 
 
-def _rank(endpoint: Endpoint) -> tuple[bool, int]:
-    """The order in which routes are tried: runs first, since they are most of the work, then fixed paths before those with parameters."""
-    return not endpoint.path.endswith(("/run/sync", "/run/async")), endpoint.path.count("{")
+def _rank(endpoint: Endpoint) -> int:
+    """The order in which routes are tried: fixed paths before those with parameters."""
+    return endpoint.path.count("{")
 
 
 def _allowed(routes: Sequence[Route], scope: Scope) -> str:
@@ -96,7 +116,7 @@ def build_app(services: Services) -> ASGIApp:
         routes += [bind_preflight(endpoint) for endpoint in ENDPOINTS if endpoint.public_catalog]
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
-    return Front(app)
+    return Front(app, [route for route in routes if route.path.endswith(_RUNS)])
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
+import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,6 +38,7 @@ B = TypeVar("B", bound=BaseModel)
 _log: Final = structlog.get_logger("polyport.server")
 STRANGERS_LIMIT: Final = 64 * 1024  # bytes that are read from who has shown no token yet
 NO_STORE: Final = {"Cache-Control": "no-store"}
+_REVALIDATED: Final = {"Cache-Control": "no-cache"}
 # What lets a page of any origin read an open endpoint, and what it is told when it asks first.
 OPENED: Final = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag, X-Request-Id"}
 PREFLIGHT: Final = {
@@ -52,15 +54,14 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a handler gives: ``data`` in the envelope (with ``meta``), or a whole ``body``, or ``content`` of another media type."""
 
     data: Any = None
     meta: Mapping[str, Any] | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = msgspec.field(default_factory=dict)
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: Any = None
     content: bytes | None = None
     media_type: str = "application/json"
@@ -225,7 +226,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
         except Exception:  # noqa: BLE001  the outermost edge: everything goes to the log, nothing to the client
             _log.exception("a request failed", request_id=call.request_id, method=endpoint.method, route=endpoint.path)
             response = _failed(InternalError(), call, endpoint)
-        response.headers["X-Request-Id"] = call.request_id
+        response.raw_headers.append((b"x-request-id", call.request_id.encode()))
         if opened:
             response.headers.update(OPENED)
         counter = counters.get(response.status_code)
@@ -287,8 +288,7 @@ def _response(answer: Answer, http: HttpRequest) -> Response:
         content = encode(answer.body)
     else:
         content = encode(success(answer.data, answer.meta, **answer.extra))
-    headers = dict(NO_STORE) if not answer.etag else {"Cache-Control": "no-cache"}
-    headers.update(answer.headers)
+    headers = {**(NO_STORE if not answer.etag else _REVALIDATED), **answer.headers}
     if answer.etag:
         tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         headers["ETag"] = tag

@@ -37,6 +37,9 @@ KEYS: Final = frozenset(
         "externalUserId",
     }
 )
+_OBJECTS: Final = ("credentialData", "runnerData", "metadata", "window")
+_BOOLEANS: Final = ("dryRun", "raw")
+_UNLIMITED: Final = KEYS - {"timeoutMs", "externalUserId", "metadata", "callbackUrl"}  # those that ``_limits`` does not look at
 
 
 class RunBody(Body):
@@ -114,19 +117,18 @@ def _ask(call: Call, mode: str) -> tuple[Ask, bool]:
     body = call.json()
     if not isinstance(body, dict):
         raise ValidationFailed.of(Fault(path="", code="wrong_type", message="The body has to be a JSON object."))
-    unknown = itertools.islice((key for key in body if key not in KEYS), FAULTS_MOST)
-    faults = [Fault(path=key, code="unknown_field", message="There is no such field here.") for key in unknown]
-    faults.extend(
-        Fault(path=name, code="wrong_type", message="An object is needed here.")
-        for name in ("credentialData", "runnerData", "metadata", "window")
-        if body.get(name) is not None and not isinstance(body[name], dict)
-    )
-    faults.extend(
-        Fault(path=name, code="wrong_type", message="A boolean is needed here: true or false.")
-        for name in ("dryRun", "raw")
-        if not isinstance(body.get(name, False), bool)
-    )
-    faults.extend(_limits(body))
+    faults: list[Fault] = []
+    if not body.keys() <= KEYS:
+        unknown = itertools.islice((key for key in body if key not in KEYS), FAULTS_MOST)
+        faults += [Fault(path=key, code="unknown_field", message="There is no such field here.") for key in unknown]
+    for name in _OBJECTS:
+        if body.get(name) is not None and not isinstance(body[name], dict):
+            faults.append(Fault(path=name, code="wrong_type", message="An object is needed here."))
+    for name in _BOOLEANS:
+        if not isinstance(body.get(name, False), bool):
+            faults.append(Fault(path=name, code="wrong_type", message="A boolean is needed here: true or false."))
+    if not body.keys() <= _UNLIMITED:
+        faults += _limits(body)
     key = call.http.headers.get("idempotency-key")
     if key is not None and (not 1 <= len(key) <= KEY_LONGEST or not key.isascii() or not key.isprintable()):
         faults.append(

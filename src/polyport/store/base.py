@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 Params = Mapping[str, Any]
 DbRow = tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """One named statement of ``sql/queries`` with its parameters.
 
     ``expect`` is the number of rows it has to change (or return): when it differs, the whole unit is undone and the
@@ -19,7 +19,7 @@ class Statement:
     """
 
     query: str
-    params: Params = field(default_factory=dict)
+    params: Params = msgspec.field(default_factory=dict)
     expect: int | None = None
 
 

@@ -7,6 +7,8 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from polyport.store.base import DbRow
 
 R = TypeVar("R")
@@ -20,7 +22,7 @@ def columns(kind: type[Any]) -> tuple[str, ...]:
     """The names of a record's fields."""
     found = _COLUMNS.get(kind)
     if found is None:
-        found = _COLUMNS[kind] = tuple(field.name for field in fields(kind))
+        found = _COLUMNS[kind] = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else tuple(field.name for field in fields(kind))
     return found
 
 
@@ -32,6 +34,11 @@ def build(kind: type[R], rows: Sequence[DbRow]) -> R | None:
 def params(record: Any, *without: str) -> dict[str, Any]:
     """A record's fields as parameters of a statement."""
     kind = type(record)
+    if isinstance(record, msgspec.Struct):
+        found = msgspec.structs.asdict(record)
+        for name in without:
+            del found[name]
+        return found
     values = _VALUES.get(kind)
     if values is None:
         values = _VALUES[kind] = attrgetter(*columns(kind))

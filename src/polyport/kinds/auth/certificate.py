@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
+from msgspec.structs import replace
 from pydantic import PrivateAttr
 
 from polyport.kinds.auth.base import Material, Moment, SchemeBase, Source, compiled, rendered

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
+from msgspec.structs import replace
 from oauthlib.oauth1 import Client
 from pydantic import PrivateAttr
 

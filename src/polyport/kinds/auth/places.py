@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
 import msgspec
+from msgspec.structs import replace
 from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from polyport.kinds.auth.base import CONFIG, Material, Source, compiled, rendered
