@@ -16,10 +16,11 @@ from rapidfuzz import fuzz
 
 from polyport.errors import Fault, NotFound, ValidationFailed
 from polyport.manifest.budgets import shown
+from polyport.manifest.disk import is_folder
 from polyport.manifest.load import load_partner, partner_folders
 from polyport.manifest.model import Action, Partner, Trigger
 from polyport.manifest.neighbours import clashes
-from polyport.manifest.source import Problem
+from polyport.manifest.source import Problem, Unreadable
 
 Operation = Action | Trigger
 Item = dict[str, Any]
@@ -82,10 +83,17 @@ class Catalog:
         partners: list[Partner] = []
         problems: list[Problem] = []
         for root in roots:
-            if not root.is_dir():
-                problems.append(Problem(file=root.name, message="This folder of partners is not there."))
+            if not is_folder(root):
+                problems.append(
+                    Problem(file=root.name, message="POLYPORT_CONNECTORS names this, and there is no folder of this name: correct it.")
+                )
                 continue
-            for folder in partner_folders(root):
+            try:
+                folders = partner_folders(root)
+            except Unreadable as error:
+                problems.extend(error.problems)
+                continue
+            for folder in folders:
                 loaded = load_partner(folder)
                 problems.extend(
                     Problem(file=f"{folder.name}/{found.file}", line=found.line, column=found.column, message=found.message)

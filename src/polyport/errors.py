@@ -220,7 +220,7 @@ class IdempotencyMismatch(CallerError):
 
 
 class UnsupportedTrigger(CallerError):
-    """Webhook triggers are not run: subscribe to them with POST /subscriptions."""
+    """Webhook triggers are not run on demand: the partner calls when something happens, which this version does not take yet."""
 
 
 class RateLimited(CallerError):

@@ -48,7 +48,7 @@ def test_the_tutorial_is_true(tmp_path):
                 assert place, body
                 path = tmp_path / place[1]
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(body[place.end() :], "utf-8")
+                path.write_text(body, "utf-8")
             elif kind == "text":
                 assert outputs[-1] == body
                 compared += 1

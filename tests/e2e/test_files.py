@@ -272,3 +272,60 @@ async def test_a_file_that_is_too_large_is_a_fault_before_anything_is_sent(wide:
         told = await bay.run(FILES, {"photo": {"url": f"{shop.origin}/huge"}})
         assert [(fault["path"], fault["code"]) for fault in told.json["error"]["fields"]] == [("runnerData.photo.url", "unreachable_file")]
         assert bay.depot.wire.asked == []
+
+
+async def _kept(bay: Bay, name: str, content_type: str, content: bytes = b"<b>19.90 EUR</b>") -> str:
+    body = {"name": name, "contentType": content_type, "base64": base64.b64encode(content).decode()}
+    return str((await bay.served.fetch("POST", "/files", body)).json["data"]["fileId"])
+
+
+async def test_a_kept_file_is_downloaded_byte_for_byte_and_never_shown_in_a_browser(bay: Bay):
+    told = await bay.served.fetch("GET", f"/files/{await _kept(bay, 'photo.png', 'image/png', PHOTO)}/content")
+    assert (told.status, told.content) == (200, PHOTO)
+    wanted = {
+        "content-type": "image/png",
+        "content-disposition": "attachment; filename=\"photo.png\"; filename*=UTF-8''photo.png",
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; sandbox",
+        "cache-control": "no-store",
+    }
+    assert {name: told.headers[name] for name in wanted} == wanted
+
+
+async def test_a_file_that_an_operation_gave_can_be_downloaded(bay: Bay):
+    bay.depot.answers["GET /report"] = answer(200, PHOTO, {"Content-Type": "image/png"})
+    told = await bay.run(FETCH, {"send": True})
+    assert (await bay.served.fetch("GET", f"/files/{told.json['data']['result']['report']['fileId']}/content")).content == PHOTO
+
+
+@pytest.mark.parametrize(
+    ("told", "given"),
+    [
+        ("text/plain; charset=utf-8", "text/plain"),
+        ("text/html", "application/octet-stream"),
+        ("Application/XHTML+XML", "application/octet-stream"),
+        ("image/svg+xml", "application/octet-stream"),
+        ("text/javascript", "application/octet-stream"),
+        ("nonsense", "application/octet-stream"),
+        ("a/b\u00e9", "application/octet-stream"),
+    ],
+)
+async def test_a_type_that_browsers_run_is_downloaded_as_bytes(bay: Bay, told: str, given: str):
+    found = await bay.served.fetch("GET", f"/files/{await _kept(bay, 'a', told)}/content")
+    assert (found.status, found.headers["content-type"].partition(";")[0]) == (200, given)
+
+
+async def test_a_name_of_a_download_stays_in_its_place(bay: Bay):
+    kept = await _kept(bay, 'à "; x=../b%.txt', "text/plain")
+    found = await bay.served.fetch("GET", f"/files/{kept}/content")
+    assert found.headers["content-disposition"] == (
+        "attachment; filename=\"_ _; x=.._b_.txt\"; filename*=UTF-8''%C3%A0%20%22%3B%20x%3D..%2Fb%25.txt"
+    )
+
+
+async def test_nobody_downloads_a_file_of_another_account_or_one_that_is_gone(bay: Bay):
+    kept = await _kept(bay, "a.txt", "text/plain")
+    theirs = await bay.served.fetch("GET", f"/files/{kept}/content", token=await bay.served.second_account())
+    assert (theirs.status, theirs.json["error"]["code"]) == (404, "not_found")
+    await bay.served.fetch("DELETE", f"/files/{kept}")
+    assert (await bay.served.fetch("GET", f"/files/{kept}/content")).status == 404

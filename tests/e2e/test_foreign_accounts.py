@@ -175,7 +175,7 @@ async def test_an_idempotency_key_is_of_its_account_alone(neighbours: Neighbours
 
 
 async def test_what_is_ones_own_is_all_still_there(neighbours: Neighbours):
-    for path in ("/credentials/{credentialId}", "/runs/{runId}", "/runs/{runId}/attempts", "/files/{fileId}"):
+    for path in ("/credentials/{credentialId}", "/runs/{runId}", "/runs/{runId}/attempts", "/files/{fileId}", "/files/{fileId}/content"):
         assert (await neighbours.served.fetch("GET", path.format(**neighbours.mine))).status == 200
 
     found = (await neighbours.served.call("GET", f"/credentials/{neighbours.mine['credentialId']}"))[2]["data"]

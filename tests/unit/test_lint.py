@@ -35,7 +35,7 @@ def test_a_folder_of_nothing_but_its_partner_has_no_problem(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"cases__odd__ok": "title: T\nresult: {}\n"}, 'cases/odd/ok.yaml: There is no operation or list "odd" that this case could show; correct the name of its folder.'),
+        ({"cases__odd__ok": "title: T\nresult: {}\n"}, 'cases/odd/ok.yaml:1:1: There is no operation or list "odd" that this case could show; correct the name of its folder.'),
         ({"simulator": "routes: 5\n"}, 'simulator.yaml:1:1: "routes" has to be a list.'),
         ({"quality": ("ok-case: done", "ok-case: doen")}, 'quality.yaml:5:1: "ok-case" has to be one of done, todo (did you mean done?) or an object (keys with values).'),
         ({"quality": ("ok-case: done", "okcase: done")}, 'quality.yaml:5:1: "okcase" is no rule of the quality scale; docs/reference/quality.md lists them.'),
@@ -46,9 +46,9 @@ def test_a_folder_of_nothing_but_its_partner_has_no_problem(tmp_path):
         ({"quality": ("create_item: 90001", "create_item: 90021")}, "actions/create_item.yaml:1:1: The id was 90021, as quality.yaml records it, and clients may hold it: put it back. Ids never change."),
         ({"quality": ("new_items: 90011", "new_items: 90031")}, "triggers/new_items.yaml:1:1: The id was 90031"),
         ({"quality": ("create_item:", "old_item: 90001, create_item:")}, 'quality.yaml:35:16: "old_item" is gone, and clients may hold its id 90001.'),
-        ({"actions__more.yml": "x: 1\n"}, 'actions/more.yml: Files of the language end in ".yaml"; this one is not read. Rename it.'),
-        ({"action__more": "x: 1\n"}, "action/more.yaml: Nothing reads this file; partners are made of actions, triggers, lists and cases."),
-        ({"actions__old__more": "x: 1\n"}, "actions/old/more.yaml: Nothing reads this file"),
+        ({"actions__more.yml": "x: 1\n"}, 'actions/more.yml:1:1: Files of the language end in ".yaml"; this one is not read. Rename it.'),
+        ({"action__more": "x: 1\n"}, "action/more.yaml:1:1: Nothing reads this file; partners are made of actions, triggers, lists and cases."),
+        ({"actions__old__more": "x: 1\n"}, "actions/old/more.yaml:1:1: Nothing reads this file"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_beside_the_partner_is_told(tmp_path, changes, wanted):

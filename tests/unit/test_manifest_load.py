@@ -106,7 +106,7 @@ def test_the_digest_changes_with_any_file_and_only_then(folder):
 
 
 def test_a_folder_without_its_partner_file_says_so(tmp_path):
-    assert problems(tmp_path) == ["partner.yaml: A partner's folder needs this file; `polyport connector new` makes one."]
+    assert problems(tmp_path) == ["partner.yaml:1:1: A partner's folder needs this file; `polyport connector new` makes one."]
 
 
 def test_a_partner_file_that_cannot_be_read_is_the_only_fault(folder):
@@ -115,7 +115,7 @@ def test_a_partner_file_that_cannot_be_read_is_the_only_fault(folder):
 
 def test_an_icon_is_not_needed_but_has_to_be_text(folder):
     assert load_partner(folder(**{"icon.svg": None})).partner.icon is None
-    assert problems(folder(**{"icon.svg": b"\xff"})) == ["icon.svg: The file is not UTF-8."]
+    assert problems(folder(**{"icon.svg": b"\xff"})) == ["icon.svg:1:1: The file is not UTF-8."]
 
 
 def test_a_folder_called_like_a_file_is_passed_over(folder):

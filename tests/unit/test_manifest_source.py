@@ -77,7 +77,7 @@ def test_every_fault_has_its_line_and_column(text, found):
 )
 def test_a_file_that_is_no_text_has_a_fault_as_a_whole(content, message):
     ((line, column, found),) = problems(content)
-    assert (line, column) == (0, 0)
+    assert (line, column) == (1, 1)
     assert message in found
 
 
@@ -114,12 +114,13 @@ def test_a_part_knows_where_it_stands_and_what_is_not_there_is_near_its_place():
     assert str(source.problem("M.", "a", "b", 1)) == "a.yaml:4:7: M."
     assert str(source.problem("M.", "a", "b", 7, "x")) == "a.yaml:2:3: M."
     assert str(source.problem("M.", "nope")) == "a.yaml:1:1: M."
-    assert str(read_source("a.yaml", b"").problem("M.", "a")) == "a.yaml: M."
+    assert str(read_source("a.yaml", b"").problem("M.", "a")) == "a.yaml:1:1: M."
 
 
 def test_all_faults_are_in_the_message():
     assert (
-        str(Unreadable([Problem(file="a", message="One."), Problem(file="b", line=1, column=2, message="Two.")])) == "a: One.; b:1:2: Two."
+        str(Unreadable([Problem(file="a", message="One."), Problem(file="b", line=1, column=2, message="Two.")]))
+        == "a:1:1: One.; b:1:2: Two."
     )
 
 

@@ -12,7 +12,7 @@ FIXED = {"claims": CLAIMS, "ids": IDS}
 TOKEN = "[{name: api_token, type: string, label: API token, secret: true}]"
 
 FINDINGS = [
-    ("manifest-valid", {"cases__odd__ok": "title: T\nresult: {}\n"}, "lint: cases/odd/ok.yaml: There is no operation"),
+    ("manifest-valid", {"cases__odd__ok": "title: T\nresult: {}\n"}, "lint: cases/odd/ok.yaml:1:1: There is no operation"),
     ("manifest-valid", {"notes.md": ("A hundred", "todo: A hundred")}, "there is a mark left at notes.md:13"),
     ("unique-ids", {"quality": (IDS, "")}, "the partner's id is not recorded"),
     ("unique-ids", {"quality": (", told_items: 90012", "")}, "no id is recorded of told_items"),

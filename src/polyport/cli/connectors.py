@@ -36,7 +36,7 @@ def list_command() -> None:
     for folder in bundled():
         loaded = load_partner(folder)
         if loaded.partner is None:
-            console.print(f"{folder.name}: left out, {len(loaded.problems)} faults")
+            console.print(f"{folder.name}: left out, {_faults(len(loaded.problems))}")
             continue
         file = loaded.partner.file
         counts = f"{len(loaded.partner.actions)} actions, {len(loaded.partner.triggers)} triggers"
@@ -85,9 +85,13 @@ def lint_command(
         linted = lint_folder(folder, neighbours(folder), RULES)
         for problem in sorted(linted.problems, key=lambda each: (each.file, each.line, each.column)):
             typer.echo(f"{name}/{problem}")
-        typer.echo(f"{name}: {len(linted.problems)} faults")
+        typer.echo(f"{name}: {_faults(len(linted.problems))}")
         failed = failed or bool(linted.problems)
     raise typer.Exit(1 if failed else 0)
+
+
+def _faults(count: int) -> str:
+    return f"{count} fault{'' if count == 1 else 's'}"
 
 
 def _record(folder: Traversable | Path) -> None:

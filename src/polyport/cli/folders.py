@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from polyport.errors import SetupError
+from polyport.manifest.disk import Place, is_file, is_folder
 from polyport.manifest.load import load_partner, partner_folders
 from polyport.manifest.model import Partner
-
-Place = Traversable | Path
+from polyport.manifest.source import Unreadable
 
 
 def bundled() -> list[Place]:
@@ -22,9 +21,11 @@ def bundled() -> list[Place]:
 def partner_folder(slug: str) -> Place:
     """The folder of a partner: a path, or a bundled slug. Raises ``SetupError`` that names what there is."""
     path = Path(slug)
-    if (path / "partner.yaml").is_file():
+    if is_file(path / "partner.yaml"):
         return path
     found = {folder.name: folder for folder in bundled()}
+    if slug not in found and is_folder(path):
+        return path  # what is missing in it is said like its other faults
     if slug not in found:
         raise SetupError(f'There is no partner "{slug}". Bundled: {", ".join(found)}; or give the path of a folder with a partner.yaml.')
     return found[slug]
@@ -35,8 +36,8 @@ def chosen(slugs: Sequence[str]) -> Iterator[tuple[str, Place]]:
     if not slugs:
         yield from ((folder.name, folder) for folder in bundled())
     for slug in slugs:
-        inside = [folder for folder in partner_folders(Path(slug)) if (folder / "partner.yaml").is_file()]
-        if inside and not (Path(slug) / "partner.yaml").is_file():
+        inside = [folder for folder in _inside(Path(slug)) if is_file(folder / "partner.yaml")]
+        if inside and not is_file(Path(slug) / "partner.yaml"):
             yield from ((f"{slug.rstrip('/')}/{folder.name}", folder) for folder in inside)
         else:
             yield slug, partner_folder(slug)
@@ -45,6 +46,13 @@ def chosen(slugs: Sequence[str]) -> Iterator[tuple[str, Place]]:
 def neighbours(folder: Place) -> list[Partner]:
     """The partners that a server would load beside this folder: the bundled ones, and those in the same place."""
     own = str(folder if not isinstance(folder, Path) else folder.resolve())
-    beside = partner_folders(folder.resolve().parent) if isinstance(folder, Path) else []
-    places = {str(place): place for place in (*bundled(), *(each for each in beside if (each / "partner.yaml").is_file()))}
+    beside = _inside(folder.resolve().parent) if isinstance(folder, Path) else []
+    places = {str(place): place for place in (*bundled(), *(each for each in beside if is_file(each / "partner.yaml")))}
     return [partner for name, place in places.items() if name != own and (partner := load_partner(place).partner) is not None]
+
+
+def _inside(root: Place) -> list[Place]:
+    try:
+        return partner_folders(root)
+    except Unreadable:  # a folder that may not be looked into has no partners that anybody could load
+        return []

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
 from pydantic import Base64Bytes, Field, ValidationError, model_validator
 
 from polyport.manifest.base import Node
+from polyport.manifest.disk import Place, is_folder, listed, source_of
 from polyport.manifest.sentences import describe
-from polyport.manifest.source import Problem, Unreadable, read_source
+from polyport.manifest.source import Problem, Unreadable
 
 
 class CaseConnection(Node):
@@ -129,15 +128,15 @@ class Cases:
     problems: tuple[Problem, ...]
 
 
-def load_cases(folder: Traversable | Path) -> Cases:
+def load_cases(folder: Place) -> Cases:
     """Load the cases of a partner's folder."""
     connection: CaseConnection | None = None
     cases: list[CaseFile] = []
     problems: list[Problem] = []
-    for name, entry in _case_files(folder / "cases", "cases"):
+    for name, entry in _case_files(folder / "cases", "cases", problems):
         model = CaseConnection if name == "cases/connection.yaml" else Case
         try:
-            source = read_source(name, entry.read_bytes())
+            source = source_of(name, entry)
         except Unreadable as error:
             problems.extend(error.problems)
             continue
@@ -154,11 +153,14 @@ def load_cases(folder: Traversable | Path) -> Cases:
     return Cases(connection=connection, cases=tuple(cases), problems=tuple(problems))
 
 
-def _case_files(folder: Traversable | Path, prefix: str) -> Iterator[tuple[str, Traversable | Path]]:
-    if not folder.is_dir():
+def _case_files(folder: Place, prefix: str, problems: list[Problem]) -> Iterator[tuple[str, Place]]:
+    try:
+        entries = listed(prefix, folder) if is_folder(folder) else []
+    except Unreadable as error:
+        problems.extend(error.problems)
         return
-    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
-        if entry.is_dir():
-            yield from _case_files(entry, f"{prefix}/{entry.name}")
+    for entry in entries:
+        if is_folder(entry):
+            yield from _case_files(entry, f"{prefix}/{entry.name}", problems)
         elif entry.name.endswith(".yaml"):
             yield f"{prefix}/{entry.name}", entry

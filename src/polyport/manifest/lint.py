@@ -5,22 +5,20 @@ The server looks at the partner alone (``load``). This is what ``polyport connec
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any, Final
 
 from polyport.manifest.cases import Cases, load_cases
+from polyport.manifest.disk import Place, content_of, is_file, is_folder, listed, source_of
 from polyport.manifest.levels import file_of
 from polyport.manifest.load import load_partner
 from polyport.manifest.model import Partner
 from polyport.manifest.neighbours import clashes
 from polyport.manifest.quality import LoadedQuality, load_quality
 from polyport.manifest.simulation_file import LoadedSimulation, load_simulation
-from polyport.manifest.source import Problem, Source, read_source
-
-Place = Traversable | Path
+from polyport.manifest.source import Problem, Source, Unreadable
 
 _FILES: Final = frozenset({"partner.yaml", "simulator.yaml", "quality.yaml"})
 _FOLDERS: Final = frozenset({"actions", "triggers", "lists"})
@@ -59,7 +57,7 @@ def lint_folder(folder: Place, others: Iterable[Partner], rules: Mapping[str, An
         cases=cases,
         simulation=simulation,
         quality=quality,
-        notes=notes.read_bytes().decode("utf-8", "replace") if notes.is_file() else "",
+        notes=_text(notes) if is_file(notes) else "",
         marks=tuple(_marks(folder)),
         problems=tuple(problems),
     )
@@ -69,7 +67,7 @@ def _source(folder: Place, name: str) -> Source:
     entry = folder
     for part in name.split("/"):
         entry /= part
-    return read_source(name, entry.read_bytes())
+    return source_of(name, entry)
 
 
 def _foreign_cases(partner: Partner, cases: Cases) -> Iterator[Problem]:
@@ -119,10 +117,17 @@ def _marks(folder: Place) -> Iterator[Problem]:
             entry = folder
             for part in name.split("/"):
                 entry /= part
-            for number, line in enumerate(entry.read_bytes().decode("utf-8", "replace").splitlines(), 1):
+            for number, line in enumerate(_text(entry).splitlines(), 1):
                 if "todo:" in line.lower():
                     told = line.lower().index("todo:")
                     yield Problem(file=name, line=number, column=told + 1, message=line[told:].strip())
+
+
+def _text(entry: Place) -> str:
+    try:
+        return content_of(entry.name, entry).decode("utf-8", "replace")
+    except Unreadable:  # where it is a fault, the readers of the folder's parts have told it
+        return ""
 
 
 def _names(folder: Place) -> list[str]:
@@ -131,8 +136,11 @@ def _names(folder: Place) -> list[str]:
     pending: list[tuple[str, Place]] = [("", folder)]
     while pending and len(found) < _ENTRIES:
         prefix, entry = pending.pop()
-        for inner in sorted(entry.iterdir(), key=lambda each: each.name):
-            if inner.is_dir():
+        entries: list[Place] = []
+        with contextlib.suppress(Unreadable):  # told by the readers of the folder's parts
+            entries = listed(prefix, entry)
+        for inner in entries:
+            if is_folder(inner):
                 pending.append((f"{prefix}{inner.name}/", inner))
             else:
                 found.append(f"{prefix}{inner.name}")

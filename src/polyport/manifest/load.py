@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from polyport.manifest.checks import check_partner
+from polyport.manifest.disk import Place, content_of, is_file, is_folder, listed
 from polyport.manifest.model import Action, ListSpec, Partner, PartnerFile, Trigger
 from polyport.manifest.sentences import describe
 from polyport.manifest.source import Problem, Source, Unreadable, read_source
@@ -30,7 +29,7 @@ class Loaded:
     problems: tuple[Problem, ...] = ()
 
 
-def load_partner(folder: Traversable | Path) -> Loaded:
+def load_partner(folder: Place) -> Loaded:
     """Load one partner's folder. Never raises for what stands in it: all faults come back at once."""
     sources, digest, problems = _read(folder)
     if "partner.yaml" not in sources:
@@ -58,47 +57,52 @@ def load_partner(folder: Traversable | Path) -> Loaded:
     return Loaded(folder=str(folder), partner=None if found else partner, problems=tuple(found))
 
 
-def partner_folders(root: Traversable | Path) -> list[Traversable | Path]:
-    """The folders under ``root`` that hold a partner, by name."""
-    if not root.is_dir():
+def partner_folders(root: Place) -> list[Place]:
+    """The folders under ``root`` that may hold a partner, by name. Raises ``Unreadable`` where ``root`` may not be looked into."""
+    if not is_folder(root):
         return []
-    return sorted((entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(("_", "."))), key=lambda e: e.name)
+    return [entry for entry in listed(root.name, root) if not entry.name.startswith(("_", ".")) and is_folder(entry)]
 
 
-def _read(folder: Traversable | Path) -> tuple[dict[str, Source], str, list[Problem]]:
+def _read(folder: Place) -> tuple[dict[str, Source], str, list[Problem]]:
     sources: dict[str, Source] = {}
     problems: list[Problem] = []
     digest = hashlib.sha256()
-    for name, entry in _files(folder):
-        content = entry.read_bytes()
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
+    for name, entry in _files(folder, problems):
         try:
+            content = content_of(name, entry)
+            digest.update(f"{name}\0{len(content)}\0".encode())
+            digest.update(content)
             sources[name] = read_source(name, content)
         except Unreadable as error:
             problems.extend(error.problems)
     return sources, digest.hexdigest(), problems
 
 
-def _icon(folder: Traversable | Path, problems: list[Problem]) -> str | None:
+def _icon(folder: Place, problems: list[Problem]) -> str | None:
     icon = folder / "icon.svg"
     try:
-        return icon.read_text("utf-8") if icon.is_file() else None
+        return content_of(icon.name, icon).decode("utf-8") if is_file(icon) else None
+    except Unreadable as error:
+        problems.extend(error.problems)
+        return None
     except UnicodeDecodeError:
         problems.append(Problem(file="icon.svg", message="The file is not UTF-8."))
         return None
 
 
-def _files(folder: Traversable | Path) -> Iterator[tuple[str, Traversable | Path]]:
+def _files(folder: Place, problems: list[Problem]) -> Iterator[tuple[str, Place]]:
     top = folder / "partner.yaml"
-    if top.is_file():
+    if is_file(top):
         yield "partner.yaml", top
     for kind, _model in _FOLDERS:
         inner = folder / kind
-        if inner.is_dir():
-            for entry in sorted(inner.iterdir(), key=lambda e: e.name):
-                if entry.name.endswith(".yaml") and entry.is_file():
-                    yield f"{kind}/{entry.name}", entry
+        try:
+            entries = listed(kind, inner) if is_folder(inner) else []
+        except Unreadable as error:
+            problems.extend(error.problems)
+            continue
+        yield from ((f"{kind}/{entry.name}", entry) for entry in entries if entry.name.endswith(".yaml") and is_file(entry))
 
 
 def _build(model: type[M], source: Source, problems: list[Problem]) -> M | None:

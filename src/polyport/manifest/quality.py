@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, ValidationError
@@ -17,9 +15,10 @@ from pydantic import Field as Key
 from pydantic.alias_generators import to_camel
 
 from polyport.manifest.base import Name, Node, Text
+from polyport.manifest.disk import Place, is_file, source_of
 from polyport.manifest.model import Partner
 from polyport.manifest.sentences import describe
-from polyport.manifest.source import Problem, Source, Unreadable, read_source
+from polyport.manifest.source import Problem, Source, Unreadable
 
 FILE: Final = "quality.yaml"
 
@@ -78,13 +77,13 @@ class LoadedQuality:
     problems: tuple[Problem, ...] = ()
 
 
-def load_quality(folder: Traversable | Path, rules: Mapping[str, Any]) -> LoadedQuality:
+def load_quality(folder: Place, rules: Mapping[str, Any]) -> LoadedQuality:
     """Load what a folder claims; a key that is none of ``rules`` is a fault. Never raises for what stands in the file."""
     file = folder / FILE
-    if not file.is_file():
+    if not is_file(file):
         return LoadedQuality(quality=Quality())
     try:
-        source = read_source(FILE, file.read_bytes())
+        source = source_of(FILE, file)
     except Unreadable as error:
         return LoadedQuality(quality=Quality(), problems=error.problems)
     unknown = [key for key in source.data if key not in {*rules, *Quality.model_fields}] if isinstance(source.data, dict) else []

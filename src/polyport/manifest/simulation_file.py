@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,11 +11,12 @@ from pydantic import ValidationError
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.base import Node
 from polyport.manifest.deliveries import Posting
+from polyport.manifest.disk import Place, is_file, source_of
 from polyport.manifest.hooks import SIGNED_NAMES
 from polyport.manifest.proofs import Answer
 from polyport.manifest.sentences import describe
 from polyport.manifest.simulation import Route, Simulation
-from polyport.manifest.source import Problem, Source, Unreadable, read_source
+from polyport.manifest.source import Problem, Source, Unreadable
 from polyport.template import TemplateError, compile_value
 
 FILE: Final = "simulator.yaml"
@@ -36,13 +35,13 @@ class LoadedSimulation:
     problems: tuple[Problem, ...] = ()
 
 
-def load_simulation(folder: Traversable | Path) -> LoadedSimulation:
+def load_simulation(folder: Place) -> LoadedSimulation:
     """Load how a partner is simulated. Never raises for what stands in the file: all faults come back at once."""
     file = folder / FILE
-    if not file.is_file():
+    if not is_file(file):
         return LoadedSimulation(simulation=Simulation())
     try:
-        source = read_source(FILE, file.read_bytes())
+        source = source_of(FILE, file)
     except Unreadable as error:
         return LoadedSimulation(simulation=None, problems=error.problems)
     try:

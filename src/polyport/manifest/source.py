@@ -24,16 +24,15 @@ _WORDS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One fault of a partner's folder. ``line`` and ``column`` count from 1; 0 means the file as a whole."""
+    """One fault of a partner's folder. ``line`` and ``column`` count from 1; what concerns a file as a whole stands at its beginning."""
 
     file: str
-    line: int = 0
-    column: int = 0
+    line: int = 1
+    column: int = 1
     message: str
 
     def __str__(self) -> str:
-        place = f":{self.line}:{self.column}" if self.line else ""
-        return f"{self.file}{place}: {self.message}"
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,7 @@ def read_source(name: str, content: bytes) -> Source:
         raise Unreadable([Problem(file=name, message="The file is not UTF-8.")]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         raise Unreadable([Problem(file=name, line=line, column=column, message=f"Not valid YAML: {error.problem}.")]) from None
     except yaml.YAMLError as error:
         raise Unreadable([Problem(file=name, message=f"Not valid YAML: {type(error).__name__}.")]) from None

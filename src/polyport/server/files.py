@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import secrets
 from typing import Final
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -13,6 +15,10 @@ from polyport.errors import Fault, NotFound, ValidationFailed
 from polyport.server.routing import Answer, Body, Call, Endpoint
 from polyport.store.base import Stale
 from polyport.store.records import File
+
+OCTETS: Final = "application/octet-stream"
+_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}/[a-z0-9][a-z0-9.+-]{0,100}", re.ASCII)
+_RUN: Final = re.compile(r"html|xml|svg|script|multipart")
 
 
 class FileBody(Body):
@@ -64,6 +70,35 @@ async def read(call: Call) -> Answer:
     return Answer(data=_item(file))
 
 
+async def content(call: Call) -> Answer:
+    """GET /files/{fileId}/content: the bytes, as a download that no browser shows or guesses at."""
+    file = await call.engine.runtime.repo.files.get(call.principal.account_id, call.text("fileId"))
+    if file is None:
+        raise NotFound("There is no file with this id.")
+    box = await call.engine.desk.box(file.account_id)
+    return Answer(
+        content=box.open(file.sealed, f"file/{file.file_id}"),
+        media_type=_type_of(file.content_type),
+        headers={
+            "Content-Disposition": _disposition(file.name),
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        },
+    )
+
+
+def _type_of(told: str) -> str:
+    """The file's own type, unless a browser would run what is in it or it is no type: then just bytes."""
+    kind = told.partition(";")[0].strip().lower()
+    return kind if _TYPE.fullmatch(kind) and not _RUN.search(kind) else OCTETS
+
+
+def _disposition(name: str) -> str:
+    """The file's name in both writings: plain for old clients, and as it is (RFC 6266)."""
+    plain = re.sub(r'[^ -~]|["\\\\/%]', "_", name, flags=re.ASCII)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
 async def delete(call: Call) -> Answer:
     """DELETE /files/{fileId}."""
     try:
@@ -91,6 +126,19 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET", path="/files/{fileId}", handler=read, tag="Files", summary="Read about a file", scope="runs:read", answer=FileAnswer
+    ),
+    Endpoint(
+        method="GET",
+        path="/files/{fileId}/content",
+        handler=content,
+        tag="Files",
+        summary="Download a file",
+        description=(
+            "The bytes of the file, as an attachment with its name. The content type is the file's own, or application/octet-stream where a browser "
+            "would run what is in it (HTML, SVG, XML, scripts)."
+        ),
+        scope="runs:read",
+        media="application/octet-stream",
     ),
     Endpoint(method="DELETE", path="/files/{fileId}", handler=delete, tag="Files", summary="Delete a file", scope="runs:write"),
 )

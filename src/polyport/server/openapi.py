@@ -113,6 +113,8 @@ def _responses(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _content(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+    if endpoint.media is not None:
+        return {"content": {endpoint.media: {"schema": {}}}}
     if endpoint.raw:
         return {}
     data: dict[str, Any] = _ref(endpoint.answer, schemas, "serialization") if endpoint.answer is not None else {}

@@ -170,8 +170,9 @@ class Param:
 class Endpoint:
     """One method of one path. ``scope`` is what a token needs: ``""`` any token, ``None`` no token at all.
 
-    ``answer`` is the model of ``data``; ``many`` says that it is a list. A page for people takes a form of so many bytes (``form_limit``) in place of JSON,
-    and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered as everywhere).
+    ``answer`` is the model of ``data``; ``many`` says that it is a list; ``media`` is the type of an answer that is bytes alone. A page for people takes a
+    form of so many bytes (``form_limit``) in place of JSON, and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered
+    as everywhere).
     """
 
     method: str
@@ -189,6 +190,7 @@ class Endpoint:
     errors: tuple[str, ...] = ()
     public_catalog: bool = False
     raw: bool = False
+    media: str | None = None
     form_limit: int | None = None
     show_error: Callable[[Call, PolyportError], Answer | None] | None = None
 
