@@ -19,7 +19,7 @@ from polyport.engine.connect import (
     update_user_data,
 )
 from polyport.engine.connect import test_connection as prove_connection
-from polyport.engine.files import fetch_files
+from polyport.engine.files import files_in_place
 from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, PartnerUnavailable, ValidationFailed
 from polyport.kinds.fields import FileValue
 from polyport.net.message import NetworkFault
@@ -242,7 +242,8 @@ async def test_every_file_that_cannot_be_fetched_is_named(bench: Bench):
         (holder, name, FileValue(url=f"https://files.example.com/{name}"), ("runnerData", name)) for name in ("blocked", "down", "gone")
     ]
     with pytest.raises(ValidationFailed) as told:
-        await fetch_files(bench.desk, bench.account, slots)
+        async with files_in_place(bench.desk, bench.account, slots, streamed=()):
+            pytest.fail("the block is not entered")
     assert [(fault.path, fault.code) for fault in told.value.details.fields] == [
         ("runnerData.blocked.url", "blocked_address"),
         ("runnerData.down.url", "unreachable_file"),
