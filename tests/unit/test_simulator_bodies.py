@@ -3,13 +3,13 @@
 import base64
 import contextlib
 import hashlib
-import time
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bounds import little_time
 from polyport.paths import MISSING
 from polyport.template import RenderFault
 from polyport.testing.bodies import WRITERS, Malformed, nested, read_body
@@ -101,10 +101,8 @@ def test_other_bytes_are_read_like_a_file_without_a_name(echoing):
     ],
 )
 def test_a_body_that_is_not_what_it_says_is_refused(echoing, body, content_type, expected):
-    start = time.process_time()
-    with pytest.raises(Malformed, match=expected):
+    with little_time(), pytest.raises(Malformed, match=expected):
         read_body(content_type, body)
-    assert time.process_time() - start < 1
     assert echo(echoing, body, content_type)[1]["reason"] == "malformed"
 
 
@@ -198,9 +196,8 @@ def test_what_is_no_graphql_asks_for_nothing(body):
 
 @pytest.mark.parametrize("document", ['"' * 200_000, '"""' * 60_000, "\\" * 200_000, "(" * 200_000, "a" * 300_000])
 def test_a_hostile_document_costs_little_time(document):
-    start = time.process_time()
-    asked_for({"query": document})
-    assert time.process_time() - start < 2
+    with little_time():
+        asked_for({"query": document})
 
 
 def test_routes_of_one_path_are_told_apart_by_field_and_by_condition(tmp_path):

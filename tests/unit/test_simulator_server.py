@@ -291,7 +291,7 @@ async def test_it_ends_quickly_while_callers_hang(tmp_path):
     with pytest.raises(NetworkFault):
         await hanging
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 async def test_it_serves_a_folder_until_it_is_cancelled(tmp_path):

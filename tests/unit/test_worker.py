@@ -19,7 +19,7 @@ async def bench(anyio_backend, tmp_path):
 
 
 async def _ended(bench: Bench, run) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while (status := await bench.status(run)) in {"queued", "running", "waiting"}:  # noqa: ASYNC110  what is waited for signals nothing
             await asyncio.sleep(0.01)
     return status
@@ -71,7 +71,7 @@ async def test_what_is_kept_is_dropped_when_another_process_changed_something(be
     await asyncio.sleep(0.1)
     assert not dropped.is_set()
     await bench.store.write(bump())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await dropped.wait()
     await worker.stop(1)
 
@@ -81,7 +81,7 @@ async def test_a_stop_waits_for_runs_under_way_and_no_longer_than_its_grace(benc
     bench.store.failing.add("finish_run")
     worker = Worker(bench.engine, lambda: None)
     await worker.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not bench.line.sent:  # noqa: ASYNC110  what is waited for signals nothing
             await asyncio.sleep(0.01)
     await worker.stop(0.05)
@@ -101,7 +101,7 @@ async def test_a_repeated_piece_of_work_survives_its_own_failures(bench: Bench):
 
     bench.store.failing.add("bump_epoch")
     task = asyncio.create_task(worker._every(0.01, work))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(tries) < 4:  # noqa: ASYNC110  what is waited for signals nothing
             await asyncio.sleep(0.01)
     task.cancel()

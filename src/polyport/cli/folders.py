@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -47,8 +48,17 @@ def neighbours(folder: Place) -> list[Partner]:
     """The partners that a server would load beside this folder: the bundled ones, and those in the same place."""
     own = str(folder if not isinstance(folder, Path) else folder.resolve())
     beside = _inside(folder.resolve().parent) if isinstance(folder, Path) else []
-    places = {str(place): place for place in (*bundled(), *(each for each in beside if is_file(each / "partner.yaml")))}
-    return [partner for name, place in places.items() if name != own and (partner := load_partner(place).partner) is not None]
+    found = dict(_bundled_partners())
+    for place in beside:
+        if str(place) not in found and is_file(place / "partner.yaml"):
+            found[str(place)] = load_partner(place).partner
+    return [partner for name, partner in found.items() if name != own and partner is not None]
+
+
+@cache
+def _bundled_partners() -> dict[str, Partner | None]:
+    """The bundled partners by place, loaded once: they are the neighbours of every folder that a command looks at."""
+    return {str(place): load_partner(place).partner for place in bundled()}
 
 
 def _inside(root: Place) -> list[Place]:
