@@ -113,6 +113,18 @@ async def test_a_selector_that_is_no_choice_is_a_fault_at_its_position():
     assert (fault.path, fault.code) == ("credentialData.2.value", "unknown_option")
 
 
+async def test_a_selector_that_depends_on_one_that_is_no_choice_is_a_fault_at_its_position_too_and_its_list_is_not_read():
+    sheets = list_spec("sheets", dependsOn=["book"], call={"path": "/{{book}}/sheets"})
+    selectors = [field("book", list="books"), field("sheet", list="sheets")]
+    ready = Ready(action(selectors=selectors), [], [], lists={"books": list_spec("books"), "sheets": sheets})
+    found = (await select(ready.program, {1: "none", 2: "First"}, DirectLists(ready.caller))).faults
+    assert [(fault.path, fault.code) for fault in found] == [
+        ("credentialData.1.value", "unknown_option"),
+        ("credentialData.2.value", "unknown_option"),
+    ]
+    assert not [path for path in ready.line.paths if path.endswith("/sheets") and path != "/sheets"]
+
+
 # Tools
 
 

@@ -338,6 +338,12 @@ async def test_a_record_made_in_airtable_is_changed_read_listed_and_deleted():
     assert (await account.run("delete_record", {"record_id": made["id"]}, *chosen))["deleted"] is True
 
 
+async def test_several_records_made_in_airtable_at_once_are_told():
+    name = custom_name("fldA1b2C3d4E5f6G7")
+    made = await Account("airtable").run("create_records", {"records": [{name: "Lamp"}, {name: "Chair"}]}, "Example shop", "Things")
+    assert [record[name] for record in made["records"]] == ["Lamp", "Chair"]
+
+
 async def test_a_ticket_opened_at_zendesk_is_commented_on_changed_found_listed_and_new():
     account = Account("zendesk")
     product = custom_name("27648")

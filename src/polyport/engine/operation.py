@@ -134,16 +134,22 @@ async def select(program: Program, given: Mapping[int, Any], lists: ListSource) 
     data = {selector.name: given[index] for index, selector in enumerate(selectors, start=1) if given.get(index) is not None}
     checked = program.selectors.check(data, "credentialData")
     choices: dict[str, Choices] = {}
+    unread: list[Fault] = []
     for selector in selectors:
         if selector.list is None or selector.list not in checked.wanted:
             continue
         spec, texts = program.partner.lists[selector.list], checked.texts[selector.list]
+        absent = [name for name in spec.depends_on if checked.values.get(name) is None]
+        if absent:
+            message = f'This choice depends on "{absent[0]}", which is not given or not known.'
+            unread.append(Fault(path=f"credentialData.{selector.name}", code="unknown_option", message=message))
+            continue
         for fresh in (False, True):
             choices[spec.name] = await _choices(spec, lists, checked.values, texts, fresh=fresh)
             checked = compile_fields(selectors, choices, program.schema.key_patterns).check(data, "credentialData")
             if selector.name in checked.values:
                 break
-    return replace(checked, faults=[_at_its_position(program, fault) for fault in checked.faults])
+    return replace(checked, faults=[_at_its_position(program, fault) for fault in [*checked.faults, *unread]])
 
 
 def _at_its_position(program: Program, fault: Fault) -> Fault:
