@@ -228,6 +228,15 @@ def test_a_streamed_request_keeps_its_stream_and_is_shown_without_it():
         ({"kind": "api_key", "in": "header", "param": "X", "value": "x"}, False),
         ({"kind": "api_key", "in": "body", "param": "x", "value": "x"}, True),
         ({"kind": "api_key", "in": "header", "param": "X", "value": "x", "also": [{"in": "body", "param": "x", "value": "x"}]}, True),
+        (
+            {
+                "kind": "signature",
+                "key": "k",
+                "signs": "{{request.body}}",
+                "place": [{"in": "header", "param": "X", "value": "{{signature}}"}],
+            },
+            True,
+        ),
         ({"kind": "sigv4", "service": "s3", "region": "eu-west-1"}, True),
         ({"kind": "sigv4", "service": "s3", "region": "eu-west-1", "unsignedPayload": True}, False),
     ],

@@ -6,7 +6,7 @@ comes back under ``wanted``, what needs a file to be fetched under ``files``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
@@ -442,15 +442,15 @@ def _follow_files(state: _Check, start: int, own: dict[str, Any], row: Any) -> N
 
 
 def _holder_of(value: Any, file: FileValue) -> tuple[Any, Any]:
-    return next((holder, key) for holder in _containers(value) for key, inner in _members(holder) if inner is file)
-
-
-def _containers(value: Any) -> Iterator[Any]:
+    """Where a file stands that is somewhere inside."""
     pending = [value]
-    while pending:
+    while True:
         holder = pending.pop()
-        yield holder
-        pending.extend(inner for _key, inner in _members(holder) if isinstance(inner, dict | list))
+        for key, inner in _members(holder):
+            if inner is file:
+                return holder, key
+            if isinstance(inner, dict | list):
+                pending.append(inner)
 
 
 def _members(holder: Any) -> Iterable[tuple[Any, Any]]:
