@@ -291,13 +291,13 @@ def read_positions(program: Program, data: Any) -> Positions:
         )
     faults: list[Fault] = []
     values: dict[int, Any] = {}
+    most = len(program.operation.selectors)
     for position, given in data.items():
         path = f"credentialData.{position}"
-        most = len(program.operation.selectors)
         if not position.isdecimal() or not position.isascii() or len(position) > 3 or int(position) > most:
             faults.append(Fault(path=path, code="unknown_field", message=f"This operation has the positions 0 to {most}."))
             continue
-        if isinstance(given, dict):
+        if isinstance(given, dict) and not given.keys() <= {"value"}:
             extra = given.keys() - {"value"}
             faults.extend(Fault(path=f"{path}.{key}", code="unknown_field", message='A position is {"value": ...}.') for key in extra)
         values[int(position)] = given.get("value") if isinstance(given, dict) else given

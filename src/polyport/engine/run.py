@@ -439,7 +439,7 @@ class Engine:
             upstream_ms=None,
             idempotency_key=ask.idempotency_key,
             callback_url=ask.callback_url,
-            metadata=json.dumps(dict(ask.metadata)),
+            metadata=json.dumps(dict(ask.metadata)) if ask.metadata else "{}",
             error=None,
             sealed_input=box.seal(encode(ask.content()), f"run/{run_id}/input"),
             sealed_result=None,

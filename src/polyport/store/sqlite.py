@@ -48,7 +48,7 @@ _WRITE: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    "PRAGMA cache_size=-16000",
+    "PRAGMA cache_size=-8000",  # runs are written at the end of their tables: what is kept beyond that is hardly read again
     "PRAGMA journal_size_limit=67108864",
 )
 _READ: Final = ("PRAGMA query_only=ON", "PRAGMA cache_size=-4000")
