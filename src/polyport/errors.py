@@ -220,7 +220,7 @@ class IdempotencyMismatch(CallerError):
 
 
 class UnsupportedTrigger(CallerError):
-    """Webhook triggers are not run on demand: the partner calls when something happens, which this version does not take yet."""
+    """Webhook triggers are not run on demand: they are subscribed to, which this version does not do yet."""
 
 
 class RateLimited(CallerError):
