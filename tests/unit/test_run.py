@@ -129,3 +129,8 @@ async def test_a_simulator_is_told_the_run_and_a_partner_is_not(tmp_path, replac
         done = await bench.engine.run_sync(bench.ask())
         (sent,) = bench.line.sent
         assert sent.header("X-Polyport-Run") == (done.run.run_id if replaced else None)
+
+
+async def test_an_ask_shows_nothing_of_what_it_carries(bench: Bench):
+    shown = repr(bench.ask(CREATE, runner_data={"name": "canary"}, credential_data={"0": {"value": "canary"}}))
+    assert "canary" not in shown

@@ -187,13 +187,10 @@ class Desk:
         return items if now - read_at <= most_age_ms and (now < stale_at or most_age_ms <= FRESH_MS) else None
 
     async def kept(self, bench: Bench, spec: ListSpec, values: Mapping[str, Any], *, most_age_ms: int) -> ListItems:
-        """The items of a list: from memory, from the store, or from the partner, whichever is young enough and nearest."""
+        """The items of a list that is not ``remembered``: from the store if they are young enough there, else from the partner."""
         record, now = bench.record, self.runtime.now_ms()
         if record is None:
             return await read_list(bench.caller, spec, values)
-        held = self.remembered(bench, spec, values, most_age_ms=most_age_ms)
-        if held is not None:
-            return held
         name = _list_name(spec, values)
         key = (record.connection_id, record.generation, name)
         stored = await self.runtime.repo.connections.cached_list(record.connection_id, name)
