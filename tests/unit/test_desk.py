@@ -13,13 +13,16 @@ from polyport.engine.connect import (
     DATA_DONE,
     DATA_QUEUED,
     DATA_RUNNING,
+    checked_fields,
     choose_auth,
     confirm_refusal,
     replace_fields,
     update_user_data,
 )
 from polyport.engine.connect import test_connection as prove_connection
-from polyport.engine.files import files_in_place
+from polyport.engine.files import files_in_place, keep_files
+from polyport.engine.operation import Outcome
+from polyport.engine.record import Ask
 from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, PartnerUnavailable, ValidationFailed
 from polyport.kinds.fields import FileValue
 from polyport.net.message import NetworkFault
@@ -252,6 +255,22 @@ async def test_every_file_that_cannot_be_fetched_is_named(bench: Bench):
     assert holder == {}
 
 
+async def test_a_file_that_a_result_tells_twice_is_kept_once_and_as_soon_as_the_store_can(bench: Bench):
+    file = FileValue(content=b"scan", name="a.txt", content_type="text/plain")
+    outcome = Outcome(result={"id": 5, "first": file, "all": [file]}, raw={"first": file})
+    bench.store.failing.add("insert_file")
+    keeping = asyncio.create_task(keep_files(bench.desk, bench.account, outcome))
+    await asyncio.sleep(0.2)
+    assert not keeping.done()
+    bench.store.failing.clear()
+    await keeping
+    told = outcome.result["first"]
+    assert outcome.result == {"id": 5, "first": told, "all": [told]}
+    assert outcome.raw == {"first": told}
+    kept = await bench.engine.runtime.repo.files.get(bench.account, told["fileId"])
+    assert (kept.name, kept.content_type, kept.size) == ("a.txt", "text/plain", 4)
+
+
 async def test_lists_of_a_partner_without_connections_are_read_each_time(bench: Bench):
     bench.line.answer = _owners
     opened = replace(await _open(bench), record=None)
@@ -273,3 +292,24 @@ def test_a_partner_that_is_authorised_by_a_link_alone_takes_no_fields():
     with pytest.raises(ValidationFailed) as refused:
         choose_auth(linked, None, {})
     assert refused.value.details.fields[0].path == "auth"
+
+
+@pytest.mark.parametrize(
+    ("around", "given", "kept"),
+    [
+        ({"prefix": "https://"}, "https://acme.example", "acme.example"),
+        ({"prefix": "https://"}, " acme.example", "acme.example"),
+        ({"suffix": ".example.com"}, "acme.example.com/", "acme"),
+        ({"prefix": "https://", "suffix": ".example.com"}, "https://acme.example.com/", "acme"),
+        ({}, "https://acme.example.com/", "https://acme.example.com/"),
+    ],
+)
+def test_who_gives_the_whole_of_an_address_has_given_what_stands_between(around, given, kept):
+    site = {"name": "site", "type": "string", "label": "Site", "required": True, **around}
+    held = partner(action(), connection={"auth": [{"name": "key", "label": "Key", "fields": [site], "scheme": {"kind": "none"}}]})
+    assert checked_fields(held, held.file.connection.auth[0], {"site": given}) == {"site": kept}
+
+
+def test_what_is_asked_shows_nothing_of_its_content():
+    told = Ask(account_id=1, operation_id=CREATE, mode="sync", credential_data={"key": "canary-1"}, runner_data={"name": "canary-2"})
+    assert repr(told) == f"<Ask sync {CREATE}>"
