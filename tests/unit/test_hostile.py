@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bounds import little_time
 from polyport.engine.operation import Understood, act, build_scope, compile_operation
+from polyport.engine.trace import CallFailed
 from polyport.engine.validate import compile_validator
 from polyport.errors import PolyportError
 from polyport.kinds.bodies import encode_json
@@ -136,12 +137,12 @@ def run(partner, data, network):
     """Run the action of a loaded partner; its own errors are let go."""
     program = compile_operation(partner, partner.actions[0])
     checked = compile_validator(program.schema).check(data)
-    caller = open_case_caller(
-        partner, CaseConnection(auth="key", fields={"token": SECRET, "account": "a1"}), network, "2026-11-24T12:00:00Z"
-    )
-    scope = build_scope(program, caller, Understood(schema=program.schema, checked=checked))
-    with contextlib.suppress(PolyportError):
-        return asyncio.run(act(caller, program, Understood(schema=program.schema, checked=checked), scope, lambda _trace: None))
+    known = Understood(schema=program.schema, checked=checked)
+    with contextlib.suppress(PolyportError, CallFailed):
+        connection = CaseConnection(auth="key", fields={"token": SECRET, "account": "a1"})
+        caller = open_case_caller(partner, connection, network, "2026-11-24T12:00:00Z")
+        scope = build_scope(program, caller, known)
+        return asyncio.run(act(caller, program, known, scope, lambda _trace: None))
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -164,8 +165,9 @@ def _unquoted(text: str) -> str:
     return text.strip("'")
 
 
+@cache
 def _keys_of(model: type[BaseModel]) -> list[str]:
-    """All keys of a model and of those inside it."""
+    """All keys of a model and of those inside it; worked out once, since that takes a tenth of a second and folders may have many faults."""
     definitions = model.model_json_schema(by_alias=True, mode="validation")
     names = set(definitions.get("properties", {}))
     for part in definitions.get("$defs", {}).values():
