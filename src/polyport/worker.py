@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -22,13 +23,27 @@ FAULT_SECONDS: Final = 1.0
 _log: Final = structlog.get_logger("polyport.worker")
 
 
-class Worker:
-    """Works on queued runs until it is stopped; ``stop`` lets those under way end."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """A piece of work that a process does again and again: ``work`` is called ``seconds`` after it ended the last time."""
 
-    def __init__(self, engine: Engine, forget: Callable[[], None]) -> None:
+    name: str
+    seconds: float
+    work: Callable[[], Awaitable[None]]
+
+
+class Worker:
+    """Works on queued runs and ``chores`` until it is stopped; ``stop`` lets the runs under way end and cuts the chores."""
+
+    def __init__(self, engine: Engine, forget: Callable[[], None], chores: Sequence[Chore] = ()) -> None:
         self._engine = engine
         self._runtime = engine.runtime
         self._forget = forget
+        self._chores = (
+            Chore(name="recover", seconds=RECOVER_SECONDS, work=self._recover),
+            Chore(name="tidy", seconds=TIDY_SECONDS, work=self._tidy),
+            *chores,
+        )
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._free = asyncio.Event()
@@ -38,9 +53,8 @@ class Worker:
         await self._runtime.queue.recover(self._runtime.now_ms())
         self._loops = [
             asyncio.create_task(self._claim_loop(), name="polyport-claim"),
-            asyncio.create_task(self._every(RECOVER_SECONDS, self._recover), name="polyport-recover"),
-            asyncio.create_task(self._every(TIDY_SECONDS, self._tidy), name="polyport-tidy"),
             asyncio.create_task(self._watch_epoch(), name="polyport-epoch"),
+            *(asyncio.create_task(self._every(chore), name=f"polyport-{chore.name}") for chore in self._chores),
         ]
 
     async def stop(self, grace: float) -> None:
@@ -98,15 +112,15 @@ class Worker:
         await self._runtime.repo.tokens.tidy(now)
         await self._runtime.repo.links.tidy(now - LINKS_KEPT_MS)
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, chore: Chore) -> None:
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(chore.seconds)
             try:
-                await work()
+                await chore.work()
             except StoreFault as fault:
-                _log.warning("the store cannot be used now", reason=str(fault))
+                _log.warning("the store cannot be used now", chore=chore.name, reason=str(fault))
             except Exception:  # noqa: BLE001  what failed once (no more open files) may work the next time; the loop must not end
-                _log.exception("a repeated piece of work failed")
+                _log.exception("a repeated piece of work failed", chore=chore.name)
 
     async def _watch_epoch(self) -> None:
         """Drop what is kept in memory soon after another process changed it."""

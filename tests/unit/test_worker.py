@@ -6,7 +6,7 @@ import pytest
 
 from engines import PUT, Bench, open_bench
 from polyport.store.records import RunStatus
-from polyport.worker import Worker
+from polyport.worker import Chore, Worker
 from stored import bump, running
 
 pytestmark = pytest.mark.anyio
@@ -100,7 +100,7 @@ async def test_a_repeated_piece_of_work_survives_its_own_failures(bench: Bench):
             raise OSError(24, "too many open files")
 
     bench.store.failing.add("bump_epoch")
-    task = asyncio.create_task(worker._every(0.01, work))
+    task = asyncio.create_task(worker._every(Chore(name="work", seconds=0.01, work=work)))
     async with asyncio.timeout(20):
         while len(tries) < 4:  # noqa: ASYNC110  what is waited for signals nothing
             await asyncio.sleep(0.01)

@@ -25,7 +25,7 @@ from polyport.server.access import Access
 from polyport.server.connect import pages
 from polyport.server.problems import error_of_status, problem_response
 from polyport.server.routing import Endpoint, Services, bind, bind_preflight, new_request_id
-from polyport.worker import Worker
+from polyport.worker import Chore, Worker
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *users.ENDPOINTS,
@@ -119,6 +119,11 @@ def build_app(services: Services) -> ASGIApp:
     return Front(app, [route for route in routes if route.path.endswith(_RUNS)])
 
 
+def chores(services: Services) -> tuple[Chore, ...]:  # noqa: ARG001  none needs them yet
+    """The work that this process does again and again beside its runs."""
+    return ()
+
+
 @contextlib.asynccontextmanager
 async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIterator[ASGIApp]:
     """The application with its worker at work; on the way out, what is under way gets the grace time.
@@ -131,7 +136,7 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
         services.engine.desk.forget()
         services.access.forget()
 
-    worker = Worker(services.engine, forget)
+    worker = Worker(services.engine, forget, chores(services))
     await worker.start()
     try:
         yield build_app(services)
