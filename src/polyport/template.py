@@ -3,7 +3,7 @@
 ``{{name}}`` alone keeps the value's type; inside a text it becomes text; nothing is guessed. A value that was not given leaves no
 trace: the key, the list element or the whole text that needs it is left out. After ``|`` come filters of a fixed set, pure and bounded:
 ``{{when | date: "%Y-%m-%d"}}``. The members of an object join those around them under the key ``...``: ``{"...": "{{custom}}", "id": 1}``; what is written
-out goes before what joins. There are no loops, no conditions, no attribute access and no calls: the work is bounded by the
+out goes before what joins. An object with ``"...": {}`` is there even if none of its members is. There are no loops, no conditions, no attribute access and no calls: the work is bounded by the
 size of the template and of the values.
 
 A placeholder reads from a scope, a mapping of names. Names are plain (``email``), dotted into values (``row.id``, ``items[0].id``), or quoted
@@ -185,7 +185,8 @@ def _structure(source: Any, filters: Filters, build: _Build, *, depth: int, root
 
 
 def _mapping(source: dict[str, Any], filters: Filters, build: _Build, *, depth: int, root: bool) -> Render:
-    spread = _structure(source[SPREAD], filters, build, depth=depth + 1) if SPREAD in source else None
+    stays = root or source.get(SPREAD) == {}
+    spread = _structure(source[SPREAD], filters, build, depth=depth + 1) if source.get(SPREAD, {}) != {} else None
     plain = [
         (key, _structure(value, filters, build, depth=depth + 1)) for key, value in source.items() if "{{" not in key and key != SPREAD
     ]
@@ -203,7 +204,7 @@ def _mapping(source: dict[str, Any], filters: Filters, build: _Build, *, depth: 
             key_value, value = name(scope), item(scope)
             if key_value is not MISSING and value is not MISSING:
                 found[to_text(key_value)] = value
-        return found if found or root else MISSING
+        return found if found or stays else MISSING
 
     return render_mapping
 

@@ -30,6 +30,14 @@ PAIR = {"shape": "map", "fields": [KEY, field("value", "integer")]}
 THINGS = {"shape": "map", "fields": [KEY, field("a"), field("b", at="in.b")]}
 LISTS = {"shape": "lists", "fields": [field("a"), field("n", "integer")]}
 VALUES = {"shape": "values", "fields": [field("n", "integer")]}
+ONE = {"shape": "object", "fields": [field("a"), field("b", at="in.b")]}
+CHOSEN = {
+    "fields": [
+        field("kind", required=True, sent=False),
+        field("x", at="v", when={"at": "kind", "equals": "a"}),
+        field("y", "integer", at="v", when={"at": "kind", "equals": "b"}),
+    ]
+}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,14 @@ VALUES = {"shape": "values", "fields": [field("n", "integer")]}
         (LISTS, [{"a": "x", "n": "1"}, {"n": 2}, {}], [["x", 1], [None, 2], [None, None]]),
         (VALUES, [{"n": "1"}, {}, {"n": None}], [1, None]),
         ({"shape": "values", "fields": [field("list", "integer[]")]}, [{"list": [1, 2]}, {"list": "3"}], [[1, 2], [3]]),
+        (ONE, [{"a": "1", "b": "2"}], {"a": "1", "in": {"b": "2"}}),
+        (ONE, {"a": "1"}, {"a": "1"}),
+        (ONE, [{}], {}),
+        (ONE, None, None),
+        (ONE, [{}, {}], [("runnerData.rows", "too_many")]),
+        (ONE | {"required": True}, [], [("runnerData.rows", "too_few")]),
+        (CHOSEN, [{"kind": "a", "x": "1"}, {"kind": "b", "y": 2}], [{"v": "1"}, {"v": 2}]),
+        (CHOSEN, [{"kind": "b", "x": "1"}], [("runnerData.rows[0].x", "not_applicable")]),
     ],
 )
 def test_rows_take_their_shape_on_the_wire(section: Any, rows: Any, wire: Any) -> None:
@@ -259,3 +275,52 @@ async def test_a_tree_is_sent_and_comes_back() -> None:
     assert found.body == {"filter": [{"name": "a", "all": [{"name": "b"}]}]}
     assert found.result == {"filter": [{"name": "a", "and": [{"name": "b"}]}]}
     assert await refused(made, {"filter": [nest(20)]}) == [("runnerData.filter[0]" + ".and[0]" * 15 + ".and", "too_deep")]
+
+
+NODE = {
+    "name": "node",
+    "label": "Node",
+    "shape": "object",
+    "fields": [field("name")],
+    "sections": [{"name": "next", "label": "Next", "like": "node", "shape": "object"}, {"name": "all", "label": "All", "like": "node"}],
+}
+
+
+def test_an_object_may_hold_objects_and_lists_like_itself() -> None:
+    found = checked(schema_of(sections=[NODE]), {"node": [{"name": "a", "next": {"name": "b"}, "all": [{"name": "c"}, {"next": [{}]}]}]})
+    assert found.values == {"node": {"name": "a", "next": {"name": "b"}, "all": [{"name": "c"}, {"next": {}}]}}
+
+
+def test_an_object_without_a_row_leaves_no_trace() -> None:
+    assert checked(schema_of(sections=[{"name": "rows", "label": "Rows"} | ONE]), {"rows": []}).values == {}
+
+
+def test_models_are_told_that_an_object_is_one_row() -> None:
+    told = tool_schema(schema_of(sections=[NODE]), "json-schema")
+    assert told["properties"]["node"]["maxItems"] == 1
+
+
+def test_one_object_is_read_as_one_row() -> None:
+    assert read({"a": "1", "in": {"b": "2"}}, **ONE) == [{"a": "1", "b": "2"}]
+
+
+@pytest.mark.parametrize("extra", [{"maxRows": 2}, {"minRows": 2}])
+def test_an_object_has_no_numbers_of_rows(extra: Any) -> None:
+    with pytest.raises(ValidationError, match="is one row"):
+        InputSection.model_validate({"name": "rows", "label": "Rows"} | ONE | extra)
+
+
+def test_a_field_that_is_not_sent_stands_nowhere() -> None:
+    with pytest.raises(ValidationError, match="stands nowhere"):
+        InputSection.model_validate({"name": "rows", "label": "Rows", "fields": [field("a", sent=False, at="b.c")]})
+
+
+def test_what_is_not_sent_is_no_part_of_a_row_with_custom_fields_either() -> None:
+    from polyport.engine.rows import row_writer  # noqa: PLC0415  the writer alone is looked at
+
+    section = InputSection.model_validate(
+        {"name": "rows", "label": "Rows", "fields": [field("kind", sent=False)], "customFields": {"list": "columns"}}
+    )
+    write = row_writer(section, ())
+    assert write is not None
+    assert write({"kind": "a", "b": 1}, {"own": 2}) == {"b": 1, "own": 2}

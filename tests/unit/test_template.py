@@ -105,6 +105,12 @@ def test_an_object_of_nothing_but_missing_members_is_left_out():
     assert render({"outer": {"...": "{{custom}}"}, "id": 1}) == {"id": 1}
 
 
+def test_an_object_that_says_so_is_there_even_if_it_is_empty():
+    source = {"a": {"...": {}, "b": "{{b}}"}, "c": {"d": "{{b}}"}}
+    assert render(source) == {"a": {}}
+    assert render(source, b=1) == {"a": {"b": 1}, "c": {"d": 1}}
+
+
 def test_a_constant_object_may_join_too():
     assert render({"...": {"a": 1}, "b": 2}) == {"a": 1, "b": 2}
 

@@ -108,9 +108,9 @@ def _level(
         items = _row(schema, section, place, around, wide=wide)
         if items is None:
             continue
-        least = max(section.min_rows, 1 if section.required else 0)
+        least = section.rows_least
         rows: Json = {"type": "array", "items": items}
-        rows |= given({"minItems": least or None, "maxItems": _most(section.max_rows, wide=wide)})
+        rows |= given({"minItems": least or None, "maxItems": _most(section.rows_most, wide=wide)})
         if least:
             needed.append(section.name)
         else:

@@ -147,6 +147,7 @@ def _one_or_many(value: Any) -> Any:
 
 _LISTED: Final[Mapping[str, Read]] = {
     "objects": _one_or_many,
+    "object": _one_or_many,
     "lists": lambda value: value,
     "values": lambda value: value if isinstance(value, list) or value is MISSING or value is None else [value],
     "map": lambda value: list(value.items()) if isinstance(value, dict) else value if value == [] else None,

@@ -26,8 +26,8 @@ def row_writer(section: InputSection, entries: Sequence[CustomField]) -> WriteRo
         return lambda row, _own: row.get(names[0], MISSING)
     spec = section.custom_fields
     joined = _joiner(spec, entries) if spec is not None else None
-    if section.shape == "objects":
-        return joined
+    if section.shape in {"objects", "object"}:
+        return _without_unsent(section, joined)
     key, bare = names[0], names[1] if is_scalar_map(section) else None
 
     def pair(row: Row, own: Row) -> Any:
@@ -37,6 +37,20 @@ def row_writer(section: InputSection, entries: Sequence[CustomField]) -> WriteRo
         return name, row if bare is None else row.get(bare, MISSING)
 
     return pair
+
+
+def _without_unsent(section: InputSection, joined: WriteRow | None) -> WriteRow | None:
+    """Fields that only choose what applies are taken out of the row before it is sent."""
+    unsent = [field.at[0] if field.at else field.name for field in section.fields if not field.sent]
+    if not unsent:
+        return joined
+
+    def write(row: Row, own: Row) -> Any:
+        for name in unsent:
+            row.pop(str(name), None)
+        return row if joined is None else joined(row, own)
+
+    return write
 
 
 def _joiner(spec: CustomFields, entries: Sequence[CustomField]) -> WriteRow:
@@ -56,6 +70,8 @@ def rows_closer(section: InputSection) -> Close | None:
     """From the written rows to what stands on the wire; ``None`` where that is their list. It reports keys of a map that stand twice, by the row."""
     if section.shape == "values":
         return lambda rows, _report: [value for value in rows if value is not MISSING]
+    if section.shape == "object":
+        return lambda rows, _report: rows[0] if rows else MISSING
     return _as_map if section.shape == "map" else None
 
 

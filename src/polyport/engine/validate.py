@@ -192,17 +192,19 @@ class _Level:
         if not isinstance(listed, list):
             state.fault(place, "wrong_type", "A list of rows (objects) is needed here.")
             return
-        most = min(section.max_rows or ROWS_LIMIT, ROWS_LIMIT)
+        most = min(section.rows_most or ROWS_LIMIT, ROWS_LIMIT)
         if len(listed) > most:
-            state.fault(place, "too_many", f"At most {most} rows are taken here.")
+            state.fault(place, "too_many", f"At most {most} rows are taken here." if most > 1 else "One row at most is taken here.")
             return
-        if len(listed) < max(section.min_rows, 1 if section.required else 0):
-            state.fault(place, "too_few", f"At least {max(section.min_rows, 1)} rows are needed here.")
+        if len(listed) < section.rows_least:
+            state.fault(place, "too_few", f"At least {section.rows_least} rows are needed here.")
             return
         if len(where) > 2 * ROWS_DEPTH:
             state.fault(place, "too_deep", f"Rows nest at most {ROWS_DEPTH} levels.")
             return
-        put(values, rows.at, rows.read(listed, place, state))
+        read = rows.read(listed, place, state)
+        if read is not MISSING:
+            put(values, rows.at, read)
 
     def _report_unknown(self, data: Mapping[str, Any], where: Where, state: _Check) -> None:
         for key in data:
@@ -277,7 +279,10 @@ def _rows(
     around, condition = around or {}, _condition(schema, section.when, place, fields)
     at = _keys(section.at, section.name) if place else (section.name,)
     if section.like is not None:
-        return replace(around[section.like], public=section.name, at=at, section=section, when=condition)
+        origin = around[section.like]
+        shapes = {origin.section.shape, section.shape}
+        close = rows_closer(section) if shapes <= {"objects", "object"} else origin.close
+        return replace(origin, public=section.name, at=at, section=section, close=close, when=condition)
     inner = (*place, section.name)
     twins = {output.name: output for output in twin.sections} if twin is not None else {}
     entries = schema.row_custom.get(inner, ())

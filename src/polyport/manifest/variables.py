@@ -140,7 +140,7 @@ class InputField(Variable):
     ``name`` is the public name and what ``{{name}}`` reads. ``at`` is where the value stands inside a section's row on the wire (a list of keys;
     default: its name). ``list`` names a dynamic list. ``default`` is used when the caller sends nothing. ``min`` and ``max`` bound a number, the lengths
     bound a text (in characters). ``when`` is a condition on another field of the same level, or on one of the operation: the field applies only if it holds,
-    and only then counts as ``required`` and has its ``default``. How the value is written (``wire``, ``zone``, ``scale``, ``words``, ``decimal_point``, ``thousands``, ``region``, ``separator``):
+    and only then counts as ``required`` and has its ``default``. With ``sent: false`` a field of a row only chooses what else applies, and is no part of the row on the wire. How the value is written (``wire``, ``zone``, ``scale``, ``words``, ``decimal_point``, ``thousands``, ``region``, ``separator``):
     see [Variable](#variable).
     """
 
@@ -158,10 +158,13 @@ class InputField(Variable):
     pattern: Pattern | None = None
     secret: bool = False
     when: When | None = None
+    sent: bool = True
     at: Place | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
+        if not self.sent and len(self.at or (self.name,)) > 1:
+            raise ValueError('a field that is not sent stands nowhere: leave out "at"')
         if self.options is not None and self.list is not None:
             raise ValueError("a field has options or a list, not both")
         if self.options is not None and len({str(option.key) for option in self.options}) != len(self.options):
@@ -186,7 +189,8 @@ class OutputField(Variable):
     exists: bool = False
 
 
-Shape = Literal["objects", "lists", "map", "values"]
+Shape = Literal["objects", "object", "lists", "map", "values"]
+_BARE_OBJECTS: Final = frozenset({"objects", "object"})
 
 
 def is_scalar_map(section: InputSection | OutputSection) -> bool:
@@ -198,8 +202,10 @@ def _check_shape(section: InputSection | OutputSection) -> None:
     """Raises ``ValueError`` for fields and sections that rows of the shape cannot have."""
     shape, deeper = section.shape, bool(section.sections)
     if section.like is not None:
-        if section.fields or deeper or section.custom_fields is not None or shape != "objects":
-            raise ValueError(f'the rows are like those of "{section.like}": leave out fields, sections, customFields and shape')
+        if section.fields or deeper or section.custom_fields is not None or shape not in _BARE_OBJECTS:
+            raise ValueError(
+                f'the rows are like those of "{section.like}": leave out fields, sections and customFields, and any shape but "object"'
+            )
     elif shape in {"lists", "values"} and deeper:
         raise ValueError(f'rows of the shape "{shape}" hold values, no sections')
     elif shape == "values" and (len(section.fields) != 1 or section.custom_fields is not None):
@@ -243,8 +249,9 @@ class InputSection(Node):
     ``at`` is where the rows stand inside the row around them (a list of keys; default: the name). ``custom_fields`` are variables of each row that the
     partner's account defines: the columns of a sheet, the fields of a table. ``shape`` is what the rows are on the wire: ``objects``; ``lists`` (each row
     an array of its values in the order of the fields, null where none is given, custom fields behind them); ``map`` (one object: the first field is the
-    key; one more field is the value, several are an object); ``values`` (an array of the values of the one field). ``like`` names a section around this
-    one: its rows are like the rows of that section, down to any depth (16 levels are taken). ``when``: as of a field.
+    key; one more field is the value, several are an object); ``values`` (an array of the values of the one field); ``object`` (one row at most, and the row
+    itself stands there, not a list). ``like`` names a section around this one: its rows are like the rows of that section, down to any depth (16 levels are
+    taken); with ``shape: object`` it is one such row, where those around are ``objects`` or an ``object``. ``when``: as of a field.
     """
 
     name: Name
@@ -261,9 +268,21 @@ class InputSection(Node):
     min_rows: int = Key(default=0, ge=0)
     max_rows: int | None = Key(default=None, ge=1)
 
+    @property
+    def rows_least(self) -> int:
+        """How many rows there have to be."""
+        return max(self.min_rows, 1 if self.required else 0)
+
+    @property
+    def rows_most(self) -> int | None:
+        """How many rows there may be, if there is a bound."""
+        return 1 if self.shape == "object" else self.max_rows
+
     @model_validator(mode="after")
     def _shape_is_sound(self) -> Self:
         _check_shape(self)
+        if self.shape == "object" and (self.min_rows > 1 or self.max_rows is not None):
+            raise ValueError('the shape "object" is one row: leave out minRows and maxRows, and say "required: true" if it has to be there')
         bare = self.fields if self.shape in {"lists", "values"} else self.fields[1:] if is_scalar_map(self) else ()
         placed = (*bare, *(self.fields[:1] if self.shape == "map" else ()))
         if any(field.at is not None for field in placed):
@@ -280,7 +299,8 @@ class OutputSection(Node):
 
     ``custom_fields`` are variables of each row that the partner's account defines. ``shape`` is what stands there: ``objects``; ``lists`` (each row an array, a field
     is ``at`` its position if it does not say where); ``map`` (one object: the first field is the key, one more field the value itself, several are looked for in it);
-    ``values`` (an array of bare values, for one field). ``like`` names a section around this one: its rows are like the rows of that section.
+    ``values`` (an array of bare values, for one field); ``object`` (one object; ``objects`` takes one as well). ``like`` names a section around this one: its
+    rows are like the rows of that section.
     """
 
     name: Name

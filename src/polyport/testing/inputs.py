@@ -125,7 +125,7 @@ class _Maker:
         members = [(self._schema.public(variable.name, place), variable, self._value(variable)) for variable in variables]
         members += [(entry.field.name, entry.field, self._value(entry.field)) for entry in custom if entry.writable]
         rows = {section.name: self._rows(section, (*place, section.name)) for section in sections if self._deep < _DEEP}
-        needed = {section.name for section in sections if section.required or section.min_rows}
+        needed = {section.name for section in sections if section.rows_least}
         return _members(members, rows, needed, nulls=self._nulls)
 
     def _value(self, variable: InputField) -> Values:
@@ -141,8 +141,7 @@ class _Maker:
         writes = like.custom_fields is not None and like.custom_fields.writable
         row = self.level(like.fields, like.sections, inner, self._schema.row_custom.get(inner, ()) if writes else ())
         self._around, self._deep = outer, deep
-        least = max(section.min_rows, 1 if section.required else 0)
-        return st.lists(row, min_size=least, max_size=max(least, min(section.max_rows or 2, 2)))
+        return st.lists(row, min_size=section.rows_least, max_size=max(section.rows_least, min(section.rows_most or 2, 2)))
 
 
 def _members(
