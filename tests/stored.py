@@ -6,7 +6,18 @@ import itertools
 from typing import Any
 
 from polyport.store.base import Statement
-from polyport.store.records import Account, Connection, ConnectionStatus, IdempotencyKey, Link, LinkStatus, Run, RunStatus, Token
+from polyport.store.records import (
+    Account,
+    Connection,
+    ConnectionStatus,
+    IdempotencyKey,
+    Link,
+    LinkStatus,
+    Run,
+    RunStatus,
+    StoredGrant,
+    Token,
+)
 from polyport.store.repo import Repo
 
 _numbers = itertools.count(1)
@@ -78,6 +89,22 @@ def connection(account_id: int, connection_id: int, **changes: Any) -> Connectio
         "updated_at": 1_000,
     }
     return Connection(**(told | changes))
+
+
+def grant(connection_id: int, **changes: Any) -> StoredGrant:
+    """A grant that is due at 9,000 and ends at 10,000."""
+    told: dict[str, Any] = {
+        "connection_id": connection_id,
+        "sealed": b"first",
+        "generation": 1,
+        "expires_at": 10_000,
+        "refresh_at": 9_000,
+        "exchange_until": None,
+        "failures": 0,
+        "fence": 0,
+        "updated_at": 1_000,
+    }
+    return StoredGrant(**(told | changes))
 
 
 def token(account_id: int, token_hash: bytes, **changes: Any) -> Token:

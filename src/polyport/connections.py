@@ -14,8 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from polyport.errors import ConnectionInvalid, Details, NotFound
+from polyport.kinds.auth.base import Grant
 from polyport.redaction import mask
-from polyport.store.records import Connection, ConnectionStatus
+from polyport.store.records import Connection, ConnectionStatus, StoredGrant
 from polyport.store.repo import Repo
 from polyport.vault import Vault, VaultFault
 
@@ -70,6 +71,32 @@ class ConnectionBook:
         box = self._vault.box(scope_of(record.account_id, record.connection_id), record.data_key)
         return msgspec.json.decode(box.open(sealed, f"list/{name}"))
 
+    def seal_grant(self, record: Connection, grant: Grant, *, now: int) -> StoredGrant:
+        """A grant as it is kept, its tokens as ciphertext. It is the first of its connection; ``now`` is in unix milliseconds.
+
+        Without a refresh token there is nothing to renew it with; without an end nobody knows when: the partner's refusal tells.
+        """
+        box = self._vault.box(scope_of(record.account_id, record.connection_id), record.data_key)
+        renew_at = grant.renew_at(now / 1000) if "refresh_token" in grant.values else None
+        return StoredGrant(
+            connection_id=record.connection_id,
+            sealed=box.seal(_ENCODER.encode({"values": grant.values, "learned": grant.learned}), "grant"),
+            generation=1,
+            expires_at=_milliseconds(grant.expires_at),
+            refresh_at=_milliseconds(renew_at),
+            exchange_until=None,
+            failures=0,
+            fence=0,
+            updated_at=now,
+        )
+
+    def open_grant(self, record: Connection, stored: StoredGrant) -> Grant:
+        """What ``seal_grant`` sealed. Raises ``VaultFault``."""
+        box = self._vault.box(scope_of(record.account_id, record.connection_id), record.data_key)
+        told = msgspec.json.decode(box.open(stored.sealed, "grant"))
+        expires_at = None if stored.expires_at is None else stored.expires_at / 1000
+        return Grant(values=told["values"], learned=told["learned"], expires_at=expires_at)
+
     async def open(self, account_id: int, connection_id: int) -> Opened:
         """A connection of an account with its fields. Raises ``NotFound``, or ``ConnectionInvalid`` when its key cannot be read."""
         key = (account_id, connection_id)
@@ -105,6 +132,10 @@ class ConnectionBook:
     def forget(self) -> None:
         """Drop everything that is open: something changed."""
         self._open.clear()
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)
 
 
 def is_usable(record: Connection) -> bool:

@@ -10,6 +10,7 @@ from polyport.engine.caller import GrantHolder, HeldGrant
 from polyport.engine.connect import checked_fields
 from polyport.errors import ValidationFailed
 from polyport.kinds.auth.base import Grant
+from polyport.vault import VaultFault
 from samples import field, partner
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +43,38 @@ async def test_a_grant_is_dropped_with_its_connection_and_not_with_the_warm_stat
     bench.desk.drop_grant(record)
     bench.desk.drop_grant(record)
     assert (record.account_id, record.connection_id, record.generation) not in bench.desk._grants
+
+
+async def test_a_grant_is_kept_sealed_with_the_time_of_its_renewal(bench):
+    record, book = await record_of(bench), bench.engine.runtime.connections
+    grant = Grant(values={"access_token": "canary-a", "refresh_token": "canary-r"}, learned={"site": "eu"}, expires_at=4_600.0)
+    kept = book.seal_grant(record, grant, now=1_000_000)
+    assert (kept.connection_id, kept.generation, kept.expires_at, kept.refresh_at) == (record.connection_id, 1, 4_600_000, 4_540_000)
+    assert b"canary" not in kept.sealed
+    assert book.open_grant(record, kept) == grant
+
+
+@pytest.mark.parametrize(
+    ("grant", "refresh_at"),
+    [
+        (Grant(values={"refresh_token": "r"}, expires_at=1_010.0), 1_009_000),
+        (Grant(values={"refresh_token": "r"}, expires_at=900.0), 900_000),
+        (Grant(values={"refresh_token": "r"}), None),
+        (Grant(values={"access_token": "a"}, expires_at=1_010.0), None),
+    ],
+)
+async def test_a_short_grant_is_renewed_in_its_last_tenth_and_one_without_an_end_or_a_refresh_token_never(bench, grant, refresh_at):
+    record, book = await record_of(bench), bench.engine.runtime.connections
+    assert book.seal_grant(record, grant, now=1_000_000).refresh_at == refresh_at
+
+
+async def test_a_grant_of_another_connection_does_not_open(bench):
+    record, book = await record_of(bench), bench.engine.runtime.connections
+    kept = book.seal_grant(record, Grant(values={}), now=1)
+    with pytest.raises(VaultFault):
+        book.open_grant(replace(record, connection_id=record.connection_id + 1), kept)
+    with pytest.raises(VaultFault):
+        book.open_grant(record, replace(kept, sealed=record.sealed))
 
 
 # What stands around a field

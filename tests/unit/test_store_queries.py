@@ -68,10 +68,12 @@ def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) 
         ("runs_of_owner", "runs_by_owner"),
         ("delete_old_keys", "idempotency_keys_by_age"),
         ("delete_expired_tokens", "tokens_by_expiry"),
+        ("due_grants", "grants_by_refresh"),
+        ("delete_old_leases", "leases_by_end"),
     ],
 )
 def test_a_statement_over_many_rows_uses_its_index_and_sorts_nothing(schema: sqlite3.Connection, name: str, index: str) -> None:
     found = plan(schema, name)
     assert index in found
     assert "TEMP B-TREE FOR ORDER BY" not in found
-    assert not re.search(r"SCAN (runs|tokens|idempotency_keys)(?! USING)", found)
+    assert not re.search(r"SCAN (runs|tokens|idempotency_keys|grants|connections|leases)(?! USING)", found)

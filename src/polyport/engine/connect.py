@@ -29,7 +29,7 @@ from polyport.errors import (
 )
 from polyport.manifest.model import AuthChoice, ConnectionField, Partner
 from polyport.store.base import Stale, StoreFault
-from polyport.store.records import Connection, ConnectionStatus
+from polyport.store.records import Connection, ConnectionStatus, StoredGrant
 
 DATA_NEW, DATA_QUEUED, DATA_RUNNING, DATA_DONE, DATA_AGAIN = range(5)
 _log: Final = structlog.get_logger("polyport.connections")
@@ -51,10 +51,14 @@ class NewConnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A connection that was proved and is not kept yet: a new one, or one with new fields, whose ``generation`` is still that of the old ones."""
+    """A connection that was proved and is not kept yet: a new one, or one with new fields, whose ``generation`` is still that of the old ones.
+
+    ``grant`` is what a sign-in led to (``ConnectionBook.seal_grant``) and is kept with it; ``grants`` holds what is only kept in memory.
+    """
 
     record: Connection
     grants: GrantHolder
+    grant: StoredGrant | None = None
 
 
 async def create_connection(desk: Desk, new: NewConnection) -> Connection:
@@ -63,7 +67,7 @@ async def create_connection(desk: Desk, new: NewConnection) -> Connection:
     Raises ``NotFound`` (partner), ``ValidationFailed`` (every fault; also when the partner refuses the secrets) or ``PartnerFault``.
     """
     ready = await prepare_connection(desk, new)
-    await desk.runtime.repo.connections.insert(ready.record)
+    await desk.runtime.repo.connections.insert(ready.record, ready.grant)
     desk.keep_grant(ready.record, ready.grants)
     return ready.record
 
@@ -117,7 +121,7 @@ async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any
     told = {name: value for name, value in before.items() if name in known} | dict(given)
     ready = await prepare_renewal(desk, record, choice, told)
     try:
-        await runtime.repo.connections.replace_secrets(ready.record, now=ready.record.updated_at)
+        await runtime.repo.connections.replace_secrets(ready.record, ready.grant, now=ready.record.updated_at)
     except Stale:
         raise Conflict("Somebody else changed this connection at the same time; read it and try again.") from None
     return renewed(desk, ready)

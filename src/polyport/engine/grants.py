@@ -25,7 +25,6 @@ from polyport.redaction import Redactor
 from polyport.template import RenderFault
 
 STEPS_MOST: Final = 16
-RENEW_SECONDS: Final = 60.0
 STEP: Final = "auth"
 _FIX: Final = (
     "Check at the partner what this connection authorises itself with, then give it new fields with PATCH /credentials/{id}, "
@@ -79,17 +78,17 @@ async def _obtain(caller: Caller) -> Obtained:
     traces: list[Trace] = []
     started = caller.clock().timestamp()
     try:
-        grant = await _drive(caller, caller.scheme.obtain(caller.material, caller.moment), traces)
+        grant = await drive(caller, caller.scheme.obtain(caller.material, caller.moment), traces)
     except RenderFault as error:
         raise ValidationFailed.of(Fault(path='credentialData["0"]', code="cannot_be_signed", message=sentence(error))) from None
-    renew_at = None
-    if grant.expires_at is not None:
-        renew_at = grant.expires_at - min(RENEW_SECONDS, max(0.0, grant.expires_at - started) / 10)
-    return HeldGrant(grant=grant, renew_at=renew_at), tuple(traces)
+    return HeldGrant(grant=grant, renew_at=grant.renew_at(started)), tuple(traces)
 
 
-async def _drive(caller: Caller, asking: Obtaining, traces: list[Trace]) -> Grant:
-    """Send what the generator asks, give it the answers, until it has its grant."""
+async def drive(caller: Caller, asking: Obtaining, traces: list[Trace]) -> Grant:
+    """Send what an exchange asks, give it the answers, until it has its grant; every exchange is added to ``traces``.
+
+    Raises ``CallFailed``, its ``kind`` being the partner's own word for why it refused where it has one, or ``RenderFault``.
+    """
     reply: Reply | None = None
     request: Request | None = None
     for _step in range(STEPS_MOST):
@@ -100,7 +99,7 @@ async def _drive(caller: Caller, asking: Obtaining, traces: list[Trace]) -> Gran
             return granted
         except ExchangeRefused as refused:
             *before, last = traces
-            raise CallFailed(_refusal(caller, request, refused), last, earlier=tuple(before)) from None
+            raise CallFailed(_refusal(caller, request, refused), last, kind=refused.code, earlier=tuple(before)) from None
         request = _aimed(caller, request)
         reply = await _send(caller, request, traces)
     asking.close()

@@ -182,7 +182,7 @@ async def use_link(desk: Desk, link: Link, ready: Ready, session: str) -> Connec
     """Keep what a link led to and use it up, in one. Raises ``LinkUsed``, ``LinkExpired``, ``NotFound`` or ``Conflict``; nothing is kept then."""
     runtime = desk.runtime
     try:
-        await runtime.repo.links.use(link, ready.record, session_hash=digest(session), now=runtime.now_ms())
+        await runtime.repo.links.use(link, ready.record, ready.grant, session_hash=digest(session), now=runtime.now_ms())
     except Stale:
         held = await runtime.repo.links.find(link.link_id, runtime.now_ms())
         if held is None or held.token_hash != link.token_hash:

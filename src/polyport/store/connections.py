@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from polyport.store.base import Database, DbRow, Statement
-from polyport.store.records import CachedList, Connection, ConnectionStatus
+from polyport.store.grants import authorised_by
+from polyport.store.records import CachedList, Connection, ConnectionStatus, StoredGrant
 from polyport.store.rows import columns, params
 
 _BUMP = Statement(query="bump_epoch")
@@ -38,9 +39,11 @@ class Connections:
         rows = await self.database.write(Statement(query="reserve_connection", expect=1))
         return int(rows[0][0][0])
 
-    async def insert(self, connection: Connection) -> None:
-        """Keep a new connection."""
-        await self.database.write(Statement(query="insert_connection", params=params(connection)))
+    async def insert(self, connection: Connection, grant: StoredGrant | None = None) -> None:
+        """Keep a new connection, with what the partner granted to it."""
+        await self.database.write(
+            Statement(query="insert_connection", params=params(connection)), authorised_by(connection.connection_id, grant)
+        )
 
     async def get(self, account_id: int, connection_id: int) -> Connection | None:
         """One connection of an account."""
@@ -70,10 +73,11 @@ class Connections:
         }
         await self.database.write(Statement(query="patch_connection", params=given, expect=1), _BUMP)
 
-    async def replace_secrets(self, connection: Connection, *, now: int) -> None:
-        """Put the record's sealed fields in place of those of its ``generation``. Raises ``Stale`` when somebody else did so first."""
+    async def replace_secrets(self, connection: Connection, grant: StoredGrant | None = None, *, now: int) -> None:
+        """Put the record's sealed fields, and the grant, in place of those of its ``generation``. Raises ``Stale`` when somebody else did so first."""
         await self.database.write(
             Statement(query="replace_secrets", params={**params(connection), "now": now}, expect=1),
+            authorised_by(connection.connection_id, grant),
             Statement(query="delete_cached_lists", params={"connection_id": connection.connection_id}),
             _BUMP,
         )

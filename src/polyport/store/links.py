@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from polyport.store.base import Database, DbRow, Statement
-from polyport.store.records import AccountSettings, Connection, Link, LinkStatus
+from polyport.store.grants import authorised_by
+from polyport.store.records import AccountSettings, Connection, Link, LinkStatus, StoredGrant
 from polyport.store.rows import build, columns, params
 
 _BUMP = Statement(query="bump_epoch")
@@ -75,8 +76,10 @@ class Links:
         """Note that a try came to nothing, unless the link has ended since."""
         await self.database.write(Statement(query="fail_link", params={**_of(link, now), "last_error": message}))
 
-    async def use(self, link: Link, connection: Connection, *, session_hash: bytes | None, now: int) -> None:
-        """Use a link up, for the connection it asks for: made, or renewed in place of its ``generation``; all of it or nothing.
+    async def use(
+        self, link: Link, connection: Connection, grant: StoredGrant | None = None, *, session_hash: bytes | None, now: int
+    ) -> None:
+        """Use a link up, for the connection it asks for, with what the partner granted to it: made, or renewed in place of its ``generation``; all of it or nothing.
 
         Raises ``Stale`` when somebody else used the link first, when it ended, or when the connection was changed or deleted meanwhile.
         """
@@ -89,6 +92,7 @@ class Links:
         await self.database.write(
             Statement(query="use_link", params=used, expect=1),
             changed,
+            authorised_by(connection.connection_id, grant),
             Statement(query="delete_cached_lists", params={"connection_id": connection.connection_id}),
             _BUMP,
         )

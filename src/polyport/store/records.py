@@ -107,6 +107,36 @@ class Connection:
     updated_at: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredGrant:
+    """What a partner granted to a connection: tokens and what came with them, sealed under the connection's key.
+
+    ``generation`` counts the grants of the connection, ``fence`` is that of the last lease under which a new one was asked for. ``refresh_at`` is when to
+    ask; ``None`` where that cannot be or nobody knows when. ``exchange_until`` stands while an exchange is under way, and stays when nobody could write down
+    what came of it: until then the partner may still act on that. ``failures`` counts the exchanges since the last grant that brought none.
+    """
+
+    connection_id: int
+    sealed: bytes
+    generation: int
+    expires_at: int | None
+    refresh_at: int | None
+    exchange_until: int | None
+    failures: int
+    fence: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """What one process alone may do until a time. ``fence`` is higher than that of every lease before."""
+
+    name: str
+    owner: str
+    fence: int
+    until: int
+
+
 class LinkStatus(IntEnum):
     """Where a link stands, by the wire's numbers. A link that failed may be tried again until it expires."""
 

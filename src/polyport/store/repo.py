@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from polyport.store.accounts import Accounts, Files, Throttles, Tokens
 from polyport.store.base import Database
 from polyport.store.connections import Connections
+from polyport.store.grants import Grants
+from polyport.store.leases import Leases
 from polyport.store.links import Links, OwnSettings
 from polyport.store.runs import Runs
 
@@ -36,6 +38,16 @@ class Repo:
     def connections(self) -> Connections:
         """Connections and what was read for them."""
         return Connections(self.database)
+
+    @property
+    def grants(self) -> Grants:
+        """What partners granted to connections."""
+        return Grants(self.database)
+
+    @property
+    def leases(self) -> Leases:
+        """What one process alone may do for a time."""
+        return Leases(self.database)
 
     @property
     def links(self) -> Links:

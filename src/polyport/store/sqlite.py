@@ -38,6 +38,7 @@ _HEAVY: Final = frozenset(
         "delete_cached_lists",
         "delete_expired_tokens",
         "delete_old_keys",
+        "delete_old_leases",
         "delete_old_links",
         "delete_old_throttles",
         "insert_file",

@@ -25,6 +25,8 @@ from polyport.template import RenderFault, Scope, Template, compile_path, compil
 
 CONFIG: Final = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
 
+RENEW_SECONDS: Final = 60.0
+
 Material = Mapping[str, Any]
 At = Annotated[Path, BeforeValidator(read_path, json_schema_input_type=str | list[str | int])]
 
@@ -39,6 +41,12 @@ class Grant:
     values: Material = field(repr=False)
     learned: Material = field(default_factory=dict)
     expires_at: float | None = None
+
+    def renew_at(self, granted_at: float) -> float | None:
+        """From when on a new one is asked for: a minute before the end, and never earlier than in the last tenth of its time."""
+        if self.expires_at is None:
+            return None
+        return self.expires_at - min(RENEW_SECONDS, max(0.0, self.expires_at - granted_at) / 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ CREATE TABLE sequences (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO sequences (name, value) VALUES ('account', 0), ('connection', 1000), ('cache_epoch', 0);
+INSERT INTO sequences (name, value) VALUES ('account', 0), ('connection', 1000), ('cache_epoch', 0), ('fence', 0);
 
 CREATE TABLE accounts (
     account_id INTEGER PRIMARY KEY,
@@ -109,6 +109,31 @@ CREATE TABLE cached_lists (
     stale_at      INTEGER NOT NULL,
     PRIMARY KEY (connection_id, name)
 ) WITHOUT ROWID;
+
+-- What a partner granted to a connection, and what becomes of it: a table of its own, because a new token must not make the connection another one.
+-- generation counts the grants, fence is that of the last lease under which one was asked for. Without refresh_at nothing can be renewed, or nobody knows when.
+-- exchange_until: a new grant was asked for and nobody has written down what came of it; until then the partner may still act on that.
+CREATE TABLE grants (
+    connection_id  INTEGER PRIMARY KEY REFERENCES connections (connection_id) ON DELETE CASCADE,
+    sealed         BLOB    NOT NULL,
+    generation     INTEGER NOT NULL,
+    expires_at     INTEGER,
+    refresh_at     INTEGER,
+    exchange_until INTEGER,
+    failures       INTEGER NOT NULL,
+    fence          INTEGER NOT NULL,
+    updated_at     INTEGER NOT NULL
+);
+CREATE INDEX grants_by_refresh ON grants (refresh_at) WHERE refresh_at IS NOT NULL;
+
+-- Who may do what only one may do at a time, and until when; fences only ever grow.
+CREATE TABLE leases (
+    name  TEXT PRIMARY KEY,
+    owner TEXT    NOT NULL,
+    fence INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX leases_by_end ON leases (until);
 
 CREATE TABLE files (
     file_id      TEXT PRIMARY KEY,

@@ -1,0 +1,70 @@
+"""What partners granted to connections: what ``Repo`` says about it in terms of a ``Database``.
+
+A new grant changes neither the connection's generation nor the cache epoch: lists that were read stay valid, and other processes look for the new grant
+when theirs is due or refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polyport.store.base import Database, Statement
+from polyport.store.records import Connection, ConnectionStatus, StoredGrant
+from polyport.store.rows import build, params
+
+
+def authorised_by(connection_id: int, grant: StoredGrant | None) -> Statement:
+    """What belongs into the unit that makes or renews a connection: its grant, or that it has none."""
+    if grant is None:
+        return Statement(query="delete_grant", params={"connection_id": connection_id})
+    given = params(grant, "generation", "exchange_until", "failures", "fence") | {"connection_id": connection_id}
+    return Statement(query="put_grant", params=given)
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """Grants of connections. Every change is a compare-and-swap on the grant's generation and the fence."""
+
+    database: Database
+
+    async def get(self, connection_id: int) -> StoredGrant | None:
+        """The grant of a connection."""
+        return build(StoredGrant, await self.database.read("grant", {"connection_id": connection_id}))
+
+    async def begin_exchange(self, grant: StoredGrant, *, fence: int, until: int) -> None:
+        """Note that a new grant is asked for in place of this one, and until when that can take effect.
+
+        Raises ``Stale`` when there is another grant, or somebody with a higher fence has begun.
+        """
+        given = {"connection_id": grant.connection_id, "generation": grant.generation, "fence": fence, "exchange_until": until}
+        await self.database.write(Statement(query="begin_exchange", params=given, expect=1))
+
+    async def replace(self, grant: StoredGrant) -> None:
+        """Put a grant in place of the one of its ``generation``. Raises ``Stale`` when that is gone, or a higher fence has begun."""
+        given = params(grant, "exchange_until", "failures")
+        await self.database.write(Statement(query="replace_grant", params=given, expect=1))
+
+    async def delay(self, grant: StoredGrant) -> None:
+        """Note that no new grant came, with the record's ``refresh_at`` and ``exchange_until``. Raises what ``replace`` raises."""
+        names = ("connection_id", "generation", "fence", "refresh_at", "exchange_until")
+        given = {name: getattr(grant, name) for name in names}
+        await self.database.write(Statement(query="delay_grant", params=given, expect=1))
+
+    async def end_connection(
+        self, connection: Connection, grant: StoredGrant, status: ConnectionStatus, *, last_error: str, now: int
+    ) -> None:
+        """Say that a connection serves no more. Raises ``Stale`` unless it is active and still rests on this very grant."""
+        given = {
+            "connection_id": connection.connection_id,
+            "connection_generation": connection.generation,
+            "generation": grant.generation,
+            "status": status,
+            "last_error": last_error,
+            "now": now,
+        }
+        await self.database.write(Statement(query="end_connection", params=given, expect=1), Statement(query="bump_epoch"))
+
+    async def due(self, now: int, *, used_after: int, limit: int) -> list[tuple[int, int]]:
+        """(account, connection) of active connections that were used since and whose grant is due, those that end first at first."""
+        rows = await self.database.read("due_grants", {"now": now, "used_after": used_after, "limit": limit})
+        return [(row[0], row[1]) for row in rows]
