@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from polyport.apps import AppBook
 from polyport.catalog import Catalog
 from polyport.connections import ConnectionBook
 from polyport.errors import SetupError
@@ -43,6 +44,7 @@ class Runtime:
     repo: Repo
     vault: Vault
     connections: ConnectionBook
+    apps: AppBook
     queue: Queue
     network: Network
     policy: EgressPolicy
@@ -97,6 +99,7 @@ async def open_runtime(
             repo=repo,
             vault=vault,
             connections=ConnectionBook(repo, vault),
+            apps=AppBook(repo, vault),
             queue=DatabaseQueue(database, processes),
             network=network,
             policy=policy,

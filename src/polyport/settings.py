@@ -148,6 +148,11 @@ class Settings(_Section):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
+    @property
+    def redirect_uri(self) -> str:
+        """Where partners send customers back to after signing in: what an OAuth app is registered with, to the letter."""
+        return f"{self.origin}/connect/callback"
+
 
 def load_settings(environ: Mapping[str, str], **overrides: object) -> Settings:
     """The settings of this process.

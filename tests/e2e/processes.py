@@ -30,12 +30,13 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return kept | {"COLUMNS": "120", **settings}
 
 
-def run(*arguments: object, cwd: Path | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
+def run(*arguments: object, cwd: Path | None = None, given: str | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end. ``given`` is what it reads from standard input."""
     return subprocess.run(  # noqa: S603  the program under test
         [str(PROGRAM), *map(str, arguments)],
         env=environment(settings),
         cwd=cwd,
+        input=given,
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -26,6 +26,10 @@ COMMANDS = [
     ("connector", "score"),
     ("connector", "schema"),
     ("connector", "simulate"),
+    ("oauth-app",),
+    ("oauth-app", "set"),
+    ("oauth-app", "list"),
+    ("oauth-app", "remove"),
 ]
 CONNECTORS = files("polyport").joinpath("connectors")
 CREATE_PERSON = 2250101

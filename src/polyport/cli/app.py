@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from polyport import __version__
+from polyport.cli.apps import oauth_apps
 from polyport.cli.connectors import connectors
 from polyport.cli.logs import set_up_log
 from polyport.cli.serving import first_account, listen, run_loop, serve
@@ -32,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(connectors, name="connector")
+app.add_typer(oauth_apps, name="oauth-app")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder for everything that is written. Default: ./var.", show_default=False)]
 

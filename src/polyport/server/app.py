@@ -20,7 +20,7 @@ from polyport.engine.desk import Desk
 from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
 from polyport.runtime import Runtime
-from polyport.server import account, credentials, files, links, operations, partners, runs, system, users
+from polyport.server import account, apps, credentials, files, links, operations, partners, runs, system, users
 from polyport.server.access import Access
 from polyport.server.connect import pages
 from polyport.server.problems import error_of_status, problem_response
@@ -33,6 +33,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *partners.ENDPOINTS,
     *credentials.ENDPOINTS,
     *links.ENDPOINTS,
+    *apps.ENDPOINTS,
     *operations.ENDPOINTS,
     *runs.ENDPOINTS,
     *files.ENDPOINTS,

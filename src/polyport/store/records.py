@@ -177,6 +177,30 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthApp:
+    """What Polyport is at a partner for customers who sign in there: a client id and what proves it.
+
+    ``account_id`` is whose it is; ``None`` is the installation's, which serves every account without one of its own. ``auth`` is the one choice that it
+    serves; ``None`` serves all. ``sealed`` is the JSON of its secrets under ``data_key``, ``shown`` that of their masks. ``scopes`` and ``scope_choices``
+    are JSON lists; ``None`` leaves them to the partner's file.
+    """
+
+    app_id: int
+    account_id: int | None
+    partner_id: int
+    auth: str | None
+    client_id: str
+    shown: str
+    scopes: str | None
+    scope_choices: str | None
+    data_key: bytes
+    sealed: bytes
+    generation: int
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSettings:
     """What an account has set for itself, as JSON. ``generation`` counts the changes, from 0 for an account that never set anything."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from polyport.store.accounts import Accounts, Files, Throttles, Tokens
+from polyport.store.apps import OAuthApps
 from polyport.store.base import Database
 from polyport.store.connections import Connections
 from polyport.store.grants import Grants
@@ -53,6 +54,11 @@ class Repo:
     def links(self) -> Links:
         """Links by which customers connect."""
         return Links(self.database)
+
+    @property
+    def oauth_apps(self) -> OAuthApps:
+        """What Polyport is at partners where customers sign in."""
+        return OAuthApps(self.database)
 
     @property
     def own_settings(self) -> OwnSettings:

@@ -68,6 +68,24 @@ CREATE TABLE connections (
 );
 CREATE INDEX connections_by_account ON connections (account_id, connection_id);
 
+-- What Polyport is at a partner for customers who sign in there. Without an account it serves all of them; one that an account has wins over it.
+CREATE TABLE oauth_apps (
+    app_id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id    INTEGER REFERENCES accounts (account_id) ON DELETE CASCADE,
+    partner_id    INTEGER NOT NULL,
+    auth          TEXT,
+    client_id     TEXT    NOT NULL,
+    shown         TEXT    NOT NULL,
+    scopes        TEXT,
+    scope_choices TEXT,
+    data_key      BLOB    NOT NULL,
+    sealed        BLOB    NOT NULL,
+    generation    INTEGER NOT NULL,
+    created_at    INTEGER NOT NULL,
+    updated_at    INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX oauth_apps_by_owner ON oauth_apps (COALESCE(account_id, 0), partner_id);
+
 CREATE TABLE account_settings (
     account_id INTEGER PRIMARY KEY REFERENCES accounts (account_id) ON DELETE CASCADE,
     settings   TEXT    NOT NULL,
