@@ -37,7 +37,7 @@ def system_clock() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """What a process works with. ``owner`` is its name in the store; ``clock`` gives the time, in UTC."""
+    """What a process works with. ``owner`` is its name in the store, ``is_alive`` tells whether another's process lives; ``clock`` gives the time, in UTC."""
 
     settings: Settings
     catalog: Catalog
@@ -49,6 +49,7 @@ class Runtime:
     network: Network
     policy: EgressPolicy
     owner: str
+    is_alive: Callable[[str], bool]
     clock: Callable[[], datetime]
 
     def now_ms(self) -> int:
@@ -104,6 +105,7 @@ async def open_runtime(
             network=network,
             policy=policy,
             owner=processes.owner,
+            is_alive=processes.is_alive,
             clock=clock or system_clock,
         )
 

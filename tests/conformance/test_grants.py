@@ -136,8 +136,8 @@ async def test_due_grants_are_those_of_active_connections_in_use_that_end_first(
     }
     for number, (connection, grant) in told.items():
         await repo.connections.insert(stored.connection(account_id, number, **connection), stored.grant(number, **grant))
-    assert await repo.grants.due(9_000, used_after=8_000, limit=9) == [(account_id, 2), (account_id, 1)]
-    assert await repo.grants.due(9_000, used_after=8_000, limit=1) == [(account_id, 2)]
+    assert await repo.grants.due(9_000, used_after=8_000, limit=9) == [(account_id, 10055, 2), (account_id, 10055, 1)]
+    assert await repo.grants.due(9_000, used_after=8_000, limit=1) == [(account_id, 10055, 2)]
 
 
 async def test_a_lease_is_taken_by_one_of_many_and_again_only_in_place_of_the_one_that_is_over(repo: Repo) -> None:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import re2
@@ -27,32 +27,55 @@ from polyport.template import RenderFault, compile_value, to_text
 
 LEAST_SECONDS: Final = 0.05
 LEARNED_LIMIT: Final = 2_000
+YOUNG_SECONDS: Final = 30.0
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldGrant:
-    """A grant that is in use, and from when on (unix seconds) a new one is obtained in its place."""
+    """A grant that is in use, and from when on (unix seconds) a new one is obtained in its place.
+
+    Of one that is kept in the store: which ``generation`` of the connection's grants it is, since when, and whether it can be renewed.
+    """
 
     grant: Grant = field(repr=False)
     renew_at: float | None
+    generation: int = 0
+    granted_at: float | None = None
+    renewable: bool = True
 
     def is_due(self, now: datetime) -> bool:
         """Whether it is time for a new one."""
         return self.renew_at is not None and now.timestamp() >= self.renew_at
 
+    def is_young(self, now: datetime) -> bool:
+        """Whether it is kept in the store since a moment ago: what is refused then without a word of the token is hardly refused for it."""
+        return self.granted_at is not None and now.timestamp() - self.granted_at < YOUNG_SECONDS
+
+
+class GrantKeeper(Protocol):
+    """Who keeps a connection's grant for all processes, and renews it."""
+
+    async def obtain(self, caller: Caller, refused: HeldGrant | None) -> tuple[HeldGrant, tuple[Any, ...]]:
+        """A grant that serves, and the traces of the exchanges that were made for it here; ``refused`` is one that the partner no longer takes."""
+
 
 @dataclass(slots=True, eq=False)
 class GrantHolder:
-    """Where an open connection keeps its grant, and the one exchange that is under way for all who wait for it."""
+    """Where an open connection keeps its grant, and the one exchange that is under way for all who wait for it.
+
+    With a ``keeper`` it is a copy of what is in the store. ``refused`` is the grant that the partner took no longer, until there is another.
+    """
 
     held: HeldGrant | None = None
     task: asyncio.Task[Any] | None = field(default=None, repr=False)
+    keeper: GrantKeeper | None = field(default=None, repr=False)
+    refused: HeldGrant | None = None
 
     def drop(self, held: HeldGrant | None) -> None:
         """Forget a grant that the partner no longer takes, unless another has already come in its place."""
         if self.held is held:
-            self.held = None
+            self.held, self.refused = None, held
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -83,6 +106,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def moment(self) -> Moment:
         """What a signature that is made now takes from the world."""
         return Moment(now=self.clock(), fresh_id=self.fresh_id)
+
+    @property
+    def granted(self) -> bool:
+        """Whether its requests are signed with a grant: one that is obtained while calls are made, or one of a sign-in."""
+        if self.scheme is None:
+            return False
+        return self.scheme.exchanges or (self.scheme.keeps and (self.grants.keeper is not None or self.grants.held is not None))
 
     def __repr__(self) -> str:
         return f"<Caller of {self.partner.file.slug}>"

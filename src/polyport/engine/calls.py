@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from polyport.engine.caller import LEAST_SECONDS, Caller, learn_values, with_grant
+from polyport.engine.caller import LEAST_SECONDS, Caller, HeldGrant, learn_values, with_grant
 from polyport.engine.grants import authorise, pretend
 from polyport.engine.outcome import error_of, failure_of_network, failure_of_unreadable
 from polyport.engine.parse import GRAPHQL, judge, read_answer, read_listed, read_refusal
@@ -74,11 +74,12 @@ async def exchange(
     *,
     schema: Schema | None = None,
     step: str | None = None,
+    insists: bool = False,
 ) -> Answer:
     """Send one call and read its answer; ``step`` is what the exchange is called. Raises ``CallFailed``, or ``ValidationFailed`` before anything is sent.
 
     A connection that works with grants is authorised first. An answer that means that its token has expired is followed by a new grant and, once, by the same
-    call: a request that is refused for its token was not carried out (RFC 9110, section 15.5.2).
+    call: a request that is refused for its token was not carried out (RFC 9110, section 15.5.2). ``insists``: also one that is as good as new.
     """
     asked = _Asked(program=program, rules=rules, schema=schema, step=step or program.call.save or "call")
     if not _needs_grant(caller, program):
@@ -92,7 +93,7 @@ async def exchange(
         try:
             return replace(await _send(granted, asked, told), earlier=earlier)
         except CallFailed as failed:
-            if attempt == 2 or not _has_expired(failed, kept=not traces):
+            if attempt == 2 or not _has_expired(failed, fresh=bool(traces) or (held.is_young(caller.clock()) and not insists), held=held):
                 raise CallFailed(failed.failure, failed.trace, kind=failed.kind, earlier=earlier) from None
             caller.grants.drop(held)
             earlier = (*earlier, replace(failed.trace, harmless=True))
@@ -100,14 +101,14 @@ async def exchange(
 
 
 def _needs_grant(caller: Caller, program: CallProgram) -> bool:
-    return caller.scheme is not None and caller.scheme.exchanges and (program.call.auth or caller.base is None)
+    return caller.granted and (program.call.auth or caller.base is None)
 
 
-def _has_expired(failed: CallFailed, *, kept: bool) -> bool:
+def _has_expired(failed: CallFailed, *, fresh: bool, held: HeldGrant) -> bool:
     """Whether a new grant can help: the partner says that the token has expired, or refuses one that was kept from before without saying why."""
     upstream = failed.failure.error.details.upstream
     status = upstream.status if upstream is not None else None
-    return failed.kind == "expired_token" or (kept and failed.kind == "invalid_connection" and status == 401)
+    return failed.kind == "expired_token" or (not fresh and held.renewable and failed.kind == "invalid_connection" and status == 401)
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,13 +243,13 @@ async def prove(caller: Caller) -> Proof:
     """Authorise the connection, run the partner's verify call, learn what both tell. Raises the error of what failed."""
     spec = caller.partner.file.connection
     try:
-        if caller.scheme is not None and caller.scheme.exchanges:
+        if caller.granted:
             caller = with_grant(caller, (await authorise(caller))[0])
         if spec is None or spec.verify is None:
             return Proof(learned=_learned(caller))
         program = compile_call(spec.verify.call, caller.partner.file.headers)
         scope = {"connection": caller.shown, "now": caller.clock().isoformat()}
-        answer = await exchange(caller, program, scope, spec.verify.errors)
+        answer = await exchange(caller, program, scope, spec.verify.errors, insists=True)
     except CallFailed as failed:
         raise failed.failure.error from None
     return Proof(account=_account(caller, spec.verify.account, answer.value), learned=_learned(caller, answer.value))

@@ -15,6 +15,8 @@ from polyport.connections import shown_fields
 from polyport.engine.caller import GrantHolder, connection_fields, secret_names
 from polyport.engine.calls import prove, verify
 from polyport.engine.desk import Bench, Desk
+from polyport.engine.grants import authorise
+from polyport.engine.trace import CallFailed
 from polyport.engine.validate import compile_fields
 from polyport.errors import (
     Conflict,
@@ -32,6 +34,9 @@ from polyport.store.base import Stale, StoreFault
 from polyport.store.records import Connection, ConnectionStatus, StoredGrant
 
 DATA_NEW, DATA_QUEUED, DATA_RUNNING, DATA_DONE, DATA_AGAIN = range(5)
+IN_USE_MS: Final = 3_600_000
+RENEWED_AT_ONCE: Final = 4
+RENEWED_MOST: Final = 100
 _log: Final = structlog.get_logger("polyport.connections")
 _background: Final[set[asyncio.Task[None]]] = set()
 
@@ -68,7 +73,13 @@ async def create_connection(desk: Desk, new: NewConnection) -> Connection:
     """
     ready = await prepare_connection(desk, new)
     await desk.runtime.repo.connections.insert(ready.record, ready.grant)
-    desk.keep_grant(ready.record, ready.grants)
+    return made(desk, ready)
+
+
+def made(desk: Desk, ready: Ready) -> Connection:
+    """The connection that is kept now. A grant that is not kept with it stays in memory."""
+    if ready.grant is None:
+        desk.keep_grant(ready.record, ready.grants)
     return ready.record
 
 
@@ -153,23 +164,24 @@ def renewed(desk: Desk, ready: Ready) -> Connection:
     """The connection whose new fields are kept now, and its grant with them."""
     desk.forget()
     found = replace(ready.record, generation=ready.record.generation + 1)
-    desk.keep_grant(found, ready.grants)
-    return found
+    return made(desk, replace(ready, record=found))
 
 
 async def test_connection(desk: Desk, account_id: int, connection_id: int) -> tuple[Connection, PolyportError | None]:
     """Run the partner's verify call and note what it found. Gives the connection as it stands then, and the error if there was one."""
     runtime = desk.runtime
     record = await runtime.connections.record(account_id, connection_id)
-    partner = runtime.catalog.partner(record.partner_id)
     error: PolyportError | None = None
     label: str | None = None
     try:
-        label = await verify(desk.caller(partner, record.auth, runtime.connections.unseal(record)))
+        label = await verify(desk.tester(record))
         status = ConnectionStatus.ACTIVE
     except PolyportError as fault:
         error = fault
         status = ConnectionStatus.INVALID if isinstance(fault, ConnectionInvalid) else record.status
+    if error is not None and error.details.connection_id is not None:  # its status says so already
+        desk.forget()
+        return await runtime.connections.record(account_id, connection_id), error
     await _note(desk, record, status, label=label, error=error)
     return await runtime.connections.record(account_id, connection_id), error
 
@@ -178,6 +190,8 @@ async def confirm_refusal(desk: Desk, bench: Bench, error: PolyportError) -> Pol
     """Look twice before a connection is called invalid: the verify call decides whether the secrets or the operation were refused."""
     record = bench.record
     if not isinstance(error, ConnectionInvalid) or record is None:
+        return error
+    if error.details.connection_id is not None:  # the connection's status says so already
         return error
     error.details = details = replace(error.details, connection_id=record.connection_id)
     try:
@@ -204,6 +218,21 @@ async def _note(desk: Desk, record: Connection, status: ConnectionStatus, *, lab
             now=desk.runtime.now_ms(),
         )
     desk.forget()
+
+
+async def renew_due(desk: Desk) -> None:
+    """Renew the tokens that are close to their end, of connections in use, so that no call has to wait for that."""
+    now = desk.runtime.now_ms()
+    slots = asyncio.Semaphore(RENEWED_AT_ONCE)
+
+    async def renew(account_id: int, partner_id: int, connection_id: int) -> None:
+        async with slots:
+            with contextlib.suppress(PolyportError, CallFailed, StoreFault):  # whoever calls next is told
+                bench = await desk.bench(account_id, desk.runtime.catalog.partner(partner_id), connection_id)
+                await authorise(bench.caller)
+
+    due = await desk.runtime.repo.grants.due(now, used_after=now - IN_USE_MS, limit=RENEWED_MOST)
+    await asyncio.gather(*(renew(*which) for which in due))
 
 
 async def update_user_data(desk: Desk, account_id: int, connection_id: int) -> int:

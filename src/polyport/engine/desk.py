@@ -21,6 +21,7 @@ from polyport.connections import is_usable
 from polyport.engine.caller import Caller, GrantHolder, open_caller
 from polyport.engine.calls import ListItems, read_list
 from polyport.engine.operation import Program, compile_operation
+from polyport.engine.renewal import Clients, Renewals, reconnect_advice
 from polyport.errors import ConnectionInvalid, Details, Fault, UnsupportedTrigger, ValidationFailed
 from polyport.manifest.model import ListSpec, Partner, Trigger
 from polyport.runtime import Runtime, account_scope
@@ -54,8 +55,9 @@ class Positions(msgspec.Struct, frozen=True, kw_only=True):
 class Desk:
     """The warm state of one process."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, clients: Clients | None = None) -> None:
         self.runtime = runtime
+        self.renewals = Renewals(runtime, clients)
         self._programs: dict[int, Program] = {}
         self._benches: OrderedDict[tuple[int, int], Bench] = OrderedDict()
         self._lists: OrderedDict[tuple[int, int, str], tuple[int, int, ListItems]] = OrderedDict()
@@ -103,8 +105,11 @@ class Desk:
         partner = self.runtime.catalog.partner(opened.record.partner_id)
         record = opened.record
         caller = self.caller(partner, record.auth, opened.fields)
-        if caller.scheme is not None and caller.scheme.exchanges:
-            caller = replace(caller, grants=self._grants.get(_grant_key(record), caller.grants))
+        if caller.scheme is not None and (caller.scheme.exchanges or caller.scheme.keeps):
+            grants = self._grants.get(_grant_key(record), caller.grants)
+            if caller.scheme.keeps and grants.keeper is None:
+                grants = GrantHolder(keeper=self.renewals.keeper(record))
+            caller = replace(caller, grants=grants)
             self.keep_grant(record, caller.grants)
         bench = Bench(record=record, caller=caller, opened_at=time.monotonic())
         self._benches[(account_id, connection_id)] = bench
@@ -143,6 +148,14 @@ class Desk:
             timeout=settings.partner.timeout,
             clock=self.runtime.clock,
         )
+
+    def tester(self, record: Connection) -> Caller:
+        """A stored connection, opened for a test of its own: a partner that refused it before is asked again. Raises what ``caller`` raises, or ``ConnectionInvalid``."""
+        partner = self.runtime.catalog.partner(record.partner_id)
+        caller = self.caller(partner, record.auth, self.runtime.connections.unseal(record))
+        if caller.scheme is not None and caller.scheme.keeps:
+            return replace(caller, grants=GrantHolder(keeper=self.renewals.keeper(record, insists=True)))
+        return caller
 
     async def box(self, account_id: int) -> Box:
         """The box that seals an account's runs."""
@@ -257,14 +270,6 @@ class KeptLists:
             if query is not None:
                 return await read_list(self._bench.caller, spec, values, query)
             return await self._desk.kept(self._bench, spec, values, most_age_ms=most_age_ms)
-
-
-def reconnect_advice(connection_id: int) -> str:
-    """What to do about a connection that the partner no longer takes."""
-    return (
-        f"Let the customer connect again by a link of POST /credentials/{connection_id}/reconnect, give it new fields with "
-        f"PATCH /credentials/{connection_id}, or test it with POST /credentials/{connection_id}/test."
-    )
 
 
 def _grant_key(record: Connection) -> tuple[int, int, int]:

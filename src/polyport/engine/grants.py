@@ -1,6 +1,6 @@
 """Authorising a connection while calls are made: an exchange with the partner that ends with a grant, once for all who wait for it.
 
-A grant is kept with the open connection, in this process. What an exchange sends goes through the same network, and is shown without what was granted.
+A grant is kept with the open connection, in this process; one of a sign-in is kept in the store (``renewal``). What an exchange sends goes through the same network, and is shown without what was granted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ Obtained = tuple[HeldGrant, tuple[Trace, ...]]
 async def authorise(caller: Caller, earlier: tuple[Trace, ...] = ()) -> Obtained:
     """The grant of a connection, and the exchanges that were made for it here: none where it was there already, or another caller made them.
 
-    Raises ``CallFailed`` (with the ``earlier`` exchanges of the same call), ``PartnerTimeout``, or ``ValidationFailed`` when the connection lacks something.
+    Raises ``CallFailed`` (with the ``earlier`` exchanges of the same call), ``PartnerTimeout``, ``ValidationFailed`` when the connection lacks something,
+    or what a ``GrantKeeper`` raises.
     """
     holder = caller.grants
     held = holder.held
@@ -69,10 +70,12 @@ def pretend(caller: Caller) -> Caller:
 def _ended(caller: Caller, task: asyncio.Task[Obtained]) -> None:
     caller.grants.task = None
     if not task.cancelled() and task.exception() is None:  # looked at here: those who waited for it may all be gone
-        caller.grants.held = task.result()[0]
+        caller.grants.held, caller.grants.refused = task.result()[0], None
 
 
 async def _obtain(caller: Caller) -> Obtained:
+    if caller.grants.keeper is not None:
+        return await caller.grants.keeper.obtain(caller, caller.grants.refused)
     if caller.scheme is None:
         raise TypeError("only a scheme obtains a grant")
     traces: list[Trace] = []

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from polyport.engine.connect import NewConnection, Ready, choose_auth, prepare_connection, prepare_renewal, renewed
+from polyport.engine.connect import NewConnection, Ready, choose_auth, made, prepare_connection, prepare_renewal, renewed
 from polyport.engine.desk import Desk
 from polyport.errors import BlockedAddress, Conflict, LinkExpired, LinkUsed, NotFound, PartnerFault, PolyportError, ValidationFailed
 from polyport.passwords import TokenPrefix, digest, new_token
@@ -191,8 +191,7 @@ async def use_link(desk: Desk, link: Link, ready: Ready, session: str) -> Connec
         raise Conflict("Somebody else changed this connection at the same time; try again.") from None
     if link.renews:
         return renewed(desk, ready)
-    desk.keep_grant(ready.record, ready.grants)
-    return ready.record
+    return made(desk, ready)
 
 
 async def count_try(runtime: Runtime, link: Link) -> int:

@@ -86,6 +86,7 @@ class Engine:
         """Wait for the synchronous runs that are under way, also those whose caller went away; ``seconds`` at most."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
+        await self.desk.renewals.drain(seconds)
 
     async def prepare(self, ask: Ask) -> Prepared:
         """Understand an ask. Raises ``NotFound``, ``UnsupportedTrigger``, ``ValidationFailed`` (every fault) or ``ConnectionInvalid``."""

@@ -154,7 +154,7 @@ def _signed(caller: Caller, before: Request, after: Request) -> Iterator[tuple[s
     places = _changed(before, after)
     if scheme is None or not places:
         return
-    if scheme.exchanges:
+    if scheme.exchanges or scheme.keeps:
         sources: Sequence[tuple[str, bool]] = [(GRANT, True)]
     else:
         read = {

@@ -16,6 +16,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polyport import __version__
+from polyport.engine.connect import renew_due
 from polyport.engine.desk import Desk
 from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
@@ -41,6 +42,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 )
 
 
+RENEW_SECONDS: Final = 15.0
 _RUNS: Final = ("/run/sync", "/run/async")
 Handle = Callable[[HttpRequest], Awaitable[Response]]
 
@@ -120,9 +122,9 @@ def build_app(services: Services) -> ASGIApp:
     return Front(app, [route for route in routes if route.path.endswith(_RUNS)])
 
 
-def chores(services: Services) -> tuple[Chore, ...]:  # noqa: ARG001  none needs them yet
+def chores(services: Services) -> tuple[Chore, ...]:
     """The work that this process does again and again beside its runs."""
-    return ()
+    return (Chore(name="renew", seconds=RENEW_SECONDS, work=lambda: renew_due(services.engine.desk)),)
 
 
 @contextlib.asynccontextmanager

@@ -64,7 +64,7 @@ class Grants:
         }
         await self.database.write(Statement(query="end_connection", params=given, expect=1), Statement(query="bump_epoch"))
 
-    async def due(self, now: int, *, used_after: int, limit: int) -> list[tuple[int, int]]:
-        """(account, connection) of active connections that were used since and whose grant is due, those that end first at first."""
+    async def due(self, now: int, *, used_after: int, limit: int) -> list[tuple[int, int, int]]:
+        """(account, partner, connection) of active connections that were used since and whose grant is due, those that end first at first."""
         rows = await self.database.read("due_grants", {"now": now, "used_after": used_after, "limit": limit})
-        return [(row[0], row[1]) for row in rows]
+        return [(row[0], row[1], row[2]) for row in rows]

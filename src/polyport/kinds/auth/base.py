@@ -102,6 +102,11 @@ class SchemeBase(BaseModel):
         return False
 
     @property
+    def keeps(self) -> bool:
+        """Whether its grants come from a sign-in: they are kept with the connection, and ``refresh``ed."""
+        return False
+
+    @property
     def reads_body(self) -> bool:
         """Whether signing needs the body whole: a body that is read while it is sent cannot be signed."""
         return any(path[-1:] == ("in",) and text == "body" for path, text in texts_of(self.model_dump(by_alias=True)))
@@ -140,6 +145,10 @@ class SchemeBase(BaseModel):
     def obtain(self, material: Material, moment: Moment) -> Obtaining:
         """Yield what has to be asked, be sent the answers, return the grant. Raises ``ExchangeRefused`` or ``RenderFault``."""
         raise NotImplementedError  # pragma: no cover  only kinds that exchange something are asked
+
+    def refresh(self, material: Material, moment: Moment) -> Obtaining:
+        """Like ``obtain``, with what an earlier grant gave. The grant that comes out holds all that the next time needs."""
+        raise NotImplementedError  # pragma: no cover  only kinds whose grants are kept are asked
 
     def pretended(self) -> Material:
         """The values of a grant for requests that are only shown."""

@@ -101,6 +101,11 @@ class OAuth2(TokenAnswer, SchemeBase):
         return self.grant != "authorization_code"
 
     @property
+    def keeps(self) -> bool:
+        """Whether tokens come from a sign-in."""
+        return self.grant == "authorization_code"
+
+    @property
     def by_link_only(self) -> bool:
         """Whether the customer has to sign in."""
         return self.grant == "authorization_code"

@@ -38,7 +38,7 @@ WHERE connection_id = :connection_id AND generation = :connection_generation AND
 
 -- name: due_grants
 -- Connections in use whose grant is to be renewed now, those that end first at first.
-SELECT connections.account_id, connections.connection_id FROM grants CROSS JOIN connections USING (connection_id)
+SELECT connections.account_id, connections.partner_id, connections.connection_id FROM grants CROSS JOIN connections USING (connection_id)
 WHERE grants.refresh_at <= :now AND connections.status = 'active' AND connections.last_used_at >= :used_after
 ORDER BY grants.refresh_at LIMIT :limit;
 
