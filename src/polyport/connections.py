@@ -16,6 +16,7 @@ import msgspec
 from polyport.errors import ConnectionInvalid, Details, NotFound
 from polyport.kinds.auth.base import Grant
 from polyport.redaction import mask
+from polyport.store.reach import within_reach
 from polyport.store.records import Connection, ConnectionStatus, StoredGrant
 from polyport.store.repo import Repo
 from polyport.vault import Vault, VaultFault
@@ -23,6 +24,7 @@ from polyport.vault import Vault, VaultFault
 OPEN_SECONDS: Final = 60.0
 OPEN_MOST: Final = 1_024
 
+_MISSING: Final = "There is no connection with this id."
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -102,6 +104,7 @@ class ConnectionBook:
         key = (account_id, connection_id)
         held = self._open.get(key)
         if held is not None and time.monotonic() - held[0] < OPEN_SECONDS:
+            check_reach(held[1].record)
             return held[1]
         record = await self.record(account_id, connection_id)
         opened = Opened(record=record, fields=self.unseal(record))
@@ -115,7 +118,7 @@ class ConnectionBook:
         """The stored record of a connection. Raises ``NotFound``."""
         record = await self._repo.connections.get(account_id, connection_id)
         if record is None:
-            raise NotFound("There is no connection with this id.")
+            raise NotFound(_MISSING)
         return record
 
     def unseal(self, record: Connection) -> dict[str, Any]:
@@ -136,6 +139,12 @@ class ConnectionBook:
 
 def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else int(seconds * 1000)
+
+
+def check_reach(record: Connection) -> None:
+    """Raise what ``record`` raises when a connection that is held in memory is not the caller's to use."""
+    if not within_reach(record.external_user_id):
+        raise NotFound(_MISSING)
 
 
 def is_usable(record: Connection) -> bool:

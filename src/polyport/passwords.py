@@ -40,6 +40,7 @@ class TokenPrefix(StrEnum):
     REFRESH = "ppr_"
     API_KEY = "ppk_"
     LINK = "ppl_"
+    END_USER = "ppu_"
 
 
 def hash_password(password: str, *, path: str = "password") -> str:

@@ -123,6 +123,14 @@ class Served:
         assert status == 201, answer
         return int(answer["data"]["credentialId"])
 
+    async def end_user(self, external_id: str, **asked: Any) -> tuple[int, str]:
+        """An end user of the first account: its id and a token of it."""
+        status, _headers, user = await self.call("POST", "/users", {"externalId": external_id})
+        assert status in {200, 201}, user
+        status, _headers, made = await self.call("POST", f"/users/{user['data']['id']}/token", asked)
+        assert status == 201, made
+        return int(user["data"]["id"]), str(made["data"]["token"])
+
     async def second_account(self) -> str:
         """Another account, made when it is first asked for; a session token of it."""
         if await self.runtime.repo.accounts.user_by_email(OTHER_EMAIL) is None:

@@ -1,5 +1,6 @@
-"""R12: what belongs to another account answers, everywhere, as if it had never been."""
+"""R12: what belongs to another account, or to another end user of the same account, answers, everywhere, as if it had never been."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -14,10 +15,14 @@ pytestmark = pytest.mark.anyio
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """Two accounts; ``mine`` are ids of things of the first, ``token`` is of the second."""
+    """Two accounts, the first with two end users; ``mine`` are ids of things of the first end user.
+
+    ``strangers`` are tokens that must not see them: the second account's and the second end user's. ``own`` is the first end user's.
+    """
 
     served: Served
-    token: str
+    own: str
+    strangers: dict[str, str]
     mine: dict[str, str]
     operation: int
 
@@ -28,8 +33,16 @@ NEVER = {
     "linkId": "999999",
     "runId": "run_000000000000ffffffffffffffff",
     "fileId": "file_" + "0" * 32,
+    "userId": "999999",
     "id": "999999",
 }
+CHANGES: dict[str, object] = {
+    "title": "Mine now",
+    "fields": {"api_token": "another token"},
+    "metadata": {"a": 1},
+    "externalUserId": "bob",
+}
+STRANGERS = ["another account", "another end user"]
 
 
 @pytest.fixture(scope="module")
@@ -38,27 +51,37 @@ async def neighbours(anyio_backend: str, tmp_path_factory: pytest.TempPathFactor
         running_simulator("pipedrive") as url,
         running_server(tmp_path_factory.mktemp("neighbours"), partner_pipedrive_base_url=url) as served,
     ):
-        token = await served.second_account()
-        connection = await served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
-        file = (await served.call("POST", "/files", {"name": "a.txt", "base64": "aGk="}))[2]["data"]["fileId"]
+        user, own = await served.end_user("user-ada")
+        _user, other = await served.end_user("bob")
+        connection = await served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, token=own)
+        file = (await served.call("POST", "/files", {"name": "a.txt", "base64": "aGk="}, token=own))[2]["data"]["fileId"]
         key = (await served.call("POST", "/api-keys", {"title": "k", "scopes": ["runs:read"]}))[2]["data"]["id"]
         _status, _headers, listed = await served.call(
             "GET", f"/partners/trigger-actions/info?filter[partnerId]={PIPEDRIVE}&q=create person"
         )
         operation = next(item["triggerActionId"] for item in listed["data"] if item["name"] == "create_person")
         body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": "Ada"}}
-        status, _headers, run = await served.call("POST", f"/partners/trigger-actions/{operation}/run/sync", body)
+        status, _headers, run = await served.call("POST", f"/partners/trigger-actions/{operation}/run/sync", body, token=own)
         assert status == 200, run
-        link = (await served.call("POST", "/credentials/grant-access-sharing", {"partnerId": PIPEDRIVE, "title": "L"}))[2]["data"]["id"]
-        mine = {"credentialId": str(connection), "linkId": str(link), "runId": run["data"]["runId"], "fileId": file, "id": str(key)}
-        yield Neighbours(served=served, token=token, mine=mine, operation=operation)
+        asked = {"partnerId": PIPEDRIVE, "title": "L"}
+        link = (await served.call("POST", "/credentials/grant-access-sharing", asked, token=own))[2]["data"]["id"]
+        mine = {
+            "credentialId": str(connection),
+            "linkId": str(link),
+            "runId": run["data"]["runId"],
+            "fileId": file,
+            "userId": str(user),
+            "id": str(key),
+        }
+        strangers = dict(zip(STRANGERS, (await served.second_account(), other), strict=True))
+        yield Neighbours(served=served, own=own, strangers=strangers, mine=mine, operation=operation)
 
 
 def owned(endpoint: Endpoint) -> str | None:
     """Which parameter of a path names a thing of an account."""
     if endpoint.path.startswith("/api-keys/"):
         return "id"
-    return next((name for name in ("credentialId", "linkId", "runId", "fileId") if f"{{{name}}}" in endpoint.path), None)
+    return next((name for name in ("credentialId", "linkId", "runId", "fileId", "userId") if f"{{{name}}}" in endpoint.path), None)
 
 
 WALKED = [endpoint for endpoint in ENDPOINTS if owned(endpoint) is not None]
@@ -66,10 +89,9 @@ WALKED = [endpoint for endpoint in ENDPOINTS if owned(endpoint) is not None]
 
 def bodies(endpoint: Endpoint) -> Iterator[object]:
     yield None
-    if endpoint.method == "PATCH":
-        yield {"title": "Mine now"}
-        yield {"fields": {"api_token": "another token"}}
-        yield {"metadata": {"a": 1}}
+    if endpoint.method == "PATCH" and endpoint.body is not None:
+        known = {field.alias for field in endpoint.body.model_fields.values()}
+        yield from ({name: value} for name, value in CHANGES.items() if name in known)
 
 
 def told(found: Reply) -> tuple[int, object, list[str]]:
@@ -88,39 +110,42 @@ def test_every_route_with_an_id_of_an_account_is_walked():
     assert len(WALKED) >= 10
 
 
+@pytest.mark.parametrize("stranger", STRANGERS)
 @pytest.mark.parametrize("endpoint", WALKED, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
-async def test_a_foreign_id_answers_like_one_that_never_was(neighbours: Neighbours, endpoint: Endpoint):
+async def test_a_foreign_id_answers_like_one_that_never_was(neighbours: Neighbours, endpoint: Endpoint, stranger: str):
+    token = neighbours.strangers[stranger]
     name = owned(endpoint)
     assert name is not None
     path = endpoint.path.replace("{partnerId}", str(PIPEDRIVE))
     for body in bodies(endpoint):
-        foreign = await neighbours.served.fetch(
-            endpoint.method, path.replace(f"{{{name}}}", neighbours.mine[name]), body, token=neighbours.token
-        )
-        never = await neighbours.served.fetch(endpoint.method, path.replace(f"{{{name}}}", NEVER[name]), body, token=neighbours.token)
+        foreign = await neighbours.served.fetch(endpoint.method, path.replace(f"{{{name}}}", neighbours.mine[name]), body, token=token)
+        never = await neighbours.served.fetch(endpoint.method, path.replace(f"{{{name}}}", NEVER[name]), body, token=token)
 
-        assert foreign.status == 404
+        assert foreign.status == (403 if stranger == "another end user" and endpoint.scope == "admin" else 404)
         assert told(foreign) == told(never)
 
 
+@pytest.mark.parametrize("stranger", STRANGERS)
 @pytest.mark.parametrize("path", ["run/sync", "run/async", "run/info", "options"])
-async def test_a_foreign_connection_in_a_body_answers_like_one_that_never_was(neighbours: Neighbours, path: str):
+async def test_a_foreign_connection_in_a_body_answers_like_one_that_never_was(neighbours: Neighbours, path: str, stranger: str):
+    token = neighbours.strangers[stranger]
     answers = []
     for connection in (neighbours.mine["credentialId"], NEVER["credentialId"]):
         body: dict[str, object] = {"credentialData": {"0": {"value": int(connection)}}}
         body |= {"field": "owner_id"} if path == "options" else {"runnerData": {"name": "Ada"}}
-        answers.append(
-            await neighbours.served.fetch("POST", f"/partners/trigger-actions/{neighbours.operation}/{path}", body, token=neighbours.token)
-        )
+        answers.append(await neighbours.served.fetch("POST", f"/partners/trigger-actions/{neighbours.operation}/{path}", body, token=token))
 
     assert told(answers[0]) == told(answers[1])
     assert answers[0].status in {404, 422}
 
 
-async def test_a_foreign_connection_in_a_query_answers_like_one_that_never_was(neighbours: Neighbours):
+@pytest.mark.parametrize("stranger", STRANGERS)
+async def test_a_foreign_connection_in_a_query_answers_like_one_that_never_was(neighbours: Neighbours, stranger: str):
     answers = [
         await neighbours.served.fetch(
-            "GET", f"/partners/trigger-actions/{neighbours.operation}/schema?credentialId={connection}", token=neighbours.token
+            "GET",
+            f"/partners/trigger-actions/{neighbours.operation}/schema?credentialId={connection}",
+            token=neighbours.strangers[stranger],
         )
         for connection in (neighbours.mine["credentialId"], NEVER["credentialId"])
     ]
@@ -128,57 +153,111 @@ async def test_a_foreign_connection_in_a_query_answers_like_one_that_never_was(n
     assert told(answers[0]) == told(answers[1])
 
 
-async def test_a_foreign_file_in_a_body_answers_like_one_that_never_was(neighbours: Neighbours):
-    connection = await neighbours.served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, token=neighbours.token)
+@pytest.mark.parametrize("stranger", STRANGERS)
+async def test_a_foreign_file_in_a_body_answers_like_one_that_never_was(neighbours: Neighbours, stranger: str):
+    token = neighbours.strangers[stranger]
+    connection = await neighbours.served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, token=token)
     answers = []
     for file in (neighbours.mine["fileId"], NEVER["fileId"]):
         body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": {"fileId": file}}}
         answers.append(
-            await neighbours.served.fetch(
-                "POST", f"/partners/trigger-actions/{neighbours.operation}/run/sync", body, token=neighbours.token
-            )
+            await neighbours.served.fetch("POST", f"/partners/trigger-actions/{neighbours.operation}/run/sync", body, token=token)
         )
 
     assert told(answers[0]) == told(answers[1])
 
 
-@pytest.mark.parametrize("path", ["/credentials", "/credentials/grant-access-sharing", "/runs", "/api-keys"])
-async def test_a_list_holds_nothing_of_another_account(neighbours: Neighbours, path: str):
+LISTS = {"/credentials", "/credentials/grant-access-sharing", "/runs"}
+# Lists that hold nothing of anybody: they are the same for everyone.
+CATALOGUE = {"/partners/info", "/partners/trigger-actions/info"}
+
+
+def test_every_list_that_an_end_user_may_read_is_looked_at():
+    found = {
+        endpoint.path
+        for endpoint in ENDPOINTS
+        if endpoint.method == "GET" and endpoint.many and "{" not in endpoint.path and endpoint.scope != "admin"
+    }
+
+    assert found == LISTS | CATALOGUE
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("path", sorted(LISTS | {"/api-keys", "/users"}))
+async def test_a_list_holds_nothing_of_anybody_else(neighbours: Neighbours, path: str, stranger: str):
     mine = (await neighbours.served.call("GET", path))[2]
-    theirs = (await neighbours.served.fetch("GET", path, token=neighbours.token)).content.decode()
+    theirs = await neighbours.served.fetch("GET", path, token=neighbours.strangers[stranger])
+    listed = theirs.content.decode()
 
     assert mine["data"]
-    assert all(str(item.get("runId") or item.get("title")) not in theirs for item in mine["data"] if item.get("runId"))
-    for name in ("credentialId", "runId", "id"):
-        owned_ids = [item[name] for item in mine["data"] if name in item]
-        assert all(f'"{name}":{found}' not in theirs and f'"{found}"' not in theirs for found in owned_ids)
+    assert theirs.status == (403 if stranger == "another end user" and path in {"/api-keys", "/users"} else 200)
+    for name, found in neighbours.mine.items():
+        assert not any(item.get(name) and str(item[name]) == found for item in (theirs.json.get("data") or []) if name != "id")
+    assert neighbours.mine["runId"] not in listed
+    if path in LISTS and stranger == "another end user":
+        everything = json.dumps(mine["data"])
+        assert '"externalUserId": "user-ada"' in everything
+        assert "user-ada" not in listed
 
 
-@pytest.mark.parametrize("query", ["credentialId={credentialId}", "triggerActionId={operation}", "status=succeeded", "cursor={runId}"])
-async def test_no_filter_reaches_the_runs_of_another_account(neighbours: Neighbours, query: str):
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "credentialId={credentialId}",
+        "triggerActionId={operation}",
+        "status=succeeded",
+        "cursor={runId}",
+        "externalUserId=user-ada",
+        "filter[externalUserId]=user-ada",
+    ],
+)
+async def test_no_filter_reaches_the_runs_of_anybody_else(neighbours: Neighbours, query: str, stranger: str):
     asked = query.format(operation=neighbours.operation, **neighbours.mine)
-    found = await neighbours.served.fetch("GET", f"/runs?{asked}", token=neighbours.token)
+    found = await neighbours.served.fetch("GET", f"/runs?{asked}", token=neighbours.strangers[stranger])
 
     assert neighbours.mine["runId"] not in found.content.decode()
 
 
-async def test_an_idempotency_key_is_of_its_account_alone(neighbours: Neighbours):
-    connection = await neighbours.served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, token=neighbours.token)
-    path, headers = f"/partners/trigger-actions/{neighbours.operation}/run/sync", {"Idempotency-Key": "the same"}
+@pytest.mark.parametrize("stranger", [*STRANGERS, "the account itself"])
+async def test_an_idempotency_key_is_of_whoever_sent_it_alone(neighbours: Neighbours, stranger: str):
+    token = neighbours.strangers.get(stranger, "")
+    connection = await neighbours.served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, token=token)
+    path, headers = f"/partners/trigger-actions/{neighbours.operation}/run/sync", {"Idempotency-Key": f"the same for {stranger}"}
     runner = {"runnerData": {"name": "Ada"}}
     mine = {"credentialData": {"0": {"value": int(neighbours.mine["credentialId"])}}, **runner}
     theirs = {"credentialData": {"0": {"value": connection}}, **runner}
-    first = await neighbours.served.fetch("POST", path, mine, headers=headers)
-    second = await neighbours.served.fetch("POST", path, theirs, token=neighbours.token, headers=headers)
+    first = await neighbours.served.fetch("POST", path, mine, token=neighbours.own, headers=headers)
+    second = await neighbours.served.fetch("POST", path, theirs, token=token, headers=headers)
+    again = await neighbours.served.fetch("POST", path, mine, token=neighbours.own, headers=headers)
 
     assert (first.status, second.status) == (200, 200)
     assert first.json["data"]["runId"] != second.json["data"]["runId"]
     assert "idempotent-replayed" not in second.headers
+    assert (again.json["data"]["runId"], again.headers["idempotent-replayed"]) == (first.json["data"]["runId"], "true")
+
+
+async def test_what_is_of_the_account_itself_is_not_found_by_its_end_users(neighbours: Neighbours):
+    served = neighbours.served
+    connection = await served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
+    body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": "Ada"}}
+    path = f"/partners/trigger-actions/{neighbours.operation}/run/sync"
+    assert (await served.fetch("POST", path, body)).status == 200  # from here on the connection is open in memory
+
+    assert (await served.fetch("GET", f"/credentials/{connection}", token=neighbours.own)).status == 404
+    for operation in ("run/sync", "run/async", "run/info"):
+        path = f"/partners/trigger-actions/{neighbours.operation}/{operation}"
+        assert (await served.fetch("POST", path, body, token=neighbours.own)).status == 404
+    dry = await served.fetch(
+        "POST", f"/partners/trigger-actions/{neighbours.operation}/run/sync", body | {"dryRun": True}, token=neighbours.own
+    )
+    assert dry.status == 404
 
 
 async def test_what_is_ones_own_is_all_still_there(neighbours: Neighbours):
     for path in ("/credentials/{credentialId}", "/runs/{runId}", "/runs/{runId}/attempts", "/files/{fileId}", "/files/{fileId}/content"):
-        assert (await neighbours.served.fetch("GET", path.format(**neighbours.mine))).status == 200
+        for token in ("", neighbours.own):
+            assert (await neighbours.served.fetch("GET", path.format(**neighbours.mine), token=token)).status == 200
 
     found = (await neighbours.served.call("GET", f"/credentials/{neighbours.mine['credentialId']}"))[2]["data"]
     assert (found["title"], found["metadata"], found["status"]) == ("A connection", {}, "active")

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from polyport.connections import is_usable
+from polyport.connections import check_reach, is_usable
 from polyport.engine.caller import Caller, GrantHolder, open_caller
 from polyport.engine.calls import ListItems, read_list
 from polyport.engine.operation import Program, compile_operation
@@ -93,6 +93,8 @@ class Desk:
         if held is None or time.monotonic() - held.opened_at > CALLER_SECONDS:
             held = await self._open(account_id, connection_id)
         record = held.record
+        if record is not None:
+            check_reach(record)
         if record is not None and record.partner_id != partner.file.id:
             message = f"This connection is not one of {partner.file.title}."
             raise ValidationFailed.of(Fault(path="credentialData.0", code="wrong_partner", message=message))

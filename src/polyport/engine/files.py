@@ -135,12 +135,12 @@ async def _stored(desk: Desk, account_id: int, file: FileValue, path: str, fault
     return FileValue(content=content, name=file.name or stored.name, content_type=file.content_type or stored.content_type)
 
 
-async def keep_files(desk: Desk, account_id: int, outcome: Outcome) -> None:
-    """Keep the files in a result, and put what is told of each in its place; a file of the raw answer that the result does not tell is not kept."""
+async def keep_files(desk: Desk, account_id: int, outcome: Outcome, external_user_id: str | None = None) -> None:
+    """Keep the files in a result, for an end user if it is one's, and put what is told of each in its place; a file of the raw answer that the result does not tell is not kept."""
     kept: dict[int, dict[str, Any]] = {}
     for file in _files_in(outcome.result):
         if id(file) not in kept:
-            kept[id(file)] = told_file(file, await _kept(desk, account_id, file))
+            kept[id(file)] = told_file(file, await _kept(desk, account_id, file, external_user_id))
     outcome.result = _told(outcome.result, kept)
     outcome.raw = _told(outcome.raw, kept)
 
@@ -151,7 +151,7 @@ def told_file(file: FileValue, file_id: str | None) -> dict[str, Any]:
     return told if file_id is None else {"fileId": file_id, **told}
 
 
-async def _kept(desk: Desk, account_id: int, file: FileValue) -> str:
+async def _kept(desk: Desk, account_id: int, file: FileValue, external_user_id: str | None) -> str:
     file_id = f"file_{secrets.token_hex(16)}"
     content = file.content or b""
     box = await desk.box(account_id)
@@ -162,6 +162,7 @@ async def _kept(desk: Desk, account_id: int, file: FileValue) -> str:
         content_type=file.content_type or OCTETS,
         size=len(content),
         created_at=desk.runtime.now_ms(),
+        external_user_id=external_user_id,
         sealed=box.seal(content, f"file/{file_id}"),
     )
     while True:

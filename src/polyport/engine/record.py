@@ -89,6 +89,7 @@ def ask_of(run: Run, content: Mapping[str, Any]) -> Ask:
         cursor=content["cursor"],
         limit=content["limit"],
         raw=content["raw"],
+        external_user_id=run.external_user_id,
     )
 
 

@@ -94,6 +94,7 @@ class Engine:
         positions = read_positions(program, ask.credential_data)
         reading = _reading(program, ask)
         bench = await self.desk.bench(ask.account_id, program.partner, positions.connection_id)
+        _check_user(ask, bench)
         try:
             selected, understood = await self._understand(ask, program, positions, bench)
         except ConnectionInvalid as refused:  # a list of the partner, or its custom fields, could not be read
@@ -287,7 +288,7 @@ class Engine:
         else:
             outcome = await act(caller, program, prepared.understood, scope, traces.append)
         if program.gives_files:
-            await keep_files(self.desk, run.account_id, outcome)
+            await keep_files(self.desk, run.account_id, outcome, run.external_user_id)
         return outcome
 
     def _within_deadline(self, run: Run, prepared: Prepared) -> Caller:
@@ -462,6 +463,14 @@ def _of_all_steps(failure: Failure, traces: list[Trace]) -> Failure:
 def _changes(trace: Trace) -> bool:
     """Whether an exchange may have changed something at the partner."""
     return not trace.harmless and trace.method not in SAFE_METHODS
+
+
+def _check_user(ask: Ask, bench: Bench) -> None:
+    """Raise ``ValidationFailed`` for a run of one end user with the connection of another."""
+    owner = bench.record.external_user_id if bench.record is not None else None
+    if None not in {owner, ask.external_user_id} and owner != ask.external_user_id:
+        fault = Fault(path="externalUserId", code="wrong_user", message="The connection is of another end user.")
+        raise ValidationFailed.of(fault)
 
 
 def _reading(program: Program, ask: Ask) -> Reading | None:

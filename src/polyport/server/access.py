@@ -20,6 +20,7 @@ from polyport.store.base import Stale
 from polyport.store.records import Token, User
 
 SCOPES: Final = ("catalog:read", "connections:read", "connections:write", "runs:read", "runs:write", "admin")
+END_USER_SCOPES: Final = SCOPES[:-1]
 KEPT_MOST: Final = 10_000
 KEPT_MS: Final = 60_000
 TOUCH_MS: Final = 60_000
@@ -29,7 +30,7 @@ HASHES_AT_ONCE: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who is calling: an account, for it maybe a user, and what the token may do."""
+    """Who is calling: an account, for it maybe one of its users, or an end user of the customer; and what the token may do."""
 
     account_id: int
     user_id: int | None
@@ -39,6 +40,7 @@ class Principal:
     token_id: int
     family: str
     expires_at: int | None
+    external_user_id: str | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the token has a scope; ``admin`` holds all."""
@@ -101,6 +103,7 @@ class Access:
             token_id=token.token_id,
             family=token.family,
             expires_at=token.expires_at,
+            external_user_id=token.external_user_id,
         )
 
     async def sign_in(self, email: str, password: str, address: str) -> SignedIn:
@@ -151,8 +154,8 @@ class Access:
         return signed
 
     async def sign_out(self, principal: Principal) -> None:
-        """End the sign-in of a session token. Raises ``Forbidden`` for an API key: keys are deleted, not signed out."""
-        if principal.kind != "session":
+        """End the sign-in of a session token, or the token of an end user. Raises ``Forbidden`` for an API key: keys are deleted, not signed out."""
+        if principal.kind not in {"session", "end_user"}:
             raise Forbidden("An API key is ended with DELETE /api-keys/{id}.")
         await self._runtime.repo.tokens.revoke_family(principal.family)
         self.forget()
@@ -160,7 +163,7 @@ class Access:
     async def change_password(self, principal: Principal, old: str, new: str, address: str) -> None:
         """A new password; all sign-ins of the user end. Raises ``Unauthenticated``, ``Forbidden``, ``RateLimited`` or ``ValidationFailed``."""
         if principal.kind != "session" or principal.user_id is None:
-            raise Forbidden("An API key has no password: sign in to change yours.")
+            raise Forbidden("This token has no password: sign in to change yours.")
         user = await self._runtime.repo.accounts.user(principal.account_id, principal.user_id)
         if user is None:
             raise Unauthenticated

@@ -21,7 +21,7 @@ from polyport.engine.desk import Desk
 from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
 from polyport.runtime import Runtime
-from polyport.server import account, apps, credentials, files, links, operations, partners, runs, system, users
+from polyport.server import account, apps, credentials, end_users, files, links, operations, partners, runs, system, users
 from polyport.server.access import Access
 from polyport.server.connect import pages
 from polyport.server.problems import error_of_status, problem_response
@@ -31,6 +31,7 @@ from polyport.worker import Chore, Worker
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *users.ENDPOINTS,
     *account.ENDPOINTS,
+    *end_users.ENDPOINTS,
     *partners.ENDPOINTS,
     *credentials.ENDPOINTS,
     *links.ENDPOINTS,

@@ -10,7 +10,7 @@ from pydantic import Field
 from polyport.engine.connect import NewConnection, create_connection, replace_fields, test_connection, update_user_data
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import encode, id_filter, known_filters, page_meta, read_list_query
+from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, page_meta, read_list_query
 from polyport.store.base import Stale
 from polyport.store.connections import ConnectionFilter
 from polyport.store.records import Connection, ConnectionStatus
@@ -26,7 +26,7 @@ class CreateBody(Body):
     title: str = Field(min_length=1, max_length=300)
     fields: dict[str, Any]
     auth: str | None = Field(default=None, max_length=100)
-    external_user_id: str | None = Field(default=None, min_length=1, max_length=300)
+    external_user_id: ExternalUserId | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -35,7 +35,7 @@ class PatchBody(Body):
 
     title: str | None = Field(default=None, min_length=1, max_length=300)
     metadata: dict[str, Any] | None = None
-    external_user_id: str | None = Field(default=None, min_length=1, max_length=300)
+    external_user_id: ExternalUserId | None = None
     fields: dict[str, Any] | None = None
     auth: str | None = Field(default=None, max_length=100)
 

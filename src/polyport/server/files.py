@@ -13,6 +13,7 @@ from pydantic import Field
 
 from polyport.errors import Fault, NotFound, ValidationFailed
 from polyport.server.routing import Answer, Body, Call, Endpoint
+from polyport.server.wire import ExternalUserId
 from polyport.store.base import Stale
 from polyport.store.records import File
 
@@ -27,6 +28,7 @@ class FileBody(Body):
     name: str = Field(min_length=1, max_length=255)
     content_type: str = Field(default="application/octet-stream", min_length=1, max_length=255)
     base64: str
+    external_user_id: ExternalUserId | None = Field(default=None, description="Whose file it is, if it is that of one of your users.")
 
 
 class FileAnswer(Body):
@@ -36,6 +38,7 @@ class FileAnswer(Body):
     name: str
     content_type: str
     size: int
+    external_user_id: str | None
 
 
 async def create(call: Call) -> Answer:
@@ -56,6 +59,7 @@ async def create(call: Call) -> Answer:
         content_type=body.content_type,
         size=len(content),
         created_at=call.engine.runtime.now_ms(),
+        external_user_id=body.external_user_id,
         sealed=box.seal(content, f"file/{file_id}"),
     )
     await call.engine.runtime.repo.files.insert(file)
@@ -109,7 +113,13 @@ async def delete(call: Call) -> Answer:
 
 
 def _item(file: File) -> dict[str, object]:
-    return {"fileId": file.file_id, "name": file.name, "contentType": file.content_type, "size": file.size}
+    return {
+        "fileId": file.file_id,
+        "name": file.name,
+        "contentType": file.content_type,
+        "size": file.size,
+        "externalUserId": file.external_user_id,
+    }
 
 
 ENDPOINTS: Final = (

@@ -21,7 +21,7 @@ from polyport.engine.links import (
 from polyport.errors import BlockedAddress, Fault, NotFound, ValidationFailed
 from polyport.server.connect.words import LANGUAGES, known_language
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import encode, id_filter, known_filters, page_meta, read_list_query
+from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, page_meta, read_list_query
 from polyport.store.links import LinkFilter
 from polyport.store.records import Link, LinkStatus
 
@@ -47,7 +47,7 @@ class LinkBody(_Leading):
 
     partner_id: int = Field(ge=1, le=2**53)
     title: str = Field(min_length=1, max_length=300)
-    external_user_id: str | None = Field(default=None, min_length=1, max_length=300)
+    external_user_id: ExternalUserId | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 

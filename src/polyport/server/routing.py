@@ -33,6 +33,7 @@ from polyport.server.access import Access, Principal
 from polyport.server.problems import problem_response
 from polyport.server.wire import FAULTS_MOST, FORM, encode, parse_json, read_body, success
 from polyport.store.base import StoreFault, StoreUnavailable
+from polyport.store.reach import limit_reach
 
 B = TypeVar("B", bound=BaseModel)
 _log: Final = structlog.get_logger("polyport.server")
@@ -122,11 +123,21 @@ class Call:
         """The JSON of the body; an object is expected nearly everywhere, and an empty body is an empty one."""
         if not self.content.strip():
             return {}
-        return parse_json(self.content, self.engine.runtime.settings.http.depth_limit)
+        found = parse_json(self.content, self.engine.runtime.settings.http.depth_limit)
+        if self.caller is not None and self.caller.external_user_id is not None:
+            check_own(found, self.caller.external_user_id)
+        return found
 
     def body(self, model: type[B]) -> B:
-        """The body as a model. Raises ``ValidationFailed`` with every fault."""
-        return read_model(model, self.json())
+        """The body as a model; what an end user makes is that user's. Raises ``ValidationFailed`` with every fault."""
+        found = read_model(model, self.json())
+        if self.http.method == "POST" and "external_user_id" in model.model_fields:
+            return found.model_copy(update={"external_user_id": self.owner(vars(found)["external_user_id"])})
+        return found
+
+    def owner(self, told: str | None) -> str | None:
+        """Whose that is which this call makes: the end user's who calls, else whoever the body told."""
+        return told if self.caller is None or self.caller.external_user_id is None else self.caller.external_user_id
 
 
 def read_model(model: type[B], value: Any) -> B:
@@ -140,6 +151,21 @@ def read_model(model: type[B], value: Any) -> B:
     except ValidationError as error:
         faults = [_fault(fault) for fault in error.errors(include_url=False, include_input=False, include_context=False)]
         raise ValidationFailed.of(*faults) from None
+
+
+def check_own(body: Any, user: str) -> None:
+    """Raise ``ValidationFailed`` for a body in which an end user names somebody else, or sends word to an address: that is the account's to do."""
+    if not isinstance(body, dict):
+        return
+    faults: list[Fault] = []
+    if body.get("externalUserId", user) != user:
+        message = "This token is of one end user: leave externalUserId out, or name that user."
+        faults.append(Fault(path="externalUserId", code="not_allowed", message=message))
+    if body.get("callbackUrl") is not None:
+        message = "Events go where the account wants them: the token of an end user takes no callbackUrl."
+        faults.append(Fault(path="callbackUrl", code="not_allowed", message=message))
+    if faults:
+        raise ValidationFailed.of(*faults)
 
 
 def _fault(fault: Mapping[str, Any]) -> Fault:
@@ -207,9 +233,11 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
     async def handle(http: HttpRequest) -> Response:
         started = time.perf_counter()
         call = Call(http=http, services=services, request_id=new_request_id())
+        limit_reach(None)  # said for every call: one that follows another on its wire may begin in the context of that
         try:
             if endpoint.scope is not None and not (opened and "authorization" not in http.headers):
                 call.caller = await services.access.authenticate(http)
+                limit_reach(call.caller.external_user_id)
                 check_scope(call.caller, endpoint.scope)
             if endpoint.form_limit is not None:
                 call.content = await read_body(http, endpoint.form_limit, FORM)

@@ -16,7 +16,17 @@ from polyport.errors import Fault, NotFound, PolyportError, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
 from polyport.server.operations import CREDENTIAL_EXAMPLE
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import FAULTS_MOST, PER_PAGE, PER_PAGE_MOST, encode, id_filter, known_filters, read_list_query
+from polyport.server.wire import (
+    FAULTS_MOST,
+    PER_PAGE,
+    PER_PAGE_MOST,
+    ExternalUserId,
+    encode,
+    id_filter,
+    known_filters,
+    read_list_query,
+    user_id_fault,
+)
 from polyport.store.records import Run, RunStatus
 from polyport.store.runs import FIRST, LAST, RunFilter
 
@@ -49,7 +59,7 @@ class RunBody(Body):
     runner_data: dict[str, Any] | None = None
     dry_run: bool = False
     metadata: dict[str, Any] = Field(default_factory=dict)
-    external_user_id: str | None = Field(default=None, min_length=1, max_length=300)
+    external_user_id: ExternalUserId | None = None
     timeout_ms: int | None = Field(default=None, ge=100, le=SYNC_LIMIT_MS)
     window: dict[str, Any] | None = None
     cursor: str | None = None
@@ -147,7 +157,7 @@ def _ask(call: Call, mode: str) -> tuple[Ask, bool]:
         limit=body.get("limit"),
         raw=body.get("raw", False),
         timeout_ms=body.get("timeoutMs"),
-        external_user_id=body.get("externalUserId"),
+        external_user_id=call.owner(body.get("externalUserId")),
         metadata=body.get("metadata") or {},
         idempotency_key=key,
     )
@@ -160,8 +170,8 @@ def _limits(body: Mapping[str, Any]) -> list[Fault]:
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or not 100 <= timeout <= SYNC_LIMIT_MS):
         faults.append(Fault(path="timeoutMs", code="out_of_range", message=f"Milliseconds from 100 to {SYNC_LIMIT_MS} are needed here."))
     user = body.get("externalUserId")
-    if user is not None and (not isinstance(user, str) or not 1 <= len(user) <= 300):
-        faults.append(Fault(path="externalUserId", code="wrong_type", message="A text of 1 to 300 characters is needed here."))
+    if user is not None and (told := user_id_fault(user)) is not None:
+        faults.append(Fault(path="externalUserId", code=told[0], message=told[1]))
     if isinstance(body.get("metadata"), dict) and len(encode(body["metadata"])) > METADATA_LIMIT:
         faults.append(Fault(path="metadata", code="too_long", message=f"Metadata takes at most {METADATA_LIMIT} bytes of JSON."))
     if body.get("callbackUrl") is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
@@ -23,12 +26,33 @@ PER_PAGE_MOST: Final = 100
 PAGE_MOST: Final = 1_000_000
 FAULTS_MOST: Final = 1_000
 LOOKED_AT_MOST: Final = 100_000
+USER_ID_LONGEST: Final = 300
 
 FORM: Final = "application/x-www-form-urlencoded"
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _FILTER: Final = re.compile(r"filter\[([A-Za-z][A-Za-z0-9_]{0,60})\](?:\[([a-z]{1,20})\])?")
+_NOT_IN_A_LINE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def user_id_fault(value: object) -> tuple[str, str] | None:
+    """What is wrong with the id of an end user, as code and message. It is any text in one line, compared character by character."""
+    if not isinstance(value, str) or not 1 <= len(value) <= USER_ID_LONGEST:
+        return "wrong_type", f"A text of 1 to {USER_ID_LONGEST} characters is needed here."
+    if any(unicodedata.category(char) in _NOT_IN_A_LINE for char in value):
+        return "wrong_format", "The id of a user has no line breaks and no control characters."
+    return None
+
+
+def _in_a_line(value: str) -> str:
+    told = user_id_fault(value)
+    if told is not None:
+        raise PydanticCustomError("wrong_format", "{told}", {"told": told[1].removesuffix(".")})
+    return value
+
+
+ExternalUserId = Annotated[str, Field(min_length=1, max_length=USER_ID_LONGEST), AfterValidator(_in_a_line)]
 
 
 def encode(value: Any) -> bytes:

@@ -44,7 +44,10 @@ class StoreUnavailable(StoreFault):
 
 
 class Database(Protocol):
-    """A database of Polyport: SQLite on one machine, PostgreSQL on many."""
+    """A database of Polyport: SQLite on one machine, PostgreSQL on many.
+
+    Both give every statement that says ``:only_user`` the reach of the caller's context (see ``reach``).
+    """
 
     async def read(self, query: str, params: Params | None = None) -> Sequence[DbRow]:
         """Run a named query that changes nothing; all rows."""

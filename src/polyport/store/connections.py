@@ -62,7 +62,7 @@ class Connections:
     async def patch(
         self, account_id: int, connection_id: int, *, title: str, metadata: str, external_user_id: str | None, now: int
     ) -> None:
-        """Change what people say about a connection. Raises ``Stale`` when there is none."""
+        """Change what people say about a connection; links of others to it end. Raises ``Stale`` when there is none."""
         given = {
             "account_id": account_id,
             "connection_id": connection_id,
@@ -71,7 +71,9 @@ class Connections:
             "external_user_id": external_user_id,
             "now": now,
         }
-        await self.database.write(Statement(query="patch_connection", params=given, expect=1), _BUMP)
+        await self.database.write(
+            Statement(query="patch_connection", params=given, expect=1), Statement(query="revoke_renewals", params=given), _BUMP
+        )
 
     async def replace_secrets(self, connection: Connection, grant: StoredGrant | None = None, *, now: int) -> None:
         """Put the record's sealed fields, and the grant, in place of those of its ``generation``. Raises ``Stale`` when somebody else did so first."""

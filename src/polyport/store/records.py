@@ -60,7 +60,7 @@ class User:
 class Token:
     """A session token, a refresh token or an API key; only the SHA-256 of its text is kept.
 
-    ``kind`` is ``session``, ``refresh`` or ``api_key``. ``family`` joins the tokens of one sign-in, so that all end together.
+    ``kind`` is ``session``, ``refresh``, ``api_key`` or ``end_user``; one of an end user has the ``external_user_id``. ``family`` joins the tokens of one sign-in, so that all end together.
     ``scopes`` are space-separated. ``prefix`` is the start of the text, for people to tell keys apart.
     """
 
@@ -76,6 +76,27 @@ class Token:
     created_at: int
     expires_at: int | None
     last_used_at: int | None
+    external_user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndUser:
+    """A user of the customer's own product. ``external_id`` is the customer's id of it, the ``external_user_id`` of everything else.
+
+    ``status`` is ``active`` or ``deleting``; from then on ``mark`` is what the user's runs have in place of the id. ``generation`` counts the changes.
+    """
+
+    end_user_id: int
+    account_id: int
+    external_id: str
+    title: str | None
+    email: str | None
+    metadata: str
+    status: str
+    mark: str | None
+    generation: int
+    created_at: int
+    updated_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,4 +300,5 @@ class File:
     content_type: str
     size: int
     created_at: int
+    external_user_id: str | None = None
     sealed: bytes

@@ -8,6 +8,7 @@ from polyport.store.accounts import Accounts, Files, Throttles, Tokens
 from polyport.store.apps import OAuthApps
 from polyport.store.base import Database
 from polyport.store.connections import Connections
+from polyport.store.end_users import EndUsers
 from polyport.store.grants import Grants
 from polyport.store.leases import Leases
 from polyport.store.links import Links, OwnSettings
@@ -29,6 +30,11 @@ class Repo:
     def tokens(self) -> Tokens:
         """Session tokens, refresh tokens, API keys."""
         return Tokens(self.database)
+
+    @property
+    def end_users(self) -> EndUsers:
+        """The customer's own users."""
+        return EndUsers(self.database)
 
     @property
     def throttles(self) -> Throttles:

@@ -23,6 +23,7 @@ from urllib.parse import quote
 from polyport.errors import SetupError
 from polyport.store.base import DbRow, Duplicate, Params, Stale, Statement, StoreFault, StoreUnavailable
 from polyport.store.queries import load_migrations, load_queries
+from polyport.store.reach import only_user
 
 BATCH: Final = 128  # units of one commit: what the event loop does at a stretch stays within a few milliseconds
 READERS: Final = 4
@@ -42,6 +43,7 @@ _HEAVY: Final = frozenset(
         "delete_old_links",
         "delete_old_throttles",
         "insert_file",
+        "revoke_renewals",
     },
 )
 _CLOSING: Final = "the database is closing"
@@ -81,6 +83,7 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sql = {name: query.sql for name, query in load_queries().items()}
+        self._limited = frozenset(name for name, sql in self._sql.items() if ":only_user" in sql)
         self._pending: deque[_Unit] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._writing: sqlite3.Connection | None = None
@@ -109,7 +112,7 @@ class SqliteDatabase:
         if self._closing:
             raise StoreUnavailable(_CLOSING)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, query, params or {})
+        return await loop.run_in_executor(self._readers, self._read, query, self._reaching(query, params or {}))
 
     async def write(self, *statements: Statement) -> Sequence[Sequence[DbRow]]:
         """Run a unit of statements, all or none; returns once it is durable. Raises ``Stale``, ``Duplicate`` or ``StoreUnavailable``.
@@ -119,11 +122,20 @@ class SqliteDatabase:
         if self._closing:
             raise StoreUnavailable(_CLOSING)
         loop = asyncio.get_running_loop()
-        unit = _Unit(statements, loop)
+        unit = _Unit([self._limit(statement) for statement in statements], loop)
         self._pending.append(unit)
         if self._draining is None:
             self._draining = loop.create_task(self._drain())
         return await unit.future
+
+    def _reaching(self, query: str, params: Params) -> Params:
+        return {**params, "only_user": only_user()} if query in self._limited else params
+
+    def _limit(self, statement: Statement) -> Statement:
+        """The statement within the caller's reach, read here: the units of many callers are run together later."""
+        if statement.query not in self._limited:
+            return statement
+        return Statement(query=statement.query, params=self._reaching(statement.query, statement.params), expect=statement.expect)
 
     async def ready(self) -> None:
         """Return if the database can be written now; raise ``StoreUnavailable`` with the reason if not."""

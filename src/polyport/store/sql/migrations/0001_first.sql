@@ -24,7 +24,7 @@ CREATE TABLE users (
 CREATE TABLE tokens (
     token_id     INTEGER PRIMARY KEY AUTOINCREMENT,
     token_hash   BLOB    NOT NULL UNIQUE,
-    kind         TEXT    NOT NULL CHECK (kind IN ('session', 'refresh', 'api_key')),
+    kind         TEXT    NOT NULL CHECK (kind IN ('session', 'refresh', 'api_key', 'end_user')),
     account_id   INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
     user_id      INTEGER REFERENCES users (user_id) ON DELETE CASCADE,
     family       TEXT    NOT NULL,
@@ -33,11 +33,31 @@ CREATE TABLE tokens (
     scopes       TEXT    NOT NULL,
     created_at   INTEGER NOT NULL,
     expires_at   INTEGER,
-    last_used_at INTEGER
+    last_used_at INTEGER,
+    external_user_id TEXT CHECK ((external_user_id IS NOT NULL) = (kind = 'end_user'))
 );
 CREATE INDEX tokens_by_account ON tokens (account_id, kind, token_id);
 CREATE INDEX tokens_by_family ON tokens (family);
+CREATE INDEX tokens_by_user ON tokens (account_id, external_user_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX tokens_by_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL;
+
+-- The customer's own users, by the customer's own ids. Connections, links, files and runs name them by external_user_id; what names somebody who
+-- is not in here yet belongs to them all the same. mark is what stands in the place of the id in the runs of a user who is being deleted.
+CREATE TABLE end_users (
+    end_user_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account_id  INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    external_id TEXT    NOT NULL,
+    title       TEXT,
+    email       TEXT,
+    metadata    TEXT    NOT NULL,
+    status      TEXT    NOT NULL CHECK (status IN ('active', 'deleting')),
+    mark        TEXT,
+    generation  INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    UNIQUE (account_id, external_id)
+);
+CREATE INDEX end_users_deleting ON end_users (end_user_id) WHERE status = 'deleting';
 
 CREATE TABLE throttles (
     key          TEXT PRIMARY KEY,
@@ -67,6 +87,7 @@ CREATE TABLE connections (
     updated_at       INTEGER NOT NULL
 );
 CREATE INDEX connections_by_account ON connections (account_id, connection_id);
+CREATE INDEX connections_by_user ON connections (account_id, external_user_id, connection_id) WHERE external_user_id IS NOT NULL;
 
 -- What Polyport is at a partner for customers who sign in there. Without an account it serves all of them; one that an account has wins over it.
 CREATE TABLE oauth_apps (
@@ -117,6 +138,7 @@ CREATE TABLE links (
     used_at          INTEGER
 );
 CREATE INDEX links_by_account ON links (account_id, link_id);
+CREATE INDEX links_by_user ON links (account_id, external_user_id, link_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX links_by_expiry ON links (expires_at);
 
 CREATE TABLE cached_lists (
@@ -160,9 +182,11 @@ CREATE TABLE files (
     content_type TEXT    NOT NULL,
     size         INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
+    external_user_id TEXT,
     sealed       BLOB    NOT NULL
 );
 CREATE INDEX files_by_account ON files (account_id, file_id);
+CREATE INDEX files_by_user ON files (account_id, external_user_id, file_id) WHERE external_user_id IS NOT NULL;
 
 -- One row a run, attempts included: blobs come last, so that reading a list of runs never touches their pages.
 CREATE TABLE runs (
@@ -193,15 +217,18 @@ CREATE TABLE runs (
     sealed_attempts  BLOB
 );
 CREATE INDEX runs_by_account ON runs (account_id, run_id);
+CREATE INDEX runs_by_user ON runs (account_id, external_user_id, run_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX runs_due ON runs (due_at, run_id) WHERE status IN ('queued', 'waiting');
 CREATE INDEX runs_by_owner ON runs (owner) WHERE status = 'running';
 
+-- external_user_id is the end user whose token the key came with; '' for the account's own keys.
 CREATE TABLE idempotency_keys (
-    account_id INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
-    key        TEXT    NOT NULL,
-    digest     BLOB    NOT NULL,
-    run_id     TEXT    NOT NULL,
-    created_at INTEGER NOT NULL,
-    PRIMARY KEY (account_id, key)
+    account_id       INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    external_user_id TEXT    NOT NULL,
+    key              TEXT    NOT NULL,
+    digest           BLOB    NOT NULL,
+    run_id           TEXT    NOT NULL,
+    created_at       INTEGER NOT NULL,
+    PRIMARY KEY (account_id, external_user_id, key)
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);

@@ -36,17 +36,19 @@ UPDATE users SET password_hash = :password_hash WHERE user_id = :user_id;
 
 -- name: insert_token
 -- A new token; gives its id.
-INSERT INTO tokens (token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at)
-VALUES (:token_hash, :kind, :account_id, :user_id, :family, :title, :prefix, :scopes, :created_at, :expires_at, NULL) RETURNING token_id;
+INSERT INTO tokens (token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at,
+    external_user_id)
+VALUES (:token_hash, :kind, :account_id, :user_id, :family, :title, :prefix, :scopes, :created_at, :expires_at, NULL, :external_user_id)
+RETURNING token_id;
 
 -- name: token_by_hash
 -- The token whose text has this hash.
-SELECT token_id, token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at
+SELECT token_id, token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at, external_user_id
 FROM tokens WHERE token_hash = :token_hash;
 
 -- name: api_keys
 -- A page of an account's API keys, newest first.
-SELECT token_id, token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at
+SELECT token_id, token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at, external_user_id
 FROM tokens WHERE account_id = :account_id AND kind = 'api_key' ORDER BY token_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: count_api_keys
@@ -103,13 +105,14 @@ SELECT value FROM sequences WHERE name = 'cache_epoch';
 
 -- name: insert_file
 -- Keep a file.
-INSERT INTO files (file_id, account_id, name, content_type, size, created_at, sealed)
-VALUES (:file_id, :account_id, :name, :content_type, :size, :created_at, :sealed);
+INSERT INTO files (file_id, account_id, name, content_type, size, created_at, external_user_id, sealed)
+VALUES (:file_id, :account_id, :name, :content_type, :size, :created_at, COALESCE(:only_user, :external_user_id), :sealed);
 
 -- name: file
 -- One file of an account.
-SELECT file_id, account_id, name, content_type, size, created_at, sealed FROM files WHERE file_id = :file_id AND account_id = :account_id;
+SELECT file_id, account_id, name, content_type, size, created_at, external_user_id, sealed FROM files
+WHERE file_id = :file_id AND account_id = :account_id AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: delete_file
 -- Drop a file.
-DELETE FROM files WHERE file_id = :file_id AND account_id = :account_id;
+DELETE FROM files WHERE file_id = :file_id AND account_id = :account_id AND (:only_user IS NULL OR external_user_id = :only_user);

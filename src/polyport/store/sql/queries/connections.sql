@@ -6,14 +6,15 @@ UPDATE sequences SET value = value + 1 WHERE name = 'connection' RETURNING value
 -- A new connection.
 INSERT INTO connections (connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
     sealed, generation, data_status, last_error, last_used_at, last_verified_at, created_at, updated_at)
-VALUES (:connection_id, :account_id, :partner_id, :title, :status, :auth, :account_label, :external_user_id, :metadata, :shown, :data_key,
+VALUES (:connection_id, :account_id, :partner_id, :title, :status, :auth, :account_label, COALESCE(:only_user, :external_user_id), :metadata, :shown, :data_key,
     :sealed, :generation, :data_status, :last_error, :last_used_at, :last_verified_at, :created_at, :updated_at);
 
 -- name: connection
 -- One connection of an account.
 SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
     sealed, generation, data_status, last_error, last_used_at, last_verified_at, created_at, updated_at
-FROM connections WHERE connection_id = :connection_id AND account_id = :account_id;
+FROM connections WHERE connection_id = :connection_id AND account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: connections
 -- A page of an account's connections that meet every filter given.
@@ -21,6 +22,7 @@ SELECT connection_id, account_id, partner_id, title, status, auth, account_label
     sealed, generation, data_status, last_error, last_used_at, last_verified_at, created_at, updated_at
 FROM connections
 WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
@@ -37,6 +39,7 @@ LIMIT :limit OFFSET :offset;
 -- How many connections of an account meet every filter given.
 SELECT COUNT(*) FROM connections
 WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
@@ -45,20 +48,23 @@ WHERE account_id = :account_id
 
 -- name: patch_connection
 -- What people say about a connection.
-UPDATE connections SET title = :title, metadata = :metadata, external_user_id = :external_user_id, updated_at = :now
-WHERE connection_id = :connection_id AND account_id = :account_id;
+UPDATE connections SET title = :title, metadata = :metadata, external_user_id = COALESCE(:only_user, :external_user_id), updated_at = :now
+WHERE connection_id = :connection_id AND account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: replace_secrets
 -- New fields for a connection, if nobody else replaced them since they were read.
 UPDATE connections SET auth = :auth, shown = :shown, sealed = :sealed, generation = generation + 1, status = :status,
     last_error = NULL, account_label = :account_label, last_verified_at = :last_verified_at, updated_at = :now
-WHERE connection_id = :connection_id AND account_id = :account_id AND generation = :generation;
+WHERE connection_id = :connection_id AND account_id = :account_id AND generation = :generation
+    AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: verified_connection
 -- What a verify call found.
 UPDATE connections SET status = :status, account_label = COALESCE(:account_label, account_label), last_error = :last_error,
     last_verified_at = CASE WHEN :status = 'active' THEN :now ELSE last_verified_at END, updated_at = :now
-WHERE connection_id = :connection_id AND account_id = :account_id AND generation = :generation;
+WHERE connection_id = :connection_id AND account_id = :account_id AND generation = :generation
+    AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: touch_connection
 -- When a connection was last used.
@@ -70,7 +76,8 @@ UPDATE connections SET data_status = :data_status WHERE connection_id = :connect
 
 -- name: delete_connection
 -- Drop a connection with all that was kept for it.
-DELETE FROM connections WHERE connection_id = :connection_id AND account_id = :account_id;
+DELETE FROM connections WHERE connection_id = :connection_id AND account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: all_connections
 -- The wrapped keys of all connections, for key checks.

@@ -2,7 +2,7 @@
 -- A new link; gives its id.
 INSERT INTO links (account_id, partner_id, token_hash, status, connection_id, renews, title, external_user_id, redirect_url, callback_url,
     metadata, language, last_error, session_hash, created_at, expires_at, opened_at, used_at)
-VALUES (:account_id, :partner_id, :token_hash, :status, :connection_id, :renews, :title, :external_user_id, :redirect_url, :callback_url,
+VALUES (:account_id, :partner_id, :token_hash, :status, :connection_id, :renews, :title, COALESCE(:only_user, :external_user_id), :redirect_url, :callback_url,
     :metadata, :language, :last_error, :session_hash, :created_at, :expires_at, :opened_at, :used_at) RETURNING link_id;
 
 -- name: link
@@ -11,7 +11,7 @@ SELECT link_id, account_id, partner_id, token_hash,
     CASE WHEN status IN (0, 2, 3) AND expires_at <= :now THEN 4 ELSE status END AS status,
     connection_id, renews, title, external_user_id, redirect_url, callback_url, metadata, language, last_error, session_hash,
     created_at, expires_at, opened_at, used_at
-FROM links WHERE link_id = :link_id AND account_id = :account_id;
+FROM links WHERE link_id = :link_id AND account_id = :account_id AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: link_by_id
 -- A link whoever it belongs to, for the page that shows its token.
@@ -29,6 +29,7 @@ SELECT link_id, account_id, partner_id, token_hash,
     created_at, expires_at, opened_at, used_at
 FROM links
 WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
     AND (:status IS NULL OR :status = CASE WHEN status IN (0, 2, 3) AND expires_at <= :now THEN 4 ELSE status END)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
@@ -45,6 +46,7 @@ LIMIT :limit OFFSET :offset;
 -- How many links of an account meet every filter given.
 SELECT COUNT(*) FROM links
 WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
     AND (:status IS NULL OR :status = CASE WHEN status IN (0, 2, 3) AND expires_at <= :now THEN 4 ELSE status END)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
@@ -54,11 +56,18 @@ WHERE account_id = :account_id
 -- name: regenerate_link
 -- A new token for a link that was neither used nor revoked: it begins anew.
 UPDATE links SET token_hash = :token_hash, status = 0, last_error = NULL, opened_at = NULL, expires_at = :expires_at
-WHERE link_id = :link_id AND account_id = :account_id AND status IN (0, 2, 3);
+WHERE link_id = :link_id AND account_id = :account_id AND status IN (0, 2, 3)
+    AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: revoke_link
 -- End a link that was not used.
-UPDATE links SET status = 5 WHERE link_id = :link_id AND account_id = :account_id AND status IN (0, 2, 3);
+UPDATE links SET status = 5 WHERE link_id = :link_id AND account_id = :account_id AND status IN (0, 2, 3)
+    AND (:only_user IS NULL OR external_user_id = :only_user);
+
+-- name: revoke_renewals
+-- End the links by which somebody could still renew a connection that is no longer theirs.
+UPDATE links SET status = 5 WHERE account_id = :account_id AND connection_id = :connection_id AND renews = 1 AND status IN (0, 2, 3)
+    AND external_user_id IS NOT :external_user_id AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: open_link
 -- Somebody looks at the page of a link, for the first time.

@@ -3,25 +3,29 @@
 INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     due_at, deadline_at, created_at, started_at, finished_at, upstream_ms, idempotency_key, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts)
-VALUES (:run_id, :account_id, :partner_id, :operation_id, :connection_id, :external_user_id, :mode, :status, :sending, :repeatable, :owner, :attempts,
+VALUES (:run_id, :account_id, :partner_id, :operation_id, :connection_id, COALESCE(:only_user, :external_user_id), :mode, :status, :sending, :repeatable, :owner, :attempts,
     :due_at, :deadline_at, :created_at, :started_at, :finished_at, :upstream_ms, :idempotency_key, :callback_url, :metadata, :error,
     :sealed_input, :sealed_result, :sealed_attempts);
 
 -- name: insert_idempotency_key
 -- Remember a key; fails when it is remembered already.
-INSERT INTO idempotency_keys (account_id, key, digest, run_id, created_at) VALUES (:account_id, :key, :digest, :run_id, :created_at);
+INSERT INTO idempotency_keys (account_id, external_user_id, key, digest, run_id, created_at)
+VALUES (:account_id, COALESCE(:only_user, ''), :key, :digest, :run_id, :created_at);
 
 -- name: idempotency_key
 -- A remembered key.
-SELECT account_id, key, digest, run_id, created_at FROM idempotency_keys WHERE account_id = :account_id AND key = :key;
+SELECT account_id, key, digest, run_id, created_at FROM idempotency_keys
+WHERE account_id = :account_id AND external_user_id = COALESCE(:only_user, '') AND key = :key;
 
 -- name: delete_expired_key
 -- Forget one key that is older than a time.
-DELETE FROM idempotency_keys WHERE account_id = :account_id AND key = :key AND created_at < :before;
+DELETE FROM idempotency_keys
+WHERE account_id = :account_id AND external_user_id = COALESCE(:only_user, '') AND key = :key AND created_at < :before;
 
 -- name: delete_old_keys
 -- Forget keys older than a time, a few at once.
-DELETE FROM idempotency_keys WHERE (account_id, key) IN (SELECT account_id, key FROM idempotency_keys WHERE created_at < :before LIMIT 1000);
+DELETE FROM idempotency_keys WHERE (account_id, external_user_id, key) IN
+    (SELECT account_id, external_user_id, key FROM idempotency_keys WHERE created_at < :before LIMIT 1000);
 
 -- name: mark_sending
 -- The mark that has to be durable before a request that may not be repeated can leave.
@@ -44,7 +48,7 @@ WHERE run_id = :run_id AND status = 'running' AND owner = :owner;
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     due_at, deadline_at, created_at, started_at, finished_at, upstream_ms, idempotency_key, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts
-FROM runs WHERE run_id = :run_id AND account_id = :account_id;
+FROM runs WHERE run_id = :run_id AND account_id = :account_id AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: runs
 -- A page of an account's runs, newest first, without their payloads.
@@ -53,6 +57,7 @@ SELECT run_id, account_id, partner_id, operation_id, connection_id, external_use
     NULL, NULL, NULL
 FROM runs
 WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
     AND run_id < :before AND run_id >= :after
     AND (:status IS NULL OR status = :status)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
@@ -103,4 +108,4 @@ INSERT INTO sequences (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UP
 
 -- name: counts_by_status
 -- How many runs of an account stand where.
-SELECT status, COUNT(*) FROM runs WHERE account_id = :account_id GROUP BY status;
+SELECT status, COUNT(*) FROM runs WHERE account_id = :account_id AND (:only_user IS NULL OR external_user_id = :only_user) GROUP BY status;
