@@ -26,6 +26,7 @@ def concrete(endpoint: Endpoint) -> str:
         ("{linkId}", "999999"),
         ("{runId}", "run_0"),
         ("{fileId}", "file_0"),
+        ("{userId}", "999999"),
         ("{name}", "x"),
     ):
         path = path.replace(name, value)

@@ -200,7 +200,7 @@ async def test_a_file_that_the_partner_gives_is_kept_and_can_be_sent(bay: Bay, m
     assert run["status"] == "succeeded", run["error"]
     report = run["result"]["report"]
     assert report == {"fileId": report["fileId"], "name": "photo.png", "contentType": "image/png", "size": len(PHOTO)}
-    assert (await bay.served.fetch("GET", f"/files/{report['fileId']}")).json["data"] == report
+    assert (await bay.served.fetch("GET", f"/files/{report['fileId']}")).json["data"] == report | {"externalUserId": None}
     (sent_on,) = bay.depot.of("POST /inbox")
     assert _parts(sent_on) == [("report", "photo.png", "image/png", PHOTO)]
     assert (await bay.run(FILES, {"photo": {"fileId": report["fileId"]}})).status == 200
