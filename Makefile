@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 PROGRAMS := src $(if $(wildcard bench/*.py),bench) $(if $(wildcard tests/typing/*.py),tests/typing)
 QUICK := $(strip $(foreach name,unit conformance connectors docs,$(if $(wildcard tests/$(name)/test_*.py),tests/$(name))))
 SLOW := $(strip $(foreach name,e2e browser,$(if $(wildcard tests/$(name)/test_*.py),tests/$(name))))
-WHOLE := src/polyport/engine/*,src/polyport/kinds/*,src/polyport/manifest/*,src/polyport/vault.py
+WHOLE := src/polyport/engine/*,src/polyport/kinds/*,src/polyport/manifest/*,src/polyport/vault.py,src/polyport/keyfile.py
 
 help:  ## this list
 	@echo "make TARGET [ARGS=...]"

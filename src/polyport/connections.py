@@ -129,7 +129,7 @@ class ConnectionBook:
         except VaultFault as fault:
             fix = "The operator has to give the server the master key that this connection was made under; else enter its fields again."
             details = Details(suggested_fix=fix, connection_id=record.connection_id)
-            raise ConnectionInvalid(f"The connection's secrets cannot be opened: {fault}.", details) from None
+            raise ConnectionInvalid(f"The connection's secrets cannot be opened: {fault}", details) from None
         return fields
 
     def forget(self) -> None:

@@ -13,19 +13,21 @@ from polyport.apps import AppBook
 from polyport.catalog import Catalog
 from polyport.connections import ConnectionBook
 from polyport.errors import SetupError
+from polyport.keyfile import KEY_FILE, KeyFile
+from polyport.master_keys import MasterKeys
 from polyport.net.egress import EgressPolicy
 from polyport.net.message import Network
 from polyport.net.send import Sender
 from polyport.passwords import hash_password
 from polyport.queue.base import Queue
 from polyport.queue.database import DatabaseQueue
-from polyport.queue.processes import ProcessLock
+from polyport.queue.processes import FolderLock, ProcessLock
 from polyport.settings import Settings
 from polyport.store.base import Duplicate
 from polyport.store.records import Account
 from polyport.store.repo import Repo
 from polyport.store.sqlite import SqliteDatabase
-from polyport.vault import KEY_FILE, Vault, key_id_of, open_keyring
+from polyport.vault import Keyring, Vault
 
 DATABASE: Final = "polyport.db"
 
@@ -43,6 +45,7 @@ class Runtime:
     catalog: Catalog
     repo: Repo
     vault: Vault
+    keys: MasterKeys
     connections: ConnectionBook
     apps: AppBook
     queue: Queue
@@ -67,6 +70,35 @@ class FirstAccount:
     password: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Safe:
+    """The data folder, open: the store, the master keys, and the lock that says that this process lives."""
+
+    repo: Repo
+    keys: MasterKeys
+    processes: ProcessLock
+
+
+@contextlib.asynccontextmanager
+async def open_safe(settings: Settings) -> AsyncIterator[Safe]:
+    """Open the data folder, and close it again. Raises ``SetupError`` with a sentence when its keys or its database cannot be used."""
+    ring, file = open_keys(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            in_use = FolderLock(settings.data)
+        except BlockingIOError:
+            raise SetupError(f"A restore is at work in {settings.data}: start again when it is done.") from None
+        stack.callback(in_use.release)
+        database = await SqliteDatabase.open(settings.data / DATABASE)
+        stack.push_async_callback(database.close)
+        processes = ProcessLock(settings.data / "processes")
+        stack.callback(processes.release)
+        repo = Repo(database)
+        keys = MasterKeys(repo, Vault(ring, news=file.news if file is not None else None), processes, file)
+        await keys.begin(int(time.time() * 1000))
+        yield Safe(repo=repo, keys=keys, processes=processes)
+
+
 @contextlib.asynccontextmanager
 async def open_runtime(
     settings: Settings, *, catalog: Catalog | None = None, network: Network | None = None, clock: Callable[[], datetime] | None = None
@@ -75,15 +107,9 @@ async def open_runtime(
 
     ``catalog``, ``network`` and ``clock`` replace the real ones in tests.
     """
-    vault = _open_vault(settings)
     policy = EgressPolicy(settings.allow_networks)
     async with contextlib.AsyncExitStack() as stack:
-        database = await SqliteDatabase.open(settings.data / DATABASE)
-        stack.push_async_callback(database.close)
-        repo = Repo(database)
-        await _check_keys(repo, vault)
-        processes = ProcessLock(settings.data / "processes")
-        stack.callback(processes.release)
+        safe = await stack.enter_async_context(open_safe(settings))
         if network is None:
             sender = Sender(
                 policy,
@@ -97,15 +123,16 @@ async def open_runtime(
         yield Runtime(
             settings=settings,
             catalog=catalog or Catalog.load(settings.connectors, settings.origin),
-            repo=repo,
-            vault=vault,
-            connections=ConnectionBook(repo, vault),
-            apps=AppBook(repo, vault),
-            queue=DatabaseQueue(database, processes),
+            repo=safe.repo,
+            vault=safe.keys.vault,
+            keys=safe.keys,
+            connections=ConnectionBook(safe.repo, safe.keys.vault),
+            apps=AppBook(safe.repo, safe.keys.vault),
+            queue=DatabaseQueue(safe.repo.database, safe.processes),
             network=network,
             policy=policy,
-            owner=processes.owner,
-            is_alive=processes.is_alive,
+            owner=safe.processes.owner,
+            is_alive=safe.processes.is_alive,
             clock=clock or system_clock,
         )
 
@@ -115,21 +142,17 @@ async def make_first_account(settings: Settings, make_password: Callable[[], str
 
     Raises ``SetupError`` when the settings' e-mail address or password cannot be used.
     """
-    vault = _open_vault(settings)
-    database = await SqliteDatabase.open(settings.data / DATABASE)
-    try:
-        repo = Repo(database)
-        if await repo.accounts.count():
+    async with open_safe(settings) as safe:
+        if await safe.repo.accounts.count():
             return None
         email = settings.bootstrap.email.strip().lower() or "admin@localhost"
         given = settings.bootstrap.password.get_secret_value()
         password = given or make_password()
-        await create_account(repo, vault, title=email, email=email, password=password, now=int(time.time() * 1000))
+        try:
+            await create_account(safe.repo, safe.keys.vault, title=email, email=email, password=password, now=int(time.time() * 1000))
+        except Duplicate:
+            return None
         return FirstAccount(email=email, password=None if given else password)
-    except Duplicate:
-        return None
-    finally:
-        await database.close()
 
 
 async def create_account(repo: Repo, vault: Vault, *, title: str, email: str, password: str, now: int) -> int:
@@ -147,23 +170,19 @@ def account_scope(account_id: int) -> str:
     return f"account/{account_id}"
 
 
-def _open_vault(settings: Settings) -> Vault:
-    """The vault of the data folder, which is made if need be. A key file is only made where there is no data yet that another key has sealed."""
+def open_keys(settings: Settings) -> tuple[Keyring, KeyFile | None]:
+    """The master keys of the settings, or those of the key file, with it. Makes the data folder, and a key file where there is no data yet that another key sealed.
+
+    Raises ``SetupError``.
+    """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     given = settings.master_key.get_secret_value()
-    if not given and (settings.data / DATABASE).exists() and not (settings.data / KEY_FILE).exists():
+    if given.strip():
+        return Keyring.parse(given), None
+    file = KeyFile(settings.data)
+    if (settings.data / DATABASE).exists() and not file.exists():
         raise SetupError(
             f"There is a database in {settings.data}, but the key that seals it is gone. "
             f"Put {KEY_FILE} back into the folder, or set POLYPORT_MASTER_KEY to it."
         )
-    return Vault(open_keyring(given, settings.data))
-
-
-async def _check_keys(repo: Repo, vault: Vault) -> None:
-    """Refuse to start with a key ring that cannot open what is stored: a lost key is said, not crashed on."""
-    for account in await repo.accounts.all():
-        if key_id_of(account.data_key) not in vault.key_ids:
-            raise SetupError(
-                f"The master key is not the one this data was sealed with (key id {key_id_of(account.data_key)}). "
-                "Set POLYPORT_MASTER_KEY to it, or put the key file back into the data folder."
-            )
+    return file.open(), file

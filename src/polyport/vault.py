@@ -15,14 +15,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import stat
 import struct
-import tempfile
 from collections import OrderedDict
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable
 from threading import Lock
-from typing import Final
+from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -30,7 +27,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from polyport.errors import SetupError
 
 KEY_SIZE: Final = 32
-KEY_FILE: Final = "master.key"
 
 _VERSION: Final = b"\x01"
 _ID_SIZE: Final = 8
@@ -49,7 +45,9 @@ class UnknownKey(VaultFault):
     """The master key that wrapped a data key is not on the ring. ``key_id`` is its id in hex."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"Master key {key_id} is needed and is not among the keys of this server: add it to POLYPORT_MASTER_KEY.")
+        super().__init__(
+            f"Master key {key_id} is needed and is not among the keys of this server: put it back into the key file, or into POLYPORT_MASTER_KEY."
+        )
         self.key_id = key_id
 
 
@@ -99,6 +97,16 @@ class Keyring:
     def ids(self) -> tuple[str, ...]:
         """The ids of all keys in hex, the sealing one first."""
         return tuple(key_id.hex() for key_id in self._ciphers)
+
+    def led_by(self, key_id: str) -> Self:
+        """The same keys with another one in front: that one seals. Raises ``UnknownKey``."""
+        first = bytes.fromhex(key_id)
+        if first not in self._ciphers:
+            raise UnknownKey(key_id)
+        ring = object.__new__(type(self))
+        ring._ciphers = {first: self._ciphers[first], **self._ciphers}
+        ring._first = first
+        return ring
 
     def wrap(self, scope: bytes, key: bytes) -> bytes:
         """A data key under the first master key, bound to ``scope``."""
@@ -154,13 +162,16 @@ class Box:
 class Vault:
     """Makes data keys and hands out the boxes that use them. Safe to share between threads.
 
-    The ``cached`` boxes used last are kept unwrapped in memory.
+    The ``cached`` boxes used last are kept unwrapped in memory. ``news`` gives the keys of a file that changed, and is asked before anything is wrapped
+    and whenever a key is unknown: a new master key needs no restart.
     """
 
-    __slots__ = ("_boxes", "_cached", "_keyring", "_lock")
+    __slots__ = ("_boxes", "_cached", "_keyring", "_lock", "_news", "_sealing")
 
-    def __init__(self, keyring: Keyring, *, cached: int = 1024) -> None:
+    def __init__(self, keyring: Keyring, *, cached: int = 1024, news: Callable[[], Keyring | None] | None = None) -> None:
         self._keyring = keyring
+        self._sealing = keyring.ids[0]
+        self._news = news
         self._cached = cached
         self._boxes: OrderedDict[tuple[str, bytes], Box] = OrderedDict()
         self._lock = Lock()
@@ -170,8 +181,23 @@ class Vault:
         """The ids of the master keys on the ring, in hex; the first seals."""
         return self._keyring.ids
 
+    def seal_with(self, key_id: str) -> None:
+        """From now on wrap with this master key; one that is not on the ring takes its place once it is there."""
+        self._sealing = key_id
+        self._take(self._keyring)
+
+    def follow(self) -> None:
+        """Take over the keys of a file that changed. Where it cannot be read, the keys stay what they are."""
+        found = self._news() if self._news is not None else None
+        if found is not None:
+            self._take(found)
+
+    def _take(self, keyring: Keyring) -> None:
+        self._keyring = keyring.led_by(self._sealing) if self._sealing in keyring.ids else keyring
+
     def new_key(self, scope: str) -> bytes:
         """A fresh data key, wrapped for ``scope``: 69 bytes to store beside the data it will seal."""
+        self.follow()
         return self._keyring.wrap(_name(scope, "scope"), os.urandom(KEY_SIZE))
 
     def box(self, scope: str, wrapped: bytes) -> Box:
@@ -183,7 +209,7 @@ class Vault:
                 self._boxes.move_to_end(place)
                 return box
         name = _name(scope, "scope")
-        box = Box(name, AESGCM(self._keyring.unwrap(name, wrapped)))
+        box = Box(name, AESGCM(self._unwrap(name, wrapped)))
         with self._lock:
             self._boxes[place] = box
             if len(self._boxes) > self._cached:
@@ -196,10 +222,17 @@ class Vault:
         Returns ``wrapped`` itself when that is its key already. Raises ``UnknownKey`` or ``Tampered``.
         """
         name = _name(scope, "scope")
-        key = self._keyring.unwrap(name, wrapped)
+        key = self._unwrap(name, wrapped)
         if key_id_of(wrapped) == self._keyring.ids[0]:
             return wrapped
         return self._keyring.wrap(name, key)
+
+    def _unwrap(self, scope: bytes, wrapped: bytes) -> bytes:
+        try:
+            return self._keyring.unwrap(scope, wrapped)
+        except UnknownKey:
+            self.follow()
+        return self._keyring.unwrap(scope, wrapped)
 
     def forget(self, scope: str) -> None:
         """Drop the unwrapped keys of a scope and of all scopes below it (``account/7`` and ``account/7/...``).
@@ -218,50 +251,6 @@ class Vault:
 def key_id_of(wrapped: bytes) -> str:
     """The id, in hex, of the master key that wrapped this data key; raises ``Tampered`` if it is no wrapped key."""
     return _key_id(wrapped).hex()
-
-
-def open_keyring(master_key: str, data: Path) -> Keyring:
-    """The keys of the setting ``master_key``; without it, those of ``master.key`` in the data folder, made if it is missing.
-
-    Any number of processes may do this at the same moment: all get the same key. Raises ``SetupError``.
-    """
-    if master_key.strip():
-        return Keyring.parse(master_key)
-    path = data / KEY_FILE
-    try:
-        if not path.exists():
-            _make_key_file(path)
-        return Keyring.parse(_read_key_file(path), str(path))
-    except OSError as error:
-        raise SetupError(f"The key file {path} cannot be used: {error.strerror}. Repair that, or set POLYPORT_MASTER_KEY.") from error
-
-
-def _make_key_file(path: Path) -> None:
-    # The whole file is written and synced under another name and then linked: whoever sees the name sees the whole key,
-    # and of several makers only one gets the name.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # O_EXCL, mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(base64.b64encode(os.urandom(KEY_SIZE)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        Path(draft).unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _read_key_file(path: Path) -> str:
-    with path.open("rb") as file:
-        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-            raise SetupError(f"The key file {path} can be reached by other users of this machine: run chmod 600 {path}")
-        return file.read().decode("ascii", "replace")
 
 
 def _key_id(wrapped: bytes) -> bytes:

@@ -248,12 +248,6 @@ async def test_a_connection_goes_with_all_that_was_read_for_it(repo: Repo, accou
         await repo.connections.put_cached_list(cached)
 
 
-async def test_the_wrapped_keys_of_all_connections_can_be_walked(repo: Repo, account_id: int) -> None:
-    for number in (1, 2, 3):
-        await repo.connections.insert(stored.connection(account_id, number))
-    assert await repo.connections.keys(after=1) == [(2, account_id, b"wrapped"), (3, account_id, b"wrapped")]
-
-
 async def test_files_belong_to_their_account(repo: Repo, account_id: int) -> None:
     file = File(file_id="file_1", account_id=account_id, name="a.txt", content_type="text/plain", size=1, created_at=1, sealed=b"x")
     await repo.files.insert(file)

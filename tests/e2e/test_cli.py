@@ -30,6 +30,11 @@ COMMANDS = [
     ("oauth-app", "set"),
     ("oauth-app", "list"),
     ("oauth-app", "remove"),
+    ("keys",),
+    ("keys", "list"),
+    ("keys", "new"),
+    ("keys", "rotate"),
+    ("keys", "drop"),
 ]
 CONNECTORS = files("polyport").joinpath("connectors")
 CREATE_PERSON = 2250101

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from e2e.processes import FIRST_ACCOUNT, run, serving
 from e2e.served import HUBSPOT, PIPEDRIVE, TOOLS, Served, running_server
-from polyport.apps import NewApp, app_scope
+from polyport.apps import NewApp
 from polyport.errors import Conflict, ConnectionInvalid, ValidationFailed
-from polyport.store.base import Stale
+from polyport.rotation import rotate
 from polyport.testing.leaks import find_leaks
 from polyport.vault import Keyring, Vault, key_id_of
 from samples import partner
@@ -154,19 +154,21 @@ async def test_an_app_for_one_way_serves_no_other(house: Served):
     assert await house.runtime.apps.serving(1, hubspot, "another") is None
 
 
-async def test_a_secret_is_sealed_bound_to_its_owner_and_under_a_new_master_key_after_a_rotation(house: Served):
+async def test_a_secret_is_sealed_and_opens_under_a_new_master_key_after_a_rotation(house: Served):
     runtime = house.runtime
     await put(house, APP)
     record = await runtime.repo.oauth_apps.get(1, HUBSPOT)
     assert record is not None
     assert find_leaks({"secret": SECRET}, (runtime.settings.data / "polyport.db").read_bytes()) == []
-    ((app_id, account, partner_id, wrapped),) = await runtime.repo.oauth_apps.keys()
-    assert (account, partner_id, await runtime.repo.oauth_apps.keys(app_id)) == (1, HUBSPOT, [])
-    fresh = runtime.vault.new_key(app_scope(1, HUBSPOT))
-    await runtime.repo.oauth_apps.rewrap(app_id, was=wrapped, becomes=fresh)
-    assert key_id_of(fresh) in runtime.vault.key_ids
-    with pytest.raises(Stale):
-        await runtime.repo.oauth_apps.rewrap(app_id, was=wrapped, becomes=fresh)
+    done = await rotate(runtime.keys, lambda _text: None)
+    assert done.unreadable == ()
+    fresh = await runtime.repo.oauth_apps.get(1, HUBSPOT)
+    assert fresh is not None
+    assert (key_id_of(record.data_key), key_id_of(fresh.data_key)) == (done.idle[-1], done.key_id)
+    hubspot = runtime.catalog.partner(HUBSPOT)
+    opened = await runtime.apps.serving(1, hubspot, _choice(hubspot))
+    assert opened is not None
+    assert SECRET in opened.material.values()
 
 
 async def test_an_app_whose_key_is_gone_is_told_and_can_be_entered_anew(house: Served, monkeypatch: pytest.MonkeyPatch):

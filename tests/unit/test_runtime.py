@@ -3,10 +3,10 @@
 import pytest
 
 from polyport.errors import SetupError
+from polyport.keyfile import KEY_FILE
 from polyport.runtime import create_account, make_first_account, open_runtime
 from polyport.settings import load_settings
 from polyport.store.base import Duplicate
-from polyport.vault import KEY_FILE
 
 pytestmark = pytest.mark.anyio
 

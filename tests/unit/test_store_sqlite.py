@@ -175,7 +175,7 @@ asyncio.run(main())
     confirmed = [(await asyncio.to_thread(process.stdout.readline)).strip() for _line in range(300)]
     process.send_signal(signal.SIGKILL)
     rest, _errors = await asyncio.to_thread(process.communicate)
-    confirmed += rest.split("\n")[:-1]
+    confirmed += rest.split("\n")[1:-1]  # the first line may lack its head, which readline had read ahead
     async with opened(path) as database:
         repo = Repo(database)
         kept = {run.run_id for run in await repo.runs.page(1, RunFilter(), limit=1_000_000)}

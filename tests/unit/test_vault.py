@@ -1,17 +1,13 @@
 """The vault: what is sealed opens in its own place only."""
 
 import base64
-import os
-import stat
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from polyport.errors import SetupError
-from polyport.vault import KEY_FILE, Keyring, Tampered, UnknownKey, Vault, VaultFault, key_id_of, open_keyring
+from polyport.vault import Keyring, Tampered, UnknownKey, Vault, VaultFault, key_id_of
 
 OLD, NEW = bytes(range(32)), bytes(range(1, 33))
 OLD_TEXT, NEW_TEXT = (base64.b64encode(key).decode() for key in (OLD, NEW))
@@ -205,59 +201,36 @@ def test_a_ring_needs_keys_of_32_bytes():
         Keyring(b"short")
 
 
-def test_the_setting_wins_over_the_key_file(tmp_path):
-    assert open_keyring(OLD_TEXT, tmp_path).ids == Keyring(OLD).ids
-    assert list(tmp_path.iterdir()) == []
+def test_another_key_of_the_ring_can_be_put_in_front_and_all_still_open():
+    ring = Keyring(NEW, OLD).led_by(Keyring(OLD).ids[0])
+    assert ring.ids == Keyring(OLD, NEW).ids
+    assert key_id_of(Vault(ring).new_key(SCOPE)) == Keyring(OLD).ids[0]
+    assert Vault(ring).box(SCOPE, WRAPPED).open(BOX.seal(b"x", "c"), "c") == b"x"
+    with pytest.raises(UnknownKey):
+        Keyring(NEW).led_by(Keyring(OLD).ids[0])
 
 
-def test_a_key_file_is_made_once_for_its_owner_alone(tmp_path):
-    data = tmp_path / "var"
-    ring = open_keyring("", data)
-    assert open_keyring(" ", data).ids == ring.ids
-    assert [path.name for path in data.iterdir()] == [KEY_FILE]
-    assert stat.S_IMODE((data / KEY_FILE).stat().st_mode) == 0o600
+def test_a_vault_seals_with_the_key_it_is_told_once_that_one_is_on_the_ring():
+    news = [None, Keyring(OLD, NEW)]
+    vault = Vault(Keyring(OLD), news=lambda: news.pop(0))
+    vault.seal_with(Keyring(NEW).ids[0])
+    assert vault.key_ids == Keyring(OLD).ids
+    vault.follow()
+    assert vault.key_ids == Keyring(OLD).ids
+    assert key_id_of(vault.new_key(SCOPE)) == Keyring(NEW).ids[0]
+    assert vault.key_ids == Keyring(NEW, OLD).ids
 
 
-def test_those_who_make_the_key_file_at_the_same_moment_get_the_same_key(tmp_path):
-    for attempt in range(20):
-        data = tmp_path / str(attempt)
-        gate = threading.Barrier(8)
-
-        def enter(_, gate=gate, data=data):
-            gate.wait()
-            return open_keyring("", data).ids
-
-        with ThreadPoolExecutor(8) as pool:
-            assert len(set(pool.map(enter, range(8)))) == 1
-        assert [path.name for path in data.iterdir()] == [KEY_FILE]
+def test_a_key_that_came_into_the_file_meanwhile_is_looked_for_before_a_data_key_is_given_up():
+    vault = Vault(Keyring(NEW), news=lambda: Keyring(NEW, OLD))
+    assert vault.box(SCOPE, WRAPPED).open(BOX.seal(b"x", "c"), "c") == b"x"
+    again = Vault(Keyring(NEW), news=lambda: Keyring(NEW, OLD))
+    assert key_id_of(again.rewrap(SCOPE, WRAPPED)) == Keyring(NEW).ids[0]
+    with pytest.raises(UnknownKey):
+        Vault(Keyring(NEW), news=lambda: None).box(SCOPE, WRAPPED)
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o610])
-def test_a_key_file_that_others_can_reach_is_refused(tmp_path, mode):
-    open_keyring("", tmp_path)
-    (tmp_path / KEY_FILE).chmod(mode)
-    with pytest.raises(SetupError, match="chmod 600"):
-        open_keyring("", tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"c2hvcnQ="])
-def test_a_spoilt_key_file_is_named_and_not_replaced(tmp_path, content):
-    path = tmp_path / KEY_FILE
-    path.write_bytes(content)
-    path.chmod(0o600)
-    with pytest.raises(SetupError, match=KEY_FILE):
-        open_keyring("", tmp_path)
-    assert path.read_bytes() == content
-
-
-def test_a_key_file_may_hold_several_keys(tmp_path):
-    handle = os.open(tmp_path / KEY_FILE, os.O_CREAT | os.O_WRONLY, 0o600)
-    os.write(handle, f"{NEW_TEXT},{OLD_TEXT}\n".encode())
-    os.close(handle)
-    assert open_keyring("", tmp_path).ids == Keyring(NEW, OLD).ids
-
-
-def test_a_data_folder_that_cannot_be_one_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SetupError, match="cannot be used"):
-        open_keyring("", tmp_path / "file" / "var")
+def test_a_vault_without_a_file_stays_with_its_keys():
+    vault = Vault(Keyring(OLD))
+    vault.follow()
+    assert vault.key_ids == Keyring(OLD).ids

@@ -15,6 +15,7 @@ from rich.console import Console
 from polyport import __version__
 from polyport.cli.apps import oauth_apps
 from polyport.cli.connectors import connectors
+from polyport.cli.keys import keys
 from polyport.cli.logs import set_up_log
 from polyport.cli.serving import first_account, listen, run_loop, serve
 from polyport.engine.desk import Desk
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(connectors, name="connector")
 app.add_typer(oauth_apps, name="oauth-app")
+app.add_typer(keys, name="keys")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder for everything that is written. Default: ./var.", show_default=False)]
 

@@ -219,7 +219,9 @@ def _command_part(words: tuple[str, ...], command: Callable[..., Any]) -> str:
             shown = name.upper()
             usage.append(shown)
         elif isinstance(info, OptionInfo):
-            shown = (info.param_decls or (f"--{name.replace('_', '-')}",))[0]
+            # What stands first in typer.Option() is taken for a default; beside Annotated it is the option's name.
+            named = info.default if isinstance(info.default, str) and info.default.startswith("--") else f"--{name.replace('_', '-')}"
+            shown = (info.param_decls or (named,))[0]
             shown = shown if kind is bool else f"{shown} {_placeholder(kind)}"
         else:
             continue

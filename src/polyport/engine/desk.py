@@ -22,7 +22,7 @@ from polyport.engine.caller import Caller, GrantHolder, open_caller
 from polyport.engine.calls import ListItems, read_list
 from polyport.engine.operation import Program, compile_operation
 from polyport.engine.renewal import Clients, Renewals, reconnect_advice
-from polyport.errors import ConnectionInvalid, Details, Fault, UnsupportedTrigger, ValidationFailed
+from polyport.errors import ConnectionInvalid, Details, Fault, Overloaded, UnsupportedTrigger, ValidationFailed
 from polyport.manifest.model import ListSpec, Partner, Trigger
 from polyport.runtime import Runtime, account_scope
 from polyport.store.base import StoreFault
@@ -160,13 +160,16 @@ class Desk:
         return caller
 
     async def box(self, account_id: int) -> Box:
-        """The box that seals an account's runs."""
+        """The box that seals an account's runs. Raises ``Overloaded`` when the master key for it is not here."""
         box = self._boxes.get(account_id)
         if box is None:
             account = await self.runtime.repo.accounts.get(account_id)
             if account is None:
                 raise StoreFault("the account is gone")
-            box = self._boxes[account_id] = self.runtime.vault.box(account_scope(account_id), account.data_key)
+            try:
+                box = self._boxes[account_id] = self.runtime.vault.box(account_scope(account_id), account.data_key)
+            except VaultFault as fault:
+                raise Overloaded(f"This server cannot open the account's records now: {fault}") from None
         return box
 
     def lists(self, bench: Bench, *, until: float | None = None) -> KeptLists:

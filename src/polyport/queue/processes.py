@@ -44,6 +44,21 @@ class ProcessLock:
             os.close(file)
         return False
 
+    def tell(self, text: str) -> None:
+        """Put a few words about this process into its file, for the others to read."""
+        data = text.encode()
+        os.pwrite(self._file, data, 0)
+        os.ftruncate(self._file, len(data))
+
+    def others(self) -> dict[str, str]:
+        """The living processes but this one, by name, with what they told of themselves."""
+        found: dict[str, str] = {}
+        for path in sorted(self._folder.glob("*.lock")):
+            if path.stem != self.owner and self.is_alive(path.stem):
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.stem] = path.read_text("utf-8", "replace")
+        return found
+
     def sweep(self) -> None:
         """Remove the lock files of dead processes. A missing file says the same as a free lock, so nothing is forgotten by it."""
         for path in self._folder.glob("*.lock"):
@@ -65,6 +80,23 @@ class ProcessLock:
 
     def _path(self, owner: str) -> Path:
         return self._folder / f"{owner}.lock"
+
+
+class FolderLock:
+    """Who may use a data folder: any number of processes that work on it, or one that replaces what is in it."""
+
+    def __init__(self, folder: Path, *, alone: bool = False) -> None:
+        """Raises ``BlockingIOError`` when another process uses the folder in a way that does not go with this one."""
+        self._file = os.open(folder / "in-use", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def release(self) -> None:
+        """Use the folder no more."""
+        os.close(self._file)
 
 
 def _is_same(file: int, path: Path) -> bool:

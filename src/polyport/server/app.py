@@ -20,6 +20,7 @@ from polyport.engine.connect import renew_due
 from polyport.engine.desk import Desk
 from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
+from polyport.master_keys import FOLLOW_SECONDS
 from polyport.runtime import Runtime
 from polyport.server import account, apps, credentials, end_users, files, links, operations, partners, runs, system, users
 from polyport.server.access import Access
@@ -125,7 +126,10 @@ def build_app(services: Services) -> ASGIApp:
 
 def chores(services: Services) -> tuple[Chore, ...]:
     """The work that this process does again and again beside its runs."""
-    return (Chore(name="renew", seconds=RENEW_SECONDS, work=lambda: renew_due(services.engine.desk)),)
+    return (
+        Chore(name="keys", seconds=FOLLOW_SECONDS, work=services.engine.runtime.keys.follow),
+        Chore(name="renew", seconds=RENEW_SECONDS, work=lambda: renew_due(services.engine.desk)),
+    )
 
 
 @contextlib.asynccontextmanager

@@ -38,8 +38,11 @@ async def readyz(call: Call) -> Answer:
         await runtime.repo.database.ready()
         checks["store"] = "ok"
         checks["queued"] = await runtime.queue.depth(runtime.settings.runs.queue_limit)
+        checks["masterKeys"] = await runtime.keys.recent_census()
     except StoreFault as fault:
         raise Overloaded(f"The store cannot be used: {fault}") from None
+    if runtime.keys.trouble is not None:
+        checks["keyFile"] = runtime.keys.trouble
     checks["partners"] = sum(1 for _partner in runtime.catalog.partners)
     checks["leftOut"] = [str(problem) for problem in runtime.catalog.problems[:100]]
     return Answer(data={"status": "ok", "checks": checks})
@@ -107,7 +110,7 @@ ENDPOINTS: Final = (
         path="/readyz",
         handler=readyz,
         tag="System",
-        summary="Whether runs can be accepted: store and queue",
+        summary="Whether runs can be accepted: store and queue; how many data keys are under which master key",
         scope=None,
         errors=("overloaded",),
     ),

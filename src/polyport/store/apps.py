@@ -46,12 +46,3 @@ class OAuthApps:
         """Drop an app. Raises ``Stale`` when there is none."""
         given = {"account_id": account_id, "partner_id": partner_id}
         await self.database.write(Statement(query="delete_oauth_app", params=given, expect=1), _BUMP)
-
-    async def keys(self, after: int = 0) -> list[tuple[int, int | None, int, bytes]]:
-        """(app, account, partner, wrapped key) of the next thousand apps."""
-        return [(row[0], row[1], row[2], row[3]) for row in await self.database.read("oauth_app_keys", {"after": after})]
-
-    async def rewrap(self, app_id: int, *, was: bytes, becomes: bytes) -> None:
-        """The same data key, wrapped anew. Raises ``Stale`` when somebody else changed it."""
-        given = {"app_id": app_id, "was": was, "becomes": becomes}
-        await self.database.write(Statement(query="rewrap_oauth_app", params=given, expect=1), _BUMP)

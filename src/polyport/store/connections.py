@@ -113,10 +113,6 @@ class Connections:
         given = {"account_id": account_id, "connection_id": connection_id}
         await self.database.write(Statement(query="delete_connection", params=given, expect=1), _BUMP)
 
-    async def keys(self, after: int = 0) -> list[tuple[int, int, bytes]]:
-        """(connection, account, wrapped key) of the next thousand connections."""
-        return [(row[0], row[1], row[2]) for row in await self.database.read("all_connections", {"after": after})]
-
     async def cached_list(self, connection_id: int, name: str) -> CachedList | None:
         """What was read for a connection, if anything was."""
         rows = await self.database.read("cached_list", {"connection_id": connection_id, "name": name})

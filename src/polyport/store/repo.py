@@ -10,6 +10,7 @@ from polyport.store.base import Database
 from polyport.store.connections import Connections
 from polyport.store.end_users import EndUsers
 from polyport.store.grants import Grants
+from polyport.store.keys import Keys
 from polyport.store.leases import Leases
 from polyport.store.links import Links, OwnSettings
 from polyport.store.runs import Runs
@@ -55,6 +56,11 @@ class Repo:
     def leases(self) -> Leases:
         """What one process alone may do for a time."""
         return Leases(self.database)
+
+    @property
+    def keys(self) -> Keys:
+        """Master keys by id, and the data keys under them."""
+        return Keys(self.database)
 
     @property
     def links(self) -> Links:

@@ -383,6 +383,8 @@ def _fault_of(error: Exception, query: str) -> StoreFault | None:
             return Duplicate(str(error).partition(": ")[2])
         if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
             return Stale(f"{query}: what it refers to is gone")
+        if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:  # the schema's one objection: a retired master key
+            return StoreUnavailable(f"{query}: {error}; it will be left in a moment")
         return StoreFault(f"{query}: {error}")
     if isinstance(error, (sqlite3.OperationalError, sqlite3.DatabaseError)) and code is not None and code & 0xFF not in _ASKED_WRONG:
         return None

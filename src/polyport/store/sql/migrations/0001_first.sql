@@ -13,6 +13,14 @@ CREATE TABLE accounts (
     created_at INTEGER NOT NULL
 );
 
+-- Master keys by id: the keys themselves are nowhere in here. The one with the highest place that is not retired seals.
+CREATE TABLE master_keys (
+    key_id     BLOB    NOT NULL PRIMARY KEY,
+    place      INTEGER NOT NULL UNIQUE,
+    since      INTEGER NOT NULL,
+    retired_at INTEGER
+) WITHOUT ROWID;
+
 CREATE TABLE users (
     user_id       INTEGER PRIMARY KEY AUTOINCREMENT,
     account_id    INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
@@ -232,3 +240,53 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (account_id, external_user_id, key)
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+
+-- Every wrapped data key there is, by the table that holds it. A new table with a data key joins both views, gets an index and two triggers, and a
+-- statement rewrap_<table>; a test looks for those that did not.
+CREATE INDEX accounts_by_master_key ON accounts (substr(data_key, 2, 8));
+CREATE INDEX connections_by_master_key ON connections (substr(data_key, 2, 8));
+CREATE INDEX oauth_apps_by_master_key ON oauth_apps (substr(data_key, 2, 8));
+CREATE VIEW data_keys (holder, id, account_id, partner_id, data_key, key_id) AS
+SELECT 'accounts', account_id, account_id, NULL, data_key, substr(data_key, 2, 8) FROM accounts
+UNION ALL
+SELECT 'connections', connection_id, account_id, partner_id, data_key, substr(data_key, 2, 8) FROM connections
+UNION ALL
+SELECT 'oauth_apps', app_id, account_id, partner_id, data_key, substr(data_key, 2, 8) FROM oauth_apps;
+CREATE VIEW data_key_census (holder, key_id, count) AS
+SELECT 'accounts', substr(data_key, 2, 8), COUNT(*) FROM accounts GROUP BY substr(data_key, 2, 8)
+UNION ALL
+SELECT 'connections', substr(data_key, 2, 8), COUNT(*) FROM connections GROUP BY substr(data_key, 2, 8)
+UNION ALL
+SELECT 'oauth_apps', substr(data_key, 2, 8), COUNT(*) FROM oauth_apps GROUP BY substr(data_key, 2, 8);
+
+-- Nothing is sealed under a retired master key, however long a process slept that still holds it.
+CREATE TRIGGER accounts_key_inserted BEFORE INSERT ON accounts
+WHEN EXISTS (SELECT 1 FROM master_keys WHERE key_id = substr(NEW.data_key, 2, 8) AND retired_at IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'the master key is retired');
+END;
+CREATE TRIGGER accounts_key_updated BEFORE UPDATE OF data_key ON accounts
+WHEN EXISTS (SELECT 1 FROM master_keys WHERE key_id = substr(NEW.data_key, 2, 8) AND retired_at IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'the master key is retired');
+END;
+CREATE TRIGGER connections_key_inserted BEFORE INSERT ON connections
+WHEN EXISTS (SELECT 1 FROM master_keys WHERE key_id = substr(NEW.data_key, 2, 8) AND retired_at IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'the master key is retired');
+END;
+CREATE TRIGGER connections_key_updated BEFORE UPDATE OF data_key ON connections
+WHEN EXISTS (SELECT 1 FROM master_keys WHERE key_id = substr(NEW.data_key, 2, 8) AND retired_at IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'the master key is retired');
+END;
+CREATE TRIGGER oauth_apps_key_inserted BEFORE INSERT ON oauth_apps
+WHEN EXISTS (SELECT 1 FROM master_keys WHERE key_id = substr(NEW.data_key, 2, 8) AND retired_at IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'the master key is retired');
+END;
+CREATE TRIGGER oauth_apps_key_updated BEFORE UPDATE OF data_key ON oauth_apps
+WHEN EXISTS (SELECT 1 FROM master_keys WHERE key_id = substr(NEW.data_key, 2, 8) AND retired_at IS NOT NULL)
+BEGIN
+    SELECT RAISE(ABORT, 'the master key is retired');
+END;

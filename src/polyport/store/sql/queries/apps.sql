@@ -29,11 +29,3 @@ WHERE COALESCE(account_id, 0) = COALESCE(:account_id, 0) AND partner_id = :partn
 -- name: delete_oauth_app
 -- Drop the OAuth app of an account, or of the installation.
 DELETE FROM oauth_apps WHERE COALESCE(account_id, 0) = COALESCE(:account_id, 0) AND partner_id = :partner_id;
-
--- name: oauth_app_keys
--- The wrapped keys of the next thousand OAuth apps.
-SELECT app_id, account_id, partner_id, data_key FROM oauth_apps WHERE app_id > :after ORDER BY app_id LIMIT 1000;
-
--- name: rewrap_oauth_app
--- The data key of an OAuth app under another master key, if nobody else changed it meanwhile.
-UPDATE oauth_apps SET data_key = :becomes WHERE app_id = :app_id AND data_key = :was;

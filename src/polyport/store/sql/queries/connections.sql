@@ -79,10 +79,6 @@ UPDATE connections SET data_status = :data_status WHERE connection_id = :connect
 DELETE FROM connections WHERE connection_id = :connection_id AND account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
--- name: all_connections
--- The wrapped keys of all connections, for key checks.
-SELECT connection_id, account_id, data_key FROM connections WHERE connection_id > :after ORDER BY connection_id LIMIT 1000;
-
 -- name: cached_list
 -- What was read from a partner for a connection.
 SELECT connection_id, name, sealed, read_at, stale_at FROM cached_lists WHERE connection_id = :connection_id AND name = :name;
