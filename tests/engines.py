@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +124,14 @@ def sample_partner() -> Any:
 
 
 @contextlib.asynccontextmanager
-async def open_bench(folder: Path, served: Any = None, **settings: Any) -> AsyncIterator[Bench]:
-    """The engine, opened over ``folder``, with one partner: ``served``, or the sample."""
+async def open_bench(
+    folder: Path, served: Any = None, clock: Callable[[], datetime] | None = None, **settings: Any
+) -> AsyncIterator[Bench]:
+    """The engine, opened over ``folder``, with one partner: ``served``, or the sample. ``clock`` replaces the machine's."""
     line = Line()
     given = load_settings({f"POLYPORT_{name.upper()}": str(value) for name, value in settings.items()}, data=folder)
     catalog = Catalog([served or sample_partner()], [], "http://127.0.0.1")
-    async with open_runtime(given, catalog=catalog, network=line) as runtime:
+    async with open_runtime(given, catalog=catalog, network=line, clock=clock) as runtime:
         store = Moody(runtime.repo.database)
         account = await create_account(runtime.repo, runtime.vault, title="A", email="a@b.example", password="long enough", now=1)
         repo = Repo(store)

@@ -10,6 +10,7 @@ from polyport.store.records import (
     Account,
     Connection,
     ConnectionStatus,
+    Finding,
     IdempotencyKey,
     Link,
     LinkStatus,
@@ -85,6 +86,8 @@ def connection(account_id: int, connection_id: int, **changes: Any) -> Connectio
         "last_error": None,
         "last_used_at": None,
         "last_verified_at": None,
+        "check_at": None,
+        "refusals": 0,
         "created_at": 1_000,
         "updated_at": 1_000,
     }
@@ -105,6 +108,24 @@ def grant(connection_id: int, **changes: Any) -> StoredGrant:
         "updated_at": 1_000,
     }
     return StoredGrant(**(told | changes))
+
+
+def finding(**changes: Any) -> Finding:
+    """That the partner took a connection."""
+    told: dict[str, Any] = {
+        "status": ConnectionStatus.ACTIVE,
+        "proved": True,
+        "account_label": None,
+        "last_error": None,
+        "check_at": None,
+        "refusals": 0,
+    }
+    return Finding(**(told | changes))
+
+
+def refused(**changes: Any) -> Finding:
+    """That the partner refused a connection, twice."""
+    return finding(**({"status": ConnectionStatus.INVALID, "proved": False, "last_error": "refused", "refusals": 2} | changes))
 
 
 def token(account_id: int, token_hash: bytes, **changes: Any) -> Token:

@@ -25,6 +25,7 @@ OPEN_SECONDS: Final = 60.0
 OPEN_MOST: Final = 1_024
 
 _MISSING: Final = "There is no connection with this id."
+_USABLE: Final = frozenset({ConnectionStatus.ACTIVE, ConnectionStatus.PENDING})
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -148,5 +149,5 @@ def check_reach(record: Connection) -> None:
 
 
 def is_usable(record: Connection) -> bool:
-    """Whether runs may use the connection."""
-    return record.status is ConnectionStatus.ACTIVE
+    """Whether runs may use the connection: one that is pending is proved by the first run that succeeds."""
+    return record.status in _USABLE

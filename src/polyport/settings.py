@@ -94,6 +94,13 @@ class ListSettings(_Section):
     lifetime: Positive
 
 
+class HealthSettings(_Section):
+    """How connections are proved in the background; times in seconds."""
+
+    check_every: Annotated[int, Field(ge=0)]
+    checks_per_minute: Annotated[int, Field(ge=1, le=600)]
+
+
 class LogSettings(_Section):
     """What the log shows."""
 
@@ -123,6 +130,7 @@ class Settings(_Section):
     partner: PartnerSettings
     runs: RunSettings
     lists: ListSettings
+    health: HealthSettings
     log: LogSettings
     partner_base_urls: Mapping[str, str] = Field(default_factory=dict)
 

@@ -10,7 +10,7 @@ import pytest
 import stored
 from polyport.store.base import Duplicate, Stale
 from polyport.store.connections import ConnectionFilter
-from polyport.store.records import CachedList, ConnectionStatus, File, LinkStatus, RunStatus
+from polyport.store.records import CachedList, ConnectionStatus, File, LinkStatus, RunProof, RunStatus
 from polyport.store.repo import Repo
 from polyport.store.runs import RunFilter
 
@@ -207,15 +207,76 @@ async def test_secrets_are_replaced_once_per_generation_and_what_was_read_with_t
 async def test_what_a_verify_call_found_says_nothing_about_newer_secrets(repo: Repo, account_id: int) -> None:
     record = stored.connection(account_id, 1)
     await repo.connections.insert(record)
-    await repo.connections.verified(record, ConnectionStatus.ACTIVE, account_label="Ada", last_error=None, now=3_000)
+    await repo.connections.verified(record, stored.finding(account_label="Ada"), now=3_000)
     await repo.connections.replace_secrets(replace(record, account_label="Ada"), now=4_000)
     with pytest.raises(Stale):
-        await repo.connections.verified(record, ConnectionStatus.INVALID, account_label=None, last_error="refused", now=5_000)
+        await repo.connections.verified(record, stored.refused(), now=5_000)
     newer = replace(record, generation=2)
-    await repo.connections.verified(newer, ConnectionStatus.INVALID, account_label=None, last_error="refused", now=6_000)
+    await repo.connections.verified(newer, stored.refused(), now=6_000)
     found = await repo.connections.get(account_id, 1)
     assert found is not None
     assert (found.status, found.account_label, found.last_error) == (ConnectionStatus.INVALID, "Ada", "refused")
+
+
+async def test_a_finding_moves_the_times_of_a_connection_and_tells_other_processes_of_another_status_alone(
+    repo: Repo, account_id: int
+) -> None:
+    record = stored.connection(account_id, 1)
+    await repo.connections.insert(record)
+    before = await repo.tokens.epoch()
+    await repo.connections.verified(record, stored.finding(check_at=9_000), now=3_000)
+    same = await repo.connections.get(account_id, 1)
+    assert same is not None
+    assert (same.last_verified_at, same.check_at, same.updated_at, await repo.tokens.epoch()) == (3_000, 9_000, 1_000, before)
+    await repo.connections.verified(record, stored.refused(check_at=20_000), now=6_000)
+    other = await repo.connections.get(account_id, 1)
+    assert other is not None
+    assert (other.last_verified_at, other.check_at, other.refusals, other.updated_at) == (3_000, 20_000, 2, 6_000)
+    assert await repo.tokens.epoch() > before
+
+
+async def test_of_many_that_would_check_a_connection_one_gets_it(repo: Repo, account_id: int) -> None:
+    record = stored.connection(account_id, 1, check_at=5_000)
+    await repo.connections.insert(record)
+    told = await asyncio.gather(
+        *(repo.connections.move_check(record, 60_000 + number, refusals=0) for number in range(5)), return_exceptions=True
+    )
+    assert sum(isinstance(found, Stale) for found in told) == 4
+    assert await repo.connections.due_check(record.partner_id, 59_000) is None
+
+
+async def test_due_checks_are_found_by_partner_the_longest_wait_first(repo: Repo, account_id: int) -> None:
+    for number, (partner, check_at) in enumerate([(7, 500), (7, 300), (8, 9_000), (9, None), (12, 400), (12, 9_000)], start=1):
+        await repo.connections.insert(stored.connection(account_id, number, partner_id=partner, check_at=check_at))
+    assert await repo.connections.due_partners(100) == []
+    assert await repo.connections.due_partners(1_000) == [7, 12]
+    assert await repo.connections.due_partners(10_000) == [7, 8, 12]
+    first = await repo.connections.due_check(7, 1_000)
+    assert first is not None
+    assert first.connection_id == 2
+    await repo.connections.check_soon(3, 1_000)
+    await repo.connections.check_soon(4, 1_000)
+    assert await repo.connections.due_partners(1_000) == [7, 8, 12]
+
+
+async def test_the_success_of_a_run_proves_its_connection_unless_it_was_found_invalid_or_has_other_secrets(
+    repo: Repo, account_id: int
+) -> None:
+    for number, told in enumerate([{"status": ConnectionStatus.PENDING}, {"status": ConnectionStatus.INVALID}, {"generation": 2}], start=1):
+        await repo.connections.insert(stored.connection(account_id, number, check_at=500, **told))
+    await repo.connections.insert(stored.connection(account_id, 4))
+    for number in (1, 2, 3, 4):
+        run = stored.running(account_id, "me", connection_id=number)
+        await repo.runs.insert(run)
+        ended = stored.running(account_id, "me", run_id=run.run_id, status=RunStatus.SUCCEEDED, finished_at=8_000)
+        await repo.runs.finish(ended, RunProof(connection_id=number, generation=1, check_at=90_000))
+    found = [await repo.connections.get(account_id, number) for number in (1, 2, 3, 4)]
+    assert [(row.status.value, row.last_verified_at, row.check_at) for row in found if row is not None] == [
+        ("active", 8_000, 90_000),
+        ("invalid", None, 500),
+        ("active", None, 500),
+        ("active", 8_000, None),
+    ]
 
 
 async def test_the_last_use_of_a_connection_is_noted(repo: Repo, account_id: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -12,8 +13,9 @@ from typing import Any, Final
 import structlog
 
 from polyport.connections import shown_fields
-from polyport.engine.caller import GrantHolder, connection_fields, secret_names
+from polyport.engine.caller import Caller, GrantHolder, connection_fields, secret_names
 from polyport.engine.calls import prove, verify
+from polyport.engine.checks import ERROR_LONGEST, found_refused, found_working, is_verified, next_check, refusal_words
 from polyport.engine.desk import Bench, Desk
 from polyport.engine.grants import authorise
 from polyport.engine.trace import CallFailed
@@ -29,9 +31,11 @@ from polyport.errors import (
     PolyportError,
     ValidationFailed,
 )
+from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import AuthChoice, ConnectionField, Partner
 from polyport.store.base import Stale, StoreFault
-from polyport.store.records import Connection, ConnectionStatus, StoredGrant
+from polyport.store.records import Connection, ConnectionStatus, Finding, StoredGrant
+from polyport.template import compile_value
 
 DATA_NEW, DATA_QUEUED, DATA_RUNNING, DATA_DONE, DATA_AGAIN = range(5)
 IN_USE_MS: Final = 3_600_000
@@ -43,7 +47,10 @@ _background: Final[set[asyncio.Task[None]]] = set()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewConnection:
-    """What a caller gives to make a connection. ``auth`` names the choice; where there is none, the choice that fits the fields is taken."""
+    """What a caller gives to make a connection. ``auth`` names the choice; where there is none, the choice that fits the fields is taken.
+
+    ``verify``: whether it is proved before it is kept; else it is kept as pending, and proved soon after.
+    """
 
     account_id: int
     partner_id: int
@@ -52,6 +59,7 @@ class NewConnection:
     auth: str | None = None
     external_user_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    verify: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +97,11 @@ async def prepare_connection(desk: Desk, new: NewConnection) -> Ready:
     partner = runtime.catalog.partner(new.partner_id)
     choice = choose_auth(partner, new.auth, new.fields)
     fields = checked_fields(partner, choice, new.fields)
-    proved = await _proved(desk, partner, choice, fields)
+    verifies = is_verified(partner)
+    if new.verify or not verifies:
+        proved, pending = await _proved(desk, partner, choice, fields), False
+    else:
+        proved, pending = _unproved(desk, partner, choice, fields), True
     fields = {**fields, **proved.learned}
     connection_id = await runtime.repo.connections.reserve_id()
     data_key = runtime.connections.new_key(new.account_id, connection_id)
@@ -99,7 +111,7 @@ async def prepare_connection(desk: Desk, new: NewConnection) -> Ready:
         account_id=new.account_id,
         partner_id=partner.file.id,
         title=new.title,
-        status=ConnectionStatus.ACTIVE,
+        status=ConnectionStatus.PENDING if pending else ConnectionStatus.ACTIVE,
         auth=choice.name,
         account_label=proved.account,
         external_user_id=new.external_user_id,
@@ -111,7 +123,9 @@ async def prepare_connection(desk: Desk, new: NewConnection) -> Ready:
         data_status=DATA_NEW,
         last_error=None,
         last_used_at=None,
-        last_verified_at=now if _verifies(partner) else None,
+        last_verified_at=now if verifies and not pending else None,
+        check_at=now if pending else _check_at(desk, partner, now),
+        refusals=0,
         created_at=now,
         updated_at=now,
     )
@@ -154,7 +168,9 @@ async def prepare_renewal(desk: Desk, record: Connection, choice: AuthChoice, gi
         status=ConnectionStatus.ACTIVE,
         account_label=proved.account,
         last_error=None,
-        last_verified_at=now if _verifies(partner) else None,
+        last_verified_at=now if is_verified(partner) else None,
+        check_at=_check_at(desk, partner, now),
+        refusals=0,
         updated_at=now,
     )
     return Ready(record=changed, grants=proved.grants)
@@ -172,18 +188,30 @@ async def test_connection(desk: Desk, account_id: int, connection_id: int) -> tu
     runtime = desk.runtime
     record = await runtime.connections.record(account_id, connection_id)
     error: PolyportError | None = None
-    label: str | None = None
     try:
-        label = await verify(desk.tester(record))
-        status = ConnectionStatus.ACTIVE
-    except PolyportError as fault:
-        error = fault
-        status = ConnectionStatus.INVALID if isinstance(fault, ConnectionInvalid) else record.status
-    if error is not None and error.details.connection_id is not None:  # its status says so already
-        desk.forget()
-        return await runtime.connections.record(account_id, connection_id), error
-    await _note(desk, record, status, label=label, error=error)
+        caller = desk.tester(record)
+    except PolyportError as unopened:  # the partner was not asked, so it has refused nothing
+        error = unopened
+        await _note(desk, record, _unchanged(record, error))
+    else:
+        error = await _ask(desk, record, caller)
     return await runtime.connections.record(account_id, connection_id), error
+
+
+async def _ask(desk: Desk, record: Connection, caller: Caller) -> PolyportError | None:
+    """Make the verify call and note what it found; its error if there was one."""
+    try:
+        await note_working(desk, record, await verify(caller))
+    except ConnectionInvalid as refused:
+        if refused.details.connection_id is None:
+            await note_refused(desk, record, refused)
+        else:  # its status says so already
+            desk.forget()
+        return refused
+    except PolyportError as fault:
+        await _note(desk, record, _unchanged(record, fault))
+        return fault
+    return None
 
 
 async def confirm_refusal(desk: Desk, bench: Bench, error: PolyportError) -> PolyportError:
@@ -195,11 +223,11 @@ async def confirm_refusal(desk: Desk, bench: Bench, error: PolyportError) -> Pol
         return error
     error.details = details = replace(error.details, connection_id=record.connection_id)
     try:
-        if not _verifies(bench.caller.partner):
+        if not is_verified(bench.caller.partner):
             return error
         await verify(bench.caller)
-    except ConnectionInvalid:
-        await _note(desk, record, ConnectionStatus.INVALID, label=None, error=error)
+    except ConnectionInvalid as again:
+        await note_refused(desk, record, again)
         return error
     except PolyportError:
         return error
@@ -208,16 +236,35 @@ async def confirm_refusal(desk: Desk, bench: Bench, error: PolyportError) -> Pol
     return PartnerError(f"The partner refused the request: {message}", Details(upstream=details.upstream, suggested_fix=fix))
 
 
-async def _note(desk: Desk, record: Connection, status: ConnectionStatus, *, label: str | None, error: PolyportError | None) -> None:
+async def note_working(desk: Desk, record: Connection, account: str | None) -> None:
+    """Note that the partner took a connection."""
+    now = desk.runtime.now_ms()
+    check_at = _check_at(desk, desk.runtime.catalog.partner(record.partner_id), now)
+    await _note(desk, record, found_working(check_at, account=account))
+
+
+async def note_refused(desk: Desk, record: Connection, error: PolyportError) -> None:
+    """Note that the partner refused a connection, and at a second look too."""
+    words = refusal_words(desk.runtime.catalog.partner(record.partner_id), record.auth, error)
+    await _note(desk, record, found_refused(desk.runtime.now_ms(), record.refusals, random.random(), words=words))  # noqa: S311  as above
+
+
+async def _note(desk: Desk, record: Connection, finding: Finding) -> None:
     with contextlib.suppress(Stale):  # the secrets were replaced meanwhile: what was found says nothing about the new ones
-        await desk.runtime.repo.connections.verified(
-            record,
-            status,
-            account_label=label,
-            last_error=error.message[:500] if error is not None else None,
-            now=desk.runtime.now_ms(),
-        )
-    desk.forget()
+        await desk.runtime.repo.connections.verified(record, finding, now=desk.runtime.now_ms())
+    if finding.status is not record.status:
+        desk.forget()
+
+
+def _unchanged(record: Connection, error: PolyportError) -> Finding:
+    return Finding(
+        status=record.status,
+        proved=False,
+        account_label=None,
+        last_error=error.message[:ERROR_LONGEST],
+        check_at=record.check_at,
+        refusals=record.refusals,
+    )
 
 
 async def renew_due(desk: Desk) -> None:
@@ -355,8 +402,20 @@ async def _proved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapp
         raise
 
 
-def _verifies(partner: Partner) -> bool:
-    return partner.file.connection is not None and partner.file.connection.verify is not None
+def _unproved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> Proved:
+    """A connection that the partner is not asked about. Raises ``ValidationFailed`` where only the partner's answer tells what calls need."""
+    spec = partner.file.connection
+    if spec is not None and any(path[0] == "answer" for learned in spec.learn for path in compile_value(learned.value, FILTERS).names):
+        message = f"{partner.file.title} tells by its verify call where its calls go: its connections are proved before they are kept."
+        raise ValidationFailed.of(Fault(path="verify", code="needed_here", message=message))
+    caller = desk.caller(partner, choice.name, fields)
+    return Proved(account=None, learned={}, grants=caller.grants)
+
+
+def _check_at(desk: Desk, partner: Partner, now: int) -> int | None:
+    """When a connection that was proved just now is proved again."""
+    every = desk.runtime.settings.health.check_every
+    return next_check(now, every, random.random()) if is_verified(partner) else None  # noqa: S311  it spreads checks, it protects nothing
 
 
 def _shown(partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -20,13 +21,14 @@ from msgspec.structs import replace
 from polyport.connections import check_reach, is_usable
 from polyport.engine.caller import Caller, GrantHolder, open_caller
 from polyport.engine.calls import ListItems, read_list
+from polyport.engine.checks import next_check
 from polyport.engine.operation import Program, compile_operation
 from polyport.engine.renewal import Clients, Renewals, reconnect_advice
 from polyport.errors import ConnectionInvalid, Details, Fault, Overloaded, UnsupportedTrigger, ValidationFailed
 from polyport.manifest.model import ListSpec, Partner, Trigger
 from polyport.runtime import Runtime, account_scope
 from polyport.store.base import StoreFault
-from polyport.store.records import CachedList, Connection
+from polyport.store.records import CachedList, Connection, ConnectionStatus, RunProof
 from polyport.vault import Box, VaultFault
 
 CALLERS_MOST: Final = 1_024
@@ -34,6 +36,8 @@ CALLER_SECONDS: Final = 60.0
 LISTS_MOST: Final = 256
 FRESH_MS: Final = 15_000
 TOUCH_SECONDS: Final = 60.0
+PROOFS_A_CYCLE: Final = 24
+_EXPIRED: Final = "The sign-in of this connection has expired: the customer has to connect again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,7 @@ class Desk:
         self._reading: dict[tuple[int, str], asyncio.Task[ListItems]] = {}
         self._boxes: dict[int, Box] = {}
         self._touched: dict[int, float] = {}
+        self._proved: dict[int, int] = {}
 
     def program(self, operation_id: int) -> Program:
         """A compiled operation. Raises ``NotFound``."""
@@ -99,7 +104,10 @@ class Desk:
             message = f"This connection is not one of {partner.file.title}."
             raise ValidationFailed.of(Fault(path="credentialData.0", code="wrong_partner", message=message))
         if record is not None and not is_usable(record):
-            raise ConnectionInvalid(None, Details(suggested_fix=reconnect_advice(connection_id), connection_id=connection_id))
+            raise ConnectionInvalid(
+                _EXPIRED if record.status is ConnectionStatus.EXPIRED else None,
+                Details(suggested_fix=reconnect_advice(connection_id), connection_id=connection_id),
+            )
         return held
 
     async def _open(self, account_id: int, connection_id: int) -> Bench:
@@ -185,6 +193,20 @@ class Desk:
             self._touched.clear()
         self._touched[record.connection_id] = now
         return True
+
+    def due_proof(self, record: Connection) -> RunProof | None:
+        """That the success of a run proves its connection: noted with the run, now and then, and not with every one."""
+        every = self.runtime.settings.health.check_every
+        if not every or record.check_at is None:
+            return None
+        now = self.runtime.now_ms()
+        if now < self._proved.get(record.connection_id, 0):
+            return None
+        if len(self._proved) > 100_000:
+            self._proved.clear()
+        self._proved[record.connection_id] = now + every * 1000 // PROOFS_A_CYCLE
+        check_at = next_check(now, every, random.random())  # noqa: S311  it spreads checks, it protects nothing
+        return RunProof(connection_id=record.connection_id, generation=record.generation, check_at=check_at)
 
     def forget(self) -> None:
         """Drop open connections and lists: something changed."""

@@ -11,6 +11,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -53,7 +54,7 @@ from polyport.errors import (
 from polyport.manifest.model import SAFE_METHODS, Trigger
 from polyport.net.marked import MarkedNetwork
 from polyport.store.base import Duplicate, Stale, StoreUnavailable
-from polyport.store.records import FINAL, IdempotencyKey, Run, RunStatus
+from polyport.store.records import FINAL, IdempotencyKey, Run, RunProof, RunStatus
 
 _log: Final = structlog.get_logger("polyport.runs")
 STORE_SECONDS: Final = 0.5
@@ -260,7 +261,9 @@ class Engine:
 
     async def _succeed(self, run: Run, prepared: Prepared, outcome: Outcome, attempts: list[dict[str, Any]]) -> Done:
         try:
-            return await self._finish(run, RunStatus.SUCCEEDED, attempts, outcome=outcome, raw=prepared.raw)
+            record = prepared.bench.record
+            proof = self.desk.due_proof(record) if record is not None and prepared.program.calls else None
+            return await self._finish(run, RunStatus.SUCCEEDED, attempts, outcome=outcome, raw=prepared.raw, proof=proof)
         except (TypeError, ValueError, OverflowError, RecursionError):
             _log.exception("a result could not be recorded", run=run.run_id)
         status = RunStatus.FAILED if run.repeatable else RunStatus.UNCERTAIN
@@ -338,6 +341,7 @@ class Engine:
         outcome: Outcome | None = None,
         error: PolyportError | None = None,
         raw: bool = False,
+        proof: RunProof | None = None,
     ) -> Done:
         box = await self.desk.box(run.account_id)
         held: dict[str, Any] = {}
@@ -357,7 +361,7 @@ class Engine:
             sealed_result=box.seal(encode(held), f"run/{run.run_id}/result"),
             sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"),
         )
-        await self._durably(finished, self.runtime.repo.runs.finish)
+        await self._durably(finished, partial(self.runtime.repo.runs.finish, proof=proof))
         return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
 
     async def _durably(self, run: Run, write: Callable[[Run], Awaitable[None]]) -> None:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from polyport import __version__
 from polyport.engine.connect import renew_due
 from polyport.engine.desk import Desk
+from polyport.engine.health import TICK_SECONDS, Health
 from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
 from polyport.master_keys import FOLLOW_SECONDS
@@ -126,9 +127,12 @@ def build_app(services: Services) -> ASGIApp:
 
 def chores(services: Services) -> tuple[Chore, ...]:
     """The work that this process does again and again beside its runs."""
+    desk = services.engine.desk
+    watch = Chore(name="health", seconds=TICK_SECONDS, work=Health(desk).check_due)
     return (
-        Chore(name="keys", seconds=FOLLOW_SECONDS, work=services.engine.runtime.keys.follow),
-        Chore(name="renew", seconds=RENEW_SECONDS, work=lambda: renew_due(services.engine.desk)),
+        Chore(name="keys", seconds=FOLLOW_SECONDS, work=desk.runtime.keys.follow),
+        Chore(name="renew", seconds=RENEW_SECONDS, work=lambda: renew_due(desk)),
+        *((watch,) if desk.runtime.settings.health.check_every else ()),
     )
 
 

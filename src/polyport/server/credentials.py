@@ -20,7 +20,10 @@ SORTS: Final = ("title", "-title", "credentialId", "-credentialId")
 
 
 class CreateBody(Body):
-    """A new connection by its fields. ``auth`` names the way of authorisation; left out, the way that fits the fields is taken."""
+    """A new connection by its fields. ``auth`` names the way of authorisation; left out, the way that fits the fields is taken.
+
+    ``verify: false`` keeps it without asking the partner: it is ``pending`` then, and proved soon after.
+    """
 
     partner_id: int = Field(ge=1, le=2**53)
     title: str = Field(min_length=1, max_length=300)
@@ -28,6 +31,7 @@ class CreateBody(Body):
     auth: str | None = Field(default=None, max_length=100)
     external_user_id: ExternalUserId | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
+    verify: bool = Field(default=True, strict=True)
 
 
 class PatchBody(Body):
@@ -53,6 +57,7 @@ class ConnectionAnswer(Body):
     last_error: str | None
     last_used_at: int | None
     last_verified_at: int | None
+    next_check_at: int | None
     external_user_id: str | None
     metadata: dict[str, Any]
     created_at: int
@@ -85,12 +90,13 @@ async def create(call: Call) -> Answer:
         auth=body.auth,
         external_user_id=body.external_user_id,
         metadata=body.metadata,
+        verify=body.verify,
     )
     try:
         record = await create_connection(call.engine.desk, new)
     except NotFound as error:
         raise ValidationFailed.of(Fault(path="partnerId", code="not_found", message=error.message)) from None
-    return Answer(data=connection_item(record), status=201)
+    return Answer(data=_item(call, record), status=201)
 
 
 async def read_many(call: Call) -> Answer:
@@ -113,12 +119,12 @@ async def read_many(call: Call) -> Answer:
     found, total = await call.engine.runtime.repo.connections.page(
         call.principal.account_id, wanted, sort=query.sort, limit=query.per_page, offset=query.offset
     )
-    return Answer(data=[connection_item(record) for record in found], meta=page_meta(query.page, query.per_page, total))
+    return Answer(data=[_item(call, record) for record in found], meta=page_meta(query.page, query.per_page, total))
 
 
 async def read(call: Call) -> Answer:
     """GET /credentials/{credentialId}."""
-    return Answer(data=connection_item(await _record(call)))
+    return Answer(data=_item(call, await _record(call)))
 
 
 async def patch(call: Call) -> Answer:
@@ -136,7 +142,7 @@ async def patch(call: Call) -> Answer:
         record = await replace_fields(call.engine.desk, record, body.fields, body.auth)
     if sent & {"title", "metadata", "external_user_id"}:
         await _patch(call, record, body)
-    return Answer(data=connection_item(await _record(call)))
+    return Answer(data=_item(call, await _record(call)))
 
 
 async def _patch(call: Call, record: Connection, body: PatchBody) -> None:
@@ -175,7 +181,7 @@ async def test(call: Call) -> Answer:
     """POST /credentials/{credentialId}/test."""
     call.body(Body)
     record, error = await test_connection(call.engine.desk, call.principal.account_id, call.id("credentialId"))
-    data: dict[str, Any] = {"ok": error is None, "credential": connection_item(record)}
+    data: dict[str, Any] = {"ok": error is None, "credential": _item(call, record)}
     return Answer(data=data if error is None else data | {"error": error.as_record()})
 
 
@@ -193,6 +199,10 @@ async def _record(call: Call) -> Connection:
     return await call.engine.runtime.connections.record(call.principal.account_id, call.id("credentialId"))
 
 
+def _item(call: Call, record: Connection) -> dict[str, Any]:
+    return connection_item(record, watched=call.engine.runtime.settings.health.check_every > 0)
+
+
 def _check_metadata(metadata: dict[str, Any]) -> None:
     if len(encode(metadata)) > METADATA_LIMIT:
         raise ValidationFailed.of(
@@ -205,8 +215,8 @@ def _check_sort(sort: str | None) -> None:
         raise ValidationFailed.of(Fault(path="sort", code="unknown_sort", message=f"Connections are sorted by {', '.join(SORTS)}."))
 
 
-def connection_item(record: Connection) -> dict[str, Any]:
-    """A connection as it stands on the wire."""
+def connection_item(record: Connection, *, watched: bool = True) -> dict[str, Any]:
+    """A connection as it stands on the wire. ``watched``: whether this server proves connections in the background."""
     return {
         "credentialId": record.connection_id,
         "partnerId": record.partner_id,
@@ -218,6 +228,7 @@ def connection_item(record: Connection) -> dict[str, Any]:
         "lastError": record.last_error,
         "lastUsedAt": _seconds(record.last_used_at),
         "lastVerifiedAt": _seconds(record.last_verified_at),
+        "nextCheckAt": _seconds(record.check_at) if watched else None,
         "externalUserId": record.external_user_id,
         "metadata": json.loads(record.metadata),
         "createdAt": _seconds(record.created_at),

@@ -247,7 +247,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
                     call.body(Body)
             response = _response(await endpoint.handler(call), http)
         except PolyportError as error:
-            response = _failed(await _reconnectable(error, call), call, endpoint)
+            response = _failed(await reconnectable(error, call), call, endpoint)
         except StoreUnavailable as fault:
             _log.error("the store cannot be used", request_id=call.request_id, reason=str(fault))
             response = _failed(Overloaded("This server cannot use its records now: nothing was accepted."), call, endpoint)
@@ -293,7 +293,7 @@ def check_scope(caller: Principal, scope: str) -> None:
         raise Forbidden(f"This token lacks the scope {scope}.")
 
 
-async def _reconnectable(error: PolyportError, call: Call) -> PolyportError:
+async def reconnectable(error: PolyportError, call: Call) -> PolyportError:
     """The error with the address where the customer connects again, for who may give a connection new secrets."""
     connection_id = error.details.connection_id
     if not isinstance(error, ConnectionInvalid) or connection_id is None or call.caller is None or not call.caller.may("connections:write"):

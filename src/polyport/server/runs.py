@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from polyport.connections import is_usable
 from polyport.engine.record import Ask, Done, from_cursor, to_cursor
 from polyport.engine.run import SYNC_LIMIT_MS
-from polyport.errors import Fault, NotFound, PolyportError, ValidationFailed
+from polyport.errors import ConnectionInvalid, Fault, NotFound, PolyportError, ValidationFailed
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
 from polyport.server.operations import CREDENTIAL_EXAMPLE
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param
+from polyport.server.routing import Answer, Body, Call, Endpoint, Param, reconnectable
 from polyport.server.wire import (
     FAULTS_MOST,
     PER_PAGE,
@@ -211,7 +212,17 @@ def _with_headers(error: PolyportError, headers: Mapping[str, str]) -> PolyportE
 
 async def read(call: Call) -> Answer:
     """GET /runs/{runId}."""
-    return Answer(data=run_item(await _done(call)))
+    done = await _done(call)
+    if isinstance(done.error, ConnectionInvalid) and await _is_out_of_use(call, done.run):
+        done.error.details = replace(done.error.details, connection_id=done.run.connection_id)
+        await reconnectable(done.error, call)
+    return Answer(data=run_item(done))
+
+
+async def _is_out_of_use(call: Call, run: Run) -> bool:
+    """Whether the connection of a run is one that runs may not use now: an old run still tells what it met."""
+    record = await call.engine.runtime.repo.connections.get(run.account_id, run.connection_id or 0)
+    return record is not None and not is_usable(record)
 
 
 async def read_attempts(call: Call) -> Answer:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from polyport.store.base import Database, DbRow, Statement
 from polyport.store.grants import authorised_by
-from polyport.store.records import CachedList, Connection, ConnectionStatus, StoredGrant
+from polyport.store.records import CachedList, Connection, ConnectionStatus, Finding, StoredGrant
 from polyport.store.rows import columns, params
 
 _BUMP = Statement(query="bump_epoch")
@@ -26,6 +26,10 @@ class ConnectionFilter:
 def _connection(row: DbRow) -> Connection:
     values = dict(zip(columns(Connection), row, strict=True))
     return Connection(**(values | {"status": ConnectionStatus(values["status"])}))
+
+
+def _check(connection: Connection) -> dict[str, object]:
+    return {"connection_id": connection.connection_id, "check_at": connection.check_at, "refusals": connection.refusals}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +88,39 @@ class Connections:
             _BUMP,
         )
 
-    async def verified(
-        self, connection: Connection, status: ConnectionStatus, *, account_label: str | None, last_error: str | None, now: int
-    ) -> None:
-        """Note what a verify call found. Raises ``Stale`` when the secrets it used have been replaced since."""
+    async def verified(self, connection: Connection, finding: Finding, *, now: int) -> None:
+        """Note what proving a connection found. Raises ``Stale`` when the secrets that were used have been replaced since.
+
+        Other processes are told to look again only where the status is another than that of the record.
+        """
         given = {
             "account_id": connection.account_id,
             "connection_id": connection.connection_id,
             "generation": connection.generation,
-            "status": status,
-            "account_label": account_label,
-            "last_error": last_error,
             "now": now,
+            **params(finding),
         }
-        await self.database.write(Statement(query="verified_connection", params=given, expect=1), _BUMP)
+        noted = Statement(query="verified_connection", params=given, expect=1)
+        await self.database.write(*((noted,) if finding.status is connection.status else (noted, _BUMP)))
+
+    async def due_partners(self, now: int) -> list[int]:
+        """The partners that have connections to be proved."""
+        return [int(row[0]) for row in await self.database.read("due_partners", {"now": now})]
+
+    async def due_check(self, partner_id: int, now: int) -> Connection | None:
+        """The connection of a partner that has waited longest to be proved."""
+        rows = await self.database.read("due_check", {"partner_id": partner_id, "now": now})
+        return _connection(rows[0]) if rows else None
+
+    async def move_check(self, connection: Connection, check_at: int, *, refusals: int) -> Connection:
+        """Move the time at which a connection is to be proved; the record as it stands then. Raises ``Stale`` when it was moved since."""
+        moved = replace(connection, check_at=check_at, refusals=refusals)
+        await self.database.write(Statement(query="move_check", params={**_check(moved), "was": connection.check_at}, expect=1))
+        return moved
+
+    async def check_soon(self, connection_id: int, now: int) -> None:
+        """Have a connection proved as soon as may be, where its partner has a verify call."""
+        await self.database.write(Statement(query="check_soon", params={"connection_id": connection_id, "now": now}))
 
     async def touch(self, connection_id: int, now: int) -> None:
         """Note that a connection was used."""

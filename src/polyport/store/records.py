@@ -27,7 +27,11 @@ FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.UNCERTAIN, R
 
 
 class ConnectionStatus(StrEnum):
-    """Whether a connection can be used."""
+    """Whether a connection can be used.
+
+    ``active``: the partner took it, and nothing has contradicted that. ``pending``: kept, and not proved yet; runs may use it, the first that succeeds
+    proves it. ``invalid``: the partner refused it, and again at a second look. ``expired``: its sign-in is over and cannot be renewed without the customer.
+    """
 
     ACTIVE = "active"
     INVALID = "invalid"
@@ -105,6 +109,7 @@ class Connection:
 
     ``sealed`` is the JSON of all its fields under ``data_key`` (itself wrapped). ``shown`` is the JSON of the fields as they may be
     shown: secrets masked. ``generation`` counts every change of the sealed fields. ``data_status`` is the wire's ``updateStatus``.
+    ``check_at`` is when it is to be proved again (``None``: the partner has no verify call), ``refusals`` how often in a row the partner refused it.
     """
 
     connection_id: int
@@ -124,6 +129,8 @@ class Connection:
     last_error: str | None
     last_used_at: int | None
     last_verified_at: int | None
+    check_at: int | None
+    refusals: int
     created_at: int
     updated_at: int
 
@@ -156,6 +163,27 @@ class Lease:
     owner: str
     fence: int
     until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What proving a connection found. ``proved``: the partner took it. ``account_label`` is kept as it was where it is ``None``."""
+
+    status: ConnectionStatus
+    proved: bool
+    account_label: str | None
+    last_error: str | None
+    check_at: int | None
+    refusals: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunProof:
+    """That a run's success proves its connection, which is to be proved anew at ``check_at``."""
+
+    connection_id: int
+    generation: int
+    check_at: int
 
 
 class LinkStatus(IntEnum):

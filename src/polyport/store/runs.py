@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from polyport.store.base import Database, DbRow, Statement
-from polyport.store.records import IdempotencyKey, Run, RunStatus
+from polyport.store.records import IdempotencyKey, Run, RunProof, RunStatus
 from polyport.store.rows import build, columns, params
 
 _COLUMNS: Final = columns(Run)
@@ -57,9 +57,16 @@ class Runs:
         """The durable mark before a request that may not be repeated. Raises ``Stale`` when the run is no longer this process's."""
         await self.database.write(Statement(query="mark_sending", params={"run_id": run.run_id, "owner": run.owner}, expect=1))
 
-    async def finish(self, run: Run) -> None:
-        """Write the end of a run as the record has it; ``run.owner`` is the process that worked on it. Raises ``Stale``."""
-        await self.database.write(Statement(query="finish_run", params=params(run), expect=1))
+    async def finish(self, run: Run, proof: RunProof | None = None) -> None:
+        """Write the end of a run as the record has it; ``run.owner`` is the process that worked on it. Raises ``Stale``.
+
+        ``proof`` also notes that the run's connection works.
+        """
+        ended = Statement(query="finish_run", params=params(run), expect=1)
+        if proof is None:
+            await self.database.write(ended)
+        else:
+            await self.database.write(ended, Statement(query="proved_connection", params={**params(proof), "now": run.finished_at}))
 
     async def reschedule(self, run: Run) -> None:
         """Let a run wait until ``due_at``. Raises ``Stale``."""

@@ -73,6 +73,8 @@ CREATE TABLE throttles (
     hits         INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- check_at is when the connection is to be proved again, refusals how often in a row the partner has refused it.
+-- data_at is when its lists are to be read again, data_owner the process that reads them, data_tries how often that failed.
 CREATE TABLE connections (
     connection_id    INTEGER PRIMARY KEY,
     account_id       INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
@@ -88,14 +90,21 @@ CREATE TABLE connections (
     sealed           BLOB    NOT NULL,
     generation       INTEGER NOT NULL,
     data_status      INTEGER NOT NULL,
+    data_at          INTEGER,
+    data_owner       TEXT,
+    data_tries       INTEGER NOT NULL DEFAULT 0,
     last_error       TEXT,
     last_used_at     INTEGER,
     last_verified_at INTEGER,
+    check_at         INTEGER,
+    refusals         INTEGER NOT NULL,
     created_at       INTEGER NOT NULL,
     updated_at       INTEGER NOT NULL
 );
 CREATE INDEX connections_by_account ON connections (account_id, connection_id);
 CREATE INDEX connections_by_user ON connections (account_id, external_user_id, connection_id) WHERE external_user_id IS NOT NULL;
+CREATE INDEX connections_by_check ON connections (partner_id, check_at) WHERE check_at IS NOT NULL;
+CREATE INDEX connections_by_data ON connections (data_at) WHERE data_at IS NOT NULL;
 
 -- What Polyport is at a partner for customers who sign in there. Without an account it serves all of them; one that an account has wins over it.
 CREATE TABLE oauth_apps (

@@ -5,21 +5,21 @@ UPDATE sequences SET value = value + 1 WHERE name = 'connection' RETURNING value
 -- name: insert_connection
 -- A new connection.
 INSERT INTO connections (connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, created_at, updated_at)
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at)
 VALUES (:connection_id, :account_id, :partner_id, :title, :status, :auth, :account_label, COALESCE(:only_user, :external_user_id), :metadata, :shown, :data_key,
-    :sealed, :generation, :data_status, :last_error, :last_used_at, :last_verified_at, :created_at, :updated_at);
+    :sealed, :generation, :data_status, :last_error, :last_used_at, :last_verified_at, :check_at, :refusals, :created_at, :updated_at);
 
 -- name: connection
 -- One connection of an account.
 SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, created_at, updated_at
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at
 FROM connections WHERE connection_id = :connection_id AND account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: connections
 -- A page of an account's connections that meet every filter given.
 SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, created_at, updated_at
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at
 FROM connections
 WHERE account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user)
@@ -55,16 +55,48 @@ WHERE connection_id = :connection_id AND account_id = :account_id
 -- name: replace_secrets
 -- New fields for a connection, if nobody else replaced them since they were read.
 UPDATE connections SET auth = :auth, shown = :shown, sealed = :sealed, generation = generation + 1, status = :status,
-    last_error = NULL, account_label = :account_label, last_verified_at = :last_verified_at, updated_at = :now
+    last_error = NULL, account_label = :account_label, last_verified_at = :last_verified_at, check_at = :check_at, refusals = 0, updated_at = :now
 WHERE connection_id = :connection_id AND account_id = :account_id AND generation = :generation
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: verified_connection
--- What a verify call found.
+-- What proving a connection found, unless its secrets were replaced meanwhile.
 UPDATE connections SET status = :status, account_label = COALESCE(:account_label, account_label), last_error = :last_error,
-    last_verified_at = CASE WHEN :status = 'active' THEN :now ELSE last_verified_at END, updated_at = :now
+    last_verified_at = CASE WHEN :proved THEN :now ELSE last_verified_at END, check_at = :check_at, refusals = :refusals,
+    updated_at = CASE WHEN status <> :status OR last_error IS DISTINCT FROM :last_error THEN :now ELSE updated_at END
 WHERE connection_id = :connection_id AND account_id = :account_id AND generation = :generation
     AND (:only_user IS NULL OR external_user_id = :only_user);
+
+-- name: due_partners
+-- The partners with connections that are to be proved by a time; it steps from partner to partner, however many connections each has.
+WITH RECURSIVE partners (partner_id) AS (
+    SELECT MIN(partner_id) FROM connections WHERE check_at IS NOT NULL
+    UNION ALL
+    SELECT (SELECT MIN(c.partner_id) FROM connections c WHERE c.partner_id > partners.partner_id AND c.check_at IS NOT NULL)
+    FROM partners WHERE partners.partner_id IS NOT NULL
+)
+SELECT partner_id FROM partners
+WHERE (SELECT MIN(c.check_at) FROM connections c WHERE c.partner_id = partners.partner_id AND c.check_at IS NOT NULL) <= :now;
+
+-- name: due_check
+-- The connection of a partner that has waited longest to be proved.
+SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at
+FROM connections WHERE partner_id = :partner_id AND check_at <= :now ORDER BY check_at LIMIT 1;
+
+-- name: move_check
+-- Another time to prove a connection, if nobody else moved it: that is also how one process takes it.
+UPDATE connections SET check_at = :check_at, refusals = :refusals WHERE connection_id = :connection_id AND check_at = :was;
+
+-- name: check_soon
+-- Something spoke against a connection: it is proved as soon as may be.
+UPDATE connections SET check_at = :now WHERE connection_id = :connection_id AND check_at > :now;
+
+-- name: proved_connection
+-- A run that succeeded proves its connection.
+UPDATE connections SET status = 'active', last_error = NULL, last_verified_at = :now, refusals = 0,
+    check_at = CASE WHEN check_at IS NULL THEN NULL ELSE :check_at END
+WHERE connection_id = :connection_id AND generation = :generation AND status IN ('active', 'pending');
 
 -- name: touch_connection
 -- When a connection was last used.
