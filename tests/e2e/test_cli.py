@@ -16,6 +16,8 @@ COMMANDS = [
     (),
     ("serve",),
     ("run",),
+    ("backup",),
+    ("restore",),
     ("demo",),
     ("version",),
     ("connector",),

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from polyport import __version__
 from polyport.cli.apps import oauth_apps
+from polyport.cli.backups import backup_command, restore_command
 from polyport.cli.connectors import connectors
 from polyport.cli.keys import keys
 from polyport.cli.logs import set_up_log
@@ -101,6 +102,10 @@ async def _run(settings: Settings, ask: Ask, *, dry_run: bool) -> Any:
         if done.error is not None:
             raise done.error
         return done.result
+
+
+app.command("backup")(backup_command)
+app.command("restore")(restore_command)
 
 
 @app.command("demo")

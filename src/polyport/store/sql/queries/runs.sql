@@ -102,6 +102,11 @@ UPDATE runs SET status = 'queued', sending = 0, owner = NULL, due_at = :now WHER
 UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :now, error = :error
 WHERE run_id = :run_id AND status = 'running' AND owner = :owner;
 
+-- name: settle_restored_runs
+-- End the runs of a restored backup that had not ended in it.
+UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :now, error = :error
+WHERE status IN ('queued', 'waiting', 'running') AND repeatable = :repeatable;
+
 -- name: probe
 -- A write that really changes a page, to see whether the database takes writes: SQLite writes nothing for a value that stays the same.
 INSERT INTO sequences (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = sequences.value + 1;
