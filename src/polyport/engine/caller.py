@@ -168,6 +168,14 @@ def open_caller(
     )
 
 
+def hiding(caller: Caller, values: frozenset[str]) -> Caller:
+    """The same connection for a run whose input has secrets of its own: they are masked as those of the connection are."""
+    if values <= caller.secrets:
+        return caller
+    secrets = caller.secrets | values
+    return replace(caller, redactor=Redactor(secrets), secrets=secrets)
+
+
 def with_grant(caller: Caller, held: HeldGrant) -> Caller:
     """The same connection with what a grant gives it. Its values are secrets from here on, what it tells may be read by templates."""
     grant = held.grant

@@ -14,6 +14,7 @@ import msgspec
 from polyport.engine.caller import Caller
 from polyport.engine.calls import ListItems, list_choices, list_custom_fields, read_list
 from polyport.engine.custom import gather
+from polyport.engine.hidden import hidden_names
 from polyport.engine.outcome import failure_of_unreadable
 from polyport.engine.parse import in_window, read_items
 from polyport.engine.render import CallProgram, compile_call
@@ -58,6 +59,7 @@ class Program:
     wants_key: bool = False
     gives_files: bool = False
     streamed: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
     value: Template | None = None
     customs: tuple[CustomPlace, ...] = ()
     definitions: tuple[ListSpec, ...] = ()
@@ -85,6 +87,7 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
         wants_random=any(name[0] == "random" for name in names),
         wants_key=any(call.wants_key for call in calls),
         streamed=streamed_fields(calls, compute, operation.result.value),
+        hidden=hidden_names(schema),
         gives_files=value is not None or any(call.call.decode == "file" for call in calls),
         value=value,
         schema=schema,

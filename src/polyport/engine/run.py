@@ -18,10 +18,11 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from polyport.engine.caller import Caller
+from polyport.engine.caller import Caller, hiding
 from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.files import check_files, files_in_place, keep_files, pretend_files
+from polyport.engine.hidden import hidden_values
 from polyport.engine.operation import (
     Outcome,
     Program,
@@ -70,6 +71,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     understood: Understood
     selected: Mapping[str, Any]
     reading: Reading | None
+    hidden: frozenset[str]
     raw: bool
     patient: bool
 
@@ -110,6 +112,7 @@ class Engine:
             understood=understood,
             selected=selected,
             reading=reading,
+            hidden=hidden_values(program.hidden, ask.runner_data),
             raw=ask.raw,
             patient=ask.timeout_ms is not None,
         )
@@ -130,11 +133,12 @@ class Engine:
         """The exact requests an ask would send, redacted; nothing is sent, nothing is kept."""
         prepared = await self.prepare(ask)
         await pretend_files(self.desk, ask.account_id, prepared.understood.checked.files)
-        scope = build_scope(prepared.program, prepared.bench.caller, prepared.understood, prepared.selected)
+        caller = hiding(prepared.bench.caller, prepared.hidden)
+        scope = build_scope(prepared.program, caller, prepared.understood, prepared.selected)
         if prepared.program.compute is not None:
             compute(prepared.program, prepared.understood.schema, scope)
             return []
-        return plan(prepared.bench.caller, prepared.program, scope, prepared.reading, prepared.understood.schema)
+        return plan(caller, prepared.program, scope, prepared.reading, prepared.understood.schema)
 
     async def start(self, ask: Ask) -> tuple[Done | None, Run, Prepared | None]:
         """Accept a run: understood, then durable. Gives the stored answer instead when the key was used before.
@@ -296,7 +300,7 @@ class Engine:
 
     def _within_deadline(self, run: Run, prepared: Prepared) -> Caller:
         """The caller, bound to the run's deadline; a caller who named a time is given all of it."""
-        caller = prepared.bench.caller
+        caller = hiding(prepared.bench.caller, prepared.hidden)
         if caller.base is not None and caller.base.replaced is not None:
             caller = replace(caller, network=MarkedNetwork(caller.network, run.run_id))
         if run.deadline_at is None:
