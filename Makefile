@@ -2,9 +2,9 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint format docs bench lock clean
+.PHONY: help setup demo run test lint format docs bench drill lock clean
 
-# PYTHON=... chooses the interpreter that makes .venv; ARGS=... is handed to demo, run, bench and lock.
+# PYTHON=... chooses the interpreter that makes .venv; ARGS=... is handed to demo, run, bench, drill and lock.
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
@@ -58,6 +58,9 @@ docs: setup  ## write the generated pages of docs/reference
 
 bench: setup  ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench $(ARGS)
+
+drill: setup  ## try the promises about tokens, keys and backups in full form: minutes (ARGS=--quick is what the tests run)
+	@for drill in tests/drills/*.py; do echo "== $$drill"; PYTHONPATH=tests:. $(BIN)/python $$drill $(ARGS) || exit 1; done
 
 lock: setup  ## renew requirements.lock from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@$(PIP) install 'uv>=0.9'

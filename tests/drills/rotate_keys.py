@@ -35,7 +35,7 @@ class Size:
 
 
 FULL: Final = Size(connections=2_000, callers=6, rotations=10)
-QUICK: Final = Size(connections=30, callers=2, rotations=2)
+QUICK: Final = Size(connections=20, callers=2, rotations=1)
 
 
 async def _connect(server: Process) -> int:
