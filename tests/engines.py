@@ -61,6 +61,9 @@ class Moody:
     async def ready(self) -> None:
         await self.inner.ready()
 
+    async def scrub(self) -> bool:
+        return "scrub" not in self.failing and await self.inner.scrub()
+
     async def close(self) -> None:
         await self.inner.close()
 

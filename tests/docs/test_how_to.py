@@ -21,6 +21,7 @@ PAGES = (
     "how-to/search-lists",
     "how-to/api-keys",
     "how-to/files",
+    "how-to/end-users",
 )
 
 # The README's api function; each answer is a line of a file, and the ids in it fill the words that stand for them on the pages.

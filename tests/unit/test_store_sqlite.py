@@ -125,6 +125,41 @@ async def test_the_settings_that_durability_rests_on_are_set(path: Path) -> None
         assert ended(start(script, path)) == "['wal', 2, 1]"
 
 
+async def test_the_log_is_emptied_while_writers_write_and_not_while_somebody_reads_an_old_state(path: Path) -> None:
+    database = await SqliteDatabase.open(path)
+    log = path.with_name(path.name + "-wal")
+    await asyncio.gather(*(database.write(stored.bump()) for _each in range(200)))
+    assert log.stat().st_size > 0
+    with contextlib.closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM sequences").fetchall()
+        await database.write(stored.bump())
+        assert await database.scrub() is False
+    writing = asyncio.gather(*(database.write(stored.bump()) for _each in range(200)))
+    assert await database.scrub() in {True, False}
+    await writing
+    assert await database.scrub() is True
+    assert log.stat().st_size == 0
+    await database.close()
+
+
+def left(path: Path) -> set[bytes]:
+    content = path.read_bytes()
+    return {word for word in (b"wrapped-canary", b"large-canary") if word in content}
+
+
+async def test_deleted_content_is_overwritten(path: Path) -> None:
+    async with opened(path) as database:
+        repo = Repo(database)
+        account = await stored.account(repo)
+        await repo.connections.insert(stored.connection(account, 5_000, data_key=b"wrapped-canary", sealed=b"large-canary" + bytes(20_000)))
+        await database.scrub()
+        assert left(path) == {b"wrapped-canary", b"large-canary"}
+        await repo.connections.delete(account, 5_000)
+        await database.scrub()
+        assert left(path) == set()
+
+
 async def test_processes_that_write_one_file_lose_nothing(path: Path) -> None:
     async with opened(path) as database:
         script = """

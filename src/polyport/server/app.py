@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from polyport import __version__
 from polyport.engine.connect import renew_due
 from polyport.engine.desk import Desk
+from polyport.engine.erasure import erase_users, scrub
 from polyport.engine.health import TICK_SECONDS, Health
 from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
@@ -46,6 +47,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 
 
 RENEW_SECONDS: Final = 15.0
+ERASE_SECONDS: Final = 1.0
+SCRUB_SECONDS: Final = 5.0
 _RUNS: Final = ("/run/sync", "/run/async")
 Handle = Callable[[HttpRequest], Awaitable[Response]]
 
@@ -132,6 +135,8 @@ def chores(services: Services) -> tuple[Chore, ...]:
     return (
         Chore(name="keys", seconds=FOLLOW_SECONDS, work=desk.runtime.keys.follow),
         Chore(name="renew", seconds=RENEW_SECONDS, work=lambda: renew_due(desk)),
+        Chore(name="erase", seconds=ERASE_SECONDS, work=lambda: erase_users(desk)),
+        Chore(name="scrub", seconds=SCRUB_SECONDS, work=lambda: scrub(desk)),
         *((watch,) if desk.runtime.settings.health.check_every else ()),
     )
 
@@ -147,6 +152,7 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
     def forget() -> None:
         services.engine.desk.forget()
         services.access.forget()
+        runtime.vault.forget("account")  # keys of connections that another process deleted
 
     worker = Worker(services.engine, forget, chores(services))
     await worker.start()

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from polyport.engine.connect import NewConnection, create_connection, replace_fields, test_connection, update_user_data
+from polyport.engine.erasure import erase_connection
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, page_meta, read_list_query
@@ -168,12 +169,9 @@ async def delete(call: Call) -> Answer:
     """DELETE /credentials/{credentialId}."""
     record = await _record(call)
     try:
-        await call.engine.runtime.repo.connections.delete(record.account_id, record.connection_id)
+        await erase_connection(call.engine.desk, record)
     except Stale:
         raise NotFound("There is no connection with this id.") from None
-    call.engine.desk.drop_grant(record)
-    call.engine.runtime.vault.forget(f"account/{record.account_id}/connection/{record.connection_id}")
-    call.engine.desk.forget()
     return Answer()
 
 

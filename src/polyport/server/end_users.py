@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from polyport.engine.erasure import begin_erasure
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
 from polyport.passwords import TokenPrefix, new_token
 from polyport.server.access import END_USER_SCOPES
@@ -131,6 +132,13 @@ async def read_many(call: Call) -> Answer:
     return Answer(data=[_item(user) for user in found], meta=page_meta(query.page, query.per_page, total))
 
 
+async def delete(call: Call) -> Answer:
+    """DELETE /users/{userId}."""
+    await begin_erasure(call.engine.desk, await _user(call))
+    call.services.access.forget()
+    return Answer(data=_item(await _user(call)), status=202)
+
+
 async def create_token(call: Call) -> Answer:
     """POST /users/{userId}/token."""
     body = call.body(TokenBody)
@@ -214,6 +222,12 @@ ENDPOINTS: Final = (
     Endpoint(
         method="PATCH", path=_PATH + "/{userId}", handler=patch, tag=_TAG, summary="Change a user", scope="admin", body=PatchBody,
         answer=UserAnswer, errors=("conflict",),
+    ),
+    Endpoint(
+        method="DELETE", path=_PATH + "/{userId}", handler=delete, tag=_TAG, summary="Delete a user with everything", scope="admin",
+        answer=UserAnswer, status=202,
+        description="The user's tokens end at once. Connections with their secrets, links and files go within seconds; runs that wait are cancelled, and of "
+        "those that ended stays a record without input, result or name. Read the user until it is not found: then all of it is done.",
     ),
     Endpoint(
         method="POST", path=_PATH + "/{userId}/token", handler=create_token, tag=_TAG,

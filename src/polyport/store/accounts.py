@@ -162,4 +162,5 @@ class Files:
 
     async def delete(self, account_id: int, file_id: str) -> None:
         """Drop a file. Raises ``Stale`` when there is none."""
-        await self.database.write(Statement(query="delete_file", params={"account_id": account_id, "file_id": file_id}, expect=1))
+        given = {"account_id": account_id, "file_id": file_id}
+        await self.database.write(Statement(query="delete_file", params=given, expect=1), Statement(query="note_erasure"))

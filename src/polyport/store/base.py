@@ -61,5 +61,8 @@ class Database(Protocol):
     async def ready(self) -> None:
         """Return if the database can be written now; raise ``StoreUnavailable`` with the reason if not."""
 
+    async def scrub(self) -> bool:
+        """Let nothing of what was deleted stay in the database's own files. False when that is not possible now: ask again later."""
+
     async def close(self) -> None:
         """Finish what was accepted, then release everything."""

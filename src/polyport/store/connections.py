@@ -10,6 +10,7 @@ from polyport.store.records import CachedList, Connection, ConnectionStatus, Fin
 from polyport.store.rows import columns, params
 
 _BUMP = Statement(query="bump_epoch")
+_ERASED = Statement(query="note_erasure")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +133,9 @@ class Connections:
         await self.database.write(Statement(query="set_data_status", params=given, expect=1))
 
     async def delete(self, account_id: int, connection_id: int) -> None:
-        """Drop a connection and what was read for it. Raises ``Stale`` when there is none."""
+        """Drop a connection, its key, its grant and what was read for it. Raises ``Stale`` when there is none."""
         given = {"account_id": account_id, "connection_id": connection_id}
-        await self.database.write(Statement(query="delete_connection", params=given, expect=1), _BUMP)
+        await self.database.write(Statement(query="delete_connection", params=given, expect=1), _ERASED, _BUMP)
 
     async def cached_list(self, connection_id: int, name: str) -> CachedList | None:
         """What was read for a connection, if anything was."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 from polyport.store.base import Database, DbRow, Statement
 from polyport.store.records import EndUser, Token
 from polyport.store.rows import columns, params
+
+_BUMP: Final = Statement(query="bump_epoch")
+_ERASED: Final = Statement(query="note_erasure")
+ROWS_AT_ONCE: Final = 100
+FILES_AT_ONCE: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +43,7 @@ def _end_user(row: DbRow) -> EndUser:
 
 @dataclass(frozen=True, slots=True)
 class EndUsers:
-    """End users of accounts, and their tokens."""
+    """End users of accounts, their tokens, and how they are deleted: unit by unit, each of which can be the last before a crash."""
 
     database: Database
 
@@ -72,3 +78,55 @@ class EndUsers:
             Statement(query="hold_end_user", params=holding, expect=1),
             Statement(query="insert_token", params=params(token, "token_id"), expect=1),
         )
+
+    async def begin_deletion(self, user: EndUser, *, mark: str, now: int) -> None:
+        """Note that a user is to be deleted and end its tokens. ``mark`` will stand in its runs. Raises ``Stale`` when that is so already."""
+        given = {"account_id": user.account_id, "end_user_id": user.end_user_id, "mark": mark, "now": now}
+        await self.database.write(
+            Statement(query="begin_deletion", params=given, expect=1), Statement(query="delete_tokens_of_user", params=_of(user)), _BUMP
+        )
+
+    async def being_deleted(self) -> list[EndUser]:
+        """Users whose deletion was begun, a hundred at most."""
+        return [_end_user(row) for row in await self.database.read("users_being_deleted")]
+
+    async def connections(self, user: EndUser) -> list[int]:
+        """Ids of some connections of a user."""
+        rows = await self.database.read("connections_of_user", {**_of(user), "limit": ROWS_AT_ONCE})
+        return [int(row[0]) for row in rows]
+
+    async def delete_links(self, user: EndUser) -> None:
+        """Drop the links of a user, a few in each unit."""
+        while await self._some(user, "delete_links_of_user", ROWS_AT_ONCE):
+            pass
+
+    async def delete_files(self, user: EndUser) -> None:
+        """Drop the files of a user, a few in each unit."""
+        while await self._some(user, "delete_files_of_user", FILES_AT_ONCE):
+            pass
+
+    async def cancel_runs(self, user: EndUser, *, error: str, now: int) -> None:
+        """End the runs of a user that nobody works on, a few in each unit; ``error`` is the JSON of why."""
+        while await self._some(user, "cancel_runs_of_user", ROWS_AT_ONCE, error=error, now=now):
+            pass
+
+    async def redact_runs(self, user: EndUser) -> None:
+        """Leave of the ended runs of a user that they were, under the user's mark, a few in each unit; their keys are forgotten with them."""
+        given = {**_of(user), "mark": user.mark, "limit": ROWS_AT_ONCE}
+        forgetting = Statement(query="forget_keys_of_user", params=given)
+        redacting = Statement(query="redact_runs_of_user", params=given)
+        while (await self.database.write(forgetting, redacting, _ERASED))[1]:
+            pass
+
+    async def forget(self, user: EndUser) -> None:
+        """End a deletion. Raises ``Stale`` while anything of the user is left (a run that is under way), or when it ended already."""
+        given = {**_of(user), "end_user_id": user.end_user_id}
+        await self.database.write(Statement(query="forget_end_user", params=given, expect=1), _ERASED, _BUMP)
+
+    async def _some(self, user: EndUser, query: str, limit: int, **more: Any) -> bool:
+        rows = await self.database.write(Statement(query=query, params={**_of(user), "limit": limit, **more}), _ERASED)
+        return bool(rows[0])
+
+
+def _of(user: EndUser) -> dict[str, Any]:
+    return {"account_id": user.account_id, "external_id": user.external_id}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from polyport.store.accounts import Accounts, Files, Throttles, Tokens
 from polyport.store.apps import OAuthApps
-from polyport.store.base import Database
+from polyport.store.base import Database, Statement
 from polyport.store.connections import Connections
 from polyport.store.end_users import EndUsers
 from polyport.store.grants import Grants
@@ -36,6 +36,16 @@ class Repo:
     def end_users(self) -> EndUsers:
         """The customer's own users."""
         return EndUsers(self.database)
+
+    async def scrub(self) -> bool:
+        """Clean the database's files of what was deleted since the last time. False when that has to be tried again."""
+        erased, scrubbed = (await self.database.read("erasures"))[0]
+        if erased == scrubbed:
+            return True
+        if not await self.database.scrub():
+            return False
+        await self.database.write(Statement(query="note_scrubbing", params={"value": erased}))
+        return True
 
     @property
     def throttles(self) -> Throttles:

@@ -28,21 +28,28 @@ from polyport.store.reach import only_user
 BATCH: Final = 128  # units of one commit: what the event loop does at a stretch stays within a few milliseconds
 READERS: Final = 4
 BUSY_MS: Final = 10_000
+SCRUB_MS: Final = 1_000  # so long writers wait for readers at most when the log is emptied
 
 Rows = list[list[DbRow]]
 T = TypeVar("T")
 # What may touch many rows, or pages that nobody has looked at for long: its batch runs in the thread.
 _HEAVY: Final = frozenset(
     {
+        "cancel_runs_of_user",
         "claim_runs",
         "delete_connection",
         "delete_cached_lists",
         "delete_expired_tokens",
+        "delete_files_of_user",
+        "delete_links_of_user",
         "delete_old_keys",
         "delete_old_leases",
         "delete_old_links",
         "delete_old_throttles",
+        "delete_tokens_of_user",
+        "forget_keys_of_user",
         "insert_file",
+        "redact_runs_of_user",
         "revoke_renewals",
     },
 )
@@ -51,6 +58,7 @@ _WRITE: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",  # what is deleted is overwritten with zeros, in pages that are free afterwards too
     "PRAGMA cache_size=-8000",  # runs are written at the end of their tables: what is kept beyond that is hardly read again
     "PRAGMA journal_size_limit=67108864",
 )
@@ -140,6 +148,13 @@ class SqliteDatabase:
     async def ready(self) -> None:
         """Return if the database can be written now; raise ``StoreUnavailable`` with the reason if not."""
         await self.write(Statement(query="probe"))
+
+    async def scrub(self) -> bool:
+        """Write what is in the log (the file beside the database) into the database and empty it: old pages stand in there until then.
+
+        False when somebody else reads or writes just now: ask again later.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._readers, _scrub, self._path)
 
     async def close(self) -> None:
         """Finish what was accepted, then release everything. A second call does nothing."""
@@ -310,6 +325,13 @@ def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> sq
         connection.close()
         raise
     return connection
+
+
+def _scrub(path: Path) -> bool:
+    """Empty the log through a connection of its own: the writer's may be within a transaction."""
+    with contextlib.closing(_connect(path)) as connection:
+        connection.execute(f"PRAGMA busy_timeout={SCRUB_MS}")
+        return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
 
 def _patiently(connection: sqlite3.Connection, statement: str) -> None:

@@ -4,7 +4,7 @@ CREATE TABLE sequences (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO sequences (name, value) VALUES ('account', 0), ('connection', 1000), ('cache_epoch', 0), ('fence', 0);
+INSERT INTO sequences (name, value) VALUES ('account', 0), ('connection', 1000), ('cache_epoch', 0), ('erased', 0), ('scrubbed', 0), ('fence', 0);
 
 CREATE TABLE accounts (
     account_id INTEGER PRIMARY KEY,

@@ -103,6 +103,18 @@ UPDATE sequences SET value = value + 1 WHERE name = 'cache_epoch';
 -- The present cache epoch.
 SELECT value FROM sequences WHERE name = 'cache_epoch';
 
+-- name: note_erasure
+-- Something was deleted that must leave no trace in the database's files.
+UPDATE sequences SET value = value + 1 WHERE name = 'erased';
+
+-- name: erasures
+-- How often something was deleted for good, and up to which of these times the database's files were scrubbed.
+SELECT erased.value, scrubbed.value FROM sequences AS erased, sequences AS scrubbed WHERE erased.name = 'erased' AND scrubbed.name = 'scrubbed';
+
+-- name: note_scrubbing
+-- The database's files hold nothing any more of what was deleted so many times.
+UPDATE sequences SET value = :value WHERE name = 'scrubbed' AND value < :value;
+
 -- name: insert_file
 -- Keep a file.
 INSERT INTO files (file_id, account_id, name, content_type, size, created_at, external_user_id, sealed)

@@ -52,3 +52,78 @@ WHERE account_id = :account_id
 -- name: hold_end_user
 -- See within a unit that a user is not being deleted: what the unit makes is made before a deletion begins, or not at all.
 UPDATE end_users SET updated_at = updated_at WHERE end_user_id = :end_user_id AND account_id = :account_id AND status = 'active';
+
+-- name: begin_deletion
+-- A user is being deleted from here on; what was known of it but its id goes at once.
+UPDATE end_users SET status = 'deleting', mark = :mark, title = NULL, email = NULL, metadata = '{}', generation = generation + 1, updated_at = :now
+WHERE end_user_id = :end_user_id AND account_id = :account_id AND status = 'active';
+
+-- name: delete_tokens_of_user
+-- End all tokens of an end user.
+DELETE FROM tokens WHERE account_id = :account_id AND external_user_id = :external_id;
+
+-- name: users_being_deleted
+-- Users whose deletion was begun, of all accounts, the oldest first.
+SELECT end_user_id, account_id, external_id, title, email, metadata, status, mark, generation, created_at, updated_at
+FROM end_users WHERE status = 'deleting' ORDER BY end_user_id LIMIT 100;
+
+-- name: connections_of_user
+-- Some connections of an end user.
+SELECT connection_id FROM connections
+WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
+ORDER BY connection_id LIMIT :limit;
+
+-- name: delete_links_of_user
+-- Drop some links of an end user.
+DELETE FROM links WHERE link_id IN (
+    SELECT link_id FROM links
+    WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
+    ORDER BY link_id LIMIT :limit)
+RETURNING link_id;
+
+-- name: delete_files_of_user
+-- Drop some files of an end user.
+DELETE FROM files WHERE file_id IN (
+    SELECT file_id FROM files
+    WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
+    ORDER BY file_id LIMIT :limit)
+RETURNING file_id;
+
+-- name: cancel_runs_of_user
+-- End some runs of an end user that nobody works on.
+UPDATE runs SET status = 'cancelled', finished_at = :now, error = :error
+WHERE run_id IN (
+    SELECT run_id FROM runs
+    WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
+        AND status IN ('queued', 'waiting')
+    ORDER BY run_id LIMIT :limit)
+RETURNING run_id;
+
+-- name: forget_keys_of_user
+-- Forget the keys that the first ended runs of an end user were started under.
+DELETE FROM idempotency_keys
+WHERE account_id = :account_id AND external_user_id IN ('', :external_id) AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND (key, run_id) IN (
+        SELECT idempotency_key, run_id FROM runs
+        WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
+            AND status IN ('succeeded', 'failed', 'uncertain', 'cancelled')
+        ORDER BY run_id LIMIT :limit);
+
+-- name: redact_runs_of_user
+-- Of the first ended runs of an end user nothing stays but that they were, and how they ended: the mark stands in the place of the user.
+UPDATE runs SET external_user_id = :mark, metadata = '{}', callback_url = NULL, idempotency_key = NULL,
+    sealed_input = NULL, sealed_result = NULL, sealed_attempts = NULL
+WHERE run_id IN (
+    SELECT run_id FROM runs
+    WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
+        AND status IN ('succeeded', 'failed', 'uncertain', 'cancelled')
+    ORDER BY run_id LIMIT :limit)
+RETURNING run_id;
+
+-- name: forget_end_user
+-- The end of a deletion: nothing of the user is left, nor has anything been made meanwhile.
+DELETE FROM end_users WHERE end_user_id = :end_user_id AND account_id = :account_id AND status = 'deleting'
+    AND NOT EXISTS (SELECT 1 FROM connections WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user))
+    AND NOT EXISTS (SELECT 1 FROM links WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user))
+    AND NOT EXISTS (SELECT 1 FROM files WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user))
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user));
