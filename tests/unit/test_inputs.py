@@ -60,7 +60,7 @@ ROWS = operation(
         {
             "name": "rows",
             "label": "Rows",
-            "minRows": 1,
+            "required": True,
             "maxRows": 1,
             "fields": [{"name": "a", "type": "date", "label": "A", "required": True}],
             "sections": [{"name": "deep", "label": "Deep", "fields": [{"name": "c", "type": "boolean", "label": "C"}]}],

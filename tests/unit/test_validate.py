@@ -204,7 +204,7 @@ def test_rows_that_are_needed_are_asked_for(data, code):
 
 @pytest.mark.parametrize(("count", "code"), [(1, "too_few"), (4, "too_many")])
 def test_rows_have_bounds(count, code):
-    told = schema_of(sections=[rows(field("a"), minRows=2, maxRows=3)])
+    told = schema_of(sections=[rows(field("a"), required=True, minRows=2, maxRows=3)])
     assert faults(checked(told, {"rows": [{}] * count})) == [("runnerData.rows", code)]
     assert faults(checked(told, {"rows": [{}] * 2})) == []
 
@@ -486,3 +486,26 @@ def test_no_input_makes_a_check_fail(data):
         assert fault.code
         assert fault.message.endswith(".")
         fault.path.encode()
+
+
+def test_rows_that_may_be_left_out_keep_to_their_least_number_once_there_are_any() -> None:
+    told = schema_of(sections=[rows(field("a"), minRows=2)])
+    assert checked(told, {}).values == {}
+    assert faults(checked(told, {"rows": [{"a": "1"}]})) == [("runnerData.rows", "too_few")]
+
+
+def test_a_list_has_at_least_so_many_values_where_it_is_given() -> None:
+    told = schema_of(field("a", "string[]", minItems=2))
+    assert checked(told, {}).values == {}
+    assert faults(checked(told, {"a": ["x"]})) == [("runnerData.a", "too_few")]
+    assert checked(told, {"a": "x, y"}).values == {"a": ["x", "y"]}
+
+
+def test_a_field_for_json_may_take_only_an_object_or_only_a_list() -> None:
+    told = schema_of(field("a", "object", holds="object"), field("b", "object", holds="list"), field("c", "object[]", holds="object"))
+    assert checked(told, {"a": {}, "b": [], "c": [{"x": 1}]}).values == {"a": {}, "b": [], "c": [{"x": 1}]}
+    assert faults(checked(told, {"a": [], "b": {}, "c": [1]})) == [
+        ("runnerData.a", "wrong_type"),
+        ("runnerData.b", "wrong_type"),
+        ("runnerData.c[0]", "wrong_type"),
+    ]

@@ -12,13 +12,15 @@ import typer
 from rich.console import Console
 
 from polyport.cli.folders import bundled, chosen, neighbours, partner_folder
+from polyport.cli.importing import import_command
 from polyport.errors import SetupError
 from polyport.manifest.cases import load_cases
 from polyport.manifest.load import load_partner
 from polyport.manifest.quality import FILE, load_quality, with_recorded_ids
 
 EXAMPLES: Final = 5
-connectors = typer.Typer(help="Work with partners: begin, check, test, score, simulate.", no_args_is_help=True)
+connectors = typer.Typer(help="Work with partners: begin, import, check, test, score, simulate.", no_args_is_help=True)
+connectors.command("import")(import_command)
 
 Slug = Annotated[str, typer.Argument(help="Slug of a bundled partner, or the path of a partner's folder.")]
 Slugs = Annotated[

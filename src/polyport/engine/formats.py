@@ -27,6 +27,8 @@ def compile_checks(variable: InputField) -> Check | None:
         checks.append(_matches(variable.pattern))
     if variable.format in _FORMATS:
         checks.append(_FORMATS[variable.format])
+    if variable.holds is not None:
+        checks.append(_HOLDS[variable.holds])
     if not checks:
         return None
     if len(checks) == 1:
@@ -114,4 +116,15 @@ def _hostname(value: Any) -> None:
         raise ValueFault("wrong_format", "A host name is needed here, without https:// and without a path.")
 
 
+def _object(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise ValueFault("wrong_type", 'A JSON object is needed here, such as {"name": "value"}.')
+
+
+def _list(value: Any) -> None:
+    if not isinstance(value, list):
+        raise ValueFault("wrong_type", "A JSON list is needed here, such as [1, 2].")
+
+
+_HOLDS: Final[Mapping[str, Check]] = {"object": _object, "list": _list}
 _FORMATS: Final[Mapping[str | None, Check]] = {"email": _email, "uri": _uri, "uuid": _uuid, "hostname": _hostname}

@@ -111,7 +111,7 @@ def _level(
         least = section.rows_least
         rows: Json = {"type": "array", "items": items}
         rows |= given({"minItems": least or None, "maxItems": _most(section.rows_most, wide=wide)})
-        if least:
+        if section.required:
             needed.append(section.name)
         else:
             rows = nullable(rows)
@@ -151,7 +151,10 @@ def _property(schema: Schema, variable: InputField, place: Place, *, wide: bool)
     part = one = _of_keys(choices, wide=wide) if keys else _of_type(variable, wide=wide)
     if variable.is_array:
         part = {"type": "array", "items": one} | given(
-            {"minItems": 1 if variable.required else None, "maxItems": _most(variable.max_items, wide=wide)}
+            {
+                "minItems": max(variable.min_items or 0, 1 if variable.required else 0) or None,
+                "maxItems": _most(variable.max_items, wide=wide),
+            }
         )
     elif variable.required and not one and wide:
         part = {"not": {"enum": [None, "", []]}}
@@ -191,6 +194,8 @@ def _of_type(variable: InputField, *, wide: bool) -> Json:
     if base == "string":
         return _text(variable, wide=wide)
     part = dict((wide and _WIDE_TYPES.get(base)) or _TYPES[base])
+    if wide and variable.holds is not None:
+        part = {"type": "object"} if variable.holds == "object" else {"type": "array"}
     return part | given({"minimum": variable.min, "maximum": variable.max})
 
 

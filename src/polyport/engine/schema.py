@@ -389,6 +389,7 @@ def _describe(schema: Schema, variable: InputField, public: str) -> dict[str, An
         "max": variable.max,
         "minLength": variable.min_length,
         "maxLength": variable.max_length,
+        "minItems": variable.min_items,
         "maxItems": variable.max_items,
         "pattern": variable.pattern,
         "isSecret": variable.secret or None,

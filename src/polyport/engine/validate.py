@@ -183,7 +183,7 @@ class _Level:
         place, section = (*where, rows.public), rows.section
         given = data.get(rows.public, _ABSENT)
         if given is _ABSENT or given is None:
-            if section.required or section.min_rows > 0:
+            if section.required:
                 state.fault(place, "required", "At least one row is needed here.")
             elif given is None:
                 put(values, rows.at, None)
@@ -390,7 +390,7 @@ def _single(one: Callable[[Any], Any]) -> Convert:
 
 
 def _array(variable: InputField, one: Callable[[Any], Any]) -> Convert:
-    most = min(variable.max_items or ROWS_LIMIT, ROWS_LIMIT)
+    most, least = min(variable.max_items or ROWS_LIMIT, ROWS_LIMIT), variable.min_items or 0
     single = _single(one)
 
     def joined(values: list[Any], where: Where, state: _Check) -> Any:
@@ -408,6 +408,9 @@ def _array(variable: InputField, one: Callable[[Any], Any]) -> Convert:
             return _ABSENT
         if len(value) > most:
             state.fault(where, "too_many", f"At most {most} values are taken here.")
+            return _ABSENT
+        if len(value) < least:
+            state.fault(where, "too_few", f"At least {least} values are needed here.")
             return _ABSENT
         found = [single(item, (*where, index), state) for index, item in enumerate(value)]
         kept = [item for item in found if item is not _ABSENT]

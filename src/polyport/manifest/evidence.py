@@ -19,9 +19,12 @@ def _day(value: Any) -> Any:
 
 
 class Verified(Node):
-    """How the partner was checked, and when. Never more than what was done. ``spec`` needs a ``spec`` that names the description."""
+    """How the partner was checked, and when. Never more than what was done. ``spec`` needs a ``spec`` that names the description.
 
-    how: Literal["cases", "spec", "sandbox", "live"]
+    ``imported``: the folder was made from the service's description, and nobody has looked at it.
+    """
+
+    how: Literal["imported", "cases", "spec", "sandbox", "live"]
     on: Annotated[date, BeforeValidator(_day)]
 
 

@@ -139,7 +139,7 @@ class InputField(Variable):
 
     ``name`` is the public name and what ``{{name}}`` reads. ``at`` is where the value stands inside a section's row on the wire (a list of keys;
     default: its name). ``list`` names a dynamic list. ``default`` is used when the caller sends nothing. ``min`` and ``max`` bound a number, the lengths
-    bound a text (in characters). ``when`` is a condition on another field of the same level, or on one of the operation: the field applies only if it holds,
+    bound a text (in characters), ``min_items`` and ``max_items`` a list that is given. ``holds``: of all JSON, a field of the type object takes only an object, or only a list. ``when`` is a condition on another field of the same level, or on one of the operation: the field applies only if it holds,
     and only then counts as ``required`` and has its ``default``. With ``sent: false`` a field of a row only chooses what else applies, and is no part of the row on the wire. How the value is written (``wire``, ``zone``, ``scale``, ``words``, ``decimal_point``, ``thousands``, ``region``, ``separator``):
     see [Variable](#variable).
     """
@@ -154,7 +154,9 @@ class InputField(Variable):
     max: int | float | None = None
     min_length: int | None = Key(default=None, ge=0)
     max_length: int | None = Key(default=None, ge=1)
+    min_items: int | None = Key(default=None, ge=1)
     max_items: int | None = Key(default=None, ge=1)
+    holds: Literal["object", "list"] | None = None
     pattern: Pattern | None = None
     secret: bool = False
     when: When | None = None
@@ -174,8 +176,10 @@ class InputField(Variable):
         measured = (self.min_length, self.max_length, self.pattern, self.format if self.format in _CHECKED_FORMATS else None)
         if self.base_type != "string" and any(limit is not None for limit in measured):
             raise ValueError(f"lengths, pattern and format are for texts; a {self.base_type} has none")
-        if self.max_items is not None and not self.is_array:
-            raise ValueError("maxItems is for lists, such as string[]")
+        if (self.max_items is not None or self.min_items is not None) and not self.is_array:
+            raise ValueError("minItems and maxItems are for lists, such as string[]")
+        if self.holds is not None and self.base_type != "object":
+            raise ValueError('"holds" says what JSON a field of the type object takes')
         return self
 
 
@@ -270,7 +274,7 @@ class InputSection(Node):
 
     @property
     def rows_least(self) -> int:
-        """How many rows there have to be."""
+        """How many rows there have to be where there are any; only ``required`` says that there are."""
         return max(self.min_rows, 1 if self.required else 0)
 
     @property

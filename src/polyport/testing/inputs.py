@@ -42,6 +42,7 @@ JSON: Final = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
+_OBJECTS: Final = st.dictionaries(TEXTS, JSON, max_size=3)
 _ROUNDS: Final = 10
 _DEEP: Final = 2
 _PHONES: Final = ("+442079460000", "+12025550143", "+49 30 901820", "00442079460000", "+81312345678")
@@ -105,8 +106,8 @@ def value_of(
         one = _typed(variable, texts, samples=samples)
     if not variable.is_array:
         return one
-    most = min(variable.max_items or 3, 3)
-    return st.lists(one, min_size=1 if variable.required else 0, max_size=most)
+    least = max(variable.min_items or 0, 1 if variable.required else 0)
+    return st.lists(one, min_size=least, max_size=max(least, min(variable.max_items or 3, 3)))
 
 
 class _Maker:
@@ -125,7 +126,7 @@ class _Maker:
         members = [(self._schema.public(variable.name, place), variable, self._value(variable)) for variable in variables]
         members += [(entry.field.name, entry.field, self._value(entry.field)) for entry in custom if entry.writable]
         rows = {section.name: self._rows(section, (*place, section.name)) for section in sections if self._deep < _DEEP}
-        needed = {section.name for section in sections if section.rows_least}
+        needed = {section.name for section in sections if section.required}
         return _members(members, rows, needed, nulls=self._nulls)
 
     def _value(self, variable: InputField) -> Values:
@@ -186,6 +187,8 @@ def _typed(variable: InputField, texts: Values, *, samples: bool) -> Values:
         return _text(variable, texts)
     if variable.base_type in {"integer", "decimal"}:
         return _number(variable)
+    if variable.holds is not None and not (samples and variable.sample is not None):
+        return _OBJECTS if variable.holds == "object" else st.lists(JSON, min_size=1, max_size=3)
     if samples and variable.sample is not None:
         return st.just(variable.sample[0] if variable.is_array and isinstance(variable.sample, list) else variable.sample)
     if samples and not variable.required:

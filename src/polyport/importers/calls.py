@@ -1,0 +1,295 @@
+"""From an endpoint to the call of an operation: path, query, headers and body, with the inputs that fill them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from polyport.importers.described import Endpoint, Parameter
+from polyport.importers.documents import clean_text
+from polyport.importers.inputs import NONE, Inputs, Level, Spot
+from polyport.importers.names import field_name, title, unique
+from polyport.importers.scalars import constant, input_field, is_scalar, list_field
+from polyport.importers.views import View, Views
+
+_HOLE: Final = re.compile(r"\{([^{}]*)\}")
+_FORM, _PARTS = "application/x-www-form-urlencoded", "multipart/form-data"
+_JOINED: Final = {"spaceDelimited": "space", "pipeDelimited": "pipe"}
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
+_WORD: Final = {"path": "path", "query": "query", "header": "header", "cookie": "cookie"}
+
+
+class Unsayable(ValueError):
+    """What the language cannot say; the message is a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A call with its inputs. ``json_only`` are places that are described but are a field for JSON here."""
+
+    call: dict[str, Any]
+    fields: list[dict[str, Any]]
+    sections: list[dict[str, Any]]
+    json_only: list[str]
+    parameters: dict[str, str]
+
+
+class CallMaker:
+    """Makes the call of one endpoint. ``hidden`` are parameters (place, name) that the connection fills."""
+
+    def __init__(self, views: Views, endpoint: Endpoint, hidden: frozenset[tuple[str, str]] = frozenset()) -> None:
+        self._views = views
+        self._endpoint = endpoint
+        self._hidden = hidden
+        body = endpoint.body
+        self._media = body.media.partition(";")[0].strip().lower() if body is not None else ""
+        self._inputs = Inputs(views, uploads=self._media == _PARTS)
+        self._level = Level(rows=False, names=set())
+        self._call: dict[str, Any] = {}
+        self._placed: dict[str, str] = {}
+
+    def make(self) -> Made:
+        """The call. Raises ``Unsayable``."""
+        self._call = {"method": self._endpoint.method}
+        self._path()
+        self._query()
+        self._headers()
+        self._body()
+        self._answer()
+        return Made(
+            call=self._call,
+            fields=self._level.fields,
+            sections=self._level.sections,
+            json_only=self._inputs.json_only,
+            parameters=self._placed,
+        )
+
+    def _given(self, place: str) -> list[Parameter]:
+        return [one for one in self._endpoint.parameters if one.place == place and (place, one.name) not in self._hidden]
+
+    def _path(self) -> None:
+        """The path with its placeholders; a part in braces that nobody describes is a text that is needed."""
+        described = {one.name: one for one in self._endpoint.parameters if one.place == "path"}
+        path = self._endpoint.path.partition("#")[0]
+        path, _mark, query = path.partition("?")
+        if "{{" in path or "}}" in path:
+            raise Unsayable("Its path has braces in braces.")
+        seen: dict[str, str] = {}
+
+        def fill(found: re.Match[str]) -> str:
+            raw = found[1].lstrip("+/;.?").rstrip("*")
+            if raw not in seen:
+                one = (
+                    described.get(raw)
+                    or described.get(found[1])
+                    or Parameter(name=raw or "part", place="path", required=True, schema={"type": "string"})
+                )
+                seen[raw] = self._path_part(one)
+            return seen[raw]
+
+        filled = _HOLE.sub(fill, path)
+        if "{" in _HOLE.sub("", path) or "}" in _HOLE.sub("", path):
+            raise Unsayable("Its path has a brace that is not closed.")
+        self._call["path"] = filled
+        for name, value in parse_qsl(query.lstrip("?"), keep_blank_values=True):
+            self._call.setdefault("query", {})[_HOLE.sub(fill, name)] = _HOLE.sub(fill, value)
+
+    def _path_part(self, one: Parameter) -> str:
+        view = self._views.look(one.schema)
+        items = self._views.look(view.items) if view.kind == "array" else None
+        name = self._name(one)
+        if items is not None and is_scalar(items):
+            self._add(one, list_field(items, view, name, title(one.name), required=True))
+            return f'{{{{{name} | join: ","}}}}'
+        made = input_field(view, name, title(one.name), required=True)
+        if made["type"] not in {"string", "integer", "decimal", "boolean", "date", "datetime"}:
+            made["type"] = "string"
+            made.pop("options", None)
+        self._add(one, made)
+        if view.told.get("x-segments") is True:
+            return f'{{{{{name} | split: "/"}}}}'
+        return f"{{{{{name}}}}}"
+
+    def _name(self, one: Parameter) -> str:
+        return unique(field_name(one.name), self._level.names)
+
+    def _add(self, one: Parameter, made: dict[str, Any]) -> None:
+        if one.description:
+            made["hint"] = clean_text(one.description, 400)
+        if isinstance(one.sample, str | int) and "sample" not in made and _is_sample(one.sample, made["type"]):
+            made["sample"] = one.sample
+        self._placed[f"{one.place}:{one.name}"] = made["name"]
+        self._level.fields.append(made)
+
+    def _query(self) -> None:
+        query: dict[str, Any] = self._call.pop("query", {})
+        styles: dict[str, str] = {}
+        for one in self._given("query"):
+            if "{{" in one.name or "}}" in one.name:
+                continue
+            view = self._views.look(one.schema)
+            if one.as_json:
+                found = self._inputs.put(self._level, one.schema, Spot(around=(one.name,), at=(one.name,)), required=one.required)
+                if found is not NONE:
+                    query[one.name] = f"{found[:-2]} | json}}}}" if isinstance(found, str) and found.endswith("}}") else found
+                continue
+            if view.kind == "array":
+                self._query_list(one, view, query, styles)
+            elif view.kind in {"object", "union"} and (view.properties or view.variants):
+                self._query_object(one, query)
+            else:
+                single = constant(view)
+                if single is not None and one.required:
+                    query[one.name] = str(single).lower() if isinstance(single, bool) else str(single)
+                    continue
+                name = self._name(one)
+                made = input_field(view, name, title(one.name), required=one.required)
+                self._add(one, made)
+                query[one.name] = f"{{{{{name} | json}}}}" if made["type"] == "object" and view.kind != "any" else f"{{{{{name}}}}}"
+        if query:
+            self._call["query"] = query
+        if styles:
+            self._call["queryStyles"] = styles
+
+    def _query_list(self, one: Parameter, view: View, query: dict[str, Any], styles: dict[str, str]) -> None:
+        items = self._views.look(view.items)
+        name = self._name(one)
+        key = one.name
+        if is_scalar(items):
+            self._add(one, list_field(items, view, name, title(one.name), required=one.required))
+            style = _JOINED.get(one.style) or ("repeat" if one.explode else "comma")
+            if one.style == "deepObject":
+                style = "brackets" if not key.endswith("[]") else "repeat"
+            if style != "repeat":
+                styles[key] = style
+            query[key] = f"{{{{{name}}}}}"
+            return
+        made = {"name": name, "type": "object[]", "label": title(one.name), **({"required": True} if one.required else {})}
+        self._add(one, made)
+        query[key] = f"{{{{{name} | json}}}}"
+
+    def _query_object(self, one: Parameter, query: dict[str, Any]) -> None:
+        """An object nests with brackets; in the usual style of forms its members stand side by side."""
+        found = self._inputs.put(self._level, one.schema, Spot(around=(one.name,), at=(one.name,)), required=one.required)
+        if found is NONE:
+            return
+        if one.style == "form" and one.explode and isinstance(found, dict) and not found.keys() & query.keys() and "..." not in found:
+            query.update(found)
+        elif isinstance(found, str) and one.style == "form":
+            query[one.name] = f"{found[:-2]} | json}}}}"
+        else:
+            query[one.name] = found
+
+    def _headers(self) -> None:
+        headers: dict[str, str] = {}
+        for one in self._given("header"):
+            if not _HEADER.fullmatch(one.name):
+                continue
+            view = self._views.look(one.schema)
+            single = constant(view)
+            if single is not None and one.required:
+                headers[one.name] = str(single)
+                continue
+            name = self._name(one)
+            items = self._views.look(view.items) if view.kind == "array" else None
+            if items is not None and is_scalar(items):
+                self._add(one, list_field(items, view, name, title(one.name), required=one.required))
+                headers[one.name] = f'{{{{{name} | join: ","}}}}'
+                continue
+            made = input_field(view, name, title(one.name), required=one.required)
+            self._add(one, made)
+            headers[one.name] = f"{{{{{name} | json}}}}" if made["type"] == "object" else f"{{{{{name}}}}}"
+        cookies = self._given("cookie")
+        if len(cookies) == 1 and "Cookie" not in headers:
+            one = cookies[0]
+            name = self._name(one)
+            self._add(one, input_field(self._views.look(one.schema), name, title(one.name), required=one.required) | {"type": "string"})
+            headers["Cookie"] = f"{one.name}={{{{{name}}}}}"
+        if headers:
+            self._call["headers"] = headers
+
+    def _body(self) -> None:
+        body = self._endpoint.body
+        if body is None:
+            return
+        media = self._media
+        if media == "application/json" or media.endswith("+json") or media in {"*/*", "application/*", "text/json"}:
+            self._json_body(body.schema, required=body.required)
+            if media not in {"application/json", "*/*", "application/*"}:
+                self._call["contentType"] = body.media
+        elif media in {_FORM, _PARTS}:
+            self._form_body(body.schema, required=body.required)
+        else:
+            self._raw_body(media, required=body.required)
+
+    def _json_body(self, schema: Any, *, required: bool) -> None:
+        found = self._root(schema, required=required)
+        if found is not NONE:
+            self._call["body"] = found
+
+    def _root(self, schema: Any, *, required: bool) -> Any:
+        view = self._views.look(schema)
+        if view.kind == "object" and view.properties and (required or not self._inputs._needs(view)):  # noqa: SLF001  the same question
+            return self._inputs.members(self._level, view, Spot(flat=frozenset({view.key})))
+        if view.kind == "array":
+            return self._inputs.put(self._level, schema, Spot(around=("items",), at=("items",)), required=required)
+        return self._inputs.put(self._level, schema, Spot(), required=required)
+
+    def _form_body(self, schema: Any, *, required: bool) -> None:
+        parts = self._media == _PARTS
+        self._call["encoding"] = "multipart" if parts else "form"
+        found = self._root(schema, required=required)
+        body = self._endpoint.body
+        if found is NONE or body is None:
+            return
+        if isinstance(found, dict) and parts:
+            found = {name: self._part(piece) for name, piece in found.items()}
+        if isinstance(found, dict) and not parts and "brackets" not in body.styles.values():
+            self._call["formStyle"] = "repeat"
+        self._call["body"] = found
+
+    def _part(self, piece: Any) -> Any:
+        """A part of a multipart body: what is no single value is JSON there."""
+        if isinstance(piece, str) and piece.startswith("{{") and piece.endswith("}}"):
+            name = piece.strip("{}")
+            kind = next((made["type"] for made in self._level.fields if made["name"] == name), "section")
+            return piece if kind not in {"section", "object", "object[]"} else f"{{{{{name} | json}}}}"
+        return piece
+
+    def _raw_body(self, media: str, *, required: bool) -> None:
+        """Bytes from a file, or a text."""
+        is_text = media.startswith("text/") or "xml" in media or "yaml" in media or "x-ndjson" in media
+        name = unique("content", self._level.names)
+        made = {"name": name, "type": "string" if is_text else "file", "label": "Content", **({"required": True} if required else {})}
+        if is_text:
+            made["format"] = "multiline"
+        self._level.fields.append(made)
+        self._call["encoding"] = "text" if is_text else "bytes"
+        if "*" not in media:
+            self._call["contentType"] = media
+        self._call["body"] = f"{{{{{name}}}}}"
+
+    def _answer(self) -> None:
+        media = self._endpoint.answer.media.partition(";")[0].strip().lower()
+        if not media:
+            self._call["decode"] = "auto"
+        elif media == "application/json" or media.endswith("+json") or "*" in media:
+            self._call["decode"] = "auto" if "*" in media else "json"
+        elif media == "text/csv":
+            self._call["decode"] = "text"
+        elif "xml" in media and "svg" not in media:
+            self._call["decode"] = "xml"
+        elif media.startswith("text/"):
+            self._call["decode"] = "text"
+        else:
+            self._call["decode"] = "file"
+        if self._call["decode"] == "json":
+            del self._call["decode"]
+
+
+def _is_sample(value: str | int, kind: str) -> bool:
+    return not isinstance(value, bool) and (
+        (isinstance(value, str) and kind == "string" and 0 < len(value) <= 200) or (isinstance(value, int) and kind == "integer")
+    )

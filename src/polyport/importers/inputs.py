@@ -1,0 +1,382 @@
+"""From the schema of a body to fields, sections, and the template that puts them back in their places.
+
+An object becomes fields where that loses nothing: outside of rows the template places them, in rows ``at`` does. An object that may be left out but needs some
+members once it is there becomes a section of one row. Lists of objects are rows, maps are rows with a key, a union is a choice with a part for each case,
+and what holds itself is a section that is like the one around it. What has no fixed shape, or too much of it, is a field for JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from polyport.importers.names import field_name, snake, title, unique
+from polyport.importers.scalars import Field, constant, hint_of, input_field, is_file, is_scalar, list_field
+from polyport.importers.views import View, Views
+
+FIELDS_MOST: Final = 400
+FIELDS_OF_A_PART: Final = 120
+DEPTH_MOST: Final = 7
+PLACED_DEPTH: Final = 6
+NONE: Final = object()  # nothing of this stands in the template
+
+
+@dataclass(slots=True, kw_only=True)
+class Level:
+    """What callers may send on one level. ``rows``: the level is a row, so parts say themselves where they stand. ``names`` are those taken."""
+
+    rows: bool
+    names: set[str]
+    fields: list[Field] = field(default_factory=list)
+    sections: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """Where a value stands: its wire path in the row (``at``), the words around it (``around``), what it depends on (``when``).
+
+    ``sections`` maps the key of each schema that a section around stands for to that section's name; ``flat`` are the schemas that were taken apart on
+    the way here.
+    """
+
+    at: tuple[str, ...] = ()
+    around: tuple[str, ...] = ()
+    when: Mapping[str, Any] | None = None
+    sections: Mapping[str, str] = field(default_factory=dict)
+    flat: frozenset[str] = frozenset()
+    depth: int = 0
+
+    def inside(self, name: str, view: View | None = None) -> Spot:
+        """The spot of a member."""
+        flat = self.flat | {view.key} if view is not None else self.flat
+        return replace(self, at=(*self.at, name), around=(*self.around, name), flat=flat, depth=self.depth + 1)
+
+
+class Inputs:
+    """Makes the inputs of one operation. ``json_only`` counts the places that are a field for JSON though their shape is described."""
+
+    def __init__(self, views: Views, *, uploads: bool = False, fields_most: int = FIELDS_MOST) -> None:
+        self._views = views
+        self._uploads = uploads
+        self._left = fields_most
+        self.json_only: list[str] = []
+
+    def put(self, level: Level, schema: Any, spot: Spot, *, required: bool) -> Any:
+        """Put a value into a level; the piece of the template that stands for it, or ``NONE``."""
+        view = self._views.look(schema)
+        if view.told.get("readOnly") is True:
+            return NONE
+        single = constant(view)
+        if single is not None and required and spot.when is None and not level.rows:
+            return single
+        if view.kind == "array":
+            return self._array(level, view, spot, required=required)
+        if view.kind == "object":
+            return self._object(level, view, spot, required=required)
+        if view.kind == "union":
+            return self._union(level, view, spot, required=required)
+        return self._scalar(level, view, spot, required=required, single=single)
+
+    def _scalar(self, level: Level, view: View, spot: Spot, *, required: bool, single: Any = None) -> Any:
+        name, label = self._named(level, spot)
+        made = input_field(view, name, label, required=required, uploads=self._uploads)
+        if single is not None and required:
+            made["default"] = single
+        return self._add_field(level, made, spot)
+
+    def _add_field(self, level: Level, made: Field, spot: Spot) -> Any:
+        self._left -= 1
+        if spot.when is not None:
+            made["when"] = dict(spot.when)
+        if level.rows and spot.at != (made["name"],):
+            made["at"] = list(spot.at)
+        level.fields.append(made)
+        return f"{{{{{made['name']}}}}}"
+
+    def _json(self, level: Level, view: View, spot: Spot, *, required: bool, described: bool) -> Any:
+        """A field for JSON."""
+        name, label = self._named(level, spot)
+        made: Field = {"name": name, "type": "object[]" if view.kind == "array" else "object", "label": label}
+        if required:
+            made["required"] = True
+        if view.kind == "object":
+            made["holds"] = "object"
+        elif view.kind == "array":
+            items = self._views.look(view.items)
+            if items.kind in {"object", "array"} or (items.kind == "union" and self._are_objects(items)):
+                made["holds"] = "list" if items.kind == "array" else "object"
+            if least := view.whole("minItems"):
+                made["minItems"] = min(least, 100)
+        if hint := hint_of(view):
+            made["hint"] = hint
+        if described:
+            self.json_only.append(".".join(spot.at) or name)
+        return self._add_field(level, made, spot)
+
+    def _are_objects(self, view: View) -> bool:
+        return all(self._views.look(one).kind == "object" for one in view.variants)
+
+    def _named(self, level: Level, spot: Spot) -> tuple[str, str]:
+        words = spot.around or ("body",)
+        own = field_name(words[-1]) if len(words) == 1 else field_name("_".join(snake(word) for word in words[-3:]))
+        label = title(words[-1]) if len(words) == 1 else f"{title(words[-2])}: {title(words[-1])}"
+        return unique(own, level.names), label
+
+    # lists
+
+    def _array(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
+        items = self._views.look(view.items)
+        if is_scalar(items):
+            if self._uploads and is_file(items) and level.rows:
+                return self._json(level, view, spot, required=required, described=False)
+            name, label = self._named(level, spot)
+            made = list_field(items, view, name, label, required=required)
+            if self._uploads and is_file(items):
+                made["type"] = "file[]"
+            return self._add_field(level, made, spot)
+        if items.kind in {"object", "union"} and self._is_tellable(items, spot):
+            return self._section(level, items, spot, required=required, around=view)
+        if items.kind == "array" and is_scalar(self._views.look(items.items)):
+            return self._lists(level, items, view, spot, required=required)
+        return self._json(level, view, spot, required=required, described=items.kind not in {"any", "object"} or bool(items.properties))
+
+    def _lists(self, level: Level, items: View, view: View, spot: Spot, *, required: bool) -> Any:
+        """A list of lists: rows of one field each, which is a list itself."""
+        name, label = self._named(level, spot)
+        inner = list_field(self._views.look(items.items), items, "values", "Values", required=False)
+        section = {"name": name, "label": label, "shape": "values", "fields": [inner]}
+        return self._add_section(level, section, view, spot, required=required)
+
+    # objects
+
+    def _object(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
+        if not view.properties:
+            return self._map(level, view, spot, required=required)
+        if not self._is_tellable(view, spot):
+            return self._json(level, view, spot, required=required, described=True)
+        recurs = view.key in spot.flat or view.key in spot.sections
+        needs = self._needs(view)
+        if recurs or (not required and needs) or (level.rows and required and not needs) or spot.depth >= PLACED_DEPTH:
+            return self._section(level, view, spot, required=required, one=True)
+        if level.rows and not required and view.nullable and self._has_null_default(view):
+            return self._section(level, view, spot, required=required, one=True)
+        placed = self.members(level, view, replace(spot, flat=spot.flat | {view.key}))
+        if not placed:
+            return {} if required and not level.rows else NONE
+        return {"...": {}, **placed} if required and not needs and not level.rows else placed
+
+    def _has_null_default(self, view: View) -> bool:
+        return "default" in view.told and view.told["default"] is None
+
+    def members(self, level: Level, view: View, spot: Spot) -> dict[str, Any]:
+        """The members of an object, the needed ones first; what stands for them in a template."""
+        placed: dict[str, Any] = {}
+        ordered = sorted(view.properties, key=lambda name: name not in view.required)
+        for name in ordered:
+            if "{{" in name or "}}" in name or name == "...":
+                self.json_only.append(name)
+                continue
+            found = self.put(level, view.properties[name], spot.inside(name, view), required=name in view.required)
+            if found is not NONE:
+                placed[name] = found
+        return placed
+
+    def _needs(self, view: View, depth: int = 0) -> bool:
+        """Whether some member of an object has to be given by the caller."""
+        for name in view.required:
+            inner = self._views.look(view.properties.get(name, {})) if name in view.properties else None
+            if inner is None or inner.told.get("readOnly") is True or (constant(inner) is not None and depth == 0):
+                continue
+            if inner.kind == "object" and inner.properties and depth < DEPTH_MOST and inner.key != view.key:
+                if self._needs(inner, depth + 1):
+                    return True
+                continue
+            return True
+        return view.kind == "union"
+
+    def _map(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
+        """An object whose members have names of the caller's choosing."""
+        rest = view.rest
+        if not isinstance(rest, dict) or not rest:
+            return self._json(level, view, spot, required=required, described=False)
+        inner = self._views.look(rest)
+        key = {"name": "key", "type": "string", "label": "Key", "required": True}
+        if is_scalar(inner) and not is_file(inner):
+            name, label = self._named(level, spot)
+            value = input_field(inner, "value", "Value", required=False)
+            return self._add_section(
+                level, {"name": name, "label": label, "shape": "map", "fields": [key, value]}, view, spot, required=required
+            )
+        if inner.kind == "array" and is_scalar(self._views.look(inner.items)):
+            name, label = self._named(level, spot)
+            value = list_field(self._views.look(inner.items), inner, "value", "Values", required=False)
+            return self._add_section(
+                level, {"name": name, "label": label, "shape": "map", "fields": [key, value]}, view, spot, required=required
+            )
+        if inner.kind == "object" and len(inner.properties) > 1 and self._is_tellable(inner, spot) and inner.key not in spot.sections:
+            name, label = self._named(level, spot)
+            row = Level(rows=True, names={"key"})
+            self.members(row, inner, Spot(sections=spot.sections, flat=frozenset({inner.key}), depth=spot.depth + 1))
+            if len(row.fields) + len(row.sections) > 1 and not any(made["name"] == "key" for made in row.fields):
+                section = {"name": name, "label": label, "shape": "map", "fields": [key, *row.fields], "sections": row.sections}
+                return self._add_section(level, section, view, spot, required=required)
+            return self._json(level, view, spot, required=required, described=True)
+        return self._json(level, view, spot, required=required, described=inner.kind != "any")
+
+    def _is_tellable(self, view: View, spot: Spot) -> bool:
+        """Whether there is room for the members of an object: fields are counted, and levels."""
+        if view.key in spot.sections:
+            return True
+        if spot.depth >= DEPTH_MOST or self._left <= 0:
+            return False
+        most = min(FIELDS_OF_A_PART if spot.depth else FIELDS_MOST, self._left + 20)
+        return self._count(view, most, frozenset()) <= most
+
+    def _count(self, view: View, most: int, seen: frozenset[str]) -> int:
+        """How many fields a value takes at least; no further than ``most`` is counted."""
+        if view.key in seen or len(seen) > DEPTH_MOST:
+            return 1
+        if view.kind == "array":
+            return self._count(self._views.look(view.items), most, seen | {view.key})
+        members = [*view.properties.values(), *view.variants]
+        if not members:
+            return 1
+        total = 0
+        for member in members:
+            total += self._count(self._views.look(member), most - total, seen | {view.key})
+            if total > most:
+                break
+        return total
+
+    # sections
+
+    def _section(self, level: Level, view: View, spot: Spot, *, required: bool, one: bool = False, around: View | None = None) -> Any:
+        """Rows of an object, or the one row that an object is."""
+        name, label = self._named(level, spot)
+        section: dict[str, Any] = {"name": name, "label": label}
+        if one:
+            section["shape"] = "object"
+        if view.key in spot.sections:
+            section["like"] = spot.sections[view.key]
+            return self._add_section(level, section, around or view, spot, required=required)
+        row = Level(rows=True, names=set())
+        inside = Spot(sections={**spot.sections, view.key: name}, flat=frozenset(), depth=spot.depth + 1)
+        if view.kind == "union":
+            self._variants_of_row(row, view, inside)
+        else:
+            self.members(row, view, inside)
+        if (not row.fields and not row.sections) or not _are_apart(row):
+            level.names.discard(name.lower())
+            return self._json(level, view if one else around or view, spot, required=required, described=bool(row.fields))
+        section |= {"fields": row.fields, "sections": row.sections}
+        return self._add_section(level, section, around or view, spot, required=required)
+
+    def _add_section(self, level: Level, section: dict[str, Any], view: View, spot: Spot, *, required: bool) -> Any:
+        if hint := hint_of(view):
+            section["hint"] = hint
+        if required:
+            section["required"] = True
+        if section.get("shape") not in {"object", "map"}:
+            least, most = view.whole("minItems"), view.whole("maxItems")
+            if least:
+                section["minRows"] = min(least, 100)
+            if most:
+                section["maxRows"] = most
+        if spot.when is not None:
+            section["when"] = dict(spot.when)
+        if level.rows and spot.at != (section["name"],):
+            section["at"] = list(spot.at)
+        level.sections.append({key: value for key, value in section.items() if value != []})
+        return f"{{{{{section['name']}}}}}"
+
+    # unions
+
+    def _union(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
+        """A choice, and a part for each case of it."""
+        if level.rows or not self._is_tellable(view, spot):
+            if level.rows and self._is_tellable(view, spot) and view.key not in spot.sections:
+                return self._section(level, view, spot, required=required, one=True)
+            return self._json(level, view, spot, required=required, described=True)
+        shared: dict[str, Any] = {}
+        if view.properties:
+            shared = self.members(level, replace_kind(view), replace(spot, flat=spot.flat | {view.key}))
+        chooser, keys = self._chooser(level, view, spot, required=required, sent=True)
+        parts: list[str] = []
+        for key, schema in zip(keys, view.variants, strict=True):
+            case = replace(spot, when={"at": chooser, "equals": key}, around=(*spot.around, key), depth=spot.depth + 1)
+            parts.append(self._case(level, schema, case, required=required, without=frozenset(shared)))
+        whole = "{{" + " | otherwise: ".join(part.strip("{}") for part in parts if part) + "}}"
+        return {**shared, "...": whole} if shared else whole
+
+    def _case(self, level: Level, schema: Any, spot: Spot, *, required: bool, without: frozenset[str]) -> str:
+        """The part for one case of a union."""
+        view = self._views.look(schema)
+        if view.kind != "object" or not view.properties or (view.key in spot.sections):
+            made = self._json if view.kind in {"object", "union"} else None
+            if made is not None:
+                return str(self._json(level, view, spot, required=required, described=bool(view.properties or view.variants)))
+            return str(self.put(level, schema, spot, required=required))
+        name, label = self._named(level, spot)
+        row = Level(rows=True, names=set())
+        inside = Spot(sections={**spot.sections, view.key: name}, depth=spot.depth + 1)
+        kept = replace(view, properties={key: value for key, value in view.properties.items() if key not in without})
+        self.members(row, kept, inside)
+        if not row.fields and not row.sections:
+            return str(self._json(level, view, spot, required=False, described=False))
+        section = {"name": name, "label": label, "shape": "object", "fields": row.fields, "sections": row.sections}
+        return str(self._add_section(level, section, view, spot, required=required or self._needs(view)))
+
+    def _chooser(self, level: Level, view: View, spot: Spot, *, required: bool, sent: bool) -> tuple[str, list[str]]:
+        """The field that says which case is meant, and the keys of the cases."""
+        taken: set[str] = set()
+        keys = [unique(self._case_name(schema, number), taken) for number, schema in enumerate(view.variants, 1)]
+        name = unique(field_name("_".join([*(snake(word) for word in spot.around[-2:]), "kind"])), level.names)
+        label = f"{title(spot.around[-1])}: kind" if spot.around else "Kind"
+        made: Field = {"name": name, "type": "string", "label": label, "options": [{"key": key, "label": title(key)} for key in keys]}
+        if required:
+            made["required"] = True
+        if not sent:
+            made["sent"] = False
+        if spot.when is not None:
+            made["when"] = dict(spot.when)
+        self._left -= 1
+        level.fields.append(made)
+        return name, keys
+
+    def _case_name(self, schema: Any, number: int) -> str:
+        view = self._views.look(schema)
+        for word in (view.name, view.text("title")):
+            if word and len(word) <= 60:
+                return snake(word)
+        for name in view.required:
+            told = constant(self._views.look(view.properties[name])) if name in view.properties else None
+            if isinstance(told, str) and told:
+                return snake(told)
+        return f"{view.kind}_{number}" if view.kind != "object" else f"case_{number}"
+
+    def _variants_of_row(self, row: Level, view: View, spot: Spot) -> None:
+        """The cases of a row: the fields of all of them stand side by side, each for its own case."""
+        shared = frozenset(view.properties)
+        if view.properties:
+            self.members(row, replace_kind(view), spot)
+        chooser, keys = self._chooser(row, view, spot, required=True, sent=False)
+        for key, schema in zip(keys, view.variants, strict=True):
+            inner = self._views.look(schema)
+            if inner.kind != "object" or not inner.properties:
+                continue
+            case = replace(spot, when={"at": chooser, "equals": key})
+            kept = replace(inner, properties={name: value for name, value in inner.properties.items() if name not in shared})
+            self.members(row, kept, case)
+
+
+def _are_apart(row: Level) -> bool:
+    """Whether no value of a row stands where others have to stand inside."""
+    places = [tuple(made.get("at") or (made["name"],)) for made in (*row.fields, *row.sections)]
+    held = {place[:size] for place in places for size in range(1, len(place))}
+    return not held & set(places)
+
+
+def replace_kind(view: View) -> View:
+    """The members that all cases of a union share, as an object."""
+    return replace(view, kind="object", variants=())

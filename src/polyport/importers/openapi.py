@@ -1,0 +1,253 @@
+"""OpenAPI 3.0 and 3.1, whole or with parts broken: what is whole is read, the rest is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+from polyport.importers.described import Answer, Body, Endpoint, Left, Parameter, Server, Service
+from polyport.importers.documents import clean_text
+from polyport.importers.references import Dangling, References
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+ENDPOINTS_MOST: Final = 20_000
+_OURS: Final = frozenset({"accept", "content-type", "authorization", "content-length", "host"})
+_FORM, _PARTS = "application/x-www-form-urlencoded", "multipart/form-data"
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    """The value if it is a text, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def pointer(*steps: str) -> str:
+    """A JSON pointer."""
+    return "#/" + "/".join(step.replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+class OpenApi:
+    """Reads one document. ``origin`` is the address that it was fetched from, if it was."""
+
+    def __init__(self, references: References, origin: str | None = None) -> None:
+        self._references = references
+        self._data = references.data
+        self._origin = origin
+        self._left: list[Left] = []
+
+    def read(self) -> Service:
+        """The service."""
+        info = mapping(self._data.get("info"))
+        endpoints = tuple(self._endpoints())
+        schemes = {}
+        for name, told in mapping(mapping(self._data.get("components")).get("securitySchemes")).items():
+            found = self._follow(told, pointer("components", "securitySchemes", str(name)), f"the security scheme {name}")
+            if found is not None:
+                schemes[str(name)] = mapping(found)
+        return Service(
+            title=clean_text(info.get("title"), 200),
+            description=clean_text(info.get("description")),
+            version=str(info.get("version", ""))[:100],
+            docs=text(mapping(self._data.get("externalDocs")).get("url")) or None,
+            servers=tuple(self._servers(self._data.get("servers"))),
+            schemes=schemes,
+            security=tuple(_security(self._data.get("security"))),
+            endpoints=endpoints,
+            left=tuple(self._left),
+        )
+
+    def _follow(self, node: Any, at: str, what: str) -> Any:
+        try:
+            return self._references.follow(node)
+        except Dangling as error:
+            self._left.append(Left(pointer=at, what=what, why=str(error)))
+            return None
+
+    def _servers(self, told: Any) -> Iterator[Server]:
+        for one in sequence(told):
+            held = {"url": one} if isinstance(one, str) else mapping(one)
+            url = text(held.get("url")).strip()
+            if "//" not in url:
+                url = urljoin(self._origin, url or "/") if self._origin else ""
+            if url.startswith("//"):
+                url = f"https:{url}"
+            if url:
+                variables = {str(name): mapping(value) for name, value in mapping(held.get("variables")).items()}
+                yield Server(url=url.rstrip("/"), variables=variables)
+
+    def _endpoints(self) -> Iterator[Endpoint]:
+        count = 0
+        for key, raw in mapping(self._data.get("paths")).items():
+            path = str(key)
+            at = pointer("paths", path)
+            item = self._follow(raw, at, path)
+            if not isinstance(item, dict) or path.startswith("x-"):
+                continue
+            for method in METHODS:
+                if method not in item:
+                    continue
+                count += 1
+                what = f"{method.upper()} {path}"
+                if count > ENDPOINTS_MOST:
+                    self._left.append(Left(pointer=at, what=what, why=f"More than {ENDPOINTS_MOST} operations are not read."))
+                    return
+                endpoint = self._endpoint(method, path, item, pointer("paths", path, method))
+                if endpoint is not None:
+                    yield endpoint
+
+    def _endpoint(self, method: str, path: str, item: Mapping[str, Any], at: str) -> Endpoint | None:
+        what = f"{method.upper()} {path}"
+        told = self._follow(item[method], at, what)
+        if not isinstance(told, dict):
+            if told is not None:
+                self._left.append(Left(pointer=at, what=what, why="This is no description of an operation."))
+            return None
+        if not path.startswith("/"):
+            path = f"/{path}"
+        parameters = self._parameters(item, told, at, what)
+        body = self._body(told, at, what) if method not in {"get", "head", "trace"} else None
+        answer, links = self._answer(told, at, what)
+        security = told.get("security")
+        servers = list(self._servers(told.get("servers") or item.get("servers")))
+        return Endpoint(
+            method=method.upper(),
+            path=path,
+            pointer=at,
+            id=text(told.get("operationId")).strip()[:500],
+            summary=clean_text(told.get("summary"), 200),
+            description=clean_text(told.get("description")),
+            tags=tuple(clean_text(tag, 100) for tag in sequence(told.get("tags")) if isinstance(tag, str)),
+            deprecated=told.get("deprecated") is True,
+            parameters=tuple(parameters),
+            body=body,
+            answer=answer,
+            link_header=links,
+            server=servers[0].url if servers else None,
+            open=isinstance(security, list) and (not security or {} in security),
+        )
+
+    def _parameters(self, item: Mapping[str, Any], told: Mapping[str, Any], at: str, what: str) -> Iterator[Parameter]:
+        found: dict[tuple[str, str], Parameter] = {}
+        for raw in (*sequence(item.get("parameters")), *sequence(told.get("parameters"))):
+            one = self._follow(raw, at, f"a parameter of {what}")
+            if not isinstance(one, dict):
+                continue
+            name, place = text(one.get("name")), text(one.get("in"))
+            if not name or place not in {"path", "query", "header", "cookie"} or (place == "header" and name.lower() in _OURS):
+                continue
+            found[(name, place)] = _parameter(one, name, place)
+        return iter(found.values())
+
+    def _body(self, told: Mapping[str, Any], at: str, what: str) -> Body | None:
+        if told.get("requestBody") is None:
+            return None
+        held = mapping(self._follow(told["requestBody"], f"{at}/requestBody", f"the body of {what}"))
+        content = {
+            str(kind): mapping(self._follow(media, at, f"the body of {what}")) for kind, media in mapping(held.get("content")).items()
+        }
+        kind = choose_media(list(content))
+        if kind is None:
+            return None
+        media = content[kind]
+        styles = {}
+        for name, encoding in mapping(media.get("encoding")).items():
+            style, explode = mapping(encoding).get("style"), mapping(encoding).get("explode")
+            styles[str(name)] = "brackets" if style == "deepObject" else "comma" if explode is False and style is not None else "repeat"
+        return Body(
+            media=kind,
+            schema=media.get("schema", {}),
+            required=held.get("required") is True,
+            sample=_sample(media, self._references),
+            styles=styles,
+        )
+
+    def _answer(self, told: Mapping[str, Any], at: str, what: str) -> tuple[Answer, bool]:
+        answers = mapping(told.get("responses"))
+        good = sorted((str(status), status) for status in answers if str(status)[:1] == "2") or [
+            (str(status), status) for status in answers if str(status) == "default"
+        ]
+        for _shown, status in good[:1]:
+            held = mapping(self._follow(answers[status], f"{at}/responses", f"the answer of {what}"))
+            links = any(str(name).lower() == "link" for name in mapping(held.get("headers")))
+            content = {str(kind): mapping(media) for kind, media in mapping(held.get("content")).items()}
+            kind = choose_media(list(content))
+            if kind is not None:
+                return Answer(media=kind, schema=content[kind].get("schema", {})), links
+            return Answer(media="", schema=None), links
+        return Answer(media="", schema=None), False
+
+
+def _parameter(one: Mapping[str, Any], name: str, place: str) -> Parameter:
+    content = mapping(one.get("content"))
+    media = mapping(next(iter(content.values()), None))
+    style = text(one.get("style")) or ("form" if place in {"query", "cookie"} else "simple")
+    explode = one.get("explode")
+    sample = one.get("example", next((mapping(each).get("value") for each in mapping(one.get("examples")).values()), None))
+    return Parameter(
+        name=name,
+        place=place,
+        required=one.get("required") is True or place == "path",
+        schema=(media if content else one).get("schema", {}),
+        description=clean_text(one.get("description"), 600),
+        style=style,
+        explode=explode if isinstance(explode, bool) else style in {"form", "deepObject"},
+        as_json=bool(content),
+        sample=sample,
+    )
+
+
+def _sample(media: Mapping[str, Any], references: References) -> Any:
+    if "example" in media:
+        return media["example"]
+    for one in mapping(media.get("examples")).values():
+        try:
+            return mapping(references.follow(one)).get("value")
+        except Dangling:
+            continue
+    return None
+
+
+def choose_media(kinds: list[str]) -> str | None:
+    """The media type that an operation is best called with: JSON, then forms, then what there is."""
+    if not kinds:
+        return None
+
+    def rank(kind: str) -> tuple[int, int]:
+        bare = kind.partition(";")[0].strip().lower()
+        order = (
+            bare == "application/json",
+            bare.endswith("+json") or bare == "text/json",
+            bare == _FORM,
+            bare == _PARTS,
+            bare in {"*/*", "application/*"},
+            bare.startswith("text/") and "xml" not in bare and bare != "text/html",
+            "xml" not in bare,
+        )
+        return next((place for place, fits in enumerate(order) if fits), len(order)), kinds.index(kind)
+
+    return min(kinds, key=rank)
+
+
+def _security(told: Any) -> Iterator[tuple[str, ...]]:
+    for one in sequence(told):
+        if isinstance(one, dict) and one:
+            yield tuple(str(name) for name in one)
+
+
+def is_absolute(url: str) -> bool:
+    """Whether an address names scheme and host."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)

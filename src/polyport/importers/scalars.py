@@ -1,0 +1,191 @@
+"""One value of a schema as a field: its type, how it is written, what bounds it, what it may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import re2
+
+from polyport.importers.documents import clean_text
+from polyport.importers.names import title
+from polyport.importers.views import SCALARS, View
+
+TYPES: Final = {"string": "string", "integer": "integer", "number": "decimal", "boolean": "boolean", "any": "object", "object": "object"}
+_FORMATS: Final = {"email": "email", "uri": "uri", "url": "uri", "uuid": "uuid", "hostname": "hostname"}
+_NUMBER_MOST: Final = 2**53
+_PATTERN_LONGEST: Final = 500
+_OPTIONS: Final = re2.Options()
+_OPTIONS.log_errors = False
+Field = dict[str, Any]
+
+
+def is_file(view: View) -> bool:
+    """Whether a value is the content of a file."""
+    media = view.text("contentMediaType")
+    return view.kind == "string" and (
+        view.text("format") == "binary" or ("contentEncoding" not in view.told and media == "application/octet-stream")
+    )
+
+
+def constant(view: View) -> Any:
+    """The one value that a schema allows, or ``None``."""
+    choices = view.choices
+    return choices[0] if choices is not None and len(choices) == 1 and isinstance(choices[0], str | int | bool) else None
+
+
+def input_field(view: View, name: str, label: str, *, required: bool, uploads: bool = False) -> Field:
+    """A field for one value. ``uploads``: a text in the format ``binary`` is a file here."""
+    found: Field = {"name": name, "type": type_of(view, uploads=uploads), "label": label}
+    if required:
+        found["required"] = True
+    if hint := hint_of(view):
+        found["hint"] = hint
+    if view.kind == "object" and found["type"] == "object":
+        found["holds"] = "object"
+    found |= _form_of(view, found["type"])
+    if found["type"] == "string" and view.choices is None:
+        found |= _bounds_of_text(view)
+    elif found["type"] in {"integer", "decimal"} and view.choices is None:
+        found |= _bounds_of_number(view)
+    if view.choices is not None and (options := options_of(view, found["type"])):
+        found["options"] = options
+    default = view.told.get("default")
+    if not required and _is_of(default, found["type"]) and "options" not in found and found["type"] == "string":
+        found["hint"] = (
+            _joined(found.get("hint"), f"Default: {clean_text(default, 60)}") if clean_text(default, 60) else found.get("hint", "")
+        )
+        if not found["hint"]:
+            del found["hint"]
+    sample = view.told.get("example")
+    if _is_of(sample, found["type"]) and (not isinstance(sample, str) or 0 < len(sample) <= 200):
+        found["sample"] = sample
+    if view.text("format") == "password" or (
+        view.told.get("writeOnly") is True and re.search(r"password|secret|token", name, re.IGNORECASE)
+    ):
+        found["secret"] = True
+    return found
+
+
+def list_field(items: View, around: View, name: str, label: str, *, required: bool) -> Field:
+    """A field for a list of values."""
+    one = input_field(items, name, label, required=False)
+    found: Field = {key: value for key, value in one.items() if key not in {"sample", "secret"}}
+    found["type"] = f"{one['type']}[]"
+    if required:
+        found["required"] = True
+    if hint := hint_of(around) or one.get("hint"):
+        found["hint"] = hint
+    least, most = around.whole("minItems"), around.whole("maxItems")
+    if least:
+        found["minItems"] = min(least, 100)
+    if most:
+        found["maxItems"] = most
+    return found
+
+
+def type_of(view: View, *, uploads: bool = False) -> str:
+    """The field type of a value."""
+    if view.kind == "string" and uploads and is_file(view):
+        return "file"
+    if view.kind == "string" and view.choices is None:
+        return {"date-time": "datetime", "google-datetime": "datetime", "date": "date"}.get(view.text("format"), "string")
+    if view.kind == "boolean" and view.nullable:
+        return "nullable_boolean"
+    if view.kind == "number" and view.choices is not None and all(isinstance(one, int) for one in view.choices):
+        return "integer"
+    return TYPES.get(view.kind, "object")
+
+
+def hint_of(view: View) -> str:
+    """What a person should know of a value."""
+    return clean_text(view.text("description"), 400)
+
+
+def options_of(view: View, kind: str) -> list[dict[str, Any]]:
+    """The choices of a value."""
+    keep: Mapping[str, type | tuple[type, ...]] = {"string": str, "integer": int, "boolean": bool, "nullable_boolean": bool}
+    wanted = keep.get(kind)
+    if wanted is None:
+        return []
+    found: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for choice in view.choices or ():
+        is_bool = isinstance(choice, bool)
+        if not isinstance(choice, wanted) or is_bool is not (wanted is bool) or str(choice) in seen or choice == "":
+            continue
+        seen.add(str(choice))
+        label = title(choice) if isinstance(choice, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", choice) else str(choice)
+        found.append({"key": choice, "label": label})
+    return found
+
+
+def _form_of(view: View, kind: str) -> Field:
+    """How the value is written, where that is not the usual way."""
+    if kind == "string" and view.text("format") in _FORMATS and view.choices is None:
+        return {"format": _FORMATS[view.text("format")]}
+    if kind == "string" and (view.whole("maxLength") or 0) > 500:
+        return {"format": "multiline"}
+    return {}
+
+
+def _bounds_of_text(view: View) -> Field:
+    found: Field = {}
+    least, most = view.whole("minLength"), view.whole("maxLength")
+    if least:
+        found["minLength"] = least
+    if most and (least or 0) <= most:
+        found["maxLength"] = most
+    if (pattern := usable_pattern(view.text("pattern"))) is not None:
+        found["pattern"] = pattern
+    elif view.told.get("x-digits") is True:
+        found["pattern"] = "-?[0-9]+"
+    return found
+
+
+def _bounds_of_number(view: View) -> Field:
+    found: Field = {}
+    for bound, words in (("min", ("minimum", "exclusiveMinimum")), ("max", ("maximum", "exclusiveMaximum"))):
+        value = view.told.get(words[0])
+        strict = view.told.get(words[1])
+        if isinstance(strict, int | float) and not isinstance(strict, bool):
+            value, strict = strict, True
+        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _NUMBER_MOST:
+            continue
+        if strict is True and view.kind == "integer" and value == int(value):
+            value = int(value) + (1 if bound == "min" else -1)
+        found[bound] = int(value) if value == int(value) else value
+    if "min" in found and "max" in found and found["min"] > found["max"]:
+        return {}
+    return found
+
+
+def usable_pattern(pattern: str) -> str | None:
+    """A pattern that has to match the whole text and takes linear time; ``None`` for one that cannot be said so."""
+    if not pattern or len(pattern) > _PATTERN_LONGEST:
+        return None
+    whole = pattern
+    if not (pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith("\\$")) or "|" in pattern:
+        whole = f"(?s:.*)(?:{pattern})(?s:.*)"
+    try:
+        re2.compile(whole, _OPTIONS)
+        re.compile(whole)
+    except (re2.error, re.error, RecursionError, OverflowError):
+        return None
+    return whole
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind in {"boolean", "nullable_boolean"}
+    return (isinstance(value, str) and kind == "string") or (isinstance(value, int) and kind == "integer")
+
+
+def _joined(hint: Any, more: str) -> str:
+    return f"{hint.rstrip('. ')}. {more}" if isinstance(hint, str) and hint else more
+
+
+def is_scalar(view: View) -> bool:
+    """Whether the value is a single one."""
+    return view.kind in SCALARS

@@ -1,0 +1,292 @@
+"""Schemas seen plainly: references followed, ``allOf`` merged, null taken out, unions told apart. One look at one level, so that recursion costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, cast
+
+from polyport.importers.references import HOPS, Dangling, References
+
+PARTS_MOST: Final = 40
+DEPTH_MOST: Final = 12
+VARIANTS_MOST: Final = 12
+OPTIONS_MOST: Final = 500
+Kind = Literal["string", "integer", "number", "boolean", "object", "array", "union", "any"]
+SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
+_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "object", "array", "null"})
+_OF_OBJECTS: Final = frozenset({"properties", "additionalProperties", "required", "patternProperties", "maxProperties", "minProperties"})
+_OF_TEXTS: Final = frozenset({"pattern", "minLength", "maxLength"})
+_OF_NUMBERS: Final = frozenset({"minimum", "maximum", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One level of a schema. ``key`` is the same for the same schema. ``choices`` are the values of an enum; ``rest`` what an object's further members are."""
+
+    kind: Kind
+    key: str
+    told: Mapping[str, Any]
+    nullable: bool = False
+    name: str = ""
+    choices: tuple[Any, ...] | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    rest: Any = None
+    items: Any = None
+    variants: tuple[Any, ...] = ()
+
+    def text(self, name: str) -> str:
+        """A text that the schema says."""
+        value = self.told.get(name)
+        return value if isinstance(value, str) else ""
+
+    def whole(self, name: str) -> int | None:
+        """A whole number of at least nought that the schema says."""
+        value = self.told.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+class Views:
+    """Looks at the schemas of one document. A reference that leads nowhere is seen as anything; ``dangling`` collects them."""
+
+    def __init__(self, references: References) -> None:
+        self._references = references
+        self._views: dict[int, tuple[Any, View]] = {}
+        self.dangling: dict[str, str] = {}
+
+    def look(self, schema: Any) -> View:
+        """The view of a schema."""
+        held = self._views.get(id(schema))
+        if held is None:
+            held = self._views[id(schema)] = (schema, self._look(schema))  # the schema is kept: an id says nothing without it
+        return held[1]
+
+    def _look(self, schema: Any) -> View:
+        told, key, name = self._flatten(schema, 0)
+        nullable = told.get("nullable") is True
+        variants = [one for word in ("oneOf", "anyOf") for one in _listed(told.get(word))]
+        if told.get("x-required-only"):
+            variants = []
+        kept = [one for one in variants if not self._is_null(one)]
+        nullable = nullable or len(kept) < len(variants)
+        types = [one for one in _types(told) if one in _TYPES]
+        nullable = nullable or "null" in types
+        types = [one for one in types if one != "null"]
+        if len(kept) == 1 and not told.get("properties"):
+            return self._only(kept[0], told, key, name, nullable=nullable)
+        if kept and not all(_is_mere_demand(one) for one in kept):
+            return self._union(kept[:VARIANTS_MOST], told, key, name, nullable=nullable)
+        if len(types) > 1:
+            return _of_several(types, told, key, name, nullable=nullable)
+        kind = cast("Kind", types[0]) if types else _guessed(told)
+        return self._plain(kind, told, key, name, nullable=nullable)
+
+    def _only(self, one: Any, told: Mapping[str, Any], key: str, name: str, *, nullable: bool) -> View:
+        """A union of one is that one; what stands around it says more."""
+        inner, own, other = self._flatten(one, 0)
+        head = {word: told[word] for word in ("title", "description", "default", "example", "readOnly") if word in told}
+        merged = {**inner, **head, **({"nullable": True} if nullable else {})}
+        return self._look(_Ready(merged, own if own[:1] != "@" else key, other or name))
+
+    def _plain(self, kind: Kind, told: Mapping[str, Any], key: str, name: str, *, nullable: bool) -> View:
+        choices = _choices(told)
+        if choices is not None and None in choices:
+            nullable, choices = True, tuple(one for one in choices if one is not None)
+        if kind == "object":
+            properties = {str(word): value for word, value in _mapping(told.get("properties")).items()}
+            rest = told.get("additionalProperties")
+            if rest is None and not properties:
+                rest = next(iter(_mapping(told.get("patternProperties")).values()), True)
+            return View(
+                kind="object",
+                key=key,
+                told=told,
+                nullable=nullable,
+                name=name,
+                properties=properties,
+                required=frozenset(str(one) for one in _listed(told.get("required")) if isinstance(one, str)),
+                rest=rest,
+            )
+        items = told.get("items") if kind == "array" else None
+        if isinstance(items, list):  # a tuple: the rows differ by their place
+            items = {}
+        return View(kind=kind, key=key, told=told, nullable=nullable, name=name, choices=choices, items=items)
+
+    def _union(self, kept: list[Any], told: Mapping[str, Any], key: str, name: str, *, nullable: bool) -> View:
+        views = [self.look(one) for one in kept]
+        nullable = nullable or any(view.nullable for view in views)
+        kinds = {view.kind for view in views}
+        if kinds <= SCALARS:
+            return _of_scalars(views, told, key, name, nullable=nullable)
+        arrays = [view for view in views if view.kind == "array"]
+        if len(arrays) == 1 and kinds <= SCALARS | {"array"}:
+            return _renamed(arrays[0], told, nullable=nullable)  # one value, or a list of them: a list of one says the same
+        if "any" in kinds or len({view.key for view in views}) == 1:
+            return View(kind="any", key=key, told=told, nullable=nullable, name=name)
+        shared = {word: told[word] for word in ("properties", "required", "additionalProperties") if word in told}
+        return View(
+            kind="union",
+            key=key,
+            told=told,
+            nullable=nullable,
+            name=name,
+            variants=tuple(kept),
+            properties={str(word): value for word, value in _mapping(shared.get("properties")).items()},
+            required=frozenset(str(one) for one in _listed(shared.get("required")) if isinstance(one, str)),
+        )
+
+    def _is_null(self, schema: Any) -> bool:
+        told: Mapping[str, Any] = schema if isinstance(schema, dict) else {}
+        if "$ref" in told:
+            try:
+                told = _mapping(self._references.follow(told))
+            except Dangling:
+                return False
+        return told.get("type") == "null" or told.get("enum") == [None] or ("const" in told and told["const"] is None)
+
+    def _flatten(self, schema: Any, depth: int) -> tuple[dict[str, Any], str, str]:
+        """A schema without references and ``allOf`` on its own level, with its key and the name that it has in the document."""
+        if isinstance(schema, _Ready):
+            return schema.told, schema.key, schema.name
+        key, name, node, own = f"@{id(schema)}", "", schema, dict[str, Any]()
+        for _hop in range(HOPS):
+            if not isinstance(node, dict) or "$ref" not in node:
+                break
+            own = {**{word: value for word, value in node.items() if word not in {"$ref", "allOf"}}, **own}
+            try:
+                key, name = str(node["$ref"]), str(node["$ref"]).rsplit("/", 1)[-1]
+                node = self._references.resolve(node["$ref"])
+            except Dangling as error:
+                self.dangling[key] = str(error)
+                node = {}
+        told = {**(node if isinstance(node, dict) else {}), **own}
+        parts = _listed(told.get("allOf"))
+        if not parts or depth >= DEPTH_MOST:
+            return {word: value for word, value in told.items() if word != "allOf"}, key, name
+        flat = [self._flatten(part, depth + 1) for part in parts[:PARTS_MOST]]
+        if len(flat) == 1 and not name:
+            key, name = flat[0][1] if set(told) <= {"allOf", "description", "title", "nullable", "readOnly", "default"} else key, flat[0][2]
+        return _merged([part for part, _key, _name in flat], {word: value for word, value in told.items() if word != "allOf"}), key, name
+
+
+class _Ready:
+    """A schema that has been flattened already."""
+
+    __slots__ = ("key", "name", "told")
+
+    def __init__(self, told: dict[str, Any], key: str, name: str) -> None:
+        self.told, self.key, self.name = told, key, name
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _types(told: Mapping[str, Any]) -> list[str]:
+    kind = told.get("type")
+    return [one for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str)]
+
+
+def _merged(parts: list[dict[str, Any]], own: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in (*parts, own):
+        for word, value in part.items():
+            if word == "properties" and isinstance(value, dict):
+                found["properties"] = {**_mapping(found.get("properties")), **value}
+            elif word == "required" and isinstance(value, list):
+                found["required"] = [*_listed(found.get("required")), *value]
+            elif word in {"oneOf", "anyOf"} and word in found and isinstance(value, list):
+                continue  # two unions in one: the first decides what is offered
+            elif word == "enum" and isinstance(value, list) and isinstance(found.get("enum"), list):
+                found["enum"] = [one for one in found["enum"] if one in value] or value
+            elif word == "nullable":
+                found["nullable"] = value is True and found.get("nullable", True) is True
+            elif word == "additionalProperties" and value is False and len(parts) > 1:
+                continue  # true of one part alone: the others bring members of their own
+            else:
+                found[word] = value
+    return found
+
+
+def _guessed(told: Mapping[str, Any]) -> Kind:
+    """What a schema without a type means."""
+    if told.keys() & _OF_OBJECTS:
+        return "object"
+    if "items" in told:
+        return "array"
+    choices = _choices(told) or ()
+    given = {type(one) for one in choices if one is not None}
+    if given == {str}:
+        return "string"
+    if given == {int}:
+        return "integer"
+    if given == {bool}:
+        return "boolean"
+    if told.keys() & _OF_TEXTS or told.get("format") in {"date", "date-time", "uuid", "email", "uri", "binary", "byte"}:
+        return "string"
+    return "number" if told.keys() & _OF_NUMBERS else "any"
+
+
+def _choices(told: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    if "const" in told:
+        return (told["const"],)
+    listed = told.get("enum")
+    if not isinstance(listed, list) or not listed:
+        return None
+    found: list[Any] = []
+    for one in listed[: OPTIONS_MOST + 1]:
+        if not any(one == other and type(one) is type(other) for other in found):
+            found.append(one)
+    return tuple(found) if len(found) <= OPTIONS_MOST else None
+
+
+def _is_mere_demand(schema: Any) -> bool:
+    """Whether a variant only says which members are needed."""
+    return (
+        isinstance(schema, dict)
+        and bool(schema)
+        and schema.keys() <= {"required", "title", "description", "not", "properties"}
+        and not any(value for value in _mapping(schema.get("properties")).values())
+    )
+
+
+def _of_several(types: list[str], told: Mapping[str, Any], key: str, name: str, *, nullable: bool) -> View:
+    """One schema of several types: the widest of them that can be written."""
+    kinds = set(types)
+    if kinds <= {"integer", "number"}:
+        return View(kind="number", key=key, told=told, nullable=nullable, name=name, choices=_choices(told))
+    if "string" in kinds and kinds <= SCALARS:
+        choices = _choices(told)
+        texts = choices if choices is not None and all(isinstance(one, str) for one in choices) else None
+        return View(kind="string", key=key, told=told, nullable=nullable, name=name, choices=texts)
+    if "array" in kinds and kinds <= SCALARS | {"array"} and not isinstance(told.get("items"), list):
+        return View(kind="array", key=key, told=told, nullable=nullable, name=name, items=told.get("items", {}))
+    return View(kind="any", key=key, told=told, nullable=nullable, name=name)
+
+
+def _of_scalars(views: list[View], told: Mapping[str, Any], key: str, name: str, *, nullable: bool) -> View:
+    """A union of scalars: one field that takes the widest of them."""
+    head = {word: told[word] for word in ("title", "description", "default", "example", "readOnly") if word in told}
+    kinds = {view.kind for view in views}
+    texts = [view for view in views if view.kind == "string"]
+    if texts:
+        listed = [view.choices for view in texts]
+        if len(texts) == len(views) and all(choices is not None for choices in listed):
+            merged = tuple(dict.fromkeys(one for choices in listed for one in choices or ()))
+            return View(kind="string", key=key, told=head, nullable=nullable, name=name, choices=merged)
+        free = [view for view in texts if view.choices is None]
+        chosen = free[0].told if len(free) == 1 and len(texts) == 1 else {}
+        return View(kind="string", key=key, told={**chosen, **head}, nullable=nullable, name=name)
+    if kinds <= {"integer", "number"}:
+        return View(kind="number" if "number" in kinds else "integer", key=key, told=head, nullable=nullable, name=name)
+    return View(kind="any", key=key, told=head, nullable=nullable, name=name)
+
+
+def _renamed(view: View, told: Mapping[str, Any], *, nullable: bool) -> View:
+    head = {word: told[word] for word in ("title", "description", "default", "example", "readOnly") if word in told}
+    return View(kind=view.kind, key=view.key, told={**view.told, **head}, nullable=nullable, name=view.name, items=view.items)

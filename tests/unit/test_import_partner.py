@@ -1,0 +1,426 @@
+"""What comes of a description: inputs, outputs, calls, ways of authorisation, lists and triggers, held against what requests then look like."""
+
+from typing import Any
+
+import pytest
+
+from acting import refused, run
+from petshop import built, pets, taking, with_path
+from polyport.importers.names import operation_name, operation_title, singular, title, unique
+from polyport.importers.scalars import usable_pattern
+from polyport.manifest.model import Action, ListSpec, PartnerFile, Trigger
+
+
+def action_of(document: dict[str, Any], name: str = "make") -> Action:
+    return Action.model_validate(built(document).actions[name], by_alias=True, by_name=False)
+
+
+async def sent(schema: Any, data: dict[str, Any], media: str = "application/json", **more: Any) -> Any:
+    return (await run(action_of(taking(schema, media, **more)), data, {})).body
+
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_pet_is_sent_as_described_with_its_owner_children_and_food() -> None:
+    action = action_of(pets(), "create_pet")
+    lists = {name: ListSpec.model_validate(told, by_alias=True, by_name=False) for name, told in built(pets()).lists.items()}
+    data = {
+        "name": "Ada",
+        "kind": "cat",
+        "born": "2020-01-02",
+        "owner": [{"email": "a@b.example", "address_city": "Bonn"}],
+        "children": [
+            {"name_": "Bo", "kind_": "dog", "children": [{"name_": "Cy", "kind_": "cat", "food": [{"kind__": "wet", "tins": 2}]}]}
+        ],
+        "labels": [{"key_": "a", "value_": "b"}],
+        "food_kind": "dry",
+        "food_dry": [{"grams_": 5}],
+    }
+    found = await run(action, data, {"id": 7, "owner": {"email": "x"}}, lists=lists)
+    assert found.body == {
+        "name": "Ada",
+        "kind": "cat",
+        "born": "2020-01-02",
+        "owner": {"email": "a@b.example", "address": {"city": "Bonn"}},
+        "children": [{"name": "Bo", "kind": "dog", "children": [{"name": "Cy", "kind": "cat", "food": {"tins": 2}}]}],
+        "labels": {"a": "b"},
+        "food": {"grams": 5},
+    }
+    assert found.result["id"] == 7
+    assert found.result["owner_email"] == "x"
+    assert await refused(action, {"name": "A", "kind": "cow", "owner": [{}], "tags": [], "food_wet": []}, lists=lists) == [
+        ("runnerData.name", "too_short"),
+        ("runnerData.kind", "unknown_option"),
+        ("runnerData.tags", "too_few"),
+        ("runnerData.owner[0].email", "required"),
+        ("runnerData.food_wet", "not_applicable"),
+    ]
+
+
+OBJECT = {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "data", "wire"),
+    [
+        ({"type": "object", "required": ["o"], "properties": {"o": OBJECT}}, {}, {"o": {}}),
+        ({"type": "object", "properties": {"o": OBJECT}}, {}, {}),
+        ({"type": "object", "properties": {"o": OBJECT}}, {"o_a": "x"}, {"o": {"a": "x"}}),
+        (
+            {"type": "object", "required": ["v"], "properties": {"v": {"const": 2}, "w": {"type": "boolean"}}},
+            {"w": True},
+            {"v": 2, "w": True},
+        ),
+        ({"type": "array", "items": OBJECT}, {"items": [{"a": "1"}, {}]}, [{"a": "1"}, {}]),
+        ({"type": "array", "items": {"type": "integer"}}, {"items": [1, "2"]}, [1, 2]),
+        ({"type": "string"}, {"body": "x"}, "x"),
+        ({}, {"body": [1]}, [1]),
+        (
+            {"oneOf": [OBJECT | {"title": "First"}, {"type": "array", "items": {"type": "string"}}]},
+            {"kind": "first", "first": {"a": "1"}},
+            {"a": "1"},
+        ),
+        ({"type": ["string", "null"]}, {"body": "x"}, "x"),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, {"body": "7"}, "7"),
+        (
+            {
+                "type": "object",
+                "properties": {
+                    "m": {
+                        "type": "object",
+                        "additionalProperties": OBJECT | {"properties": {"a": {"type": "string"}, "b": {"type": "string"}}},
+                    }
+                },
+            },
+            {"m": [{"key": "k", "a": "1"}]},
+            {"m": {"k": {"a": "1"}}},
+        ),
+        (
+            {"type": "object", "properties": {"l": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}}},
+            {"l": [{"values": [1, 2]}, {"values": [3]}]},
+            {"l": [[1, 2], [3]]},
+        ),
+        (
+            {"type": "object", "properties": {"a.b": {"type": "string"}, "c[d]": {"type": "string"}}},
+            {"a_b": "1", "c_d": "2"},
+            {"a.b": "1", "c[d]": "2"},
+        ),
+        (
+            {"type": "object", "properties": {"page": {"type": "string"}, "Page": {"type": "string"}}},
+            {"page_": "1", "Page": "2"},
+            {"page": "1", "Page": "2"},
+        ),
+        (
+            {"allOf": [OBJECT, {"type": "object", "required": ["b"], "properties": {"b": {"type": "integer"}}}]},
+            {"b": 1, "a": "x"},
+            {"a": "x", "b": 1},
+        ),
+        (
+            {"type": "object", "properties": {"when": {"type": "string", "format": "date-time"}}},
+            {"when": 0},
+            {"when": "1970-01-01T00:00:00Z"},
+        ),
+        ({"type": "object", "properties": {"any": {"type": "object"}}}, {"any": {"x": [1]}}, {"any": {"x": [1]}}),
+    ],
+)
+async def test_every_shape_is_sent_as_described(schema: Any, data: dict[str, Any], wire: Any) -> None:
+    assert await sent(schema, data) == wire
+
+
+RECURSIVE = {
+    "components": {
+        "schemas": {
+            "Node": {
+                "type": "object",
+                "required": ["v"],
+                "properties": {
+                    "v": {"type": "integer"},
+                    "next": {"$ref": "#/components/schemas/Node"},
+                    "all": {"type": "array", "items": {"$ref": "#/components/schemas/Node"}},
+                },
+            }
+        }
+    }
+}
+
+
+async def test_what_holds_itself_goes_down_as_far_as_it_is_given() -> None:
+    action = action_of(taking({"$ref": "#/components/schemas/Node"}) | RECURSIVE)
+    found = await run(action, {"v": 1, "next": [{"v_": 2, "next": {"v_": 3}, "all": [{"v_": 4}]}]}, {})
+    assert found.body == {"v": 1, "next": {"v": 2, "next": {"v": 3}, "all": [{"v": 4}]}}
+
+
+def test_a_body_with_too_many_members_becomes_json_where_it_has_to() -> None:
+    wide = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(900)}}
+    made = built(taking({"type": "object", "properties": {"wide": wide, "one": {"type": "string"}}}))
+    fields = {field["name"]: field for field in made.actions["make"]["fields"]}
+    assert fields["wide"]["type"] == "object"
+    assert fields["wide"]["holds"] == "object"
+    assert made.json_only == {"make": ["wide"]}
+
+
+def query_of(parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    return with_path("/q", {"get": {"operationId": "ask", "parameters": parameters, "responses": {}}})
+
+
+@pytest.mark.parametrize(
+    ("told", "data", "query"),
+    [
+        ({"schema": {"type": "array", "items": {"type": "string"}}}, {"x": ["a", "b"]}, "x=a&x=b"),
+        ({"explode": False, "schema": {"type": "array", "items": {"type": "string"}}}, {"x": ["a", "b"]}, "x=a,b"),
+        (
+            {"style": "pipeDelimited", "explode": False, "schema": {"type": "array", "items": {"type": "string"}}},
+            {"x": ["a", "b"]},
+            "x=a%7Cb",
+        ),
+        ({"style": "deepObject", "schema": OBJECT}, {"x_a": "1"}, "x[a]=1"),
+        ({"schema": OBJECT}, {"x_a": "1"}, "a=1"),
+        ({"content": {"application/json": {"schema": {"type": "object"}}}}, {"x": {"b": 1}}, "x=%7B%22b%22%3A1%7D"),
+        ({"required": True, "schema": {"enum": ["only"]}}, {}, "x=only"),
+        ({"schema": {"type": "boolean"}}, {"x": "yes"}, "x=true"),
+    ],
+)
+async def test_query_parameters_are_written_in_their_style(told: dict[str, Any], data: dict[str, Any], query: str) -> None:
+    found = await run(action_of(query_of([{"name": "x", "in": "query"} | told]), "ask"), data, {})
+    assert found.requests[-1].url.partition("?")[2] == query
+
+
+async def test_paths_hold_their_values_and_constant_queries() -> None:
+    item = {
+        "post": {
+            "operationId": "put_in",
+            "parameters": [
+                {"name": "a-b", "in": "path", "schema": {"type": "string"}},
+                {"name": "X-One", "in": "header", "required": True, "schema": {"enum": ["1"]}},
+            ],
+            "responses": {},
+        }
+    }
+    found = await run(action_of(with_path("/x/{a-b}/y{z}?upload", item), "put_in"), {"a-b": "q/r", "z": "1"}, {})
+    assert found.requests[-1].url.endswith("/x/q%2Fr/y1?upload=")
+    assert found.requests[-1].header("X-One") == "1"
+
+
+async def test_forms_and_files_are_sent_as_such() -> None:
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {
+            "file": {"type": "string", "format": "binary"},
+            "meta": {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+        },
+    }
+    action = action_of(taking(schema, "multipart/form-data"))
+    found = await run(action, {"file": {"name": "a.txt", "base64": "eA=="}, "meta": [{"a": "1"}]}, {})
+    assert b'{"a":"1"}' in (found.requests[-1].body or b"")
+    assert b'filename="a.txt"' in (found.requests[-1].body or b"")
+    form = action_of(
+        taking({"type": "object", "properties": {"l": {"type": "array", "items": {"type": "string"}}}}, "application/x-www-form-urlencoded")
+    )
+    assert (await run(form, {"l": ["a", "b"]}, {})).requests[-1].body == b"l=a&l=b"
+    raw = action_of(taking({"type": "string", "format": "binary"}, "application/octet-stream"))
+    assert raw.fields[0].type == "file"
+    assert action_of(taking({}, "application/xml")).steps[0].encoding == "text"
+
+
+@pytest.mark.parametrize(
+    ("schemes", "security", "kinds"),
+    [
+        ({"a": {"type": "apiKey", "in": "query", "name": "k"}}, [{"a": []}], ["api_key"]),
+        (
+            {"a": {"type": "http", "scheme": "basic"}, "b": {"type": "http", "scheme": "bearer"}},
+            [{"b": []}, {"a": []}],
+            ["bearer", "basic"],
+        ),
+        (
+            {"a": {"type": "apiKey", "in": "header", "name": "A"}, "b": {"type": "apiKey", "in": "header", "name": "B"}},
+            [{"a": [], "b": []}],
+            ["api_key"] * 3,
+        ),
+        (
+            {
+                "a": {
+                    "type": "oauth2",
+                    "flows": {
+                        "authorizationCode": {
+                            "authorizationUrl": "https://x.example/a",
+                            "tokenUrl": "https://x.example/t",
+                            "scopes": {"r": "read"},
+                        }
+                    },
+                }
+            },
+            [],
+            ["oauth2"],
+        ),
+        ({"a": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://x.example/t", "scopes": {}}}}}, [], ["oauth2"]),
+        ({"a": {"type": "oauth2", "flows": {"implicit": {"authorizationUrl": "https://x.example/a", "scopes": {}}}}}, [], ["bearer"]),
+        ({"a": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "GenieKey <key>"}}, [], ["bearer"]),
+        ({"a": {"type": "openIdConnect"}}, [], ["bearer"]),
+        ({"a": {"type": "mutualTLS"}}, [{"none": []}], ["none"]),
+        ({}, [], ["bearer", "none"]),
+    ],
+)
+def test_ways_of_authorisation_come_from_the_security_schemes(schemes: Any, security: Any, kinds: list[str]) -> None:
+    made = built(pets(components=pets()["components"] | {"securitySchemes": schemes}, security=security))
+    assert [choice["scheme"]["kind"] for choice in made.access.choices] == kinds
+    PartnerFile.model_validate(made.partner, by_alias=True, by_name=False)
+
+
+@pytest.mark.parametrize(
+    ("servers", "base", "asked"),
+    [
+        ([{"url": "https://a.example/v1/"}], "https://a.example/v1", []),
+        ([{"url": "http://a.example"}, {"url": "https://b.example"}], "https://b.example", []),
+        (["https://a.example"], "https://a.example", []),
+        ([], "{{connection.base_url}}", ["base_url"]),
+        ([{"url": "/v1"}], "{{connection.base_url}}", ["base_url"]),
+        (
+            [{"url": "https://{x}.a.example", "variables": {"x": {"enum": ["eu", "us"], "default": "eu"}}}],
+            "https://{{connection.x}}.a.example",
+            ["x"],
+        ),
+        ([{"url": "https://{host}/v1", "variables": {}}], "https://{{connection.host}}/v1", ["host"]),
+        ([{"url": "https://a.example/{v}", "variables": {"v": {"enum": ["v3"]}}}], "https://a.example/v3", []),
+    ],
+)
+def test_the_address_comes_from_the_servers_or_is_asked_for(servers: Any, base: str, asked: list[str]) -> None:
+    made = built(pets(servers=servers))
+    assert made.access.base == base
+    assert [field["name"] for field in made.access.fields] == asked
+    assert built(pets(servers=servers), base="https://told.example/").access.base == "https://told.example"
+
+
+def test_a_relative_server_stands_at_the_address_of_the_document() -> None:
+    assert built(pets(servers=[{"url": "/v2"}]), origin="https://docs.example/api/openapi.yaml").access.base == "https://docs.example/v2"
+
+
+def test_lists_and_triggers_come_of_what_the_document_makes_plain() -> None:
+    made = built(pets())
+    assert made.lists["pets"]["pager"] == {"kind": "page", "size": 50}
+    assert made.actions["delete_pet"]["fields"][0]["list"] == "pets"
+    trigger = Trigger.model_validate(made.triggers["new_pets"], by_alias=True, by_name=False)
+    assert (trigger.key, trigger.items) == (("id",), ("data",))
+    assert made.actions["delete_pet"]["destructive"] is True
+    assert made.actions["list_pets"]["readOnly"] is True
+
+
+@pytest.mark.parametrize(
+    ("parameters", "answer", "pager"),
+    [
+        (["cursor", "limit"], {"next_cursor": "string"}, {"kind": "cursor", "next": ["next_cursor"], "size": 100}),
+        (["pageToken"], {"nextPageToken": "string"}, {"kind": "cursor", "next": ["nextPageToken"], "size": 100}),
+        (["starting_after", "limit"], {"has_more": "boolean"}, {"kind": "last_id", "key": ["id"], "size": 100, "more": ["has_more"]}),
+        (["offset", "limit"], {}, {"kind": "offset", "size": 100}),
+        ([], {"next": "string"}, {"kind": "next_url", "next": ["next"], "size": 100}),
+        (["q"], {}, None),
+    ],
+)
+def test_pagers_are_recognised(parameters: list[str], answer: dict[str, str], pager: Any) -> None:
+    things = {
+        "type": "array",
+        "items": {"type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}, "created_at": {"type": "string"}}},
+    }
+    schema = {"type": "object", "properties": {"things": things} | {name: {"type": kind} for name, kind in answer.items()}}
+    item = {
+        "get": {
+            "operationId": "list_things",
+            "parameters": [{"name": name, "in": "query", "schema": {"type": "string"}} for name in parameters],
+            "responses": {"200": {"content": {"application/json": {"schema": schema}}}},
+        }
+    }
+    trigger = built(with_path("/things", item)).triggers["new_things"]
+    assert trigger.get("pager") == pager
+
+
+def test_swagger_2_is_read_like_its_successor() -> None:
+    made = built(
+        {
+            "swagger": "2.0",
+            "info": {"title": "Old", "version": "1"},
+            "host": "old.example",
+            "basePath": "/v1",
+            "schemes": ["http", "https"],
+            "securityDefinitions": {
+                "k": {"type": "basic"},
+                "o": {"type": "oauth2", "flow": "accessCode", "authorizationUrl": "https://x.example/a", "tokenUrl": "https://x.example/t"},
+            },
+            "definitions": {"T": {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}},
+            "paths": {
+                "/t": {
+                    "parameters": [{"name": "ids", "in": "query", "type": "array", "items": {"type": "integer"}}],
+                    "post": {
+                        "parameters": [{"name": "t", "in": "body", "schema": {"$ref": "#/definitions/T"}}],
+                        "responses": {"200": {"schema": {"$ref": "#/definitions/T"}}},
+                    },
+                    "put": {
+                        "consumes": ["multipart/form-data"],
+                        "parameters": [{"name": "f", "in": "formData", "type": "file", "required": True}],
+                        "responses": {},
+                    },
+                }
+            },
+        }
+    )
+    assert made.access.base == "https://old.example/v1"
+    assert [choice["scheme"]["kind"] for choice in made.access.choices] == ["basic", "oauth2"]
+    assert made.actions["create_t"]["call"]["queryStyles"] == {"ids": "comma"}
+    assert made.actions["replace_t"]["fields"][1]["type"] == "file"
+
+
+def test_google_discovery_is_read_too() -> None:
+    made = built(
+        {
+            "discoveryVersion": "v1",
+            "title": "G",
+            "version": "v1",
+            "rootUrl": "https://g.example/",
+            "servicePath": "x/",
+            "auth": {"oauth2": {"scopes": {"https://s": {"description": "All"}}}},
+            "schemas": {"T": {"id": "T", "type": "object", "properties": {"n": {"type": "string", "format": "int64"}}}},
+            "resources": {
+                "ts": {
+                    "methods": {
+                        "insert": {
+                            "id": "g.ts.insert",
+                            "path": "{+parent}/ts",
+                            "httpMethod": "POST",
+                            "parameters": {"parent": {"location": "path", "required": True, "type": "string"}},
+                            "request": {"$ref": "T"},
+                            "response": {"$ref": "T"},
+                        }
+                    }
+                }
+            },
+        }
+    )
+    assert made.access.base == "https://g.example/x"
+    action = made.actions["g_ts_insert"]
+    assert action["call"]["path"] == '/{{parent | split: "/"}}/ts'
+    assert {field["name"]: field.get("pattern") for field in action["fields"]}["n"] == "-?[0-9]+"
+
+
+def test_ids_are_the_same_at_every_import_and_names_are_those_a_person_would_choose() -> None:
+    first, second = built(pets()), built(pets())
+    assert {name: action["id"] for name, action in first.actions.items()} == {name: action["id"] for name, action in second.actions.items()}
+    assert operation_name("GET", "/v1/users/{id}/posts", "") == "get_user_posts"
+    assert operation_name("POST", "/x", "createUserAccount") == "create_user_account"
+    assert operation_title("DELETE", "/pets/{id}", "", "") == "Delete pet"
+    assert title("user_id") == "User ID"
+    assert [singular(word) for word in ("companies", "boxes", "pets", "status", "address")] == [
+        "company",
+        "box",
+        "pet",
+        "status",
+        "address",
+    ]
+    taken = {"a"}
+    assert [unique("a", taken), unique("A", taken), unique("b", taken)] == ["a_2", "A_3", "b"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "usable"), [("^[a-z]+$", True), ("[a-z]", True), ("(?=x)y", False), ("(a+)+$", True), ("", False), ("x" * 600, False)]
+)
+def test_patterns_are_taken_only_where_they_are_linear(pattern: str, usable: bool) -> None:
+    assert (usable_pattern(pattern) is not None) is usable
