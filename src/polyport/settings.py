@@ -53,7 +53,18 @@ class HttpSettings(_Section):
 
     body_limit: Positive
     depth_limit: Positive
+    origins: Texts
     grace: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not re.fullmatch(r"https?://[^/?#@*\s]+", text):
+                raise ValueError(
+                    "an origin is written as scheme and host, with the port where it is not the usual one: https://app.example.com"
+                )
+        return value
 
 
 class LoginSettings(_Section):

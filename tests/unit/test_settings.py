@@ -65,6 +65,14 @@ def test_a_partners_address_is_scheme_host_and_port(url):
     assert "partner slack" in refused({"POLYPORT_PARTNER_SLACK_BASE_URL": url})
 
 
+def test_origins_of_pages_are_named_one_by_one():
+    assert load_settings({}).http.origins == ()
+    given = load_settings({"POLYPORT_HTTP_ORIGINS": "https://app.example.com, http://127.0.0.1:9000"})
+    assert given.http.origins == ("https://app.example.com", "http://127.0.0.1:9000")
+    for text in ("*", "https://*.example.com", "app.example.com", "https://app.example.com/", "https://u@x", "null"):
+        assert "POLYPORT_HTTP_ORIGINS" in refused({"POLYPORT_HTTP_ORIGINS": text})
+
+
 def test_a_partners_address_may_stand_in_the_file_and_beats_no_environment(tmp_path):
     config = tmp_path / "c.toml"
     config.write_text('[partner_base_urls]\nslack = "http://a"\nhttp = "http://b"\n')

@@ -27,6 +27,7 @@ from polyport.runtime import Runtime
 from polyport.server import account, apps, credentials, end_users, files, links, operations, partners, runs, system, users
 from polyport.server.access import Access
 from polyport.server.connect import pages
+from polyport.server.origins import Origins
 from polyport.server.problems import error_of_status, problem_response
 from polyport.server.routing import Endpoint, Services, bind, bind_preflight, new_request_id
 from polyport.worker import Chore, Worker
@@ -125,7 +126,9 @@ def build_app(services: Services) -> ASGIApp:
         routes += [bind_preflight(endpoint) for endpoint in ENDPOINTS if endpoint.public_catalog]
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
-    return Front(app, [route for route in routes if route.path.endswith(_RUNS)])
+    front = Front(app, [route for route in routes if route.path.endswith(_RUNS)])
+    origins = services.engine.runtime.settings.http.origins
+    return Origins(front, origins) if origins else front
 
 
 def chores(services: Services) -> tuple[Chore, ...]:
