@@ -10,10 +10,14 @@ from polyport.store.records import (
     Account,
     Connection,
     ConnectionStatus,
+    Endpoint,
+    EndpointStatus,
+    EventStatus,
     Finding,
     IdempotencyKey,
     Link,
     LinkStatus,
+    OutgoingEvent,
     Run,
     RunStatus,
     StoredGrant,
@@ -184,3 +188,44 @@ def link(account_id: int, **changes: Any) -> Link:
         "used_at": None,
     }
     return Link(**(told | changes))
+
+
+def event(account_id: int, *, at: int = 1_000, **changes: Any) -> OutgoingEvent:
+    """An event that is due, for a callback address; ids are in the order in which they were made within a millisecond."""
+    told: dict[str, Any] = {
+        "event_id": f"evt_{at:012x}{next(_numbers):020x}",
+        "account_id": account_id,
+        "external_user_id": None,
+        "type": "run.finished",
+        "endpoint_id": None,
+        "url": "https://hooks.example.com/a",
+        "lane": f"{account_id} https://hooks.example.com",
+        "status": EventStatus.PENDING,
+        "attempts": 0,
+        "due_at": at,
+        "owner": None,
+        "last_status": None,
+        "last_error": None,
+        "created_at": at,
+        "ended_at": None,
+        "sealed": b"body",
+    }
+    return OutgoingEvent(**(told | changes))
+
+
+def endpoint(account_id: int, endpoint_id: str = "ep_1", **changes: Any) -> Endpoint:
+    """An endpoint that wants everything."""
+    told: dict[str, Any] = {
+        "endpoint_id": endpoint_id,
+        "account_id": account_id,
+        "url": "https://hooks.example.com/a",
+        "event_types": '["*"]',
+        "title": "Ours",
+        "status": EndpointStatus.ACTIVE,
+        "reason": None,
+        "secrets": b"sealed",
+        "generation": 1,
+        "created_at": 1_000,
+        "updated_at": 1_000,
+    }
+    return Endpoint(**(told | changes))

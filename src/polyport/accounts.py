@@ -1,4 +1,4 @@
-"""What an account has set for itself: where its links may lead back to, and how the connect page looks."""
+"""What is an account's own: the key that seals its runs and events, where its links may lead back to, how the connect page looks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from polyport.errors import Conflict
-from polyport.store.base import Duplicate, Stale
+from polyport.errors import Conflict, Overloaded
+from polyport.store.accounts import Accounts
+from polyport.store.base import Duplicate, Stale, StoreFault
 from polyport.store.records import AccountSettings
 from polyport.store.repo import Repo
+from polyport.vault import Box, Vault, VaultFault
 
 LOGO_LIMIT: Final = 64 * 1024
 HOSTS_MOST: Final = 100
@@ -123,3 +125,30 @@ async def change_own(repo: Repo, account_id: int, change: Mapping[str, Any], now
     except (Stale, Duplicate):
         raise Conflict("Somebody else changed the account at the same time; read it and try again.") from None
     return OwnSettings.model_validate_json(settings)
+
+
+def account_scope(account_id: int) -> str:
+    """What an account's data key is bound to."""
+    return f"account/{account_id}"
+
+
+class AccountBoxes:
+    """The boxes that seal what belongs to accounts; each is opened once."""
+
+    def __init__(self, accounts: Accounts, vault: Vault) -> None:
+        self._accounts = accounts
+        self._vault = vault
+        self._boxes: dict[int, Box] = {}
+
+    async def of(self, account_id: int) -> Box:
+        """The box of an account. Raises ``StoreFault`` when it is gone, ``Overloaded`` when the master key for it is not here."""
+        box = self._boxes.get(account_id)
+        if box is None:
+            account = await self._accounts.get(account_id)
+            if account is None:
+                raise StoreFault("the account is gone")
+            try:
+                box = self._boxes[account_id] = self._vault.box(account_scope(account_id), account.data_key)
+            except VaultFault as fault:
+                raise Overloaded(f"This server cannot open the account's records now: {fault}") from None
+        return box

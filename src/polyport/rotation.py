@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from polyport.accounts import account_scope
 from polyport.apps import app_scope
 from polyport.connections import scope_of
 from polyport.errors import SetupError
 from polyport.master_keys import MasterKeys, Neighbour
-from polyport.runtime import account_scope
 from polyport.store.base import Stale
 from polyport.store.keys import DataKey
 from polyport.vault import VaultFault

@@ -7,12 +7,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
+from polyport.accounts import AccountBoxes, account_scope
 from polyport.apps import AppBook
 from polyport.catalog import Catalog
 from polyport.connections import ConnectionBook
 from polyport.errors import SetupError
+from polyport.events import Events
 from polyport.keyfile import KEY_FILE, KeyFile
 from polyport.master_keys import MasterKeys
 from polyport.net.egress import EgressPolicy
@@ -37,19 +40,31 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
+def _milliseconds(clock: Callable[[], datetime]) -> int:
+    if clock is system_clock:  # asked for many times in a run: without a datetime in between it costs a tenth
+        return time.time_ns() // 1_000_000
+    return int(clock().timestamp() * 1000)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """What a process works with. ``owner`` is its name in the store, ``is_alive`` tells whether another's process lives; ``clock`` gives the time, in UTC."""
+    """What a process works with. ``owner`` is its name in the store, ``is_alive`` tells whether another's process lives; ``clock`` gives the time, in UTC.
+
+    ``network`` leads to partners, ``receivers`` to those who are told of events: connections of their own, so that neither waits for the other.
+    """
 
     settings: Settings
     catalog: Catalog
     repo: Repo
     vault: Vault
     keys: MasterKeys
+    boxes: AccountBoxes
+    events: Events
     connections: ConnectionBook
     apps: AppBook
     queue: Queue
     network: Network
+    receivers: Network
     policy: EgressPolicy
     owner: str
     is_alive: Callable[[str], bool]
@@ -57,9 +72,7 @@ class Runtime:
 
     def now_ms(self) -> int:
         """The time in unix milliseconds."""
-        if self.clock is system_clock:  # asked for many times in a run: without a datetime in between it costs a tenth
-            return time.time_ns() // 1_000_000
-        return int(self.clock().timestamp() * 1000)
+        return _milliseconds(self.clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,33 +121,53 @@ async def open_runtime(
     ``catalog``, ``network`` and ``clock`` replace the real ones in tests.
     """
     policy = EgressPolicy(settings.allow_networks)
+    time_now = clock or system_clock
     async with contextlib.AsyncExitStack() as stack:
         safe = await stack.enter_async_context(open_safe(settings))
-        if network is None:
-            sender = Sender(
-                policy,
-                connections=settings.partner.connections,
-                connections_per_host=settings.partner.connections_per_host,
-                answer_limit=settings.partner.answer_limit,
-                timeout_limit=settings.partner.timeout_limit,
-            )
-            stack.push_async_callback(sender.close)
-            network = sender
+        database, vault = safe.repo.database, safe.keys.vault
+        boxes = AccountBoxes(safe.repo.accounts, vault)
+        events = Events(
+            safe.repo.endpoints,
+            boxes,
+            partial(_milliseconds, time_now),
+            result_limit=settings.events.result_limit,
+            watched=settings.health.check_every > 0,
+        )
+        repo = Repo(database, events)
+        receivers = network
+        if network is None or receivers is None:
+            network = _sender(stack, policy, settings, settings.partner.connections, settings.partner.connections_per_host)
+            receivers = _sender(stack, policy, settings, settings.events.concurrency, settings.events.concurrency)
         yield Runtime(
             settings=settings,
             catalog=catalog or Catalog.load(settings.connectors, settings.origin),
-            repo=safe.repo,
-            vault=safe.keys.vault,
+            repo=repo,
+            vault=vault,
             keys=safe.keys,
-            connections=ConnectionBook(safe.repo, safe.keys.vault),
-            apps=AppBook(safe.repo, safe.keys.vault),
-            queue=DatabaseQueue(safe.repo.database, safe.processes),
+            boxes=boxes,
+            events=events,
+            connections=ConnectionBook(repo, vault),
+            apps=AppBook(repo, vault),
+            queue=DatabaseQueue(database, safe.processes, events),
             network=network,
+            receivers=receivers,
             policy=policy,
             owner=safe.processes.owner,
             is_alive=safe.processes.is_alive,
-            clock=clock or system_clock,
+            clock=time_now,
         )
+
+
+def _sender(stack: contextlib.AsyncExitStack, policy: EgressPolicy, settings: Settings, connections: int, per_host: int) -> Sender:
+    sender = Sender(
+        policy,
+        connections=connections,
+        connections_per_host=per_host,
+        answer_limit=settings.partner.answer_limit,
+        timeout_limit=settings.partner.timeout_limit,
+    )
+    stack.push_async_callback(sender.close)
+    return sender
 
 
 async def make_first_account(settings: Settings, make_password: Callable[[], str]) -> FirstAccount | None:
@@ -163,11 +196,6 @@ async def create_account(repo: Repo, vault: Vault, *, title: str, email: str, pa
     account = Account(account_id=account_id, title=title, data_key=vault.new_key(account_scope(account_id)), created_at=now)
     user = await repo.accounts.create(account, email=email, password_hash=hash_password(password))
     return user.account_id
-
-
-def account_scope(account_id: int) -> str:
-    """What an account's data key is bound to."""
-    return f"account/{account_id}"
 
 
 def open_keys(settings: Settings) -> tuple[Keyring, KeyFile | None]:

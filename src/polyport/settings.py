@@ -99,6 +99,17 @@ class RunSettings(_Section):
     attempts: Positive
 
 
+class EventSettings(_Section):
+    """How events are sent, and how long they are kept; times in seconds or days, sizes in bytes."""
+
+    timeout: Annotated[float, Field(gt=0, le=120)]
+    concurrency: Positive
+    per_receiver: Positive
+    result_limit: Annotated[int, Field(ge=0)]
+    delivered_days: Positive
+    dead_days: Positive
+
+
 class ListSettings(_Section):
     """How long what was read for a connection stays good, in seconds."""
 
@@ -140,6 +151,7 @@ class Settings(_Section):
     login: LoginSettings
     partner: PartnerSettings
     runs: RunSettings
+    events: EventSettings
     lists: ListSettings
     health: HealthSettings
     log: LogSettings

@@ -29,9 +29,11 @@ PRELUDE = """
 api() {
   local answer; answer=$(curl -sg "$SERVER$1" -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' "${@:2}"); echo "$answer" >> answers
   local id; id=$(sed -nE 's/.*"(runId|fileId)":"([^"]*)".*/\\2/p' <<< "$answer"); RUN_ID=${id:-$RUN_ID}; FILE_ID=$RUN_ID
+  id=$(sed -nE 's/.*"endpointId":"([^"]*)".*/\\1/p' <<< "$answer"); ENDPOINT_ID=${id:-$ENDPOINT_ID}
+  id=$(sed -nE 's/.*"eventId":"([^"]*)".*/\\1/p' <<< "$answer"); EVENT_ID=${id:-$EVENT_ID}
   id=$(sed -nE 's/.*"id":([0-9]+),"title".*/\\1/p' <<< "$answer"); KEY_ID=${id:-$KEY_ID}
 }
-RUN_ID=; KEY_ID=
+RUN_ID=; KEY_ID=; ENDPOINT_ID=; EVENT_ID=
 """
 
 
@@ -61,7 +63,7 @@ def connected_reader(tmp_path_factory):
 def follow(page, folder, server, token):
     blocks = re.findall(r"```bash\n(.*?)```", (DOCS / f"{page}.md").read_text("utf-8"), re.DOTALL)
     commands = "\n".join(block for block in blocks if not re.search(r"polyport (?:serve|connector simulate)", block))
-    commands = re.sub(r"\b(RUN_ID|FILE_ID|KEY_ID)\b", r"$\1", commands).replace(".venv/bin/polyport", str(PROGRAM))
+    commands = re.sub(r"\b(RUN_ID|FILE_ID|KEY_ID|ENDPOINT_ID|EVENT_ID)\b", r"$\1", commands).replace(".venv/bin/polyport", str(PROGRAM))
     (folder / "answers").write_text("")
     given = {"SERVER": f"http://127.0.0.1:{server.port}", "TOKEN": token}
     done = subprocess.run(  # noqa: S603  the page's own commands
@@ -97,6 +99,15 @@ def test_the_commands_of_a_page_work(connected_reader, page):
     answers = connected_reader(page)
     assert answers
     assert [answer for answer in answers if not answer["success"]] == []
+
+
+def test_the_commands_of_the_page_on_events_work(connected_reader):
+    answers = connected_reader("how-to/receive-events")
+    refused = [answer["error"]["code"] for answer in answers if not answer["success"]]
+    types = {answer["data"].get("type") for answer in answers if isinstance(answer.get("data"), dict)}
+    assert refused == ["conflict"]  # what is on its way is not replayed
+    assert "endpoint.test" in types
+    assert len(answers) == 11
 
 
 def test_the_partner_of_the_page_has_no_faults_and_passes_its_case(tmp_path):

@@ -119,7 +119,7 @@ async def test_every_fault_around_the_input_is_named_at_once(bay: Bay):
         "window": 5,
         "timeoutMs": 99,
         "externalUserId": "",
-        "callbackUrl": "https://example.com/hook",
+        "callbackUrl": "http://example.com/hook",
         "runerData": {},
     }
     told = await bay.served.fetch("POST", f"/partners/trigger-actions/{CREATE}/run/sync", body)
@@ -132,7 +132,7 @@ async def test_every_fault_around_the_input_is_named_at_once(bay: Bay):
         ("window", "wrong_type"),
         ("timeoutMs", "out_of_range"),
         ("externalUserId", "wrong_type"),
-        ("callbackUrl", "not_supported"),
+        ("callbackUrl", "not_https"),
         ("runerData", "unknown_field"),
     }
 

@@ -34,6 +34,8 @@ NEVER = {
     "runId": "run_000000000000ffffffffffffffff",
     "fileId": "file_" + "0" * 32,
     "userId": "999999",
+    "endpointId": "ep_" + "0" * 24,
+    "eventId": "evt_" + "0" * 32,
     "id": "999999",
 }
 CHANGES: dict[str, object] = {
@@ -65,6 +67,8 @@ async def neighbours(anyio_backend: str, tmp_path_factory: pytest.TempPathFactor
         assert status == 200, run
         asked = {"partnerId": PIPEDRIVE, "title": "L"}
         link = (await served.call("POST", "/credentials/grant-access-sharing", asked, token=own))[2]["data"]["id"]
+        endpoint = (await served.call("POST", "/event-endpoints", {"url": "https://hooks.invalid/"}))[2]["data"]["endpointId"]
+        event = (await served.call("POST", f"/event-endpoints/{endpoint}/test"))[2]["data"]["eventId"]
         mine = {
             "credentialId": str(connection),
             "linkId": str(link),
@@ -72,6 +76,8 @@ async def neighbours(anyio_backend: str, tmp_path_factory: pytest.TempPathFactor
             "fileId": file,
             "userId": str(user),
             "id": str(key),
+            "endpointId": endpoint,
+            "eventId": event,
         }
         strangers = dict(zip(STRANGERS, (await served.second_account(), other), strict=True))
         yield Neighbours(served=served, own=own, strangers=strangers, mine=mine, operation=operation)
@@ -81,7 +87,8 @@ def owned(endpoint: Endpoint) -> str | None:
     """Which parameter of a path names a thing of an account."""
     if endpoint.path.startswith("/api-keys/"):
         return "id"
-    return next((name for name in ("credentialId", "linkId", "runId", "fileId", "userId") if f"{{{name}}}" in endpoint.path), None)
+    names = ("credentialId", "linkId", "runId", "fileId", "userId", "endpointId", "eventId")
+    return next((name for name in names if f"{{{name}}}" in endpoint.path), None)
 
 
 WALKED = [endpoint for endpoint in ENDPOINTS if owned(endpoint) is not None]
@@ -168,6 +175,7 @@ async def test_a_foreign_file_in_a_body_answers_like_one_that_never_was(neighbou
 
 
 LISTS = {"/credentials", "/credentials/grant-access-sharing", "/runs"}
+OF_THE_ACCOUNT = {"/api-keys", "/users", "/events", "/event-endpoints"}
 # Lists that hold nothing of anybody: they are the same for everyone.
 CATALOGUE = {"/partners/info", "/partners/trigger-actions/info"}
 
@@ -183,14 +191,14 @@ def test_every_list_that_an_end_user_may_read_is_looked_at():
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-@pytest.mark.parametrize("path", sorted(LISTS | {"/api-keys", "/users"}))
+@pytest.mark.parametrize("path", sorted(LISTS | OF_THE_ACCOUNT))
 async def test_a_list_holds_nothing_of_anybody_else(neighbours: Neighbours, path: str, stranger: str):
     mine = (await neighbours.served.call("GET", path))[2]
     theirs = await neighbours.served.fetch("GET", path, token=neighbours.strangers[stranger])
     listed = theirs.content.decode()
 
     assert mine["data"]
-    assert theirs.status == (403 if stranger == "another end user" and path in {"/api-keys", "/users"} else 200)
+    assert theirs.status == (403 if stranger == "another end user" and path in OF_THE_ACCOUNT else 200)
     for name, found in neighbours.mine.items():
         assert not any(item.get(name) and str(item[name]) == found for item in (theirs.json.get("data") or []) if name != "id")
     assert neighbours.mine["runId"] not in listed

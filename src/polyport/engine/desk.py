@@ -24,9 +24,9 @@ from polyport.engine.calls import ListItems, read_list
 from polyport.engine.checks import next_check
 from polyport.engine.operation import Program, compile_operation
 from polyport.engine.renewal import Clients, Renewals, reconnect_advice
-from polyport.errors import ConnectionInvalid, Details, Fault, Overloaded, UnsupportedTrigger, ValidationFailed
+from polyport.errors import ConnectionInvalid, Details, Fault, UnsupportedTrigger, ValidationFailed
 from polyport.manifest.model import ListSpec, Partner, Trigger
-from polyport.runtime import Runtime, account_scope
+from polyport.runtime import Runtime
 from polyport.store.base import StoreFault
 from polyport.store.records import CachedList, Connection, ConnectionStatus, RunProof
 from polyport.vault import Box, VaultFault
@@ -67,7 +67,6 @@ class Desk:
         self._lists: OrderedDict[tuple[int, int, str], tuple[int, int, ListItems]] = OrderedDict()
         self._grants: OrderedDict[tuple[int, int, int], GrantHolder] = OrderedDict()
         self._reading: dict[tuple[int, str], asyncio.Task[ListItems]] = {}
-        self._boxes: dict[int, Box] = {}
         self._touched: dict[int, float] = {}
         self._proved: dict[int, int] = {}
 
@@ -169,16 +168,7 @@ class Desk:
 
     async def box(self, account_id: int) -> Box:
         """The box that seals an account's runs. Raises ``Overloaded`` when the master key for it is not here."""
-        box = self._boxes.get(account_id)
-        if box is None:
-            account = await self.runtime.repo.accounts.get(account_id)
-            if account is None:
-                raise StoreFault("the account is gone")
-            try:
-                box = self._boxes[account_id] = self.runtime.vault.box(account_scope(account_id), account.data_key)
-            except VaultFault as fault:
-                raise Overloaded(f"This server cannot open the account's records now: {fault}") from None
-        return box
+        return await self.runtime.boxes.of(account_id)
 
     def lists(self, bench: Bench, *, until: float | None = None) -> KeptLists:
         """The lists of an open connection. ``until`` is when all of them have to be there, by the event loop's clock; after it ``TimeoutError`` is raised."""

@@ -49,6 +49,7 @@ async def erase_users(desk: Desk) -> None:
 async def _erase(desk: Desk, user: EndUser) -> bool:
     """Delete what there is of a user. False while a run of it is under way: that ends by itself, then its record is redacted."""
     repo = desk.runtime.repo
+    await repo.end_users.delete_events(user)
     while connections := await repo.end_users.connections(user):
         for connection_id in connections:
             with contextlib.suppress(Stale, NotFound):  # another process was first
@@ -58,6 +59,7 @@ async def _erase(desk: Desk, user: EndUser) -> bool:
     await repo.end_users.redact_runs(user)
     await repo.end_users.cancel_runs(user, error=json.dumps(_CANCELLED.as_record()), now=desk.runtime.now_ms())
     await repo.end_users.redact_runs(user)
+    await repo.end_users.delete_events(user)  # of runs that ended meanwhile
     try:
         await repo.end_users.forget(user)
     except Stale:

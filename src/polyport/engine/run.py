@@ -11,7 +11,6 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -365,7 +364,14 @@ class Engine:
             sealed_result=box.seal(encode(held), f"run/{run.run_id}/result"),
             sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"),
         )
-        await self._durably(finished, partial(self.runtime.repo.runs.finish, proof=proof))
+
+        async def end(run: Run) -> None:
+            told = await self.runtime.events.run(run, result=held.get("result"), error=error)
+            await self.runtime.repo.runs.finish(run, proof, told=told)
+            if told:
+                self.runtime.events.announce()
+
+        await self._durably(finished, end)
         return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
 
     async def _durably(self, run: Run, write: Callable[[Run], Awaitable[None]]) -> None:

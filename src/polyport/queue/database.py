@@ -7,12 +7,15 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from polyport.errors import Details, InternalError, PartnerUnavailable, PolyportError
 from polyport.queue.processes import ProcessLock
 from polyport.store.base import Database, Stale, Statement
+from polyport.store.herald import Herald, Silence
 from polyport.store.records import Run, RunStatus
 from polyport.store.runs import run_of_row
 
@@ -34,10 +37,11 @@ _STOPPED: Final = InternalError(
 
 
 class DatabaseQueue:
-    """A ``Queue`` over the runs of one database."""
+    """A ``Queue`` over the runs of one database. The ``herald`` gives the events of runs that it settles."""
 
-    def __init__(self, database: Database, processes: ProcessLock) -> None:
+    def __init__(self, database: Database, processes: ProcessLock, herald: Herald | None = None) -> None:
         self._database = database
+        self._herald = herald or Silence()
         self._processes = processes
         self._due = asyncio.Event()
         self._next = math.inf
@@ -97,29 +101,36 @@ class DatabaseQueue:
             if self._processes.is_alive(owner):
                 continue
             while rows := await self._database.read("runs_of_owner", {"owner": owner}):
-                told = await asyncio.gather(*(self._settle(_verdict(run_of_row(row), now)) for row in rows))
+                told = await asyncio.gather(*(self._settle(run_of_row(row), now) for row in rows))
                 settled += sum(told)
         self._processes.sweep()
         if settled:
             self._due.set()
         return settled
 
-    async def _settle(self, verdict: Statement) -> bool:
+    async def _settle(self, run: Run, now: int) -> bool:
+        given = {"run_id": run.run_id, "owner": run.owner, "now": now}
+        verdict = _verdict(run)
+        told: Sequence[Statement] = ()
+        if verdict is None:
+            unit = [Statement(query="requeue_run", params=given, expect=1)]
+        else:
+            status, error = verdict
+            record = json.dumps(error.as_record())
+            settled = replace(run, status=status, sending=False, owner=None, finished_at=now, error=record)
+            told = await self._herald.run(settled, error=error)
+            unit = [Statement(query="settle_run", params={**given, "status": status, "error": record}, expect=1), *told]
         try:
-            await self._database.write(verdict)
+            await self._database.write(*unit)
         except Stale:  # another process was first
             return False
+        if told:
+            self._herald.announce()
         return True
 
 
-def _verdict(run: Run, now: int) -> Statement:
-    base = {"run_id": run.run_id, "owner": run.owner, "now": now}
+def _verdict(run: Run) -> tuple[RunStatus, PolyportError] | None:
+    """How a run of a dead process ends; ``None``: it is queued again."""
     if run.sending and not run.repeatable:
-        return _settle(base, RunStatus.UNCERTAIN, _CUT)
-    if run.mode == "async":
-        return Statement(query="requeue_run", params=base, expect=1)
-    return _settle(base, RunStatus.FAILED, _STOPPED)
-
-
-def _settle(base: Mapping[str, object], status: RunStatus, error: PolyportError) -> Statement:
-    return Statement(query="settle_run", params={**base, "status": status, "error": json.dumps(error.as_record())}, expect=1)
+        return RunStatus.UNCERTAIN, _CUT
+    return None if run.mode == "async" else (RunStatus.FAILED, _STOPPED)

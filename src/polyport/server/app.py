@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from re import Pattern
@@ -16,6 +17,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polyport import __version__
+from polyport.deliveries import Courier
 from polyport.engine.connect import renew_due
 from polyport.engine.desk import Desk
 from polyport.engine.erasure import erase_users, scrub
@@ -24,13 +26,27 @@ from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
 from polyport.master_keys import FOLLOW_SECONDS
 from polyport.runtime import Runtime
-from polyport.server import account, apps, credentials, end_users, files, links, operations, partners, runs, system, users
+from polyport.server import (
+    account,
+    apps,
+    credentials,
+    end_users,
+    endpoints,
+    events,
+    files,
+    links,
+    operations,
+    partners,
+    runs,
+    system,
+    users,
+)
 from polyport.server.access import Access
 from polyport.server.connect import pages
 from polyport.server.origins import Origins
 from polyport.server.problems import error_of_status, problem_response
 from polyport.server.routing import Endpoint, Services, bind, bind_preflight, new_request_id
-from polyport.worker import Chore, Worker
+from polyport.worker import TIDY_SECONDS, Chore, Worker
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *users.ENDPOINTS,
@@ -42,6 +58,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *apps.ENDPOINTS,
     *operations.ENDPOINTS,
     *runs.ENDPOINTS,
+    *endpoints.ENDPOINTS,
+    *events.ENDPOINTS,
     *files.ENDPOINTS,
     *system.ENDPOINTS,
 )
@@ -156,11 +174,14 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
         services.engine.desk.forget()
         services.access.forget()
         runtime.vault.forget("account")  # keys of connections that another process deleted
+        runtime.events.forget()
 
-    worker = Worker(services.engine, forget, chores(services))
+    courier = Courier(runtime, services.reconnects)
+    worker = Worker(services.engine, forget, (*chores(services), Chore(name="tidy-events", seconds=TIDY_SECONDS, work=courier.tidy)))
     await worker.start()
+    courier.start()
     try:
         yield build_app(services)
     finally:
-        await worker.stop(runtime.settings.http.grace)
+        await asyncio.gather(worker.stop(runtime.settings.http.grace), courier.stop(runtime.settings.http.grace))
         await services.engine.drain(runtime.settings.http.grace)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from pydantic import Field
@@ -10,6 +9,7 @@ from pydantic import Field
 from polyport.engine.connect import NewConnection, create_connection, replace_fields, test_connection, update_user_data
 from polyport.engine.erasure import erase_connection
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
+from polyport.items import connection_item
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, page_meta, read_list_query
 from polyport.store.base import Stale
@@ -211,31 +211,6 @@ def _check_metadata(metadata: dict[str, Any]) -> None:
 def _check_sort(sort: str | None) -> None:
     if sort is not None and sort not in SORTS:
         raise ValidationFailed.of(Fault(path="sort", code="unknown_sort", message=f"Connections are sorted by {', '.join(SORTS)}."))
-
-
-def connection_item(record: Connection, *, watched: bool = True) -> dict[str, Any]:
-    """A connection as it stands on the wire. ``watched``: whether this server proves connections in the background."""
-    return {
-        "credentialId": record.connection_id,
-        "partnerId": record.partner_id,
-        "title": record.title,
-        "status": record.status,
-        "account": record.account_label,
-        "auth": record.auth,
-        "fields": json.loads(record.shown),
-        "lastError": record.last_error,
-        "lastUsedAt": _seconds(record.last_used_at),
-        "lastVerifiedAt": _seconds(record.last_verified_at),
-        "nextCheckAt": _seconds(record.check_at) if watched else None,
-        "externalUserId": record.external_user_id,
-        "metadata": json.loads(record.metadata),
-        "createdAt": _seconds(record.created_at),
-        "updatedAt": _seconds(record.updated_at),
-    }
-
-
-def _seconds(milliseconds: int | None) -> int | None:
-    return milliseconds // 1000 if milliseconds is not None else None
 
 
 _TAG: Final = "Connections"

@@ -18,7 +18,9 @@ from polyport.engine.links import (
     regenerate_link,
     revoke_link,
 )
-from polyport.errors import BlockedAddress, Fault, NotFound, ValidationFailed
+from polyport.errors import Fault, NotFound, ValidationFailed
+from polyport.events import receiver_fault
+from polyport.items import link_item
 from polyport.server.connect.words import LANGUAGES, known_language
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, page_meta, read_list_query
@@ -143,10 +145,8 @@ async def _faults(call: Call, body: _Leading) -> list[Fault]:
         message = "This has to be an https address on a host that the account allows: PATCH /account sets allowedRedirectHosts."
         faults.append(Fault(path="redirectUrl", code="not_allowed", message=message))
     if body.callback_url is not None:
-        try:
-            call.engine.runtime.policy.check_url(body.callback_url)
-        except BlockedAddress as error:
-            faults.append(Fault(path="callbackUrl", code="blocked_address", message=error.message))
+        fault = receiver_fault(call.engine.runtime.policy, body.callback_url, "callbackUrl")
+        faults += [fault] if fault is not None else []
     if body.language is not None and known_language(body.language) is None:
         faults.append(Fault(path="language", code="unknown_option", message=f"The page speaks: {', '.join(LANGUAGES)}."))
     return faults
@@ -203,25 +203,7 @@ async def _link(call: Call) -> Link:
 
 
 def _item(call: Call, link: Link, token: str | None = None) -> dict[str, Any]:
-    return {
-        "id": link.link_id,
-        "partnerId": link.partner_id,
-        "token": token,
-        "status": int(link.status),
-        "credentialId": link.connection_id,
-        "title": link.title,
-        "dateCreated": link.created_at // 1000,
-        "url": link_url(call.engine.runtime, link, token) if token is not None else None,
-        "expiresAt": link.expires_at // 1000,
-        "lastError": link.last_error,
-        "externalUserId": link.external_user_id,
-        "redirectUrl": link.redirect_url,
-        "callbackUrl": link.callback_url,
-        "metadata": json.loads(link.metadata),
-        "language": link.language,
-        "openedAt": link.opened_at // 1000 if link.opened_at is not None else None,
-        "usedAt": link.used_at // 1000 if link.used_at is not None else None,
-    }
+    return link_item(link, token=token, url=link_url(call.engine.runtime, link, token) if token is not None else None)
 
 
 _TAG: Final = "Links"

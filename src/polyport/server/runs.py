@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import Field
 
+from polyport.accounts import URL_LONGEST
 from polyport.connections import is_usable
 from polyport.engine.record import Ask, Done, from_cursor, to_cursor
 from polyport.engine.run import SYNC_LIMIT_MS
 from polyport.errors import ConnectionInvalid, Fault, NotFound, PolyportError, ValidationFailed
+from polyport.events import receiver_fault
+from polyport.items import duration_ms, run_item, seconds
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
+from polyport.net.egress import EgressPolicy
 from polyport.server.operations import CREDENTIAL_EXAMPLE
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param, reconnectable
 from polyport.server.wire import (
@@ -59,6 +62,7 @@ class RunBody(Body):
     credential_data: dict[str, Any] | None = Field(default=None, examples=[CREDENTIAL_EXAMPLE])
     runner_data: dict[str, Any] | None = None
     dry_run: bool = False
+    callback_url: str | None = Field(default=None, max_length=URL_LONGEST, description="Where the event run.finished goes.")
     metadata: dict[str, Any] = Field(default_factory=dict)
     external_user_id: ExternalUserId | None = None
     timeout_ms: int | None = Field(default=None, ge=100, le=SYNC_LIMIT_MS)
@@ -139,7 +143,7 @@ def _ask(call: Call, mode: str) -> tuple[Ask, bool]:
         if not isinstance(body.get(name, False), bool):
             faults.append(Fault(path=name, code="wrong_type", message="A boolean is needed here: true or false."))
     if not body.keys() <= _UNLIMITED:
-        faults += _limits(body)
+        faults += _limits(body, call.engine.runtime.policy)
     key = call.http.headers.get("idempotency-key")
     if key is not None and (not 1 <= len(key) <= KEY_LONGEST or not key.isascii() or not key.isprintable()):
         faults.append(
@@ -158,6 +162,7 @@ def _ask(call: Call, mode: str) -> tuple[Ask, bool]:
         limit=body.get("limit"),
         raw=body.get("raw", False),
         timeout_ms=body.get("timeoutMs"),
+        callback_url=body.get("callbackUrl"),
         external_user_id=call.owner(body.get("externalUserId")),
         metadata=body.get("metadata") or {},
         idempotency_key=key,
@@ -165,7 +170,7 @@ def _ask(call: Call, mode: str) -> tuple[Ask, bool]:
     return ask, body.get("dryRun", False)
 
 
-def _limits(body: Mapping[str, Any]) -> list[Fault]:
+def _limits(body: Mapping[str, Any], policy: EgressPolicy) -> list[Fault]:
     faults: list[Fault] = []
     timeout = body.get("timeoutMs")
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or not 100 <= timeout <= SYNC_LIMIT_MS):
@@ -176,9 +181,15 @@ def _limits(body: Mapping[str, Any]) -> list[Fault]:
     if isinstance(body.get("metadata"), dict) and len(encode(body["metadata"])) > METADATA_LIMIT:
         faults.append(Fault(path="metadata", code="too_long", message=f"Metadata takes at most {METADATA_LIMIT} bytes of JSON."))
     if body.get("callbackUrl") is not None:
-        message = "Callbacks are not delivered by this version: read the run at its statusUrl."
-        faults.append(Fault(path="callbackUrl", code="not_supported", message=message))
+        faults += _callback_faults(policy, body["callbackUrl"])
     return faults
+
+
+def _callback_faults(policy: EgressPolicy, url: Any) -> list[Fault]:
+    if not isinstance(url, str):
+        return [Fault(path="callbackUrl", code="wrong_type", message="An address is needed here.")]
+    fault = receiver_fault(policy, url, "callbackUrl")
+    return [fault] if fault is not None else []
 
 
 def _finished(call: Call, done: Done) -> Answer:
@@ -195,8 +206,8 @@ def _finished(call: Call, done: Done) -> Answer:
         "status": run.status,
         "result": done.result,
         "attempts": run.attempts,
-        "startedAt": _seconds(run.started_at),
-        "durationMs": _duration(run),
+        "startedAt": seconds(run.started_at),
+        "durationMs": duration_ms(run),
         "upstreamMs": run.upstream_ms,
     }
     if done.raw is not None:
@@ -216,7 +227,7 @@ async def read(call: Call) -> Answer:
     if isinstance(done.error, ConnectionInvalid) and await _is_out_of_use(call, done.run):
         done.error.details = replace(done.error.details, connection_id=done.run.connection_id)
         await reconnectable(done.error, call)
-    return Answer(data=run_item(done))
+    return Answer(data=_item(done))
 
 
 async def _is_out_of_use(call: Call, run: Run) -> bool:
@@ -269,7 +280,7 @@ async def read_many(call: Call) -> Answer:
     found = await call.engine.runtime.repo.runs.page(call.principal.account_id, wanted, limit=limit + 1)
     following = to_cursor(found[limit - 1].run_id) if len(found) > limit else None
     meta = {"perPage": limit, "nextCursor": following, "hasMore": following is not None}
-    return Answer(data=[run_item(Done(run=run)) for run in found[:limit]], meta=meta)
+    return Answer(data=[run_item(run) for run in found[:limit]], meta=meta)
 
 
 def _boundary(value: str | None, name: str, faults: list[Fault]) -> str | None:
@@ -284,46 +295,8 @@ def _boundary(value: str | None, name: str, faults: list[Fault]) -> str | None:
     return f"run_{max(0, moment):012x}"
 
 
-def run_item(done: Done) -> dict[str, Any]:
-    """A run as it stands on the wire; result and error are there when they are known."""
-    run = done.run
-    shown: dict[str, Any] = {
-        "runId": run.run_id,
-        "status": run.status,
-        "mode": run.mode,
-        "partnerId": run.partner_id,
-        "triggerActionId": run.operation_id,
-        "credentialId": run.connection_id,
-        "externalUserId": run.external_user_id,
-        "attempts": run.attempts,
-        "createdAt": _seconds(run.created_at),
-        "startedAt": _seconds(run.started_at),
-        "finishedAt": _seconds(run.finished_at),
-        "durationMs": _duration(run),
-        "upstreamMs": run.upstream_ms,
-        "metadata": json.loads(run.metadata),
-    }
-    if run.status is RunStatus.WAITING:
-        shown["nextAttemptAt"] = _seconds(run.due_at)
-    if done.result is not None:
-        shown["result"] = done.result
-    if done.raw is not None:
-        shown["raw"] = done.raw
-    if done.error is not None:
-        shown["error"] = done.error.as_record()
-    elif run.error is not None:
-        shown["error"] = json.loads(run.error)
-    return shown
-
-
-def _seconds(milliseconds: int | None) -> int | None:
-    return milliseconds // 1000 if milliseconds is not None else None
-
-
-def _duration(run: Run) -> int | None:
-    if run.started_at is None or run.finished_at is None:
-        return None
-    return max(0, run.finished_at - run.started_at)
+def _item(done: Done) -> dict[str, Any]:
+    return run_item(done.run, result=done.result, raw=done.raw, error=done.error)
 
 
 _TAG: Final = "Runs"

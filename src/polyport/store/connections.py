@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from polyport.store.base import Database, DbRow, Statement
 from polyport.store.grants import authorised_by
+from polyport.store.herald import Herald
 from polyport.store.records import CachedList, Connection, ConnectionStatus, Finding, StoredGrant
 from polyport.store.rows import columns, params
 
@@ -35,9 +37,10 @@ def _check(connection: Connection) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Connections of accounts; every change bumps the cache epoch."""
+    """Connections of accounts; every change bumps the cache epoch, and its events are written with it."""
 
     database: Database
+    herald: Herald
 
     async def reserve_id(self) -> int:
         """The id of a connection that is about to be made."""
@@ -46,9 +49,11 @@ class Connections:
 
     async def insert(self, connection: Connection, grant: StoredGrant | None = None) -> None:
         """Keep a new connection, with what the partner granted to it."""
+        told = await self.herald.connection("connection.created", connection)
         await self.database.write(
-            Statement(query="insert_connection", params=params(connection)), authorised_by(connection.connection_id, grant)
+            Statement(query="insert_connection", params=params(connection)), authorised_by(connection.connection_id, grant), *told
         )
+        self._announce(told)
 
     async def get(self, account_id: int, connection_id: int) -> Connection | None:
         """One connection of an account."""
@@ -76,23 +81,32 @@ class Connections:
             "external_user_id": external_user_id,
             "now": now,
         }
+        told: Sequence[Statement] = ()
+        if await self.herald.listens(account_id, "connection.updated") and (held := await self.get(account_id, connection_id)) is not None:
+            patched = replace(held, title=title, metadata=metadata, external_user_id=external_user_id, updated_at=now)
+            told = await self.herald.connection("connection.updated", patched)
         await self.database.write(
-            Statement(query="patch_connection", params=given, expect=1), Statement(query="revoke_renewals", params=given), _BUMP
+            Statement(query="patch_connection", params=given, expect=1), Statement(query="revoke_renewals", params=given), *told, _BUMP
         )
+        self._announce(told)
 
     async def replace_secrets(self, connection: Connection, grant: StoredGrant | None = None, *, now: int) -> None:
         """Put the record's sealed fields, and the grant, in place of those of its ``generation``. Raises ``Stale`` when somebody else did so first."""
+        told = await self.herald.connection("connection.updated", replace(connection, updated_at=now))
         await self.database.write(
             Statement(query="replace_secrets", params={**params(connection), "now": now}, expect=1),
             authorised_by(connection.connection_id, grant),
             Statement(query="delete_cached_lists", params={"connection_id": connection.connection_id}),
+            *told,
             _BUMP,
         )
+        self._announce(told)
 
     async def verified(self, connection: Connection, finding: Finding, *, now: int) -> None:
         """Note what proving a connection found. Raises ``Stale`` when the secrets that were used have been replaced since.
 
-        Other processes are told to look again only where the status is another than that of the record.
+        Other processes are told to look again only where the status is another than that of the record. Only a status that changes is an event: of many
+        that find the same at once, one tells it.
         """
         given = {
             "account_id": connection.account_id,
@@ -102,7 +116,25 @@ class Connections:
             **params(finding),
         }
         noted = Statement(query="verified_connection", params=given, expect=1)
-        await self.database.write(*((noted,) if finding.status is connection.status else (noted, _BUMP)))
+        told = await self._told_of_status(connection, finding, now)
+        await self.database.write(*told, *((noted,) if finding.status is connection.status else (noted, _BUMP)))
+        self._announce(told)
+
+    async def _told_of_status(self, connection: Connection, finding: Finding, now: int) -> Sequence[Statement]:
+        event_type = "connection.updated" if finding.status is ConnectionStatus.ACTIVE else "connection.invalid"
+        if not await self.herald.listens(connection.account_id, event_type):
+            return ()
+        held = await self.get(connection.account_id, connection.connection_id) or connection
+        becoming = replace(
+            held,
+            status=finding.status,
+            account_label=finding.account_label or held.account_label,
+            last_error=finding.last_error,
+            last_verified_at=now if finding.proved else held.last_verified_at,
+            check_at=finding.check_at,
+            updated_at=now,
+        )
+        return await self.herald.connection(event_type, becoming, becomes=finding.status)
 
     async def due_partners(self, now: int) -> list[int]:
         """The partners that have connections to be proved."""
@@ -135,7 +167,15 @@ class Connections:
     async def delete(self, account_id: int, connection_id: int) -> None:
         """Drop a connection, its key, its grant and what was read for it. Raises ``Stale`` when there is none."""
         given = {"account_id": account_id, "connection_id": connection_id}
-        await self.database.write(Statement(query="delete_connection", params=given, expect=1), _ERASED, _BUMP)
+        told: Sequence[Statement] = ()
+        if await self.herald.listens(account_id, "connection.deleted") and (held := await self.get(account_id, connection_id)) is not None:
+            told = await self.herald.connection("connection.deleted", held)
+        await self.database.write(Statement(query="delete_connection", params=given, expect=1), *told, _ERASED, _BUMP)
+        self._announce(told)
+
+    def _announce(self, told: Sequence[Statement]) -> None:
+        if told:
+            self.herald.announce()
 
     async def cached_list(self, connection_id: int, name: str) -> CachedList | None:
         """What was read for a connection, if anything was."""

@@ -100,6 +100,11 @@ class EndUsers:
         while await self._some(user, "delete_links_of_user", ROWS_AT_ONCE):
             pass
 
+    async def delete_events(self, user: EndUser) -> None:
+        """Drop what was told, or is still to be told, of a user, a few in each unit."""
+        while await self._some(user, "delete_events_of_user", ROWS_AT_ONCE):
+            pass
+
     async def delete_files(self, user: EndUser) -> None:
         """Drop the files of a user, a few in each unit."""
         while await self._some(user, "delete_files_of_user", FILES_AT_ONCE):

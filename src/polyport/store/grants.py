@@ -6,9 +6,10 @@ when theirs is due or refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from polyport.store.base import Database, Statement
+from polyport.store.herald import Herald
 from polyport.store.records import Connection, ConnectionStatus, StoredGrant
 from polyport.store.rows import build, params
 
@@ -26,6 +27,7 @@ class Grants:
     """Grants of connections. Every change is a compare-and-swap on the grant's generation and the fence."""
 
     database: Database
+    herald: Herald
 
     async def get(self, connection_id: int) -> StoredGrant | None:
         """The grant of a connection."""
@@ -62,7 +64,11 @@ class Grants:
             "last_error": last_error,
             "now": now,
         }
-        await self.database.write(Statement(query="end_connection", params=given, expect=1), Statement(query="bump_epoch"))
+        ended = replace(connection, status=status, last_error=last_error, updated_at=now)
+        told = await self.herald.connection("connection.invalid", ended)
+        await self.database.write(Statement(query="end_connection", params=given, expect=1), *told, Statement(query="bump_epoch"))
+        if told:
+            self.herald.announce()
 
     async def due(self, now: int, *, used_after: int, limit: int) -> list[tuple[int, int, int]]:
         """(account, partner, connection) of active connections that were used since and whose grant is due, those that end first at first."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from polyport.store.base import Database, DbRow, Statement
 from polyport.store.grants import authorised_by
+from polyport.store.herald import Herald
 from polyport.store.records import AccountSettings, Connection, Link, LinkStatus, StoredGrant
 from polyport.store.rows import build, columns, params
 
@@ -33,6 +34,7 @@ class Links:
     """Links of accounts. Every change is a compare-and-swap on the status and the token."""
 
     database: Database
+    herald: Herald
 
     async def insert(self, link: Link) -> Link:
         """Keep a new link (its ``link_id`` is ignored); the link with its id."""
@@ -88,14 +90,29 @@ class Links:
             if link.renews
             else Statement(query="insert_connection", params=params(connection))
         )
+        finished = replace(
+            link,
+            status=LinkStatus.DONE,
+            connection_id=connection.connection_id,
+            last_error=None,
+            opened_at=link.opened_at or now,
+            used_at=now,
+        )
+        told = (
+            *await self.herald.connection("connection.updated" if link.renews else "connection.created", connection),
+            *await self.herald.link(finished),
+        )
         used = {**_of(link, now), "connection_id": connection.connection_id, "session_hash": session_hash}
         await self.database.write(
             Statement(query="use_link", params=used, expect=1),
             changed,
             authorised_by(connection.connection_id, grant),
             Statement(query="delete_cached_lists", params={"connection_id": connection.connection_id}),
+            *told,
             _BUMP,
         )
+        if told:
+            self.herald.announce()
 
     async def tidy(self, before: int) -> None:
         """Drop links that ended before a time, a few at once."""

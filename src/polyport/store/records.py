@@ -330,3 +330,74 @@ class File:
     created_at: int
     external_user_id: str | None = None
     sealed: bytes
+
+
+class EndpointStatus(StrEnum):
+    """Whether an endpoint is told anything. What happens while it is paused waits; while it is disabled, nothing is kept for it."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An address of an account that is told of events. ``event_types`` is a JSON list of types and patterns (``connection.*``, ``*``).
+
+    ``secrets`` are the signing secrets, sealed. ``reason`` says why it is disabled. ``generation`` counts the changes.
+    """
+
+    endpoint_id: str
+    account_id: int
+    url: str
+    event_types: str
+    title: str
+    status: EndpointStatus
+    reason: str | None
+    secrets: bytes
+    generation: int
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackSecrets:
+    """What signs an account's events to callback addresses, sealed. ``generation`` counts the changes, 0 for what is not kept yet."""
+
+    account_id: int
+    secrets: bytes
+    generation: int
+    updated_at: int
+
+
+class EventStatus(StrEnum):
+    """Where an outgoing event stands. A dead one is a dead letter: it can be replayed."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event for one receiver: an endpoint, or (``endpoint_id`` is ``None``) the callback address ``url`` alone. With its end user it is erased.
+
+    ``lane`` is the account and the receiver's origin, which share bounds. ``attempts`` counts those that were begun. ``due_at`` is when it is sent next,
+    or when the lease of its ``owner`` is over. ``last_status`` is the receiver's last HTTP status. ``sealed`` is the body under the account's key.
+    """
+
+    event_id: str
+    account_id: int
+    external_user_id: str | None
+    type: str
+    endpoint_id: str | None
+    url: str
+    lane: str
+    status: EventStatus
+    attempts: int
+    due_at: int
+    owner: str | None
+    last_status: int | None
+    last_error: str | None
+    created_at: int
+    ended_at: int | None
+    sealed: bytes

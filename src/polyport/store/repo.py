@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from polyport.store.accounts import Accounts, Files, Throttles, Tokens
 from polyport.store.apps import OAuthApps
@@ -10,17 +10,20 @@ from polyport.store.base import Database, Statement
 from polyport.store.connections import Connections
 from polyport.store.end_users import EndUsers
 from polyport.store.grants import Grants
+from polyport.store.herald import Herald, Silence
 from polyport.store.keys import Keys
 from polyport.store.leases import Leases
 from polyport.store.links import Links, OwnSettings
+from polyport.store.outbox import Endpoints, Outbox
 from polyport.store.runs import Runs
 
 
 @dataclass(frozen=True, slots=True)
 class Repo:
-    """The store as the rest of the program sees it."""
+    """The store as the rest of the program sees it. The ``herald`` gives the events of what changes."""
 
     database: Database
+    herald: Herald = field(default_factory=Silence)
 
     @property
     def accounts(self) -> Accounts:
@@ -55,12 +58,12 @@ class Repo:
     @property
     def connections(self) -> Connections:
         """Connections and what was read for them."""
-        return Connections(self.database)
+        return Connections(self.database, self.herald)
 
     @property
     def grants(self) -> Grants:
         """What partners granted to connections."""
-        return Grants(self.database)
+        return Grants(self.database, self.herald)
 
     @property
     def leases(self) -> Leases:
@@ -75,7 +78,7 @@ class Repo:
     @property
     def links(self) -> Links:
         """Links by which customers connect."""
-        return Links(self.database)
+        return Links(self.database, self.herald)
 
     @property
     def oauth_apps(self) -> OAuthApps:
@@ -96,3 +99,13 @@ class Repo:
     def runs(self) -> Runs:
         """Runs and idempotency keys."""
         return Runs(self.database)
+
+    @property
+    def outbox(self) -> Outbox:
+        """Events on their way."""
+        return Outbox(self.database)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Who is told of events."""
+        return Endpoints(self.database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,16 +58,17 @@ class Runs:
         """The durable mark before a request that may not be repeated. Raises ``Stale`` when the run is no longer this process's."""
         await self.database.write(Statement(query="mark_sending", params={"run_id": run.run_id, "owner": run.owner}, expect=1))
 
-    async def finish(self, run: Run, proof: RunProof | None = None) -> None:
-        """Write the end of a run as the record has it; ``run.owner`` is the process that worked on it. Raises ``Stale``.
+    async def finish(self, run: Run, proof: RunProof | None = None, *, told: Sequence[Statement] = ()) -> None:
+        """Write the end of a run as the record has it, and the events that tell it; ``run.owner`` is the process that worked on it. Raises ``Stale``.
 
         ``proof`` also notes that the run's connection works.
         """
         ended = Statement(query="finish_run", params=params(run), expect=1)
         if proof is None:
-            await self.database.write(ended)
+            await self.database.write(ended, *told)
         else:
-            await self.database.write(ended, Statement(query="proved_connection", params={**params(proof), "now": run.finished_at}))
+            proved = Statement(query="proved_connection", params={**params(proof), "now": run.finished_at})
+            await self.database.write(ended, proved, *told)
 
     async def reschedule(self, run: Run) -> None:
         """Let a run wait until ``due_at``. Raises ``Stale``."""

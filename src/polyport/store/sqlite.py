@@ -35,13 +35,17 @@ T = TypeVar("T")
 # What may touch many rows, or pages that nobody has looked at for long: its batch runs in the thread.
 _HEAVY: Final = frozenset(
     {
+        "bury_parked_events",
         "cancel_runs_of_user",
+        "claim_events",
         "claim_runs",
-        "delete_connection",
         "delete_cached_lists",
+        "delete_connection",
+        "delete_events_of_user",
         "delete_expired_tokens",
         "delete_files_of_user",
         "delete_links_of_user",
+        "delete_old_events",
         "delete_old_keys",
         "delete_old_leases",
         "delete_old_links",
@@ -50,6 +54,8 @@ _HEAVY: Final = frozenset(
         "forget_keys_of_user",
         "insert_file",
         "redact_runs_of_user",
+        "replay_dead_events",
+        "resume_events",
         "revoke_renewals",
     },
 )

@@ -299,3 +299,55 @@ WHEN EXISTS (SELECT 1 FROM master_keys WHERE key_id = substr(NEW.data_key, 2, 8)
 BEGIN
     SELECT RAISE(ABORT, 'the master key is retired');
 END;
+
+-- Who wants to be told what. secrets is the sealed JSON of the signing secrets, the newest first, older ones with their end.
+CREATE TABLE event_endpoints (
+    endpoint_id TEXT    NOT NULL PRIMARY KEY,
+    account_id  INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    url         TEXT    NOT NULL,
+    event_types TEXT    NOT NULL,
+    title       TEXT    NOT NULL,
+    status      TEXT    NOT NULL CHECK (status IN ('active', 'paused', 'disabled')),
+    reason      TEXT,
+    secrets     BLOB    NOT NULL,
+    generation  INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL
+);
+CREATE INDEX event_endpoints_by_account ON event_endpoints (account_id, endpoint_id);
+
+-- What signs events that go to a callback address that is no endpoint's: one set of secrets an account.
+CREATE TABLE callback_secrets (
+    account_id INTEGER NOT NULL PRIMARY KEY REFERENCES accounts (account_id) ON DELETE CASCADE,
+    secrets    BLOB    NOT NULL,
+    generation INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+
+-- One row for each event and each receiver, written in the unit of the change that it tells. A row that a process sends has its owner and is due again
+-- when the lease is over. lane is what shares a bound: the account and the receiver's origin. An endpoint's rows outlive it: they say what was not told.
+CREATE TABLE outbox (
+    event_id    TEXT    NOT NULL PRIMARY KEY,
+    account_id  INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    external_user_id TEXT,
+    type        TEXT    NOT NULL,
+    endpoint_id TEXT,
+    url         TEXT    NOT NULL,
+    lane        TEXT    NOT NULL,
+    status      TEXT    NOT NULL CHECK (status IN ('pending', 'delivered', 'dead')),
+    attempts    INTEGER NOT NULL,
+    due_at      INTEGER NOT NULL,
+    owner       TEXT,
+    last_status INTEGER,
+    last_error  TEXT,
+    created_at  INTEGER NOT NULL,
+    ended_at    INTEGER,
+    sealed      BLOB    NOT NULL
+);
+CREATE INDEX outbox_by_account ON outbox (account_id, event_id);
+CREATE INDEX outbox_by_status ON outbox (account_id, status, event_id);
+CREATE INDEX outbox_by_end ON outbox (status, ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX outbox_by_lane ON outbox (lane, due_at) WHERE status = 'pending';
+CREATE INDEX outbox_of_user ON outbox (account_id, external_user_id) WHERE external_user_id IS NOT NULL;
+CREATE INDEX outbox_due ON outbox (due_at) WHERE status = 'pending';
+CREATE INDEX outbox_waiting_for ON outbox (endpoint_id, due_at) WHERE status = 'pending' AND endpoint_id IS NOT NULL;

@@ -81,6 +81,11 @@ DELETE FROM links WHERE link_id IN (
     ORDER BY link_id LIMIT :limit)
 RETURNING link_id;
 
+-- name: delete_events_of_user
+-- What was told, or is still to be told, of a user, a few at once.
+DELETE FROM outbox WHERE event_id IN (
+    SELECT event_id FROM outbox WHERE account_id = :account_id AND external_user_id = :external_id LIMIT :limit) RETURNING event_id;
+
 -- name: delete_files_of_user
 -- Drop some files of an end user.
 DELETE FROM files WHERE file_id IN (
