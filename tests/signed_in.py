@@ -20,7 +20,7 @@ from polyport.engine.record import Ask
 from polyport.engine.run import Engine
 from polyport.kinds.auth.base import Grant
 from polyport.net.message import Reply, Request
-from polyport.runtime import create_account, open_runtime
+from polyport.runtime import Runtime, create_account, open_runtime
 from polyport.settings import load_settings
 from polyport.testing.tokens import Tokens, Untaken
 from samples import action, json_reply, partner
@@ -188,16 +188,21 @@ class House:
 
     async def connect(self, grant: Grant | None = None) -> int:
         """A connection by a sign-in; its id."""
-        runtime, now = self.engine.runtime, self.engine.runtime.now_ms()
-        self.connection = await runtime.repo.connections.reserve_id()
-        data_key = runtime.connections.new_key(self.account, self.connection)
-        sealed = runtime.connections.seal(self.account, self.connection, data_key, {})
-        record = stored.connection(
-            self.account, self.connection, partner_id=PARTNER, auth="signin", data_key=data_key, sealed=sealed, last_used_at=now
-        )
         granted = self.provider.sign_in() if grant is None else grant
-        await runtime.repo.connections.insert(record, runtime.connections.seal_grant(record, granted, now=now))
+        self.connection = await keep_sign_in(self.engine.runtime, self.account, PARTNER, granted)
         return self.connection
+
+
+async def keep_sign_in(runtime: Runtime, account_id: int, partner_id: int, grant: Grant) -> int:
+    """Keep the connection that a sign-in led to; its id."""
+    now, connection_id = runtime.now_ms(), await runtime.repo.connections.reserve_id()
+    data_key = runtime.connections.new_key(account_id, connection_id)
+    sealed = runtime.connections.seal(account_id, connection_id, data_key, {})
+    record = stored.connection(
+        account_id, connection_id, partner_id=partner_id, auth="signin", data_key=data_key, sealed=sealed, last_used_at=now
+    )
+    await runtime.repo.connections.insert(record, runtime.connections.seal_grant(record, grant, now=now))
+    return connection_id
 
 
 @contextlib.asynccontextmanager

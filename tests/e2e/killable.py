@@ -87,7 +87,7 @@ async def running_process(folder: Path, depot: Depot, *, token: str = "", **sett
 
 
 async def _answers(served: Served, child: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             assert child.returncode is None
             with contextlib.suppress(aiohttp.ClientError):

@@ -295,13 +295,11 @@ async def test_the_pause_grows_and_has_an_end(house, provider):
     assert pauses[-1] == renewal.BACKOFF_MOST_MS
 
 
-@pytest.mark.parametrize("fault", ["missing", "sealed", "incomplete", "none"])
+@pytest.mark.parametrize("fault", ["missing", "sealed", "incomplete"])
 async def test_an_app_that_is_not_there_or_not_whole_is_no_fault_of_the_connection(house, provider, fault):
     house.app.missing = fault == "missing"
     house.app.fault = ConnectionInvalid("The OAuth app's secret cannot be opened.") if fault == "sealed" else None
     house.app.material = {} if fault == "incomplete" else house.app.material
-    if fault == "none":
-        house.desk.renewals.clients = None
     house.clock.forward(3550)
     assert await house.run() == "succeeded"
     house.clock.forward(50)

@@ -61,7 +61,7 @@ class Desk:
 
     def __init__(self, runtime: Runtime, clients: Clients | None = None) -> None:
         self.runtime = runtime
-        self.renewals = Renewals(runtime, clients)
+        self.renewals = Renewals(runtime, runtime.apps if clients is None else clients)
         self._programs: dict[int, Program] = {}
         self._benches: OrderedDict[tuple[int, int], Bench] = OrderedDict()
         self._lists: OrderedDict[tuple[int, int, str], tuple[int, int, ListItems]] = OrderedDict()

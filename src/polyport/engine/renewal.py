@@ -122,7 +122,7 @@ class _State:
 class Renewals:
     """Keeps the grants of one process in step with the store."""
 
-    def __init__(self, runtime: Runtime, clients: Clients | None) -> None:
+    def __init__(self, runtime: Runtime, clients: Clients) -> None:
         self.runtime = runtime
         self.clients = clients
         self._under_way: dict[int, asyncio.Task[Any] | None] = {}
@@ -269,8 +269,7 @@ class Keeper:
         if caller.scheme is None:
             raise TypeError("only a scheme renews a grant")
         try:
-            clients = self._renewals.clients
-            client = await clients.serving(self._account_id, caller.partner, state.record.auth) if clients is not None else None
+            client = await self._renewals.clients.serving(self._account_id, caller.partner, state.record.auth)
         except ConnectionInvalid as error:  # it is not the connection that cannot be opened
             raise _no_client(error.message) from None
         if client is None:
