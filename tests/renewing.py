@@ -64,7 +64,7 @@ result: {fields: [{name: id, type: integer, label: ID}]}
 class Counting:
     """A provider that rotates refresh tokens, ends a sign-in when one comes twice, answers after ``delay`` seconds, and counts.
 
-    ``arrived`` and ``granted`` count token requests and new grants by sign-in. ``drops``: sign-ins whose next request is not carried out.
+    ``arrived`` and ``granted`` count token requests and new grants by sign-in. ``drops``: sign-ins whose next request is not carried out. ``held``: sign-ins that get no answer before ``release``.
     """
 
     delay: float
@@ -73,6 +73,8 @@ class Counting:
     granted: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     drops: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
     _numbers: int = 0
     _owners: dict[str, str] = field(default_factory=dict)
     _valid: dict[str, str] = field(default_factory=dict)
@@ -101,6 +103,21 @@ class Counting:
         self._valid[name] = told["access"]
         return told
 
+    def hold(self, names: Sequence[str]) -> None:
+        """Answer none of these until they are released, however slow this machine is."""
+        self.held |= set(names)
+
+    def release(self, names: Sequence[str]) -> None:
+        """Answer them, and all that come from now on."""
+        self.held -= set(names)
+        self._released.set()
+        self._released = asyncio.Event()
+
+    async def _pause(self, name: str) -> None:
+        await asyncio.sleep(self.delay)
+        while name in self.held:
+            await self._released.wait()
+
     async def __call__(self, asked: Asked) -> bytes:
         """Answer a request."""
         if asked.target == "/token":
@@ -116,7 +133,7 @@ class Counting:
         self.arrived[name] += 1
         if name in self.drops:
             self.drops.discard(name)
-            await asyncio.sleep(self.delay)
+            await self._pause(name)
             return b""
         try:
             told = self._issue(name, "refresh_token", refresh=given["refresh_token"])
@@ -125,7 +142,7 @@ class Counting:
             self._valid.pop(name, None)  # the whole sign-in has ended
             return answer(400, {"error": untaken.reason})
         self.granted[name] += 1
-        await asyncio.sleep(self.delay)
+        await self._pause(name)
         return answer(200, {"access_token": told["access"], "refresh_token": told["refresh"], "expires_in": told["seconds"]})
 
 

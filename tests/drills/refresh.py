@@ -30,7 +30,7 @@ from renewing import CLIENT, CLIENT_SECRET, Counting, Fleet, fleet, told
 
 PROCESSES: Final = 4
 DELAY: Final = LEASE_MS / 1000 + 1
-TIMEOUT: Final = 14  # of an exchange, in seconds: longer than the provider takes, also for a process that stood still for a while
+TIMEOUT: Final = 20  # of an exchange, in seconds: longer than the provider takes, also for a process that stood still for a while
 OIDC_SECONDS: Final = 16
 
 
@@ -118,9 +118,11 @@ async def killed(ships: Fleet, provider: Counting, size: Size, report: Report) -
     second = [await ships.sign_in(provider.sign_in(name)) for name in done]
     provider.drops = set(undone)
     provider.expire([*undone, *done])
+    provider.hold([*undone, *done])
     victims = [asyncio.create_task(_quietly(ships.call(0, connection))) for connection in (*first, *second)]
     await arrivals(provider, [*undone, *done])
     await ships.processes[0].kill()
+    provider.release([*undone, *done])
     begun = time.monotonic()
     others = range(1, PROCESSES)
     answers, gone = await asyncio.gather(all_calls(ships, first, 1, others), all_calls(ships, second, 1, others))
@@ -146,9 +148,11 @@ async def stopped(ships: Fleet, provider: Counting, size: Size, report: Report, 
     names = [f"{label}-{number}" for number in range(size.stopped)]
     connections = [await ships.sign_in(provider.sign_in(name)) for name in names]
     provider.expire(names)
+    provider.hold(names)
     own = [asyncio.create_task(ships.call(victim, connection)) for connection in connections]
     await arrivals(provider, names)
     ships.signal(victim, signal.SIGSTOP)
+    provider.release(names)
     calls = asyncio.create_task(all_calls(ships, connections, 1, range(victim + 1, PROCESSES)))
     await asyncio.sleep(DELAY + 1)
     ships.signal(victim, signal.SIGCONT)
