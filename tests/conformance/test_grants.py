@@ -117,10 +117,16 @@ async def test_a_connection_is_ended_only_while_it_rests_on_the_grant_that_was_r
             replace(connection, generation=2), replace(grant, generation=2), ConnectionStatus.INVALID, last_error="refused", now=2_000
         )
     epoch = await repo.tokens.epoch()
-    await repo.grants.end_connection(connection, replace(grant, generation=2), ConnectionStatus.EXPIRED, last_error="over", now=3_000)
+    await repo.grants.begin_exchange(replace(grant, generation=2), fence=2, until=5_000)
+    await repo.grants.end_connection(
+        connection, replace(grant, generation=2, fence=2), ConnectionStatus.EXPIRED, last_error="over", now=3_000
+    )
     found = await repo.connections.get(connected, 1)
     assert found is not None
     assert (found.status, found.last_error, found.updated_at) == (ConnectionStatus.EXPIRED, "over", 3_000)
+    kept = await repo.grants.get(1)
+    assert kept is not None
+    assert (kept.exchange_until, kept.failures) == (None, 0)
     assert await repo.tokens.epoch() == epoch + 1
 
 

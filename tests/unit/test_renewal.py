@@ -668,6 +668,28 @@ async def test_a_grant_that_comes_between_the_second_look_and_the_verdict_saves_
     assert ((await house.record()).status, (await house.kept()).generation) == (ACTIVE, 2)
 
 
+async def test_who_waits_for_a_refusal_is_told_of_it_and_of_nothing_else(house, other, provider, monkeypatch):
+    """Nothing of a refusal may be seen before all of it: a token that was refused long before its end has its renewal far ahead."""
+    writes, real = [], type(house.repo.database).write
+
+    async def write(self, *statements):
+        writes.append({statement.query for statement in statements} & {"delay_grant", "end_exchange", "end_connection"})
+        return await real(self, *statements)
+
+    gate = provider.before = Gate()
+    provider.answers = [json_reply('{"error": "invalid_grant"}', 400)]
+    provider.refuses = lambda _request: json_reply('{"error": "token_expired"}', 401)
+    running = [asyncio.create_task(one.run()) for one in (house, other)]
+    await gate.reached.wait()
+    await asyncio.sleep(0.02)
+    monkeypatch.setattr(type(house.repo.database), "write", write)
+    gate.opened.set()
+    told = await asyncio.gather(*running, return_exceptions=True)
+    assert ["connection_invalid" in str(one) or isinstance(one, ConnectionInvalid) for one in told] == [True, True]
+    assert [one for one in writes if one] == [{"end_exchange", "end_connection"}]
+    assert len(provider.asked) == 1
+
+
 async def test_a_connection_that_somebody_else_has_ended_by_then_stays_so(house, provider):
     record = await house.record()
     gate = provider.before = Gate()

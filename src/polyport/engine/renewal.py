@@ -313,8 +313,6 @@ class Keeper:
         said = upstream.message if upstream is not None else failed.kind
         interrupted = state.stored.exchange_until is not None
         message = (_INTERRUPTED if interrupted else _REVOKED).format(said=said)
-        with contextlib.suppress(Stale):
-            await self._runtime.repo.grants.delay(replace(state.stored, exchange_until=None))
         try:
             await self._end(state, ConnectionStatus.INVALID, message)
         except ConnectionInvalid as error:
@@ -349,6 +347,7 @@ class Keeper:
             )
             _log.warning("a connection has to be authorised again", connection=self._connection_id, status=status)
         except Stale:
+            await self._runtime.repo.grants.end_exchange(state.stored)
             if (await self._state(None)).stored.generation != state.stored.generation:
                 return
         raise ConnectionInvalid(message, self._details())

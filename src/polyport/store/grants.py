@@ -22,6 +22,11 @@ def authorised_by(connection_id: int, grant: StoredGrant | None) -> Statement:
     return Statement(query="put_grant", params=given)
 
 
+def _end_exchange(grant: StoredGrant) -> Statement:
+    given = {name: getattr(grant, name) for name in ("connection_id", "generation", "fence")}
+    return Statement(query="end_exchange", params=given)
+
+
 @dataclass(frozen=True, slots=True)
 class Grants:
     """Grants of connections. Every change is a compare-and-swap on the grant's generation and the fence."""
@@ -55,7 +60,10 @@ class Grants:
     async def end_connection(
         self, connection: Connection, grant: StoredGrant, status: ConnectionStatus, *, last_error: str, now: int
     ) -> None:
-        """Say that a connection serves no more. Raises ``Stale`` unless it is active and still rests on this very grant."""
+        """Say that a connection serves no more, and that the exchange which showed it is over.
+
+        Raises ``Stale`` unless the connection is active and still rests on this very grant.
+        """
         given = {
             "connection_id": connection.connection_id,
             "connection_generation": connection.generation,
@@ -66,9 +74,15 @@ class Grants:
         }
         ended = replace(connection, status=status, last_error=last_error, updated_at=now)
         told = await self.herald.connection("connection.invalid", ended)
-        await self.database.write(Statement(query="end_connection", params=given, expect=1), *told, Statement(query="bump_epoch"))
+        await self.database.write(
+            Statement(query="end_connection", params=given, expect=1), _end_exchange(grant), *told, Statement(query="bump_epoch")
+        )
         if told:
             self.herald.announce()
+
+    async def end_exchange(self, grant: StoredGrant) -> None:
+        """Note that the exchange which was begun under the record's fence is over; nothing happens where there is another grant or fence."""
+        await self.database.write(_end_exchange(grant))
 
     async def due(self, now: int, *, used_after: int, limit: int) -> list[tuple[int, int, int]]:
         """(account, partner, connection) of active connections that were used since and whose grant is due, those that end first at first."""

@@ -30,6 +30,10 @@ WHERE connection_id = :connection_id AND generation = :generation AND fence = :f
 UPDATE grants SET refresh_at = :refresh_at, exchange_until = :exchange_until, failures = failures + 1
 WHERE connection_id = :connection_id AND generation = :generation AND fence = :fence;
 
+-- name: end_exchange
+-- The exchange that was begun under this fence is over, and its outcome is known.
+UPDATE grants SET exchange_until = NULL WHERE connection_id = :connection_id AND generation = :generation AND fence = :fence;
+
 -- name: end_connection
 -- A connection serves no more, if it still rests on that very grant.
 UPDATE connections SET status = :status, last_error = :last_error, updated_at = :now
