@@ -212,5 +212,11 @@ async def fleet(folder: Path, provider: Any, *, size: int = 4, **settings: Any) 
 
 def told(answers: Sequence[dict[str, Any]]) -> str:
     """What came back, counted, for people."""
-    kinds = Counter(str(found["status"]) if found["success"] else f"{found['status']} {found['error']['code']}" for found in answers)
-    return json.dumps(dict(kinds))
+    return json.dumps(dict(Counter(_told(found) for found in answers)))
+
+
+def _told(found: dict[str, Any]) -> str:
+    if found["success"]:
+        return str(found["status"])
+    code, message = found["error"]["code"], found["error"]["message"]
+    return f"{found['status']} {code}" if code == "connection_invalid" else f"{found['status']} {code}: {message}"

@@ -130,10 +130,11 @@ async def test_a_connection_is_ended_only_while_it_rests_on_the_grant_that_was_r
     assert await repo.tokens.epoch() == epoch + 1
 
 
-async def test_due_grants_are_those_of_active_connections_in_use_that_end_first(repo: Repo, account_id: int) -> None:
+async def test_due_grants_are_those_of_usable_connections_in_use_that_end_first(repo: Repo, account_id: int) -> None:
     told = {
         1: ({"last_used_at": 8_000}, {"refresh_at": 9_000}),
         2: ({"last_used_at": 8_000}, {"refresh_at": 8_500}),
+        8: ({"last_used_at": 8_000, "status": ConnectionStatus.PENDING}, {"refresh_at": 8_600}),
         3: ({"last_used_at": 8_000}, {"refresh_at": 9_001}),
         4: ({"last_used_at": 8_000}, {"refresh_at": None}),
         5: ({"last_used_at": 7_999}, {}),
@@ -142,7 +143,11 @@ async def test_due_grants_are_those_of_active_connections_in_use_that_end_first(
     }
     for number, (connection, grant) in told.items():
         await repo.connections.insert(stored.connection(account_id, number, **connection), stored.grant(number, **grant))
-    assert await repo.grants.due(9_000, used_after=8_000, limit=9) == [(account_id, 10055, 2), (account_id, 10055, 1)]
+    assert await repo.grants.due(9_000, used_after=8_000, limit=9) == [
+        (account_id, 10055, 2),
+        (account_id, 10055, 8),
+        (account_id, 10055, 1),
+    ]
     assert await repo.grants.due(9_000, used_after=8_000, limit=1) == [(account_id, 10055, 2)]
 
 

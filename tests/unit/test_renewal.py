@@ -8,6 +8,7 @@ from msgspec.structs import replace as with_changes
 
 from polyport.engine import renewal
 from polyport.engine.calls import exchange
+from polyport.engine.checks import found_working
 from polyport.engine.connect import renew_due
 from polyport.engine.connect import test_connection as prove_now
 from polyport.engine.grants import authorise
@@ -116,6 +117,18 @@ async def test_what_an_answer_tells_replaces_what_was_told_before_and_the_rest_s
         house.clock.forward(4000)
         held, _traces = await authorise((await house.bench()).caller)
         assert held.grant.learned == {"site": "us", "plan": "pro"}
+
+
+async def test_a_connection_that_is_not_proved_yet_is_renewed_and_given_up_like_any(house, provider):
+    record = await house.record()
+    pending = replace(found_working(1, account=None), status=renewal.ConnectionStatus.PENDING, proved=False)
+    await house.repo.connections.verified(record, pending, now=1)
+    house.clock.forward(4000)
+    assert (await house.run(), len(provider.asked)) == ("succeeded", 1)
+    provider.answers = [json_reply('{"error": "invalid_grant"}', 400)]
+    house.clock.forward(4000)
+    assert "connection_invalid" in await house.run()
+    assert (await house.record()).status == INVALID
 
 
 async def test_where_tokens_do_not_rotate_the_refresh_token_stays(tmp_path, provider):

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 import structlog
 from msgspec.structs import replace as with_changes
 
+from polyport.connections import is_usable
 from polyport.engine.caller import Caller, HeldGrant, with_grant
 from polyport.engine.grants import drive
 from polyport.engine.trace import CallFailed, Trace, sentence
@@ -216,7 +217,7 @@ class Keeper:
         record = await self._runtime.repo.connections.get(self._account_id, self._connection_id)
         if record is None:
             raise NotFound("There is no connection with this id.")
-        if record.status is not ConnectionStatus.ACTIVE and not self._insists:
+        if not is_usable(record) and not self._insists:
             raise ConnectionInvalid(record.last_error, self._details())
         stored = await self._runtime.repo.grants.get(self._connection_id)
         if stored is None:

@@ -62,7 +62,7 @@ class Grants:
     ) -> None:
         """Say that a connection serves no more, and that the exchange which showed it is over.
 
-        Raises ``Stale`` unless the connection is active and still rests on this very grant.
+        Raises ``Stale`` unless the connection can be used and still rests on this very grant.
         """
         given = {
             "connection_id": connection.connection_id,
@@ -85,6 +85,6 @@ class Grants:
         await self.database.write(_end_exchange(grant))
 
     async def due(self, now: int, *, used_after: int, limit: int) -> list[tuple[int, int, int]]:
-        """(account, partner, connection) of active connections that were used since and whose grant is due, those that end first at first."""
+        """(account, partner, connection) of connections that can be used and were used since and whose grant is due, those that end first at first."""
         rows = await self.database.read("due_grants", {"now": now, "used_after": used_after, "limit": limit})
         return [(row[0], row[1], row[2]) for row in rows]

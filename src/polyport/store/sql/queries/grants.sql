@@ -37,13 +37,13 @@ UPDATE grants SET exchange_until = NULL WHERE connection_id = :connection_id AND
 -- name: end_connection
 -- A connection serves no more, if it still rests on that very grant.
 UPDATE connections SET status = :status, last_error = :last_error, updated_at = :now
-WHERE connection_id = :connection_id AND generation = :connection_generation AND status = 'active'
+WHERE connection_id = :connection_id AND generation = :connection_generation AND status IN ('active', 'pending')
     AND EXISTS (SELECT 1 FROM grants WHERE grants.connection_id = :connection_id AND grants.generation = :generation);
 
 -- name: due_grants
 -- Connections in use whose grant is to be renewed now, those that end first at first.
 SELECT connections.account_id, connections.partner_id, connections.connection_id FROM grants CROSS JOIN connections USING (connection_id)
-WHERE grants.refresh_at <= :now AND connections.status = 'active' AND connections.last_used_at >= :used_after
+WHERE grants.refresh_at <= :now AND connections.status IN ('active', 'pending') AND connections.last_used_at >= :used_after
 ORDER BY grants.refresh_at LIMIT :limit;
 
 -- name: lease
