@@ -9,7 +9,7 @@
      |   +- Forbidden, BlockedAddress                                    403
      |   +- NotFound                                                     404
      |   +- MethodNotAllowed, PayloadTooLarge, UnsupportedMediaType      405, 413, 415
-     |   +- IdempotencyInProgress, ConnectionInvalid, Conflict           409
+     |   +- IdempotencyInProgress, ConnectionInvalid, Conflict, RunCancelled  409
      |   +- LinkExpired, LinkUsed                                        410
      |   +- ValidationFailed, IdempotencyMismatch, UnsupportedTrigger    422
      |   +- RateLimited                                                  429
@@ -198,6 +198,10 @@ class Conflict(CallerError):
     """The present state does not allow this."""
 
 
+class RunCancelled(CallerError):
+    """The run was cancelled."""
+
+
 class LinkExpired(CallerError):
     """This link has expired."""
 
@@ -280,6 +284,7 @@ TABLE: Final[dict[type[PolyportError], Row]] = {
     IdempotencyInProgress: Row(409, "idempotency_in_progress", retryable=True),
     ConnectionInvalid: Row(409, "connection_invalid"),
     Conflict: Row(409, "conflict"),
+    RunCancelled: Row(409, "cancelled"),
     LinkExpired: Row(410, "link_expired"),
     LinkUsed: Row(410, "link_used"),
     PayloadTooLarge: Row(413, "payload_too_large"),

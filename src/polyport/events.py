@@ -160,7 +160,7 @@ class Events:
             endpoints = await self._read(run.account_id)
         if not endpoints and run.callback_url is None:
             return ()
-        item = run_item(run, error=error)
+        item = run_item(run, now=self._now(), error=error)
         if result is not None:
             fits = len(_ENCODER.encode(result)) <= self._result_limit
             item |= {"result": result} if fits else {"resultOmitted": True}

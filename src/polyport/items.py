@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from polyport.errors import PolyportError
+from polyport.manifest.passing import partner_of
 from polyport.store.outbox import PARKED
-from polyport.store.records import Connection, EventStatus, Link, OutgoingEvent, Run, RunStatus
+from polyport.store.records import FINAL, Connection, EventStatus, Link, OutgoingEvent, Priority, Run, RunStatus
 
 
 def connection_item(record: Connection, *, watched: bool = True) -> dict[str, Any]:
@@ -54,25 +55,32 @@ def link_item(link: Link, *, token: str | None = None, url: str | None = None) -
     }
 
 
-def run_item(run: Run, *, result: Any = None, raw: Any = None, error: PolyportError | None = None) -> dict[str, Any]:
-    """A run; result and error are there when they are known."""
+def run_item(
+    run: Run, *, now: int, most: int = 1, result: Any = None, raw: Any = None, error: PolyportError | None = None
+) -> dict[str, Any]:
+    """A run at the time ``now``; result and error are there when they are known. ``most`` is how many attempts it may have."""
     shown: dict[str, Any] = {
         "runId": run.run_id,
         "status": run.status,
         "mode": run.mode,
         "partnerId": run.partner_id,
-        "triggerActionId": run.operation_id,
+        "triggerActionId": run.operation_id if partner_of(run.operation_id) is None else None,
         "credentialId": run.connection_id,
         "externalUserId": run.external_user_id,
+        "priority": Priority(run.priority).name.lower(),
         "attempts": run.attempts,
         "createdAt": seconds(run.created_at),
         "startedAt": seconds(run.started_at),
         "finishedAt": seconds(run.finished_at),
+        "cancelRequestedAt": seconds(run.cancel_at),
         "durationMs": duration_ms(run),
         "upstreamMs": run.upstream_ms,
+        "timings": _timings(run, now),
+        "next": _next(run, most, now),
+        "replayOf": run.replay_of,
         "metadata": json.loads(run.metadata),
     }
-    if run.status is RunStatus.WAITING:
+    if run.status is RunStatus.WAITING or (run.status is RunStatus.QUEUED and run.due_at > now):
         shown["nextAttemptAt"] = seconds(run.due_at)
     if result is not None:
         shown["result"] = result
@@ -83,6 +91,48 @@ def run_item(run: Run, *, result: Any = None, raw: Any = None, error: PolyportEr
     elif run.error is not None:
         shown["error"] = json.loads(run.error)
     return shown
+
+
+def _timings(run: Run, now: int) -> dict[str, int | None]:
+    queued, waited = run.queued_ms, run.waited_ms
+    if run.status in {RunStatus.QUEUED, RunStatus.WAITING}:
+        waited -= max(0, run.due_at - now)
+        queued += max(0, now - run.due_at)
+    elif run.status is RunStatus.CANCELLED and run.finished_at is not None and run.attempts == 0:
+        waited -= max(0, run.due_at - run.finished_at)
+    upstream = run.upstream_ms or 0
+    whole = None if run.finished_at is None else run.finished_at - run.created_at
+    ours = None if whole is None else max(0, whole - queued - waited - upstream)
+    return {"queueMs": queued, "waitMs": max(0, waited), "upstreamMs": upstream, "oursMs": ours}
+
+
+_ENDS: Final = {
+    RunStatus.SUCCEEDED: "It is done.",
+    RunStatus.UNCERTAIN: "Nothing is sent again on its own. Look at the partner whether it took effect, before you run it again.",
+    RunStatus.CANCELLED: "It was cancelled. POST /runs/{runId}/replay runs it anew.",
+}
+
+
+def _next(run: Run, most: int, now: int) -> dict[str, Any]:
+    if run.status in FINAL:
+        return {"action": "nothing", "at": None, "note": _ENDS.get(run.status) or _after_failure(run)}
+    if run.status is RunStatus.RUNNING:
+        if run.cancel_at is not None:
+            return {"action": "stop", "at": None, "note": "It stops before its next request; one that is under way is not undone."}
+        return {"action": "answer", "at": None, "note": f"Attempt {run.attempts} is under way."}
+    if run.status is RunStatus.WAITING:
+        note = f"Attempt {run.attempts + 1} of at most {most}; the one before failed as the error says."
+    elif run.due_at > now:
+        note = "It is not to start before that time."
+    else:
+        note = "It starts as soon as a worker is free."
+    return {"action": "attempt", "at": seconds(max(run.due_at, now)), "note": note}
+
+
+def _after_failure(run: Run) -> str:
+    if run.error is not None and json.loads(run.error).get("retryable"):
+        return "No further attempt is made on its own. Running it again does no harm: POST /runs/{runId}/replay."
+    return "No further attempt is made: the error says what to change."
 
 
 def event_item(event: OutgoingEvent) -> dict[str, Any]:

@@ -55,6 +55,8 @@ class HttpSettings(_Section):
     depth_limit: Positive
     origins: Texts
     grace: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    streams: Positive
+    streams_per_account: Positive
 
     @field_validator("origins")
     @classmethod
@@ -97,6 +99,9 @@ class RunSettings(_Section):
     queue_limit: Positive
     idempotency_hours: Positive
     attempts: Positive
+    keep_days: Positive
+    keep_payload_days: Positive
+    keep_bytes: Annotated[int, Field(ge=0)]
 
 
 class EventSettings(_Section):

@@ -109,7 +109,6 @@ class Worker:
 
     async def _tidy(self) -> None:
         now = self._runtime.now_ms()
-        await self._runtime.repo.runs.forget_old_keys(now - self._runtime.settings.runs.idempotency_hours * 3_600_000)
         await self._runtime.repo.tokens.tidy(now)
         await self._runtime.repo.links.tidy(now - LINKS_KEPT_MS)
         await self._runtime.repo.leases.tidy(now - LEASES_KEPT_MS)

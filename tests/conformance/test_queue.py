@@ -15,7 +15,7 @@ import stored
 from polyport.queue.base import Queue
 from polyport.queue.processes import ProcessLock
 from polyport.store.base import Stale
-from polyport.store.records import Run, RunStatus
+from polyport.store.records import PRIORITY_LEAD_MS, Priority, Run, RunStatus
 from polyport.store.repo import Repo
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +31,7 @@ async def stands(repo: Repo, run: Run) -> Run:
 async def test_a_claimed_run_is_running_with_its_owner_and_its_attempt_counted(repo: Repo, queue: Queue, account_id: int) -> None:
     run = stored.run(account_id, at=1_000)
     await repo.runs.insert(run)
-    claimed = replace(run, status=RunStatus.RUNNING, owner="me", attempts=1, started_at=2_000)
+    claimed = replace(run, status=RunStatus.RUNNING, owner="me", attempts=1, started_at=2_000, queued_ms=1_000)
     assert await queue.claim("me", 10, 2_000) == [claimed]
     assert await stands(repo, run) == claimed
     assert not await queue.claim("me", 10, 2_000)
@@ -175,6 +175,9 @@ async def test_the_depth_is_counted_up_to_a_limit(repo: Repo, queue: Queue, acco
         ({"mode": "sync", "sending": True, "repeatable": False}, "uncertain"),
         ({"mode": "sync", "sending": False, "repeatable": False}, "failed"),
         ({"mode": "sync", "sending": True, "repeatable": True}, "failed"),
+        ({"mode": "async", "sending": False, "repeatable": False, "cancel_at": 2_000}, "cancelled"),
+        ({"mode": "async", "sending": True, "repeatable": True, "cancel_at": 2_000}, "cancelled"),
+        ({"mode": "async", "sending": True, "repeatable": False, "cancel_at": 2_000}, "uncertain"),
     ],
 )
 async def test_a_dead_process_leaves_its_run(repo: Repo, queue: Queue, account_id: int, found: dict[str, Any], becomes: str) -> None:
@@ -191,7 +194,11 @@ async def test_a_dead_process_leaves_its_run(repo: Repo, queue: Queue, account_i
         assert left.finished_at == 5_000
         assert error is not None
         assert (error["code"], error["retryable"], error.get("outcome")) == (
-            ("partner_unavailable", False, "uncertain") if becomes == "uncertain" else ("internal_error", True, None)
+            {
+                "uncertain": ("partner_unavailable", False, "uncertain"),
+                "failed": ("internal_error", True, None),
+                "cancelled": ("cancelled", False, None),
+            }[becomes]
         )
 
 
@@ -206,3 +213,64 @@ async def test_many_runs_of_a_dead_process_are_settled_once_by_two_that_recover_
     await asyncio.gather(*(repo.runs.insert(stored.running(account_id, DEAD)) for _number in range(1_200)))
     assert sum(await asyncio.gather(queue.recover(5_000), queue.recover(5_000))) == 1_200
     assert await queue.recover(5_000) == 0
+
+
+async def test_a_higher_priority_leads_and_a_lower_one_is_not_starved(repo: Repo, queue: Queue, account_id: int) -> None:
+    lead = PRIORITY_LEAD_MS
+    due = {
+        "old low": (Priority.LOW, 0),
+        "normal": (Priority.NORMAL, lead + 1),
+        "low": (Priority.LOW, lead),
+        "high": (Priority.HIGH, lead + 2),
+    }
+    runs = {name: stored.run(account_id, at=at, priority=priority) for name, (priority, at) in due.items()}
+    names = {run.run_id: name for name, run in runs.items()}
+    for run in runs.values():
+        await repo.runs.insert(run)
+    claimed = [names[run.run_id] for _time in range(4) for run in await queue.claim("me", 1, 10 * lead)]
+    assert claimed == ["high", "old low", "normal", "low"]
+
+
+async def test_a_claim_of_many_takes_the_first_of_all_priorities_together(repo: Repo, queue: Queue, account_id: int) -> None:
+    for number in range(30):
+        await repo.runs.insert(stored.run(account_id, at=1_000 + number, priority=Priority(number % 3)))
+    taken = [run.priority for _time in range(3) for run in await queue.claim("me", 10, 9_000)]
+    assert taken == [Priority.HIGH] * 10 + [Priority.NORMAL] * 10 + [Priority.LOW] * 10
+
+
+async def test_a_claim_notes_for_how_long_a_run_was_due(repo: Repo, queue: Queue, account_id: int) -> None:
+    await repo.runs.insert(stored.run(account_id, at=1_000, due_at=4_000))
+    (run,) = await queue.claim("me", 1, 4_250)
+    await repo.runs.reschedule(replace(run, due_at=6_000, waited_ms=1_700))
+    (again,) = await queue.claim("me", 1, 6_050)
+    assert (run.queued_ms, again.queued_ms, again.waited_ms) == (250, 300, 1_700)
+
+
+async def test_a_run_that_was_asked_to_stop_is_sent_no_further_and_does_not_wait(repo: Repo, queue: Queue, account_id: int) -> None:
+    await repo.runs.insert(stored.run(account_id))
+    (run,) = await queue.claim("me", 1, 2_000)
+    assert await repo.runs.to_stop("me") == set()
+    await repo.runs.ask_to_stop(run, 2_500)
+    await repo.runs.ask_to_stop(run, 2_600)
+    for change in (
+        repo.runs.mark_sending(run),
+        repo.runs.reschedule(replace(run, due_at=9_000)),
+        repo.runs.cancel(run, error="{}", now=2_700),
+    ):
+        with pytest.raises(Stale):
+            await change
+    assert (await repo.runs.to_stop("me"), (await stands(repo, run)).cancel_at) == ({run.run_id}, 2_500)
+    await repo.runs.finish(replace(run, status=RunStatus.CANCELLED, finished_at=3_000))
+    assert await repo.runs.to_stop("me") == set()
+
+
+async def test_a_run_that_has_not_begun_is_cancelled_once_and_never_claimed(repo: Repo, queue: Queue, account_id: int) -> None:
+    run = stored.run(account_id)
+    await repo.runs.insert(run)
+    await repo.runs.cancel(run, error='{"code": "cancelled"}', now=1_500)
+    for change in (repo.runs.cancel(run, error="{}", now=1_600), repo.runs.ask_to_stop(run, 1_600)):
+        with pytest.raises(Stale):
+            await change
+    assert not await queue.claim("me", 10, 2_000)
+    ended = await stands(repo, run)
+    assert (ended.status, ended.finished_at, ended.cancel_at) == (RunStatus.CANCELLED, 1_500, 1_500)

@@ -70,8 +70,8 @@ async def test_things_are_found_by_their_user_and_by_the_account(
             bool((await repo.connections.page(account_id, ConnectionFilter(), sort=None, limit=9, offset=0))[1]),
             bool((await repo.connections.page(account_id, ConnectionFilter(external_user_id="ada"), sort=None, limit=9, offset=0))[0]),
             bool((await repo.links.page(account_id, LinkFilter(), sort=None, limit=9, offset=0, now=5))[1]),
-            bool(await repo.runs.page(account_id, RunFilter(), limit=9)),
-            bool(await repo.runs.page(account_id, RunFilter(external_user_id="ada"), limit=9)),
+            bool((await repo.runs.page(account_id, RunFilter(), limit=9)).runs),
+            bool((await repo.runs.page(account_id, RunFilter(external_user_id="ada"), limit=9)).runs),
         ]
 
     assert await as_user(user, look) == [seen] * 9
@@ -82,7 +82,7 @@ async def test_nobody_else_changes_them(repo: Repo, account_id: int, owners: dic
     attempts: list[Callable[[], Coroutine[Any, Any, Any]]] = [
         lambda: repo.connections.patch(account_id, connection.connection_id, title="t", metadata="{}", external_user_id="bob", now=3),
         lambda: repo.connections.replace_secrets(connection, now=3),
-        lambda: repo.connections.verified(connection, connection.status, account_label=None, last_error=None, now=3),
+        lambda: repo.connections.verified(connection, stored.refused(), now=3),
         lambda: repo.connections.delete(account_id, connection.connection_id),
         lambda: repo.links.regenerate(link, token_hash=b"n", expires_at=9),
         lambda: repo.links.revoke(link),
@@ -111,7 +111,7 @@ async def test_what_is_made_within_a_reach_is_that_users_whatever_the_record_say
     found = [
         await repo.connections.get(account_id, connection_id),
         await repo.links.get(account_id, link_id, 5),
-        (await repo.runs.page(account_id, RunFilter(), limit=1))[0],
+        (await repo.runs.page(account_id, RunFilter(), limit=1)).runs[0],
         await repo.files.get(account_id, "file_1"),
     ]
     assert [each.external_user_id for each in found if each is not None] == ["bob"] * 4
@@ -138,7 +138,7 @@ async def test_the_same_key_of_two_users_and_of_the_account_is_three_keys(repo: 
     await as_user("ada", lambda: repo.runs.forget_key(account_id, "k", before=2))
     assert await as_user("ada", lambda: repo.runs.key(account_id, "k")) is None
     assert await as_user("bob", lambda: repo.runs.key(account_id, "k")) is not None
-    await repo.runs.forget_old_keys(before=2)
+    await repo.runs.forget_old_keys(before=2, limit=10)
     assert await repo.runs.key(account_id, "k") is None
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from msgspec.structs import replace as changed
 
 import stored
 from polyport.store.base import Duplicate, Stale
 from polyport.store.connections import ConnectionFilter
-from polyport.store.records import CachedList, ConnectionStatus, File, LinkStatus, RunProof, RunStatus
+from polyport.store.records import CachedList, ConnectionStatus, File, LinkStatus, Run, RunProof, RunStatus
 from polyport.store.repo import Repo
 from polyport.store.runs import RunFilter
 
@@ -328,7 +330,7 @@ async def test_of_many_runs_under_one_key_one_is_accepted(repo: Repo, account_id
     key = await repo.runs.key(account_id, "key")
     assert key is not None
     assert key.run_id == runs[told.index(None)].run_id
-    assert [run.run_id for run in await repo.runs.page(account_id, RunFilter(), limit=100)] == [key.run_id]
+    assert [run.run_id for run in (await repo.runs.page(account_id, RunFilter(), limit=100)).runs] == [key.run_id]
 
 
 async def test_two_accounts_may_use_one_key(repo: Repo, account_id: int) -> None:
@@ -344,7 +346,7 @@ async def test_keys_are_forgotten_by_age(repo: Repo, account_id: int) -> None:
     await repo.runs.insert(run, stored.key(account_id, run, "old", at=1_000))
     await repo.runs.insert(newer := stored.run(account_id), stored.key(account_id, newer, "new", at=9_000))
     await repo.runs.forget_key(account_id, "new", before=5_000)
-    await repo.runs.forget_old_keys(5_000)
+    assert await repo.runs.forget_old_keys(5_000, 10) == 1
     assert [await repo.runs.key(account_id, text) is not None for text in ("old", "new")] == [False, True]
 
 
@@ -354,7 +356,10 @@ async def test_runs_are_paged_newest_first_without_their_payloads_while_new_ones
         await repo.runs.insert(run)
     seen: list[str] = []
     cursor = RunFilter()
-    while page := await repo.runs.page(account_id, cursor, limit=10):
+    following: str | None = "the first page"
+    while following is not None:
+        found = await repo.runs.page(account_id, cursor, limit=10)
+        page, following = found.runs, found.following
         assert {(run.sealed_input, run.sealed_result, run.sealed_attempts) for run in page} == {(None, None, None)}
         seen += [run.run_id for run in page]
         cursor = RunFilter(before=page[-1].run_id)
@@ -386,7 +391,28 @@ async def test_runs_are_filtered(repo: Repo, account_id: int, wanted: RunFilter,
     ]
     for run in runs:
         await repo.runs.insert(run)
-    assert [run.run_id for run in await repo.runs.page(account_id, wanted, limit=10)] == [runs[number].run_id for number in numbers]
+    found = await repo.runs.page(account_id, wanted, limit=10)
+    assert [run.run_id for run in found.runs] == [runs[number].run_id for number in numbers]
+    assert found.following is None
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+async def test_a_page_looks_at_a_bounded_number_of_runs_and_goes_on_where_it_ended(repo: Repo, account_id: int, limit: int) -> None:
+    wanted = RunFilter(connection_id=9, status="failed")
+    kept: list[str] = []
+    for number in range(600):
+        fits = number % 150 == 149
+        run = stored.run(account_id, at=1_000 + number, connection_id=9, status=RunStatus.FAILED if fits else RunStatus.SUCCEEDED)
+        await repo.runs.insert(run)
+        kept += [run.run_id] if fits else []
+    seen: list[str] = []
+    following: str | None = wanted.before
+    while following is not None:
+        page = await repo.runs.page(account_id, replace(wanted, before=following), limit=limit)
+        assert len(page.runs) <= limit
+        seen += [run.run_id for run in page.runs]
+        following = page.following
+    assert seen == kept[::-1]
 
 
 async def test_a_link_is_used_once_and_what_it_led_to_is_kept_with_it_or_not_at_all(repo: Repo, account_id: int) -> None:
@@ -466,3 +492,64 @@ async def test_settings_of_an_account_are_replaced_by_who_read_them_last(repo: R
         await repo.own_settings.put(replace(first, settings='{"a": 4}', updated_at=4))
     last = await repo.own_settings.get(account_id)
     assert (empty.settings, first.generation, last.settings, last.generation) == ("{}", 1, '{"a": 3}', 2)
+
+
+def ended(account_id: int, at: int, **changes: Any) -> Run:
+    """A run that ended a second after it was accepted."""
+    return stored.run(
+        account_id, at=at, **({"status": RunStatus.SUCCEEDED, "attempts": 1, "finished_at": at + 1_000, "sealed_attempts": b"a"} | changes)
+    )
+
+
+async def test_payloads_of_runs_go_by_the_time_of_their_end_a_few_at_once(repo: Repo, account_id: int) -> None:
+    runs = [ended(account_id, at=1_000 * number) for number in range(5)]
+    late = ended(account_id, at=0, finished_at=99_000)
+    waiting = stored.run(account_id, at=0)
+    for run in (*runs, late, waiting):
+        await repo.runs.insert(run)
+    assert [await repo.runs.strip_ended(4_000, limit) for limit in (2, 2, 2)] == [2, 1, 0]
+    found = [await repo.runs.get(account_id, run.run_id) for run in (*runs, late, waiting)]
+    assert [run is not None and run.sealed_input is None and run.sealed_attempts is None for run in found] == [True] * 3 + [False] * 4
+
+
+async def test_runs_are_deleted_by_the_time_of_their_end_those_without_payloads_first(repo: Repo, account_id: int) -> None:
+    runs = [ended(account_id, at=1_000 * number) for number in range(4)]
+    bare = ended(account_id, at=3_500, sealed_input=None)
+    waiting = stored.run(account_id, at=0)
+    for run in (*runs, bare, waiting):
+        await repo.runs.insert(run)
+    assert await repo.runs.delete_ended(9_000, 1) == 1
+    assert await repo.runs.get(account_id, bare.run_id) is None
+    assert await repo.runs.delete_ended(9_000, 2) == 2
+    assert await repo.runs.delete_ended(3_000, 9) == 0
+    left = (await repo.runs.page(account_id, RunFilter(), limit=9)).runs
+    assert {run.run_id for run in left} == {runs[2].run_id, runs[3].run_id, waiting.run_id}
+
+
+async def test_a_database_says_how_much_it_holds(repo: Repo, account_id: int) -> None:
+    before = await repo.runs.bytes_used()
+    await repo.runs.insert(stored.run(account_id, sealed_input=b"x" * 1_000_000))
+    assert 900_000 < await repo.runs.bytes_used() - before < 1_200_000
+
+
+async def test_runs_are_counted_as_they_end_and_stay_counted_when_they_are_gone(repo: Repo, account_id: int) -> None:
+    day = 86_400_000
+    for number, (status, partner_id) in enumerate([("succeeded", 7), ("failed", 7), ("succeeded", 7), ("succeeded", 8)]):
+        run = stored.running(account_id, "me", at=day * 3, partner_id=partner_id, attempts=2)
+        await repo.runs.insert(run)
+        end = day * (4 if number == 2 else 3) + 5
+        await repo.runs.finish(changed(run, status=RunStatus(status), finished_at=end, upstream_ms=40))
+    cancelled = stored.run(account_id, at=day * 3, partner_id=7)
+    await repo.runs.insert(cancelled)
+    await repo.runs.cancel(cancelled, error="{}", now=day * 3)
+    await repo.runs.delete_ended(day * 9, 100)
+    found = await repo.runs.usage(account_id, 3, 4, None)
+    assert [(row.day, row.partner_id, row.status, row.runs, row.attempts, row.upstream_ms) for row in found] == [
+        (3, 7, "cancelled", 1, 0, 0),
+        (3, 7, "failed", 1, 2, 40),
+        (3, 7, "succeeded", 1, 2, 40),
+        (3, 8, "succeeded", 1, 2, 40),
+        (4, 7, "succeeded", 1, 2, 40),
+    ]
+    assert [row.day for row in await repo.runs.usage(account_id, 4, 9, 7)] == [4]
+    assert await repo.runs.usage(account_id + 1, 0, 9, None) == []

@@ -39,7 +39,7 @@ async def test_a_failing_unit_does_not_disturb_its_neighbours(repo: Repo, accoun
     told = await asyncio.gather(*(repo.runs.insert(run) for run in [*runs, *doubled]), return_exceptions=True)
     assert told[:60] == [None] * 60
     assert [type(error) for error in told[60:]] == [Duplicate, Duplicate]
-    assert len(await repo.runs.page(account_id, RunFilter(), limit=100)) == 60
+    assert len((await repo.runs.page(account_id, RunFilter(), limit=100)).runs) == 60
 
 
 async def test_units_that_swap_the_same_row_have_one_winner(repo: Repo, account_id: int) -> None:
@@ -103,7 +103,7 @@ async def test_a_caller_that_is_cancelled_takes_nothing_back(repo: Repo, account
     told = await asyncio.gather(*tasks, return_exceptions=True)
     assert sum(isinstance(end, asyncio.CancelledError) for end in told) == 10
     assert told[1::2] == [None] * 10
-    assert len(await repo.runs.page(account_id, RunFilter(), limit=100)) == 20
+    assert len((await repo.runs.page(account_id, RunFilter(), limit=100)).runs) == 20
 
 
 async def test_what_was_accepted_before_a_close_is_carried_out(database: Database, repo: Repo, account_id: int) -> None:

@@ -16,6 +16,8 @@ PAGES = (
     "how-to/connect-by-link",
     "how-to/run-an-action",
     "how-to/run-async",
+    "how-to/run-many",
+    "how-to/pass-through",
     "how-to/repeat-safely",
     "how-to/read-a-trigger",
     "how-to/search-lists",

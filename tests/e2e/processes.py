@@ -27,6 +27,8 @@ FIRST_ACCOUNT: Final = {"POLYPORT_BOOTSTRAP_EMAIL": EMAIL, "POLYPORT_BOOTSTRAP_P
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """The environment of a program: that of the tests without settings of Polyport, and those given. Compiled modules are kept: starts are quicker."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("POLYPORT_") and name != "PYTHONDONTWRITEBYTECODE"}
+    if "PYTHONPATH" in kept:  # the program is run in folders of its own, and has to be the one under test there too
+        kept["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in kept["PYTHONPATH"].split(os.pathsep))
     return kept | {"COLUMNS": "120", **settings}
 
 

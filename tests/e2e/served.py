@@ -179,7 +179,7 @@ async def running_server(
         runtime = await stack.enter_async_context(open_runtime(given, clock=clock, network=network, catalog=catalog))
         services = build_services(runtime)
         app = await stack.enter_async_context(serving(runtime, services))
-        await stack.enter_async_context(_uvicorn(app, given, listener))
+        await stack.enter_async_context(_uvicorn(app, services, given, listener))
         client = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         served = Served(origin=f"http://127.0.0.1:{given.port}", token="", runtime=runtime, services=services, client=client)
         served.token = str((await served.sign_in())["authToken"])
@@ -187,8 +187,8 @@ async def running_server(
 
 
 @contextlib.asynccontextmanager
-async def _uvicorn(app: Any, settings: Settings, listener: socket.socket) -> AsyncIterator[None]:
-    server = QuietServer(make_config(app, settings))
+async def _uvicorn(app: Any, services: Services, settings: Settings, listener: socket.socket) -> AsyncIterator[None]:
+    server = QuietServer(make_config(app, settings), services.streams.watch.close)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:

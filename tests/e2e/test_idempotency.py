@@ -101,7 +101,7 @@ async def test_another_body_operation_or_mode_under_the_same_key_is_refused(bay:
 
 
 async def test_many_repeats_at_once_arrive_once(bay: Bay):
-    told = await asyncio.gather(*(bay.run(CREATE, LAMP, key="crowd") for _number in range(150)))
+    told = await asyncio.gather(*(bay.run(CREATE, LAMP, key="crowd") for _number in range(1_000)))
     assert {reply.status for reply in told} <= {200, 409}
     assert len({reply.json["data"]["runId"] for reply in told if reply.status == 200}) == 1
     assert {reply.json["error"]["code"] for reply in told if reply.status == 409} <= {"idempotency_in_progress"}
@@ -109,7 +109,7 @@ async def test_many_repeats_at_once_arrive_once(bay: Bay):
 
 
 async def test_many_async_repeats_at_once_are_one_run(bay: Bay):
-    told = await asyncio.gather(*(bay.run(CREATE, LAMP, mode="async", key="async crowd") for _number in range(150)))
+    told = await asyncio.gather(*(bay.run(CREATE, LAMP, mode="async", key="async crowd") for _number in range(1_000)))
     assert {reply.status for reply in told} == {202}
     (run_id,) = {reply.json["data"]["runId"] for reply in told}
     assert sum("idempotent-replayed" not in reply.headers for reply in told) == 1
@@ -175,3 +175,35 @@ async def test_a_key_is_forgotten_after_its_time(tmp_path):
         late = await bay.run(CREATE, {"name": "Chair"}, key="old")
         assert (late.status, "idempotent-replayed" in late.headers) == (200, False)
         assert depot.count("POST /things") == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('{"name": "Lamp", "price": 1.50}', '{"price":15e-1,"name":"Lamp"}'),
+        ('{"name": "Lamp", "size": 10}', '{"name": "Lamp", "size": 1.0e1}'),
+        ('{"name": "Lamp", "price": -0.0}', '{"name": "Lamp", "price": 0}'),
+        ('{"name": "L\\u0061mp", "extra": {"a": [1, {"b": 2.0}]}}', '{"extra": {"a": [1.0, {"b": 2}]},  "name": "Lamp"}'),
+        ('{"name": "Lamp", "price": 1e30}', '{"name": "Lamp", "price": 1000000000000000000000000000000}'),
+    ],
+)
+async def test_the_same_body_written_in_another_way_is_the_same_body(bay: Bay, first: str, second: str):
+    told = []
+    for text in (first, second):
+        content = f'{{"credentialData": {{"0": {bay.connection}}}, "runnerData": {text}}}'.encode()
+        path = f"/partners/trigger-actions/{CREATE}/run/sync"
+        told.append(await bay.served.fetch("POST", path, content=content, headers={"Idempotency-Key": f"{bay.connection}"}))
+    assert [reply.status for reply in told] == [200, 200]
+    assert (told[1].json, told[1].headers["idempotent-replayed"]) == (told[0].json, "true")
+
+
+@pytest.mark.parametrize(
+    "second", ['{"name": "Lamp", "size": true}', '{"name": "Lamp", "size": "10"}', '{"name": "Lamp", "size": 11}', '{"name": "Lamp"}']
+)
+async def test_another_value_is_another_body(bay: Bay, second: str):
+    told = []
+    for text in ('{"name": "Lamp", "size": 10}', second):
+        content = f'{{"credentialData": {{"0": {bay.connection}}}, "runnerData": {text}}}'.encode()
+        path = f"/partners/trigger-actions/{CREATE}/run/sync"
+        told.append(await bay.served.fetch("POST", path, content=content, headers={"Idempotency-Key": f"{bay.connection}"}))
+    assert (told[1].status, told[1].json["error"]["code"]) == (422, "idempotency_mismatch")

@@ -158,3 +158,32 @@ async def test_a_list_that_is_asked_wrongly_says_what_is_wrong(bay: Bay, query: 
 async def test_moments_that_are_wrong_are_told_together(bay: Bay):
     told = await bay.served.fetch("GET", "/runs?status=done&from=x&to=y")
     assert [fault["path"] for fault in told.json["error"]["fields"]] == ["status", "from", "to"]
+
+
+async def test_a_run_says_what_took_how_long_and_what_happens_next(bay: Bay):
+    async def slow(_asked: Asked) -> bytes:
+        await asyncio.sleep(0.1)
+        return answer(429, headers={"Retry-After": "1"}) if bay.depot.count("POST /things") == 1 else answer(201, {"data": {"id": 9}})
+
+    bay.depot.answers["POST /things"] = slow
+    run_id = (await bay.run(CREATE, {"name": "Lamp"}, mode="async")).json["data"]["runId"]
+    waiting = await bay.until(run_id, "waiting")
+    assert (waiting["next"]["action"], waiting["next"]["at"]) == ("attempt", waiting["nextAttemptAt"])
+    assert "2" in waiting["next"]["note"]
+    assert (waiting["error"]["code"], waiting["timings"]["oursMs"]) == ("partner_rate_limited", None)
+    run = await bay.until(run_id)
+    times = run["timings"]
+    assert times["waitMs"] == 1_000
+    assert times["upstreamMs"] >= 190
+    assert min(times.values()) >= 0
+    assert sum(times.values()) >= 1_190
+    assert (run["next"]["action"], run["next"]["at"]) == ("nothing", None)
+
+
+async def test_a_failed_run_says_whether_it_may_be_run_again(bay: Bay):
+    bay.depot.answers["GET /ask"] = answer(400)
+    refused = await bay.read(await _made(bay))
+    bay.depot.answers["GET /ask"] = answer(503, headers={"Retry-After": "30"})
+    busy = await bay.read(await _made(bay))
+    assert (refused["error"]["retryable"], busy["error"]["retryable"]) == (False, True)
+    assert ("replay" in refused["next"]["note"], "replay" in busy["next"]["note"]) == (False, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -143,3 +144,74 @@ async def test_synchronous_runs_beyond_the_limit_are_refused_before_anything_is_
         gate.set()
         assert [reply.status for reply in await asyncio.gather(*callers)] == [200, 200]
         assert (await bay.run(CREATE, {"name": "fourth"})).status == 200
+
+
+async def test_a_run_does_not_start_before_its_time_and_says_when_it_will(tmp_path):
+    now = [datetime.now(UTC)]
+    async with open_depot() as depot, open_bay(tmp_path, depot, clock=lambda: now[0]) as bay:
+        start = now[0] + timedelta(hours=2)
+        ids = [
+            (await bay.run(PUT, {"id": "7"}, mode="async", notBefore=told, timeoutMs=60_000)).json["data"]["runId"]
+            for told in (int(start.timestamp()), start.astimezone(timezone(timedelta(hours=3))).isoformat())
+        ]
+        for run_id in ids:
+            run = await bay.read(run_id)
+            assert (run["status"], run["nextAttemptAt"], run["next"]["action"]) == ("queued", int(start.timestamp()), "attempt")
+        now[0] += timedelta(hours=1, minutes=59)
+        await asyncio.sleep(0.4)
+        assert depot.count("PUT /things/7") == 0
+        now[0] += timedelta(minutes=1, seconds=1)
+        for run_id in ids:
+            run = await bay.until(run_id)
+            assert run["status"] == "succeeded"
+            assert 7_100_000 < run["timings"]["waitMs"] <= 7_200_000
+
+
+async def test_a_start_in_the_past_is_now(bay: Bay):
+    told = await bay.run(PUT, {"id": "7"}, mode="async", notBefore=1_000)
+    assert (await bay.until(told.json["data"]["runId"]))["timings"]["waitMs"] == 0
+
+
+async def test_runs_of_high_priority_go_first(tmp_path):
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_concurrency=1) as bay:
+        gate = asyncio.Event()
+
+        async def late(_asked: Asked) -> bytes:
+            await gate.wait()
+            return answer(200, {"answer": "yes"})
+
+        depot.answers["GET /ask"] = late
+        await bay.run(ASK, mode="async")
+        await depot.arrived("GET /ask")
+        told = [await bay.run(PUT, {"id": name}, mode="async", priority=name) for name in ("low", "normal", "high")]
+        gate.set()
+        runs = [await bay.until(reply.json["data"]["runId"]) for reply in told]
+        assert [asked.target.rpartition("/")[2] for asked in depot.wire.asked if asked.method == "PUT"] == ["high", "normal", "low"]
+        assert [run["priority"] for run in runs] == ["low", "normal", "high"]
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "code"),
+    [
+        ({"priority": "urgent"}, "priority", "unknown_option"),
+        ({"priority": 1}, "priority", "unknown_option"),
+        ({"priority": ["high"]}, "priority", "unknown_option"),
+        ({"notBefore": "tomorrow"}, "notBefore", "wrong_type"),
+        ({"notBefore": True}, "notBefore", "wrong_type"),
+        ({"notBefore": "2027-01-01T00:00:00"}, "notBefore", "missing_zone"),
+        ({"notBefore": "9999-12-31T23:59:59Z"}, "notBefore", "out_of_range"),
+        ({"notBefore": 10**30}, "notBefore", "wrong_type"),
+    ],
+)
+async def test_a_start_or_a_priority_that_is_none_is_refused(bay: Bay, body: dict[str, object], path: str, code: str):
+    told = await bay.run(PUT, {"id": "7"}, mode="async", **body)
+    assert (told.status, [(fault["path"], fault["code"]) for fault in told.json["error"]["fields"]]) == (422, [(path, code)])
+
+
+async def test_a_synchronous_run_takes_neither_a_start_nor_a_priority(bay: Bay):
+    told = await bay.run(PUT, {"id": "7"}, priority="high", notBefore=0)
+    assert told.status == 422
+    assert {(fault["path"], fault["code"]) for fault in told.json["error"]["fields"]} == {
+        ("priority", "unknown_field"),
+        ("notBefore", "unknown_field"),
+    }

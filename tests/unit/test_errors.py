@@ -20,7 +20,7 @@ from polyport.errors import (
 CONTRACT = {
     400: {"malformed_json", "bad_request"}, 401: {"unauthenticated", "token_expired"}, 403: {"forbidden", "blocked_address"}, 404: {"not_found"},
     405: {"method_not_allowed"}, 413: {"payload_too_large"}, 415: {"unsupported_media_type"},
-    409: {"idempotency_in_progress", "connection_invalid", "conflict"}, 410: {"link_expired", "link_used"},
+    409: {"idempotency_in_progress", "connection_invalid", "conflict", "cancelled"}, 410: {"link_expired", "link_used"},
     422: {"validation_failed", "idempotency_mismatch", "unsupported_trigger"}, 424: {"partner_error", "partner_rate_limited"}, 429: {"rate_limited"},
     500: {"internal_error"}, 502: {"partner_unavailable"}, 503: {"overloaded"}, 504: {"partner_timeout"},
 }  # fmt: skip

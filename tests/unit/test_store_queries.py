@@ -60,11 +60,12 @@ def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) 
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("runs", "runs_by_account"),
-        ("claim_runs", "runs_due"),
         ("next_due", "runs_due"),
         ("queue_depth", "runs_due"),
+        ("runs_to_stop", "runs_to_stop"),
         ("running_owners", "runs_by_owner"),
+        ("strip_ended_runs", "runs_ended"),
+        ("delete_ended_runs", "runs_ended"),
         ("runs_of_owner", "runs_by_owner"),
         ("delete_old_keys", "idempotency_keys_by_age"),
         ("delete_expired_tokens", "tokens_by_expiry"),
@@ -85,3 +86,33 @@ def test_a_statement_over_many_rows_uses_its_index_and_sorts_nothing(schema: sql
     assert index in found
     assert "TEMP B-TREE FOR ORDER BY" not in found
     assert not re.search(r"SCAN (runs|tokens|idempotency_keys|grants|connections|leases)(?! USING)", found)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("places_of_runs", "sqlite_autoindex_runs_1 (account_id=? AND run_id>? AND run_id<?)"),
+        ("places_by_connection", "runs_by_connection (account_id=? AND connection_id=? AND run_id>? AND run_id<?)"),
+        ("places_by_user", "runs_by_user (account_id=? AND external_user_id=? AND run_id>? AND run_id<?)"),
+        ("places_by_status", "runs_by_status (account_id=? AND status=? AND run_id>? AND run_id<?)"),
+        ("places_by_operation", "runs_by_operation (account_id=? AND operation_id=? AND run_id>? AND run_id<?)"),
+        ("places_by_partner", "runs_by_partner (account_id=? AND partner_id=? AND run_id>? AND run_id<?)"),
+    ],
+)
+def test_each_filter_of_runs_is_answered_from_its_index_alone_and_sorts_nothing(schema: sqlite3.Connection, name: str, found: str) -> None:
+    assert plan(schema, name) == f"SEARCH runs USING COVERING INDEX {found}"
+
+
+def test_runs_at_places_are_found_by_their_places(schema: sqlite3.Connection) -> None:
+    assert "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)" in plan(schema, "runs_at")
+
+
+def test_claiming_looks_for_each_priority_in_its_own_stretch_of_the_index(schema: sqlite3.Connection) -> None:
+    found = plan(schema, "claim_runs")
+    assert found.count("SEARCH runs USING INDEX runs_due (priority=? AND due_at<?)") == 3
+    assert not re.search(r"SCAN runs(?! USING)", found)
+
+
+@pytest.mark.parametrize("name", sorted(load_queries().keys() - {"settle_restored_runs"}))  # a restored backup is not served yet
+def test_no_statement_reads_the_whole_table_of_runs(schema: sqlite3.Connection, name: str) -> None:
+    assert not re.search(r"SCAN runs(?! USING (COVERING )?INDEX runs_(due|by_owner|to_stop))", plan(schema, name))

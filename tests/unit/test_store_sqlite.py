@@ -213,7 +213,7 @@ asyncio.run(main())
     confirmed += rest.split("\n")[1:-1]  # the first line may lack its head, which readline had read ahead
     async with opened(path) as database:
         repo = Repo(database)
-        kept = {run.run_id for run in await repo.runs.page(1, RunFilter(), limit=1_000_000)}
+        kept = {run.run_id for run in (await repo.runs.page(1, RunFilter(), limit=1_000_000)).runs}
         assert set(confirmed) <= kept
         assert len([run_id for run_id in kept if await repo.runs.key(1, run_id) is None]) == 0
 

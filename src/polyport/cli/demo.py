@@ -25,7 +25,7 @@ from polyport.net.egress import EgressPolicy
 from polyport.net.message import NetworkFault, Request
 from polyport.net.send import Sender
 from polyport.runtime import make_first_account, open_runtime
-from polyport.server.app import serving
+from polyport.server.app import build_services, serving
 from polyport.settings import Settings, load_settings
 from polyport.testing.server import serve_simulator
 
@@ -274,8 +274,8 @@ async def _server(settings: Settings) -> AsyncIterator[str]:
     """The server, in this process. Raises ``SetupError`` when its port is taken."""
     listener = listen(settings.host, settings.port)
     await make_first_account(settings, lambda: PASSWORD)
-    async with open_runtime(settings) as runtime, serving(runtime) as app:
-        server = QuietServer(make_config(app, settings))
+    async with open_runtime(settings) as runtime, serving(runtime, services := build_services(runtime)) as app:
+        server = QuietServer(make_config(app, settings), services.streams.watch.close)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn tells of its start by a flag only
             await asyncio.sleep(0.01)

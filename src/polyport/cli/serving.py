@@ -23,7 +23,7 @@ import uvicorn
 from polyport.cli.logs import set_up_log
 from polyport.errors import SetupError
 from polyport.runtime import FirstAccount, make_first_account, open_runtime
-from polyport.server.app import serving
+from polyport.server.app import build_services, serving
 from polyport.settings import Settings
 
 BACKLOG: Final = 2048
@@ -45,7 +45,19 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
 
 
 class QuietServer(uvicorn.Server):
-    """A server that leaves signals to us: uvicorn would raise them again before our own way out has run."""
+    """A server that leaves signals to us: uvicorn would raise them again before our own way out has run.
+
+    ``release`` is called when it begins to stop: streams that are open end then, instead of using up the grace time.
+    """
+
+    def __init__(self, config: uvicorn.Config, release: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._release = release
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, let go what waits, wait for what is under way."""
+        self._release()
+        await super().shutdown(sockets)
 
     def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]  # the base makes the same from a generator
         """Capture nothing."""
@@ -80,8 +92,9 @@ async def serve_socket(settings: Settings, listener: socket.socket, ready: Calla
     async with open_runtime(settings) as runtime:
         for problem in runtime.catalog.problems:
             _log.warning("a partner is left out", problem=str(problem))
-        async with serving(runtime) as app:
-            server = QuietServer(make_config(app, settings))
+        services = build_services(runtime)
+        async with serving(runtime, services) as app:
+            server = QuietServer(make_config(app, settings), services.streams.watch.close)
             loop = asyncio.get_running_loop()
 
             def stop() -> None:

@@ -83,7 +83,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     ``material`` are all fields, secrets included, for the auth scheme only; ``shown`` those that templates may read. ``timeout`` is in seconds.
     ``until`` is when everything has to have ended (``time.monotonic``), if the run has a deadline. ``replaced`` is the origin that the operator put in the
-    place of the partner's. ``held`` is the grant that its material has taken in, if the scheme works with one.
+    place of the partner's. ``held`` is the grant that its material has taken in, if the scheme works with one. ``stopped`` tells before each request whether its run was asked to stop.
     """
 
     partner: Partner
@@ -99,6 +99,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     replaced: str | None = None
     grants: GrantHolder = msgspec.field(default_factory=GrantHolder)
     held: HeldGrant | None = None
+    stopped: Callable[[], bool] | None = None
     clock: Clock = lambda: datetime.now(UTC)
     fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
 

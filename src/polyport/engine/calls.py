@@ -21,7 +21,7 @@ from polyport.engine.render import CallProgram, compile_call, render_call, sound
 from polyport.engine.retry import Failure
 from polyport.engine.schema import Choices, CustomField, Schema, custom_fields
 from polyport.engine.trace import CallFailed, Sent, Trace, sentence, trace_of
-from polyport.errors import BlockedAddress, Fault, ValidationFailed
+from polyport.errors import BlockedAddress, Fault, RunCancelled, ValidationFailed
 from polyport.kinds.decoders import DECODERS, UnreadableAnswer
 from polyport.kinds.fields import BITS_LIMIT
 from polyport.kinds.filters import FILTERS
@@ -122,6 +122,8 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 async def _send(caller: Caller, asked: _Asked, scope: Scope) -> Answer:
     sent = Sent(step=asked.step, request=prepare(caller, asked.program, scope))
+    if caller.stopped is not None and caller.stopped():
+        raise RunCancelled
     try:
         reply = await caller.network.send(sent.request)
     except NetworkFault as fault:

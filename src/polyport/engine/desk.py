@@ -18,14 +18,16 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from polyport.catalog import Operation
 from polyport.connections import check_reach, is_usable
 from polyport.engine.caller import Caller, GrantHolder, open_caller
 from polyport.engine.calls import ListItems, read_list
 from polyport.engine.checks import next_check
 from polyport.engine.operation import Program, compile_operation
 from polyport.engine.renewal import Clients, Renewals, reconnect_advice
-from polyport.errors import ConnectionInvalid, Details, Fault, UnsupportedTrigger, ValidationFailed
+from polyport.errors import ConnectionInvalid, Details, Fault, NotFound, UnsupportedTrigger, ValidationFailed
 from polyport.manifest.model import ListSpec, Partner, Trigger
+from polyport.manifest.passing import partner_of, passing
 from polyport.runtime import Runtime
 from polyport.store.base import StoreFault
 from polyport.store.records import CachedList, Connection, ConnectionStatus, RunProof
@@ -74,9 +76,19 @@ class Desk:
         """A compiled operation. Raises ``NotFound``."""
         found = self._programs.get(operation_id)
         if found is None:
-            partner, operation = self.runtime.catalog.operation(operation_id)
+            partner, operation = self._operation(operation_id)
             found = self._programs[operation_id] = compile_operation(partner, operation)
         return found
+
+    def _operation(self, operation_id: int) -> tuple[Partner, Operation]:
+        """What a partner's folder says, or the operation that passes requests on to a partner with an address."""
+        partner_id = partner_of(operation_id)
+        if partner_id is None:
+            return self.runtime.catalog.operation(operation_id)
+        partner = self.runtime.catalog.partner(partner_id)
+        if partner.file.base is None:
+            raise NotFound("This partner has no address of its own that requests could be passed on to.")
+        return partner, passing(operation_id)
 
     def runnable(self, operation_id: int) -> Program:
         """A compiled operation that can be run. Raises ``NotFound`` or ``UnsupportedTrigger``."""

@@ -13,18 +13,20 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from polyport.engine.trace import Trace
 from polyport.errors import Fault, PolyportError, ValidationFailed
-from polyport.store.records import Run
+from polyport.store.records import Priority, Run
 
+WHOLE_MOST: Final = 4_300  # zeros at the end of a number that is written in full: Python reads no longer ones
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _CANONICAL: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller asks to be run: the body of ``run/sync`` and ``run/async``, and who asks."""
+    """What a caller asks to be run: the body of ``run/sync`` and ``run/async``, and who asks. ``not_before`` is in unix milliseconds."""
 
     account_id: int
     operation_id: int
@@ -40,6 +42,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     external_user_id: str | None = None
     metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
     idempotency_key: str | None = None
+    priority: Priority = Priority.NORMAL
+    not_before: int | None = None
+    replay_of: str | None = None
 
     def content(self) -> dict[str, Any]:
         """What is kept, sealed, to run it later, and what tells one body from another."""
@@ -50,6 +55,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
             "cursor": self.cursor,
             "limit": self.limit,
             "raw": self.raw,
+            "timeoutMs": self.timeout_ms,
         }
 
     def __repr__(self) -> str:
@@ -73,8 +79,38 @@ def new_run_id(now_ms: int) -> str:
 
 def digest_of(ask: Ask) -> bytes:
     """What tells one ask from another under the same key: operation, mode and canonical body."""
-    content = [ask.operation_id, ask.mode, ask.content(), ask.callback_url, ask.external_user_id, dict(ask.metadata), ask.timeout_ms]
-    return hashlib.sha256(_CANONICAL.encode(content)).digest()
+    content = [ask.operation_id, ask.mode, ask.content(), ask.callback_url, ask.external_user_id, dict(ask.metadata)]
+    content += [ask.priority, ask.not_before, ask.replay_of]
+    return hashlib.sha256(_CANONICAL.encode(_plain(content))).digest()
+
+
+def digest_of_body(body: Mapping[str, Any]) -> bytes:
+    """What tells one body from another, however it is written."""
+    return hashlib.sha256(_CANONICAL.encode(_plain(body))).digest()
+
+
+def _plain(value: Any) -> Any:
+    """The same JSON with each number in one form: ``1``, ``1.0`` and ``10e-1`` are one number."""
+    if isinstance(value, Decimal):
+        return _plain_number(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _plain_number(value: Decimal) -> int | Decimal:
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):  # what is no number: JSON has none of these
+        return value
+    text = "".join(map(str, digits)).rstrip("0")
+    if not text:
+        return 0
+    exponent += len(digits) - len(text)
+    if 0 <= exponent <= WHOLE_MOST:
+        return int(value)
+    return Decimal((sign, tuple(map(int, text)), exponent))
 
 
 def ask_of(run: Run, content: Mapping[str, Any]) -> Ask:
@@ -90,6 +126,21 @@ def ask_of(run: Run, content: Mapping[str, Any]) -> Ask:
         limit=content["limit"],
         raw=content["raw"],
         external_user_id=run.external_user_id,
+    )
+
+
+def ask_again(run: Run, content: Mapping[str, Any], idempotency_key: str | None) -> Ask:
+    """The ask of a fresh run with the input of one that ended. It starts at once, in the background."""
+    return replace(
+        ask_of(run, content),
+        mode="async",
+        timeout_ms=content["timeoutMs"],
+        callback_url=run.callback_url,
+        external_user_id=run.external_user_id,
+        metadata=json.loads(run.metadata),
+        idempotency_key=idempotency_key,
+        priority=run.priority,
+        replay_of=run.run_id,
     )
 
 

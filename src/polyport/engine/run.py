@@ -7,10 +7,9 @@ something (the shell, later MCP, subscriptions, batches) calls the same function
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +21,8 @@ from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.files import check_files, files_in_place, keep_files, pretend_files
 from polyport.engine.hidden import hidden_values
+from polyport.engine.intake import SYNC_LIMIT_MS, Intake, key_of
+from polyport.engine.ledger import Ledger, cancelled
 from polyport.engine.operation import (
     Outcome,
     Program,
@@ -37,28 +38,29 @@ from polyport.engine.operation import (
 )
 from polyport.engine.outcome import in_doubt, settled
 from polyport.engine.plan import plan
-from polyport.engine.record import Ask, Done, ask_of, attempt_record, decode, digest_of, encode, error_column, new_run_id, upstream_ms
+from polyport.engine.record import Ask, Done, ask_again, ask_of, attempt_record, decode
 from polyport.engine.retry import Decision, Failure, decide
 from polyport.engine.trace import CallFailed, Trace
 from polyport.errors import (
+    Conflict,
     ConnectionInvalid,
     Fault,
     IdempotencyInProgress,
-    IdempotencyMismatch,
     InternalError,
+    NotFound,
     Overloaded,
     PartnerTimeout,
     PolyportError,
+    RunCancelled,
     ValidationFailed,
 )
 from polyport.manifest.model import SAFE_METHODS, Trigger
 from polyport.net.marked import MarkedNetwork
 from polyport.store.base import Duplicate, Stale, StoreUnavailable
-from polyport.store.records import FINAL, IdempotencyKey, Run, RunProof, RunStatus
+from polyport.store.records import FINAL, Run, RunStatus
 
 _log: Final = structlog.get_logger("polyport.runs")
 STORE_SECONDS: Final = 0.5
-SYNC_LIMIT_MS: Final = 120_000
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +83,10 @@ class Engine:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.runtime = desk.runtime
+        self.ledger = Ledger(desk)
+        self.intake = Intake(desk, self.ledger)
         self._open = 0
+        self._working = 0
         self._tasks: set[asyncio.Task[Done]] = set()
 
     async def drain(self, seconds: float) -> None:
@@ -145,26 +150,17 @@ class Engine:
         Raises what ``prepare`` raises, ``IdempotencyInProgress``, ``IdempotencyMismatch`` or ``Overloaded``; then nothing was accepted.
         """
         if ask.idempotency_key is not None:
-            earlier = await self._earlier(ask)
+            earlier = await self.intake.earlier(ask)
             if earlier is not None:
                 return earlier, earlier.run, None
-        await self._check_load(ask)
+        await self.intake.check_load(ask)
         prepared = await self.prepare(ask)
-        run = await self._new_run(ask, prepared)
-        key = None
-        if ask.idempotency_key is not None:
-            key = IdempotencyKey(
-                account_id=ask.account_id,
-                key=ask.idempotency_key,
-                digest=digest_of(ask),
-                run_id=run.run_id,
-                created_at=run.created_at,
-            )
+        record = prepared.bench.record
+        run = await self.intake.new_run(ask, prepared.program, record)
         try:
-            record = prepared.bench.record
-            await self.runtime.repo.runs.insert(run, key, touch=record is not None and self.desk.due_touch(record))
+            await self.runtime.repo.runs.insert(run, key_of(ask, run), touch=record is not None and self.desk.due_touch(record))
         except Duplicate:
-            earlier = await self._earlier(ask)
+            earlier = await self.intake.earlier(ask)
             if earlier is None:
                 raise IdempotencyInProgress from None
             return earlier, earlier.run, None
@@ -173,6 +169,24 @@ class Engine:
         if run.mode == "async":
             self.runtime.queue.announce()
         return None, run, prepared
+
+    async def replay(self, account_id: int, run_id: str, idempotency_key: str | None = None) -> tuple[Done | None, Run, Prepared | None]:
+        """Accept a fresh run with the input of one that ended. Raises ``NotFound``, ``Conflict`` when that cannot be, and what ``start`` raises."""
+        run = await self.runtime.repo.runs.get(account_id, run_id)
+        if run is None:
+            raise NotFound("There is no run with this id.")
+        if run.status not in FINAL:
+            raise Conflict(f"The run has not ended: its status is {run.status}.")
+        if run.sealed_input is None:
+            raise Conflict("The input of this run is no longer kept: start a new run with the input itself.")
+        box = await self.desk.box(account_id)
+        content = decode(box.open(run.sealed_input, f"run/{run.run_id}/input"))
+        return await self.start(ask_again(run, content, idempotency_key))
+
+    async def look_for_stops(self) -> None:
+        """Learn which runs were asked to stop through another process, if any is under way here."""
+        if self._open or self._working:
+            await self.ledger.look_for_stops()
 
     async def run_sync(self, ask: Ask) -> Done:
         """Accept and run, to the end. What happened is recorded before this returns, also when the caller goes away."""
@@ -198,10 +212,17 @@ class Engine:
             if decision is None or decision.status != "waiting" or decision.wait_ms is None:
                 return result
             await asyncio.sleep(decision.wait_ms / 1000)
-            run = replace(run, attempts=run.attempts + 1)
+            run = replace(result.run, attempts=run.attempts + 1)
 
     async def run_once(self, run: Run) -> Done:
         """One attempt of a run that a worker claimed; afterwards it is final, or waits for its next attempt."""
+        self._working += 1
+        try:
+            return await self._work(run)
+        finally:
+            self._working -= 1
+
+    async def _work(self, run: Run) -> Done:
         box = await self.desk.box(run.account_id)
         attempts: list[dict[str, Any]] = []
         try:
@@ -213,7 +234,7 @@ class Engine:
             return (await self._conclude(run, attempts, Failure(error=error, reached=False, answered=True)))[0]
         except Exception:  # noqa: BLE001  a defect of ours must end the run honestly, not leave it running
             _log.exception("a run could not be prepared", run=run.run_id)
-            return await self._finish(run, RunStatus.FAILED, attempts, error=InternalError())
+            return await self.ledger.finish(run, RunStatus.FAILED, attempts, error=InternalError())
         return (await self._attempt(run, prepared, attempts))[0]
 
     async def _prepare_stored(self, ask: Ask) -> Prepared:
@@ -232,8 +253,10 @@ class Engine:
         error: PolyportError
         try:
             if run.mode == "async" and not run.repeatable and prepared.program.calls:
-                await self._durably(run, self.runtime.repo.runs.mark_sending)
+                await self.ledger.mark_sending(run)
             outcome = await self._perform(run, prepared, traces)
+        except RunCancelled:
+            return await self._stopped(run, started, clock, attempts, traces), None
         except CallFailed as failed:
             error = await confirm_refusal(self.desk, prepared.bench, failed.failure.error)
             failure = _of_all_steps(replace(failed.failure, error=error), traces)
@@ -251,27 +274,37 @@ class Engine:
         attempts.append(attempt_record(run.attempts, started, clock, traces, error))
         return await self._conclude(run, attempts, failure)
 
+    async def _stopped(self, run: Run, started: int, clock: float, attempts: list[dict[str, Any]], traces: list[Trace]) -> Done:
+        """The end of a run that stopped because it was asked to: before anything was sent, or in the middle."""
+        error = cancelled(sent=bool(traces or attempts))
+        if traces:
+            attempts.append(attempt_record(run.attempts, started, clock, traces, error))
+        return await self.ledger.finish(run, RunStatus.CANCELLED, attempts, error=error)
+
     async def _conclude(self, run: Run, attempts: list[dict[str, Any]], failure: Failure) -> tuple[Done, Decision]:
         """What follows from a failed attempt: another one later, or the end."""
         error, decision = failure.error, self._decide(run, failure)
         if decision.status == "waiting" and decision.wait_ms is not None:
             if run.mode == "sync":
-                return Done(run=run, error=error), decision
-            return await self._wait(run, attempts, error, decision.wait_ms), decision
+                return Done(run=replace(run, waited_ms=run.waited_ms + decision.wait_ms), error=error), decision
+            try:
+                return await self.ledger.wait(run, attempts, error, decision.wait_ms), decision
+            except RunCancelled:
+                return await self.ledger.finish(run, RunStatus.CANCELLED, attempts, error=cancelled(sent=True)), decision
         status = RunStatus(decision.status)
         final = in_doubt(error) if status is RunStatus.UNCERTAIN else settled(error, repeatable=run.repeatable or not failure.reached)
-        return await self._finish(run, status, attempts, error=final), decision
+        return await self.ledger.finish(run, status, attempts, error=final), decision
 
     async def _succeed(self, run: Run, prepared: Prepared, outcome: Outcome, attempts: list[dict[str, Any]]) -> Done:
         try:
             record = prepared.bench.record
             proof = self.desk.due_proof(record) if record is not None and prepared.program.calls else None
-            return await self._finish(run, RunStatus.SUCCEEDED, attempts, outcome=outcome, raw=prepared.raw, proof=proof)
+            return await self.ledger.finish(run, RunStatus.SUCCEEDED, attempts, outcome=outcome, raw=prepared.raw, proof=proof)
         except (TypeError, ValueError, OverflowError, RecursionError):
             _log.exception("a result could not be recorded", run=run.run_id)
         status = RunStatus.FAILED if run.repeatable else RunStatus.UNCERTAIN
         error: PolyportError = InternalError() if run.repeatable else in_doubt(InternalError())
-        return await self._finish(run, status, [], error=error)
+        return await self.ledger.finish(run, status, [], error=error)
 
     async def _perform(self, run: Run, prepared: Prepared, traces: list[Trace]) -> Outcome:
         if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
@@ -302,6 +335,8 @@ class Engine:
         caller = hiding(prepared.bench.caller, prepared.hidden)
         if caller.base is not None and caller.base.replaced is not None:
             caller = replace(caller, network=MarkedNetwork(caller.network, run.run_id))
+        stopping, run_id = self.ledger.stopping, run.run_id
+        caller = replace(caller, stopped=lambda: run_id in stopping)
         if run.deadline_at is None:
             return caller
         left = (run.deadline_at - self.runtime.now_ms()) / 1000
@@ -320,146 +355,6 @@ class Engine:
             attempts=self.runtime.settings.runs.attempts,
             left_ms=left,
             jitter=random.random(),  # noqa: S311  it spreads retries, it protects nothing
-        )
-
-    async def _wait(self, run: Run, attempts: list[dict[str, Any]], error: PolyportError, wait_ms: int) -> Done:
-        box = await self.desk.box(run.account_id)
-        waiting = replace(
-            run,
-            status=RunStatus.WAITING,
-            due_at=self.runtime.now_ms() + wait_ms,
-            error=error_column(error),
-            upstream_ms=upstream_ms(attempts),
-            sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"),
-        )
-        await self._durably(waiting, self.runtime.repo.runs.reschedule)
-        return Done(run=waiting, error=error)
-
-    async def _finish(
-        self,
-        run: Run,
-        status: RunStatus,
-        attempts: list[dict[str, Any]],
-        *,
-        outcome: Outcome | None = None,
-        error: PolyportError | None = None,
-        raw: bool = False,
-        proof: RunProof | None = None,
-    ) -> Done:
-        box = await self.desk.box(run.account_id)
-        held: dict[str, Any] = {}
-        if outcome is not None:
-            held["result"] = outcome.result
-            if raw:
-                held["raw"] = outcome.raw
-        if error is not None:
-            held["error"] = error.as_record()
-        finished = replace(
-            run,
-            status=status,
-            sending=False,
-            finished_at=self.runtime.now_ms(),
-            error=error_column(error),
-            upstream_ms=upstream_ms(attempts),
-            sealed_result=box.seal(encode(held), f"run/{run.run_id}/result"),
-            sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"),
-        )
-
-        async def end(run: Run) -> None:
-            told = await self.runtime.events.run(run, result=held.get("result"), error=error)
-            await self.runtime.repo.runs.finish(run, proof, told=told)
-            if told:
-                self.runtime.events.announce()
-
-        await self._durably(finished, end)
-        return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
-
-    async def _durably(self, run: Run, write: Callable[[Run], Awaitable[None]]) -> None:
-        """Write a transition, however long the store cannot: what happened at the partner must not be forgotten while this process lives."""
-        wait = 0.05
-        while True:
-            try:
-                return await write(run)
-            except StoreUnavailable as error:
-                _log.warning("the store cannot be written, trying again", run=run.run_id, reason=str(error))
-            await asyncio.sleep(wait)
-            wait = min(2.0, wait * 2)
-
-    async def read(self, account_id: int, run_id: str) -> Done | None:
-        """A stored run with its payloads in the clear."""
-        run = await self.runtime.repo.runs.get(account_id, run_id)
-        return await self.reveal(run) if run is not None else None
-
-    async def reveal(self, run: Run) -> Done:
-        """Open the payloads of a stored run."""
-        box = await self.desk.box(run.account_id)
-        held = decode(box.open(run.sealed_result, f"run/{run.run_id}/result")) if run.sealed_result else {}
-        record = held.get("error") or (json.loads(run.error) if run.error else None)
-        error = PolyportError.from_record(record) if record is not None else None
-        return Done(run=run, result=held.get("result"), raw=held.get("raw"), error=error)
-
-    async def attempts(self, run: Run) -> list[dict[str, Any]]:
-        """The attempts of a stored run: redacted requests and answers."""
-        box = await self.desk.box(run.account_id)
-        found: list[dict[str, Any]] = decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts")) if run.sealed_attempts else []
-        return found
-
-    async def _earlier(self, ask: Ask) -> Done | None:
-        """The stored answer of an idempotency key. Raises when its run is still under way or was another."""
-        repo = self.runtime.repo.runs
-        before = self.runtime.now_ms() - self.runtime.settings.runs.idempotency_hours * 3_600_000
-        key = await repo.key(ask.account_id, ask.idempotency_key or "")
-        if key is None:
-            return None
-        if key.created_at < before:
-            await repo.forget_key(ask.account_id, key.key, before=before)
-            return None
-        if key.digest != digest_of(ask):
-            raise IdempotencyMismatch
-        run = await repo.get(ask.account_id, key.run_id)
-        if run is None or (run.mode == "sync" and run.status not in FINAL):
-            raise IdempotencyInProgress
-        return replace(await self.reveal(run), replayed=True)
-
-    async def _check_load(self, ask: Ask) -> None:
-        limit = self.runtime.settings.runs.queue_limit
-        if ask.mode == "async" and await self.runtime.queue.depth(limit) >= limit:
-            raise Overloaded
-
-    async def _new_run(self, ask: Ask, prepared: Prepared) -> Run:
-        now = self.runtime.now_ms()
-        run_id = new_run_id(now)
-        sync = ask.mode == "sync"
-        operation = prepared.program.operation
-        box = await self.desk.box(ask.account_id)
-        timeout = ask.timeout_ms or (SYNC_LIMIT_MS if sync else None)
-        record = prepared.bench.record
-        return Run(
-            run_id=run_id,
-            account_id=ask.account_id,
-            partner_id=prepared.program.partner.file.id,
-            operation_id=operation.id,
-            connection_id=record.connection_id if record is not None else None,
-            external_user_id=ask.external_user_id or (record.external_user_id if record is not None else None),
-            mode=ask.mode,
-            status=RunStatus.RUNNING if sync else RunStatus.QUEUED,
-            sending=sync and not operation.repeatable and bool(prepared.program.calls),
-            repeatable=operation.repeatable,
-            owner=self.runtime.owner if sync else None,
-            attempts=1 if sync else 0,
-            due_at=now,
-            deadline_at=now + timeout if timeout is not None else None,
-            created_at=now,
-            started_at=now if sync else None,
-            finished_at=None,
-            upstream_ms=None,
-            idempotency_key=ask.idempotency_key,
-            callback_url=ask.callback_url,
-            metadata=json.dumps(dict(ask.metadata)) if ask.metadata else "{}",
-            error=None,
-            sealed_input=box.seal(encode(ask.content()), f"run/{run_id}/input"),
-            sealed_result=None,
-            sealed_attempts=None,
         )
 
 

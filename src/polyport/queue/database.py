@@ -12,11 +12,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from polyport.errors import Details, InternalError, PartnerUnavailable, PolyportError
+from polyport.errors import Details, InternalError, PartnerUnavailable, PolyportError, RunCancelled
 from polyport.queue.processes import ProcessLock
 from polyport.store.base import Database, Stale, Statement
 from polyport.store.herald import Herald, Silence
-from polyport.store.records import Run, RunStatus
+from polyport.store.records import PRIORITY_LEAD_MS, Priority, Run, RunStatus
 from polyport.store.runs import run_of_row
 
 POLL: Final = 0.25
@@ -34,6 +34,7 @@ _STOPPED: Final = InternalError(
     "The server stopped before the run ended; nothing that may not be repeated was sent.",
     Details(retryable=True, suggested_fix="Run it again."),
 )
+_CANCELLED: Final = RunCancelled("The run was asked to stop, and the server stopped before it went on; what it had sent before stands.")
 
 
 class DatabaseQueue:
@@ -53,7 +54,7 @@ class DatabaseQueue:
         self._due.set()
 
     async def claim(self, owner: str, limit: int, now: int) -> Sequence[Run]:
-        """Take up to ``limit`` due runs for this owner.
+        """Take up to ``limit`` due runs for this owner, in the order of their priority and due time.
 
         What nobody announced (another process's runs, retries) is looked for with a read first: an idle process takes no write lock.
         """
@@ -61,15 +62,16 @@ class DatabaseQueue:
         self._due.clear()  # before the store is asked: what is announced from here on is looked at again
         if not announced and not await self._anything_due(now):
             return ()
+        told = {"owner": owner, "limit": limit, "now": now, "lead": PRIORITY_LEAD_MS}
         try:
-            rows = (await self._database.write(Statement(query="claim_runs", params={"owner": owner, "limit": limit, "now": now})))[0]
+            rows = (await self._database.write(Statement(query="claim_runs", params=told)))[0]
         except BaseException:
             self._due.set()
             raise
         if len(rows) == limit:
             self._due.set()
         self._depth = max(0, self._depth - len(rows))
-        return sorted((run_of_row(row) for row in rows), key=lambda run: (run.due_at, run.run_id))
+        return sorted((run_of_row(row) for row in rows), key=_turn)
 
     async def _anything_due(self, now: int) -> bool:
         due = (await self._database.read("next_due"))[0][0]
@@ -94,7 +96,7 @@ class DatabaseQueue:
         """Give back or settle the runs of dead processes.
 
         What may be repeated, or was not sent, is queued again (asynchronous) or has failed safely (synchronous: its caller is gone); what may have been
-        sent and may not be repeated is ``uncertain``.
+        sent and may not be repeated is ``uncertain``; what was asked to stop has stopped.
         """
         settled = 0
         for (owner,) in await self._database.read("running_owners"):
@@ -109,7 +111,7 @@ class DatabaseQueue:
         return settled
 
     async def _settle(self, run: Run, now: int) -> bool:
-        given = {"run_id": run.run_id, "owner": run.owner, "now": now}
+        given = {"account_id": run.account_id, "run_id": run.run_id, "owner": run.owner, "now": now}
         verdict = _verdict(run)
         told: Sequence[Statement] = ()
         if verdict is None:
@@ -129,8 +131,15 @@ class DatabaseQueue:
         return True
 
 
+def _turn(run: Run) -> tuple[int, str]:
+    """What runs are taken in the order of; the statement has it too."""
+    return run.due_at - PRIORITY_LEAD_MS * (run.priority - Priority.NORMAL), run.run_id
+
+
 def _verdict(run: Run) -> tuple[RunStatus, PolyportError] | None:
     """How a run of a dead process ends; ``None``: it is queued again."""
     if run.sending and not run.repeatable:
         return RunStatus.UNCERTAIN, _CUT
+    if run.cancel_at is not None:
+        return RunStatus.CANCELLED, _CANCELLED
     return None if run.mode == "async" else (RunStatus.FAILED, _STOPPED)

@@ -23,12 +23,14 @@ from polyport.engine.desk import Desk
 from polyport.engine.erasure import erase_users, scrub
 from polyport.engine.health import TICK_SECONDS, Health
 from polyport.engine.links import Reconnects
+from polyport.engine.retention import SWEEP_SECONDS, Retention
 from polyport.engine.run import Engine
 from polyport.master_keys import FOLLOW_SECONDS
 from polyport.runtime import Runtime
 from polyport.server import (
     account,
     apps,
+    batches,
     credentials,
     end_users,
     endpoints,
@@ -37,8 +39,12 @@ from polyport.server import (
     links,
     operations,
     partners,
+    proxy,
+    run_events,
+    run_reads,
     runs,
     system,
+    usage,
     users,
 )
 from polyport.server.access import Access
@@ -46,6 +52,7 @@ from polyport.server.connect import pages
 from polyport.server.origins import Origins
 from polyport.server.problems import error_of_status, problem_response
 from polyport.server.routing import Endpoint, Services, bind, bind_preflight, new_request_id
+from polyport.server.streams import Streams
 from polyport.worker import TIDY_SECONDS, Chore, Worker
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -60,6 +67,11 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *runs.ENDPOINTS,
     *endpoints.ENDPOINTS,
     *events.ENDPOINTS,
+    *batches.ENDPOINTS,
+    *proxy.ENDPOINTS,
+    *run_reads.ENDPOINTS,
+    *run_events.ENDPOINTS,
+    *usage.ENDPOINTS,
     *files.ENDPOINTS,
     *system.ENDPOINTS,
 )
@@ -68,6 +80,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 RENEW_SECONDS: Final = 15.0
 ERASE_SECONDS: Final = 1.0
 SCRUB_SECONDS: Final = 5.0
+STOPS_SECONDS: Final = 0.25
 _RUNS: Final = ("/run/sync", "/run/async")
 Handle = Callable[[HttpRequest], Awaitable[Response]]
 
@@ -119,6 +132,7 @@ def build_services(runtime: Runtime) -> Services:
         engine=Engine(Desk(runtime)),
         access=Access(runtime),
         reconnects=Reconnects(runtime),
+        streams=Streams(runtime),
         registry=registry,
         requests=Counter("polyport_http_requests", "Requests by route and status.", ["method", "route", "status"], registry=registry),
         durations=Histogram("polyport_http_request_seconds", "Time to answer, by route.", ["method", "route"], registry=registry),
@@ -158,6 +172,8 @@ def chores(services: Services) -> tuple[Chore, ...]:
         Chore(name="renew", seconds=RENEW_SECONDS, work=lambda: renew_due(desk)),
         Chore(name="erase", seconds=ERASE_SECONDS, work=lambda: erase_users(desk)),
         Chore(name="scrub", seconds=SCRUB_SECONDS, work=lambda: scrub(desk)),
+        Chore(name="retention", seconds=SWEEP_SECONDS, work=Retention(desk.runtime).sweep),
+        Chore(name="stops", seconds=STOPS_SECONDS, work=services.engine.look_for_stops),
         *((watch,) if desk.runtime.settings.health.check_every else ()),
     )
 

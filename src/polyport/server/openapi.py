@@ -25,7 +25,7 @@ def describe_api(endpoints: Sequence[Endpoint], origin: str) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Error": _error_schema(), "Meta": _meta_schema()}
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
+        paths.setdefault(endpoint.shown_path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -61,7 +61,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         described["x-scope"] = endpoint.scope
     if endpoint.scope is None:
         described["security"] = []
-    parameters = [_path_param(name) for name in _PATH_PARAM.findall(endpoint.path)]
+    parameters = [_path_param(name) for name in _PATH_PARAM.findall(endpoint.shown_path)]
     parameters += [
         {"name": param.name, "in": param.where, "required": False, "description": param.description, "schema": dict(param.schema)}
         for param in endpoint.query
@@ -78,7 +78,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def operation_id(endpoint: Endpoint) -> str:
     """A name for generated clients: ``post_user_auth``."""
-    words = re.findall(r"[A-Za-z0-9]+", endpoint.path)
+    words = re.findall(r"[A-Za-z0-9]+", endpoint.shown_path)
     return "_".join([endpoint.method.lower(), *words])
 
 
@@ -96,7 +96,7 @@ def _responses(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         codes.update(_WITH_BODY)
     if endpoint.query:
         codes.add("validation_failed")
-    if "{" in endpoint.path:
+    if "{" in endpoint.shown_path:
         codes.add("not_found")
     by_status: dict[int, list[str]] = {}
     for code in sorted(codes):

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from polyport.engine.links import Reconnects
 from polyport.engine.run import Engine
@@ -31,6 +32,7 @@ from polyport.errors import ConnectionInvalid, Fault, Forbidden, InternalError, 
 from polyport.paths import format_path
 from polyport.server.access import Access, Principal
 from polyport.server.problems import problem_response
+from polyport.server.streams import Streams
 from polyport.server.wire import FAULTS_MOST, FORM, encode, parse_json, read_body, success
 from polyport.store.base import StoreFault, StoreUnavailable
 from polyport.store.reach import limit_reach
@@ -55,8 +57,29 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
 
 
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that comes piece by piece. ``ended`` is called once it has ended, however that came."""
+
+    pieces: AsyncIterator[bytes]
+    ended: Callable[[], None]
+
+
+class _Streamed(StreamingResponse):
+    """The response of a ``Stream``."""
+
+    def __init__(self, stream: Stream, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(stream.pieces, media_type=media_type, headers=headers)
+        self._ended = stream.ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a handler gives: ``data`` in the envelope (with ``meta``), or a whole ``body``, or ``content`` of another media type."""
+    """What a handler gives: ``data`` in the envelope (with ``meta``), or a whole ``body``, or ``content`` of another media type, or a ``stream``."""
 
     data: Any = None
     meta: Mapping[str, Any] | None = None
@@ -65,6 +88,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: Any = None
     content: bytes | None = None
+    stream: Stream | None = None
     media_type: str = "application/json"
     etag: bool = False
 
@@ -76,6 +100,7 @@ class Services:
     engine: Engine
     access: Access
     reconnects: Reconnects
+    streams: Streams
     registry: CollectorRegistry
     requests: Counter
     durations: Histogram
@@ -220,6 +245,11 @@ class Endpoint:
     form_limit: int | None = None
     show_error: Callable[[Call, PolyportError], Answer | None] | None = None
 
+    @property
+    def shown_path(self) -> str:
+        """The path as it is described: a parameter may hold slashes, its name does not say so."""
+        return self.path.replace(":path}", "}")
+
 
 def bind(endpoint: Endpoint, services: Services) -> Route:
     """The route of an endpoint."""
@@ -312,6 +342,8 @@ def _failed(error: PolyportError, call: Call, endpoint: Endpoint) -> Response:
 
 
 def _response(answer: Answer, http: HttpRequest) -> Response:
+    if answer.stream is not None:
+        return _Streamed(answer.stream, answer.media_type, {**NO_STORE, **answer.headers})
     if answer.content is not None:
         content = answer.content
     elif answer.body is not None:

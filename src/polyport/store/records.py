@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Final
 
 import msgspec
 
@@ -24,6 +25,17 @@ class RunStatus(StrEnum):
 
 
 FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.UNCERTAIN, RunStatus.CANCELLED})
+
+
+class Priority(IntEnum):
+    """How a queued run stands to others: a step up goes before those that were due up to ``PRIORITY_LEAD_MS`` earlier."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+PRIORITY_LEAD_MS: Final = 5 * 60_000
 
 
 class ConnectionStatus(StrEnum):
@@ -274,8 +286,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run, from its acceptance to its end.
 
     ``mode`` is ``sync`` or ``async``. ``sending`` is true from before the first byte of a request that must not be repeated can leave until
-    its outcome is known: a run found dead in that state is ``uncertain``. ``owner`` is the process that works on it. ``error`` is the JSON of the
-    error record. ``sealed_input``, ``sealed_result`` and ``sealed_attempts`` are ciphertext under the account's key.
+    its outcome is known: a run found dead in that state is ``uncertain``. ``owner`` is the process that works on it. ``due_at`` is when it may be taken (again).
+    ``queued_ms`` is for how long it was due and nobody took it, ``waited_ms`` for how long it was not to be taken: before its start, and between attempts.
+    ``cancel_at`` is when it was asked to stop. ``replay_of`` is the run it repeats. ``error`` is the JSON of the error record. ``sealed_input``, ``sealed_result`` and ``sealed_attempts`` are ciphertext under the account's key.
 
     A ``Struct``, as everything is that a run makes several of: frozen dataclasses set their fields one by one, which costs six to fifty times as much.
     """
@@ -292,19 +305,37 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     repeatable: bool
     owner: str | None
     attempts: int
+    priority: Priority
     due_at: int
     deadline_at: int | None
     created_at: int
     started_at: int | None
     finished_at: int | None
+    cancel_at: int | None
+    queued_ms: int
+    waited_ms: int
     upstream_ms: int | None
     idempotency_key: str | None
+    replay_of: str | None
     callback_url: str | None
     metadata: str
     error: str | None
     sealed_input: bytes | None
     sealed_result: bytes | None
     sealed_attempts: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """Runs of an account with one partner that ended on one day in one way. ``day`` is counted from 1970, in UTC."""
+
+    account_id: int
+    day: int
+    partner_id: int
+    status: str
+    runs: int
+    attempts: int
+    upstream_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

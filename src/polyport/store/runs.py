@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from polyport.store.base import Database, DbRow, Statement
-from polyport.store.records import IdempotencyKey, Run, RunProof, RunStatus
+from polyport.store.reach import only_user
+from polyport.store.records import IdempotencyKey, Priority, Run, RunProof, RunStatus, UsageRow
 from polyport.store.rows import build, columns, params
 
 _COLUMNS: Final = columns(Run)
+_USAGE: Final = columns(UsageRow)
 FIRST: Final = "run_"
 LAST: Final = "run_~"
 
@@ -28,10 +31,35 @@ class RunFilter:
     after: str = FIRST
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """Runs without their payloads, newest first, and before which id to go on; ``None``: there are no more.
+
+    There may be fewer runs than were asked for and more to come, where few of many fit several filters together.
+    """
+
+    runs: list[Run]
+    following: str | None
+
+
+# Which index leads to runs, the one that leaves the fewest first. Those of a partner and those that succeeded are the many.
+_LEADS: Final[tuple[tuple[str, str], ...]] = (
+    ("connection_id", "places_by_connection"),
+    ("external_user_id", "places_by_user"),
+    ("status", "places_by_status"),
+    ("operation_id", "places_by_operation"),
+    ("partner_id", "places_by_partner"),
+)
+_FIRST_LOOK: Final = 250
+_LOOKS: Final = 5
+_WIDEST_LOOK: Final = 1_000
+_LOOK_SECONDS: Final = 0.01
+
+
 def run_of_row(row: DbRow) -> Run:
     """The run of a row."""
     values = dict(zip(_COLUMNS, row, strict=True))
-    values["status"] = RunStatus(values["status"])
+    values["status"], values["priority"] = RunStatus(values["status"]), Priority(values["priority"])
     values["sending"], values["repeatable"] = bool(values["sending"]), bool(values["repeatable"])
     return Run(**values)
 
@@ -54,9 +82,27 @@ class Runs:
             statements.insert(0, Statement(query="insert_idempotency_key", params=params(key)))
         await self.database.write(*statements)
 
+    async def insert_many(self, runs: Sequence[tuple[Run, IdempotencyKey | None]], mark: IdempotencyKey | None = None) -> None:
+        """Keep many new runs with their keys in one unit, and notice that their connections were used. Raises ``Duplicate`` when a key is remembered already."""
+        statements = [] if mark is None else [Statement(query="insert_idempotency_key", params=params(mark))]
+        connections: dict[int, int] = {}
+        for run, key in runs:
+            if key is not None:
+                statements.append(Statement(query="insert_idempotency_key", params=params(key)))
+            statements.append(Statement(query="insert_run", params=params(run)))
+            if run.connection_id is not None:
+                connections[run.connection_id] = run.created_at
+        statements += [
+            Statement(query="touch_connection", params={"connection_id": connection_id, "now": now})
+            for connection_id, now in connections.items()
+        ]
+        await self.database.write(*statements)
+
     async def mark_sending(self, run: Run) -> None:
-        """The durable mark before a request that may not be repeated. Raises ``Stale`` when the run is no longer this process's."""
-        await self.database.write(Statement(query="mark_sending", params={"run_id": run.run_id, "owner": run.owner}, expect=1))
+        """The durable mark before a request that may not be repeated. Raises ``Stale`` when the run is no longer this process's, or was asked to stop."""
+        await self.database.write(
+            Statement(query="mark_sending", params={"account_id": run.account_id, "run_id": run.run_id, "owner": run.owner}, expect=1)
+        )
 
     async def finish(self, run: Run, proof: RunProof | None = None, *, told: Sequence[Statement] = ()) -> None:
         """Write the end of a run as the record has it, and the events that tell it; ``run.owner`` is the process that worked on it. Raises ``Stale``.
@@ -71,18 +117,52 @@ class Runs:
             await self.database.write(ended, proved, *told)
 
     async def reschedule(self, run: Run) -> None:
-        """Let a run wait until ``due_at``. Raises ``Stale``."""
+        """Let a run wait until ``due_at``. Raises ``Stale``, also when it was asked to stop."""
         await self.database.write(Statement(query="reschedule_run", params=params(run), expect=1))
+
+    async def cancel(self, run: Run, *, error: str, now: int, told: Sequence[Statement] = ()) -> None:
+        """End a run that has not begun or waits, and write the events that tell it. Raises ``Stale`` when it does neither any more."""
+        given = {"account_id": run.account_id, "run_id": run.run_id, "error": error, "now": now}
+        await self.database.write(Statement(query="cancel_run", params=given, expect=1), *told)
+
+    async def ask_to_stop(self, run: Run, now: int) -> None:
+        """Ask the process that works on a run to stop. Raises ``Stale`` when none does."""
+        told = {"account_id": run.account_id, "run_id": run.run_id, "now": now}
+        await self.database.write(Statement(query="ask_run_to_stop", params=told, expect=1))
+
+    async def to_stop(self, owner: str) -> set[str]:
+        """The ids of a process's runs that were asked to stop."""
+        return {str(row[0]) for row in await self.database.read("runs_to_stop", {"owner": owner})}
 
     async def get(self, account_id: int, run_id: str) -> Run | None:
         """One run of an account."""
         rows = await self.database.read("run", {"account_id": account_id, "run_id": run_id})
         return run_of_row(rows[0]) if rows else None
 
-    async def page(self, account_id: int, wanted: RunFilter, *, limit: int) -> list[Run]:
-        """Runs without their payloads, newest first."""
-        rows = await self.database.read("runs", {"account_id": account_id, "limit": limit, **params(wanted)})
-        return [run_of_row(row) for row in rows]
+    async def page(self, account_id: int, wanted: RunFilter, *, limit: int) -> RunPage:
+        """Runs without their payloads, newest first.
+
+        The index of one filter gives the places, the other filters are held against the rows there. That is bounded in rows and in time, however few fit.
+        """
+        told = {"account_id": account_id, **params(wanted)}
+        told["external_user_id"] = told["external_user_id"] or only_user()
+        leads = [query for name, query in _leads(wanted) if told[name] is not None]
+        lead = leads[0] if leads else "places_of_runs"
+        found: list[Run] = []
+        before, width, began = wanted.before, limit + 1 if len(leads) <= 1 else max(_FIRST_LOOK, limit + 1), time.monotonic()
+        for _look in range(_LOOKS):
+            places = await self.database.read(lead, {**told, "before": before, "limit": width})
+            if places:
+                asked = {**told, "places": f"[{','.join(str(place) for place, _id in places)}]", "limit": limit - len(found) + 1}
+                found += [run_of_row(row) for row in await self.database.read("runs_at", asked)]
+            if len(found) > limit:
+                return RunPage(runs=found[:limit], following=found[limit - 1].run_id)
+            if len(places) < width:
+                return RunPage(runs=found, following=None)
+            before, width = places[-1][1], max(limit, min(_WIDEST_LOOK, 2 * width))
+            if time.monotonic() - began > _LOOK_SECONDS:
+                break
+        return RunPage(runs=found, following=before)
 
     async def key(self, account_id: int, key: str) -> IdempotencyKey | None:
         """A remembered idempotency key."""
@@ -92,6 +172,32 @@ class Runs:
         """Forget a key that is older than a time."""
         await self.database.write(Statement(query="delete_expired_key", params={"account_id": account_id, "key": key, "before": before}))
 
-    async def forget_old_keys(self, before: int) -> None:
-        """Forget keys older than a time, a few at once."""
-        await self.database.write(Statement(query="delete_old_keys", params={"before": before}))
+    async def forget_old_keys(self, before: int, limit: int) -> int:
+        """Forget a few keys older than a time; how many."""
+        return await self._few("delete_old_keys", before, limit)
+
+    async def strip_ended(self, before: int, limit: int) -> int:
+        """Drop the inputs and attempts of a few runs that ended before a time; how many."""
+        return await self._few("strip_ended_runs", before, limit)
+
+    async def delete_ended(self, before: int, limit: int) -> int:
+        """Delete a few runs that ended before a time; how many."""
+        return await self._few("delete_ended_runs", before, limit)
+
+    async def _few(self, query: str, before: int, limit: int) -> int:
+        return len((await self.database.write(Statement(query=query, params={"before": before, "limit": limit})))[0])
+
+    async def bytes_used(self) -> int:
+        """What the database holds, in bytes."""
+        return int((await self.database.read("bytes_used"))[0][0])
+
+    async def usage(self, account_id: int, first: int, last: int, partner_id: int | None) -> list[UsageRow]:
+        """What an account ran from one day to another, both included; days are counted from 1970."""
+        told = {"account_id": account_id, "first": first, "last": last, "partner_id": partner_id}
+        return [UsageRow(**dict(zip(_USAGE, row, strict=True))) for row in await self.database.read("usage", told)]
+
+
+def _leads(wanted: RunFilter) -> Sequence[tuple[str, str]]:
+    """The indexes in the order of how few runs they leave."""
+    status = _LEADS[2]
+    return (*(lead for lead in _LEADS if lead is not status), status) if wanted.status == RunStatus.SUCCEEDED else _LEADS

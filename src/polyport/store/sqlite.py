@@ -26,6 +26,7 @@ from polyport.store.queries import load_migrations, load_queries
 from polyport.store.reach import only_user
 
 BATCH: Final = 128  # units of one commit: what the event loop does at a stretch stays within a few milliseconds
+STRETCH: Final = 4 * BATCH  # statements beyond which a batch runs in the thread: a unit of its own may be that long
 READERS: Final = 4
 BUSY_MS: Final = 10_000
 SCRUB_MS: Final = 1_000  # so long writers wait for readers at most when the log is emptied
@@ -50,12 +51,14 @@ _HEAVY: Final = frozenset(
         "delete_old_leases",
         "delete_old_links",
         "delete_old_throttles",
+        "delete_ended_runs",
         "delete_tokens_of_user",
         "forget_keys_of_user",
         "insert_file",
         "redact_runs_of_user",
         "replay_dead_events",
         "resume_events",
+        "strip_ended_runs",
         "revoke_renewals",
     },
 )
@@ -215,7 +218,9 @@ class SqliteDatabase:
         if self._writing is None:
             self._writing = await self._in_writer(_connect, self._path)
         connection = self._writing
-        if any(statement.query in _HEAVY for unit in units for statement in unit.statements):
+        if sum(len(unit.statements) for unit in units) > STRETCH or any(
+            statement.query in _HEAVY for unit in units for statement in unit.statements
+        ):
             await self._in_writer(self._transact_whole, connection, units)
         else:
             if not _begins(connection):

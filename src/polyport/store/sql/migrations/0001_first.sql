@@ -205,9 +205,10 @@ CREATE TABLE files (
 CREATE INDEX files_by_account ON files (account_id, file_id);
 CREATE INDEX files_by_user ON files (account_id, external_user_id, file_id) WHERE external_user_id IS NOT NULL;
 
--- One row a run, attempts included: blobs come last, so that reading a list of runs never touches their pages.
+-- One row a run, attempts included: blobs come last, so that reading a list of runs never touches their pages. The key begins with the account: one index
+-- finds a run, and gives an account's runs in the order of time (run ids have it).
 CREATE TABLE runs (
-    run_id           TEXT    NOT NULL PRIMARY KEY,
+    run_id           TEXT    NOT NULL,
     account_id       INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
     partner_id       INTEGER NOT NULL,
     operation_id     INTEGER NOT NULL,
@@ -219,26 +220,58 @@ CREATE TABLE runs (
     repeatable       INTEGER NOT NULL,
     owner            TEXT,
     attempts         INTEGER NOT NULL,
+    priority         INTEGER NOT NULL CHECK (priority IN (0, 1, 2)),
     due_at           INTEGER NOT NULL,
     deadline_at      INTEGER,
     created_at       INTEGER NOT NULL,
     started_at       INTEGER,
     finished_at      INTEGER,
+    cancel_at        INTEGER,
+    queued_ms        INTEGER NOT NULL,
+    waited_ms        INTEGER NOT NULL,
     upstream_ms      INTEGER,
     idempotency_key  TEXT,
+    replay_of        TEXT,
     callback_url     TEXT,
     metadata         TEXT    NOT NULL,
     error            TEXT,
     sealed_input     BLOB,
     sealed_result    BLOB,
-    sealed_attempts  BLOB
+    sealed_attempts  BLOB,
+    PRIMARY KEY (account_id, run_id)
 );
-CREATE INDEX runs_by_account ON runs (account_id, run_id);
+CREATE INDEX runs_by_connection ON runs (account_id, connection_id, run_id) WHERE connection_id IS NOT NULL;
 CREATE INDEX runs_by_user ON runs (account_id, external_user_id, run_id) WHERE external_user_id IS NOT NULL;
-CREATE INDEX runs_due ON runs (due_at, run_id) WHERE status IN ('queued', 'waiting');
+CREATE INDEX runs_by_status ON runs (account_id, status, run_id);
+CREATE INDEX runs_by_operation ON runs (account_id, operation_id, run_id);
+CREATE INDEX runs_by_partner ON runs (account_id, partner_id, run_id);
+CREATE INDEX runs_due ON runs (priority, due_at, run_id) WHERE status IN ('queued', 'waiting');
+-- Runs that ended, those with their payloads apart from those without, in the order of their end: what retention goes by.
+CREATE INDEX runs_ended ON runs ((sealed_input IS NULL), finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX runs_by_owner ON runs (owner) WHERE status = 'running';
+CREATE INDEX runs_to_stop ON runs (owner) WHERE status = 'running' AND cancel_at IS NOT NULL;
 
 -- external_user_id is the end user whose token the key came with; '' for the account's own keys.
+CREATE TABLE usage (
+    account_id  INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    day         INTEGER NOT NULL,
+    partner_id  INTEGER NOT NULL,
+    status      TEXT    NOT NULL,
+    runs        INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL,
+    upstream_ms INTEGER NOT NULL,
+    PRIMARY KEY (account_id, day, partner_id, status)
+) WITHOUT ROWID;
+
+-- Counted here, so that no way to end a run is forgotten and no count is without its run; day is that of the end, counted from 1970.
+CREATE TRIGGER runs_counted AFTER UPDATE OF finished_at ON runs WHEN NEW.finished_at IS NOT NULL AND OLD.finished_at IS NULL
+BEGIN
+    INSERT INTO usage (account_id, day, partner_id, status, runs, attempts, upstream_ms)
+    VALUES (NEW.account_id, NEW.finished_at / 86400000, NEW.partner_id, NEW.status, 1, NEW.attempts, COALESCE(NEW.upstream_ms, 0))
+    ON CONFLICT (account_id, day, partner_id, status) DO UPDATE SET runs = runs + 1, attempts = attempts + excluded.attempts,
+        upstream_ms = upstream_ms + excluded.upstream_ms;
+END;
+
 CREATE TABLE idempotency_keys (
     account_id       INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
     external_user_id TEXT    NOT NULL,

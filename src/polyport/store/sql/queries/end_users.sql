@@ -97,8 +97,8 @@ RETURNING file_id;
 -- name: cancel_runs_of_user
 -- End some runs of an end user that nobody works on.
 UPDATE runs SET status = 'cancelled', finished_at = :now, error = :error
-WHERE run_id IN (
-    SELECT run_id FROM runs
+WHERE rowid IN (
+    SELECT rowid FROM runs INDEXED BY runs_by_user
     WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
         AND status IN ('queued', 'waiting')
     ORDER BY run_id LIMIT :limit)
@@ -109,7 +109,7 @@ RETURNING run_id;
 DELETE FROM idempotency_keys
 WHERE account_id = :account_id AND external_user_id IN ('', :external_id) AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (key, run_id) IN (
-        SELECT idempotency_key, run_id FROM runs
+        SELECT idempotency_key, run_id FROM runs INDEXED BY runs_by_user
         WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
             AND status IN ('succeeded', 'failed', 'uncertain', 'cancelled')
         ORDER BY run_id LIMIT :limit);
@@ -118,8 +118,8 @@ WHERE account_id = :account_id AND external_user_id IN ('', :external_id) AND (:
 -- Of the first ended runs of an end user nothing stays but that they were, and how they ended: the mark stands in the place of the user.
 UPDATE runs SET external_user_id = :mark, metadata = '{}', callback_url = NULL, idempotency_key = NULL,
     sealed_input = NULL, sealed_result = NULL, sealed_attempts = NULL
-WHERE run_id IN (
-    SELECT run_id FROM runs
+WHERE rowid IN (
+    SELECT rowid FROM runs INDEXED BY runs_by_user
     WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
         AND status IN ('succeeded', 'failed', 'uncertain', 'cancelled')
     ORDER BY run_id LIMIT :limit)

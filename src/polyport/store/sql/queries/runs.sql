@@ -1,10 +1,13 @@
 -- name: insert_run
 -- A new run, complete.
 INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    due_at, deadline_at, created_at, started_at, finished_at, upstream_ms, idempotency_key, callback_url, metadata, error,
+    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
+    callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts)
-VALUES (:run_id, :account_id, :partner_id, :operation_id, :connection_id, COALESCE(:only_user, :external_user_id), :mode, :status, :sending, :repeatable, :owner, :attempts,
-    :due_at, :deadline_at, :created_at, :started_at, :finished_at, :upstream_ms, :idempotency_key, :callback_url, :metadata, :error,
+VALUES (:run_id, :account_id, :partner_id, :operation_id, :connection_id, COALESCE(:only_user, :external_user_id), :mode, :status, :sending,
+    :repeatable, :owner, :attempts,
+    :priority, :due_at, :deadline_at, :created_at, :started_at, :finished_at, :cancel_at, :queued_ms, :waited_ms, :upstream_ms, :idempotency_key,
+    :replay_of, :callback_url, :metadata, :error,
     :sealed_input, :sealed_result, :sealed_attempts);
 
 -- name: insert_idempotency_key
@@ -25,40 +28,78 @@ WHERE account_id = :account_id AND external_user_id = COALESCE(:only_user, '') A
 -- name: delete_old_keys
 -- Forget keys older than a time, a few at once.
 DELETE FROM idempotency_keys WHERE (account_id, external_user_id, key) IN
-    (SELECT account_id, external_user_id, key FROM idempotency_keys WHERE created_at < :before LIMIT 1000);
+    (SELECT account_id, external_user_id, key FROM idempotency_keys WHERE created_at < :before LIMIT :limit) RETURNING 1;
 
 -- name: mark_sending
--- The mark that has to be durable before a request that may not be repeated can leave.
-UPDATE runs SET sending = 1 WHERE run_id = :run_id AND status = 'running' AND owner = :owner;
+-- The mark that has to be durable before a request that may not be repeated can leave; there is none for a run that was asked to stop.
+UPDATE runs SET sending = 1 WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner AND cancel_at IS NULL;
 
 -- name: finish_run
 -- The end of a run, by the process that works on it.
-UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :finished_at, upstream_ms = :upstream_ms, error = :error,
-    sealed_result = :sealed_result, sealed_attempts = :sealed_attempts, attempts = :attempts
-WHERE run_id = :run_id AND status = 'running' AND owner = :owner;
+UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :finished_at, waited_ms = :waited_ms, upstream_ms = :upstream_ms,
+    error = :error, sealed_result = :sealed_result, sealed_attempts = :sealed_attempts, attempts = :attempts
+WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
 
 -- name: reschedule_run
--- Another attempt later, by the process that worked on it.
-UPDATE runs SET status = 'waiting', sending = 0, owner = NULL, due_at = :due_at, upstream_ms = :upstream_ms, error = :error,
+-- Another attempt later, by the process that worked on it; there is none for a run that was asked to stop.
+UPDATE runs SET status = 'waiting', sending = 0, owner = NULL, due_at = :due_at, waited_ms = :waited_ms, upstream_ms = :upstream_ms, error = :error,
     sealed_attempts = :sealed_attempts, attempts = :attempts
-WHERE run_id = :run_id AND status = 'running' AND owner = :owner;
+WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner AND cancel_at IS NULL;
 
 -- name: run
 -- One run of an account.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    due_at, deadline_at, created_at, started_at, finished_at, upstream_ms, idempotency_key, callback_url, metadata, error,
+    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
+    callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts
-FROM runs WHERE run_id = :run_id AND account_id = :account_id AND (:only_user IS NULL OR external_user_id = :only_user);
+FROM runs WHERE account_id = :account_id AND run_id = :run_id AND (:only_user IS NULL OR external_user_id = :only_user);
 
--- name: runs
--- A page of an account's runs, newest first, without their payloads.
+-- name: places_of_runs
+-- Where an account's runs are, newest first; read from the index alone. For who reaches one end user's things alone, places_by_user leads.
+SELECT rowid, run_id FROM runs
+WHERE account_id = :account_id AND :only_user IS NULL AND run_id < :before AND run_id >= :after
+ORDER BY run_id DESC LIMIT :limit;
+
+-- name: places_by_connection
+-- Where an account's runs of a connection are, newest first; read from the index alone.
+SELECT rowid, run_id FROM runs
+WHERE account_id = :account_id AND connection_id = :connection_id AND :only_user IS NULL AND run_id < :before AND run_id >= :after
+ORDER BY run_id DESC LIMIT :limit;
+
+-- name: places_by_user
+-- Where an account's runs for a user of its own are, newest first; read from the index alone.
+SELECT rowid, run_id FROM runs
+WHERE account_id = :account_id AND external_user_id = :external_user_id AND (:only_user IS NULL OR :only_user = :external_user_id) AND run_id < :before AND run_id >= :after
+ORDER BY run_id DESC LIMIT :limit;
+
+-- name: places_by_status
+-- Where an account's runs with a status are, newest first; read from the index alone.
+SELECT rowid, run_id FROM runs
+WHERE account_id = :account_id AND status = :status AND :only_user IS NULL AND run_id < :before AND run_id >= :after
+ORDER BY run_id DESC LIMIT :limit;
+
+-- name: places_by_operation
+-- Where an account's runs of an operation are, newest first; read from the index alone.
+SELECT rowid, run_id FROM runs
+WHERE account_id = :account_id AND operation_id = :operation_id AND :only_user IS NULL AND run_id < :before AND run_id >= :after
+ORDER BY run_id DESC LIMIT :limit;
+
+-- name: places_by_partner
+-- Where an account's runs of a partner are, newest first; read from the index alone.
+SELECT rowid, run_id FROM runs
+WHERE account_id = :account_id AND partner_id = :partner_id AND :only_user IS NULL AND run_id < :before AND run_id >= :after
+ORDER BY run_id DESC LIMIT :limit;
+
+-- name: runs_at
+-- Those of the runs at some places that fit, newest first, without their payloads. The plus keeps the account's index out of it: the places are the narrower way.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    due_at, deadline_at, created_at, started_at, finished_at, upstream_ms, idempotency_key, callback_url, metadata, error,
+    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
+    callback_url, metadata, error,
     NULL, NULL, NULL
 FROM runs
-WHERE account_id = :account_id
+WHERE rowid IN (SELECT value FROM json_each(:places))
+    AND +account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user)
-    AND run_id < :before AND run_id >= :after
     AND (:status IS NULL OR status = :status)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
     AND (:operation_id IS NULL OR operation_id = :operation_id)
@@ -66,41 +107,80 @@ WHERE account_id = :account_id
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
 ORDER BY run_id DESC LIMIT :limit;
 
+-- name: standings_of_runs
+-- How some runs stand; each is named as [account, run].
+SELECT runs.account_id, runs.run_id, attempts, status, cancel_at FROM json_each(:watched) AS watched
+CROSS JOIN runs ON runs.account_id = json_extract(watched.value, '$[0]') AND runs.run_id = json_extract(watched.value, '$[1]');
+
 -- name: claim_runs
--- Take due runs, oldest first: nobody else can take them then.
-UPDATE runs SET status = 'running', owner = :owner, attempts = attempts + 1, started_at = COALESCE(started_at, :now)
-WHERE run_id IN (SELECT run_id FROM runs WHERE status IN ('queued', 'waiting') AND due_at <= :now ORDER BY due_at, run_id LIMIT :limit)
+-- Take due runs: nobody else can take them then. Those of high priority go as if they had been due :lead milliseconds earlier, those of low priority as if
+-- that much later, so that a priority leads and nothing starves. Each is looked for in its own stretch of the index.
+UPDATE runs SET status = 'running', owner = :owner, attempts = attempts + 1, started_at = COALESCE(started_at, :now),
+    queued_ms = queued_ms + MAX(0, :now - due_at)
+WHERE rowid IN (
+    SELECT place FROM (
+        SELECT * FROM (SELECT rowid AS place, due_at - :lead AS turn, run_id FROM runs INDEXED BY runs_due
+            WHERE status IN ('queued', 'waiting') AND priority = 2 AND due_at <= :now ORDER BY due_at, run_id LIMIT :limit)
+        UNION ALL
+        SELECT * FROM (SELECT rowid AS place, due_at AS turn, run_id FROM runs INDEXED BY runs_due
+            WHERE status IN ('queued', 'waiting') AND priority = 1 AND due_at <= :now ORDER BY due_at, run_id LIMIT :limit)
+        UNION ALL
+        SELECT * FROM (SELECT rowid AS place, due_at + :lead AS turn, run_id FROM runs INDEXED BY runs_due
+            WHERE status IN ('queued', 'waiting') AND priority = 0 AND due_at <= :now ORDER BY due_at, run_id LIMIT :limit)
+    ) ORDER BY turn, run_id LIMIT :limit
+)
 RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    due_at, deadline_at, created_at, started_at, finished_at, upstream_ms, idempotency_key, callback_url, metadata, error,
+    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
+    callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts;
 
 -- name: next_due
 -- When the next run is due.
-SELECT MIN(due_at) FROM runs WHERE status IN ('queued', 'waiting');
+SELECT MIN(due_at) FROM (
+    SELECT MIN(due_at) AS due_at FROM runs INDEXED BY runs_due WHERE status IN ('queued', 'waiting') AND priority = 0
+    UNION ALL SELECT MIN(due_at) FROM runs INDEXED BY runs_due WHERE status IN ('queued', 'waiting') AND priority = 1
+    UNION ALL SELECT MIN(due_at) FROM runs INDEXED BY runs_due WHERE status IN ('queued', 'waiting') AND priority = 2
+);
 
 -- name: queue_depth
 -- How many runs wait, counted up to a limit.
-SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE status IN ('queued', 'waiting') LIMIT :limit);
+SELECT COUNT(*) FROM (SELECT 1 FROM runs INDEXED BY runs_due WHERE status IN ('queued', 'waiting') LIMIT :limit);
 
 -- name: running_owners
 -- The processes that work on runs.
-SELECT DISTINCT owner FROM runs WHERE status = 'running' AND owner IS NOT NULL;
+SELECT DISTINCT owner FROM runs INDEXED BY runs_by_owner WHERE status = 'running' AND owner IS NOT NULL;
 
 -- name: runs_of_owner
 -- The runs a process works on, without their payloads.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    due_at, deadline_at, created_at, started_at, finished_at, upstream_ms, idempotency_key, callback_url, metadata, error,
+    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
+    callback_url, metadata, error,
     NULL, NULL, NULL
-FROM runs WHERE status = 'running' AND owner = :owner LIMIT 1000;
+FROM runs INDEXED BY runs_by_owner WHERE status = 'running' AND owner = :owner LIMIT 1000;
 
 -- name: requeue_run
 -- Give back a run whose process died before anything that may not be repeated was sent.
-UPDATE runs SET status = 'queued', sending = 0, owner = NULL, due_at = :now WHERE run_id = :run_id AND status = 'running' AND owner = :owner;
+UPDATE runs SET status = 'queued', sending = 0, owner = NULL, due_at = :now WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
 
 -- name: settle_run
 -- End a run whose process died.
 UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :now, error = :error
-WHERE run_id = :run_id AND status = 'running' AND owner = :owner;
+WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
+
+-- name: cancel_run
+-- End a run that has not begun, or waits for another attempt.
+UPDATE runs SET status = 'cancelled', finished_at = :now, cancel_at = :now, error = :error
+WHERE account_id = :account_id AND run_id = :run_id AND status IN ('queued', 'waiting')
+    AND (:only_user IS NULL OR external_user_id = :only_user);
+
+-- name: ask_run_to_stop
+-- Ask the process that works on a run to stop before its next request.
+UPDATE runs SET cancel_at = COALESCE(cancel_at, :now) WHERE account_id = :account_id AND run_id = :run_id AND status = 'running'
+    AND (:only_user IS NULL OR external_user_id = :only_user);
+
+-- name: runs_to_stop
+-- The runs of a process that were asked to stop.
+SELECT run_id FROM runs INDEXED BY runs_to_stop WHERE owner = :owner AND status = 'running' AND cancel_at IS NOT NULL;
 
 -- name: settle_restored_runs
 -- End the runs of a restored backup that had not ended in it.
@@ -111,6 +191,30 @@ WHERE status IN ('queued', 'waiting', 'running') AND repeatable = :repeatable;
 -- A write that really changes a page, to see whether the database takes writes: SQLite writes nothing for a value that stays the same.
 INSERT INTO sequences (name, value) VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = sequences.value + 1;
 
--- name: counts_by_status
--- How many runs of an account stand where.
-SELECT status, COUNT(*) FROM runs WHERE account_id = :account_id AND (:only_user IS NULL OR external_user_id = :only_user) GROUP BY status;
+-- name: strip_ended_runs
+-- Drop the input and the attempts of a few runs that ended before a time, the oldest first.
+UPDATE runs SET sealed_input = NULL, sealed_attempts = NULL
+WHERE rowid IN (
+    SELECT rowid FROM runs INDEXED BY runs_ended WHERE (sealed_input IS NULL) = 0 AND finished_at < :before AND finished_at IS NOT NULL
+    ORDER BY finished_at LIMIT :limit
+) RETURNING 1;
+
+-- name: delete_ended_runs
+-- Delete a few runs that ended before a time: those without payloads first, then the oldest.
+DELETE FROM runs WHERE rowid IN (
+    SELECT rowid FROM runs INDEXED BY runs_ended WHERE (sealed_input IS NULL) = 1 AND finished_at < :before AND finished_at IS NOT NULL
+    UNION ALL
+    SELECT rowid FROM runs INDEXED BY runs_ended WHERE (sealed_input IS NULL) = 0 AND finished_at < :before AND finished_at IS NOT NULL
+    LIMIT :limit
+) RETURNING 1;
+
+-- name: bytes_used
+-- What the database holds, without the pages that are free.
+SELECT (pages.page_count - free.freelist_count) * size.page_size
+FROM pragma_page_count() AS pages, pragma_freelist_count() AS free, pragma_page_size() AS size;
+
+-- name: usage
+-- What an account ran, by day, partner and status. It is the whole account's: nothing of it is told to who reaches one end user's things alone.
+SELECT account_id, day, partner_id, status, runs, attempts, upstream_ms FROM usage
+WHERE account_id = :account_id AND :only_user IS NULL AND day >= :first AND day <= :last AND (:partner_id IS NULL OR partner_id = :partner_id)
+ORDER BY day, partner_id, status;

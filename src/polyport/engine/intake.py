@@ -1,0 +1,111 @@
+"""Where a run begins: the look at its idempotency key, the bounds of the queue, the first record of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from polyport.engine.desk import Desk
+from polyport.engine.ledger import Ledger
+from polyport.engine.operation import Program
+from polyport.engine.record import Ask, Done, digest_of, encode, new_run_id
+from polyport.errors import IdempotencyInProgress, IdempotencyMismatch, Overloaded
+from polyport.store.records import FINAL, Connection, IdempotencyKey, Run, RunStatus
+
+SYNC_LIMIT_MS: Final = 120_000
+
+
+class Intake:
+    """Accepts runs for one process."""
+
+    def __init__(self, desk: Desk, ledger: Ledger) -> None:
+        self._desk = desk
+        self._runtime = desk.runtime
+        self._ledger = ledger
+
+    async def earlier(self, ask: Ask) -> Done | None:
+        """The stored answer of an idempotency key. Raises when its run is still under way or was another."""
+        repo = self._runtime.repo.runs
+        key = await self.held(ask.account_id, ask.idempotency_key or "")
+        if key is None:
+            return None
+        if key.digest != digest_of(ask):
+            raise IdempotencyMismatch
+        run = await repo.get(ask.account_id, key.run_id)
+        if run is None or (run.mode == "sync" and run.status not in FINAL):
+            raise IdempotencyInProgress
+        return replace(await self._ledger.reveal(run), replayed=True)
+
+    async def held(self, account_id: int, text: str) -> IdempotencyKey | None:
+        """A key that is still remembered."""
+        repo = self._runtime.repo.runs
+        before = self._runtime.now_ms() - self._runtime.settings.runs.idempotency_hours * 3_600_000
+        key = await repo.key(account_id, text)
+        if key is not None and key.created_at < before:
+            await repo.forget_key(account_id, key.key, before=before)
+            return None
+        return key
+
+    async def check_load(self, ask: Ask) -> None:
+        """Raise ``Overloaded`` when the queue is full."""
+        limit = self._runtime.settings.runs.queue_limit
+        if ask.mode == "async" and await self._runtime.queue.depth(limit) >= limit:
+            raise Overloaded
+
+    async def new_run(self, ask: Ask, program: Program, record: Connection | None) -> Run:
+        """The run of an ask that was understood, as it is to be recorded."""
+        now = self._runtime.now_ms()
+        sync = ask.mode == "sync"
+        operation = program.operation
+        timeout = ask.timeout_ms or (SYNC_LIMIT_MS if sync else None)
+        due = now if ask.not_before is None else max(now, ask.not_before)
+        run_id = new_run_id(now)
+        return Run(
+            run_id=run_id,
+            account_id=ask.account_id,
+            partner_id=program.partner.file.id,
+            operation_id=operation.id,
+            connection_id=record.connection_id if record is not None else None,
+            external_user_id=ask.external_user_id or (record.external_user_id if record is not None else None),
+            mode=ask.mode,
+            status=RunStatus.RUNNING if sync else RunStatus.QUEUED,
+            sending=sync and not operation.repeatable and bool(program.calls),
+            repeatable=operation.repeatable,
+            owner=self._runtime.owner if sync else None,
+            attempts=1 if sync else 0,
+            priority=ask.priority,
+            due_at=due,
+            deadline_at=due + timeout if timeout is not None else None,
+            created_at=now,
+            started_at=now if sync else None,
+            finished_at=None,
+            cancel_at=None,
+            queued_ms=0,
+            waited_ms=due - now,
+            upstream_ms=None,
+            idempotency_key=ask.idempotency_key,
+            replay_of=ask.replay_of,
+            callback_url=ask.callback_url,
+            metadata=json.dumps(dict(ask.metadata)) if ask.metadata else "{}",
+            error=None,
+            sealed_input=await self._sealed(ask, run_id),
+            sealed_result=None,
+            sealed_attempts=None,
+        )
+
+    async def _sealed(self, ask: Ask, run_id: str) -> bytes:
+        box = await self._desk.box(ask.account_id)
+        content: Mapping[str, Any] = ask.content()
+        return box.seal(encode(content), f"run/{run_id}/input")
+
+
+def key_of(ask: Ask, run: Run) -> IdempotencyKey | None:
+    """The idempotency key that a run is started under, if its caller gave one."""
+    if ask.idempotency_key is None:
+        return None
+    return IdempotencyKey(
+        account_id=ask.account_id, key=ask.idempotency_key, digest=digest_of(ask), run_id=run.run_id, created_at=run.created_at
+    )

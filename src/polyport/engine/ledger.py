@@ -1,0 +1,180 @@
+"""The record of runs: how each transition is written, and what is read of it. Each is one compare-and-swap on the status and the owner."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+from msgspec.structs import replace
+
+from polyport.engine.desk import Desk
+from polyport.engine.operation import Outcome
+from polyport.engine.record import Done, decode, encode, error_column, upstream_ms
+from polyport.errors import Conflict, Details, NotFound, PolyportError, RunCancelled
+from polyport.store.base import Stale, StoreUnavailable
+from polyport.store.records import FINAL, Run, RunProof, RunStatus
+
+_log: Final = structlog.get_logger("polyport.runs")
+
+
+class Ledger:
+    """Writes and reads runs for one process. ``stopping`` are the ids of runs of this process that were asked to stop."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._runtime = desk.runtime
+        self.stopping: set[str] = set()
+
+    async def mark_sending(self, run: Run) -> None:
+        """Before a request leaves that may not be repeated. Raises ``RunCancelled``, or ``Stale`` when the run is another's."""
+        try:
+            await self._durably(run, self._runtime.repo.runs.mark_sending)
+        except Stale:
+            await self._check_stop(run)
+            raise
+
+    async def wait(self, run: Run, attempts: list[dict[str, Any]], error: PolyportError, wait_ms: int) -> Done:
+        """Let a run wait for another attempt. Raises ``RunCancelled`` when it was asked to stop, or ``Stale``."""
+        box = await self._desk.box(run.account_id)
+        waiting = replace(
+            run,
+            status=RunStatus.WAITING,
+            due_at=self._runtime.now_ms() + wait_ms,
+            waited_ms=run.waited_ms + wait_ms,
+            error=error_column(error),
+            upstream_ms=upstream_ms(attempts),
+            sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"),
+        )
+        try:
+            await self._durably(waiting, self._runtime.repo.runs.reschedule)
+        except Stale:
+            await self._check_stop(run)
+            raise
+        return Done(run=waiting, error=error)
+
+    async def finish(
+        self,
+        run: Run,
+        status: RunStatus,
+        attempts: list[dict[str, Any]],
+        *,
+        outcome: Outcome | None = None,
+        error: PolyportError | None = None,
+        raw: bool = False,
+        proof: RunProof | None = None,
+    ) -> Done:
+        """Write the end of a run; ``proof`` also notes that its connection works. Raises ``Stale`` when it is another process's."""
+        box = await self._desk.box(run.account_id)
+        held: dict[str, Any] = {}
+        if outcome is not None:
+            held["result"] = outcome.result
+            if raw:
+                held["raw"] = outcome.raw
+        if error is not None:
+            held["error"] = error.as_record()
+        finished = replace(
+            run,
+            status=status,
+            sending=False,
+            finished_at=self._runtime.now_ms(),
+            error=error_column(error),
+            upstream_ms=upstream_ms(attempts),
+            sealed_result=box.seal(encode(held), f"run/{run.run_id}/result"),
+            sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"),
+        )
+
+        async def end(run: Run) -> None:
+            told = await self._runtime.events.run(run, result=held.get("result"), error=error)
+            await self._runtime.repo.runs.finish(run, proof, told=told)
+            if told:
+                self._runtime.events.announce()
+
+        await self._durably(finished, end)
+        self.stopping.discard(run.run_id)
+        return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
+
+    async def cancel(self, account_id: int, run_id: str) -> Run:
+        """End a run that is not under way, ask one that is to stop; the run as it stands then. Raises ``NotFound``, or ``Conflict`` for one that ended."""
+        repo = self._runtime.repo.runs
+        while True:
+            run = await repo.get(account_id, run_id)
+            if run is None:
+                raise NotFound("There is no run with this id.")
+            if run.status in FINAL:
+                raise Conflict(f"The run has ended: its status is {run.status}. What it did cannot be taken back here.")
+            now = self._runtime.now_ms()
+            try:
+                if run.status is RunStatus.RUNNING:
+                    await repo.ask_to_stop(run, now)
+                    if run.owner == self._runtime.owner:
+                        self.stopping.add(run_id)
+                    return replace(run, cancel_at=run.cancel_at or now)
+                return await self._cancel(run, now)
+            except Stale:  # it went on meanwhile: look again
+                continue
+
+    async def _cancel(self, run: Run, now: int) -> Run:
+        error = cancelled(sent=run.attempts > 0)
+        record = json.dumps(error.as_record())  # our own words alone: they may stand in the clear
+        ended = replace(run, status=RunStatus.CANCELLED, cancel_at=now, finished_at=now, error=record)
+        told = await self._runtime.events.run(ended, error=error)
+        await self._runtime.repo.runs.cancel(run, error=record, now=now, told=told)
+        if told:
+            self._runtime.events.announce()
+        return ended
+
+    async def look_for_stops(self) -> None:
+        """Learn which runs of this process were asked to stop through another one."""
+        before = set(self.stopping)
+        found = await self._runtime.repo.runs.to_stop(self._runtime.owner)
+        self.stopping -= before - found  # those have ended
+        self.stopping |= found
+
+    async def _check_stop(self, run: Run) -> None:
+        """Raise ``RunCancelled`` if a run is still this process's and was asked to stop."""
+        found = await self._runtime.repo.runs.get(run.account_id, run.run_id)
+        if found is not None and found.owner == run.owner and found.cancel_at is not None:
+            raise RunCancelled
+
+    async def _durably(self, run: Run, write: Callable[[Run], Awaitable[None]]) -> None:
+        """Write a transition, however long the store cannot: what happened at the partner must not be forgotten while this process lives."""
+        wait = 0.05
+        while True:
+            try:
+                return await write(run)
+            except StoreUnavailable as error:
+                _log.warning("the store cannot be written, trying again", run=run.run_id, reason=str(error))
+            await asyncio.sleep(wait)
+            wait = min(2.0, wait * 2)
+
+    async def read(self, account_id: int, run_id: str) -> Done | None:
+        """A stored run with its payloads in the clear."""
+        run = await self._runtime.repo.runs.get(account_id, run_id)
+        return await self.reveal(run) if run is not None else None
+
+    async def reveal(self, run: Run) -> Done:
+        """Open the payloads of a stored run."""
+        box = await self._desk.box(run.account_id)
+        held = decode(box.open(run.sealed_result, f"run/{run.run_id}/result")) if run.sealed_result else {}
+        record = held.get("error") or (json.loads(run.error) if run.error else None)
+        error = PolyportError.from_record(record) if record is not None else None
+        return Done(run=run, result=held.get("result"), raw=held.get("raw"), error=error)
+
+    async def attempts(self, run: Run) -> list[dict[str, Any]]:
+        """The attempts of a stored run: redacted requests and answers."""
+        box = await self._desk.box(run.account_id)
+        found: list[dict[str, Any]] = decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts")) if run.sealed_attempts else []
+        return found
+
+
+def cancelled(*, sent: bool) -> RunCancelled:
+    """The error of a cancelled run. ``sent``: it had sent something before."""
+    if not sent:
+        return RunCancelled("The run was cancelled before anything was sent.")
+    return RunCancelled(
+        "The run was cancelled before its next request; what it had sent before stands.",
+        Details(suggested_fix="Look at GET /runs/{runId}/attempts for what was sent, and at the partner for what it did."),
+    )

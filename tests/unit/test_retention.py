@@ -1,0 +1,106 @@
+"""How long runs are kept: payloads go first, records later, keys in between, and nothing that is still needed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from engines import CREATE, PUT, Bench, open_bench
+from polyport.engine.retention import Retention
+from polyport.errors import Conflict
+from polyport.store.records import RunStatus
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def bench(anyio_backend, tmp_path):
+    async with open_bench(tmp_path, runs_keep_days=10, runs_keep_payload_days=3) as found:
+        yield found
+
+
+class Later:
+    """A clock that is ahead of the real one, by days that a test adds."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._clock, self.days = bench.engine.runtime.clock, 0.0
+        object.__setattr__(bench.engine.runtime, "clock", self)
+
+    def __call__(self):
+        return self._clock() + timedelta(days=self.days)
+
+
+async def test_payloads_go_before_the_record_and_the_result_stays_with_it(bench: Bench):
+    clock, sweep = Later(bench), Retention(bench.engine.runtime).sweep
+    run = (await bench.engine.run_sync(bench.ask(PUT))).run
+    await sweep()
+    assert len(await bench.engine.ledger.attempts(run)) == 1
+    clock.days = 3.1
+    await sweep()
+    done = await bench.engine.ledger.read(bench.account, run.run_id)
+    assert (done.run.status, done.result, await bench.engine.ledger.attempts(done.run)) == (RunStatus.SUCCEEDED, {}, [])
+    with pytest.raises(Conflict, match="no longer kept"):
+        await bench.engine.replay(bench.account, run.run_id)
+    clock.days = 10.1
+    await sweep()
+    assert await bench.engine.ledger.read(bench.account, run.run_id) is None
+
+
+async def test_what_has_not_ended_stays_however_old_it_is(bench: Bench):
+    clock = Later(bench)
+    _earlier, run, _prepared = await bench.engine.start(bench.ask(CREATE, mode="async"))
+    clock.days = 400
+    await Retention(bench.engine.runtime).sweep()
+    (claimed,) = await bench.engine.runtime.queue.claim(bench.engine.runtime.owner, 1, bench.engine.runtime.now_ms())
+    assert (await bench.engine.run_once(claimed)).run.status is RunStatus.SUCCEEDED
+    assert claimed.run_id == run.run_id
+
+
+async def test_a_run_stays_while_its_key_is_remembered_and_both_go_in_time(tmp_path):
+    async with open_bench(tmp_path, runs_keep_days=1, runs_keep_payload_days=1, runs_idempotency_hours=72) as bench:
+        clock, sweep = Later(bench), Retention(bench.engine.runtime).sweep
+        first = await bench.engine.run_sync(bench.ask(PUT, idempotency_key="old"))
+        clock.days = 2.9
+        await sweep()
+        again = await bench.engine.run_sync(bench.ask(PUT, idempotency_key="old"))
+        assert (again.replayed, again.run.run_id, len(bench.line.sent)) == (True, first.run.run_id, 1)
+        clock.days = 3.1
+        await sweep()
+        assert await bench.engine.runtime.repo.runs.key(bench.account, "old") is None
+        assert await bench.engine.ledger.read(bench.account, first.run.run_id) is None
+        fresh = await bench.engine.run_sync(bench.ask(PUT, idempotency_key="old"))
+        assert (fresh.replayed, len(bench.line.sent)) == (False, 2)
+
+
+async def test_many_keys_and_runs_go_in_one_sweep(bench: Bench):
+    clock = Later(bench)
+    for number in range(450):
+        await bench.engine.start(bench.ask(PUT, mode="async", idempotency_key=f"key {number}"))
+    while runs := await bench.engine.runtime.queue.claim(bench.engine.runtime.owner, 100, bench.engine.runtime.now_ms()):
+        for run in runs:
+            await bench.engine.run_once(run)
+    clock.days = 11
+    await Retention(bench.engine.runtime).sweep()
+    assert [
+        len(
+            await bench.store.read(
+                "places_of_runs", {"account_id": bench.account, "before": "s", "after": "", "limit": 9, "only_user": None}
+            )
+        )
+    ] == [0]
+    assert await bench.engine.runtime.repo.runs.key(bench.account, "key 7") is None
+
+
+async def test_a_database_that_is_too_large_loses_its_oldest_ended_runs(tmp_path):
+    async with open_bench(tmp_path, runs_keep_bytes=1_500_000) as bench:
+        clock, sweep = Later(bench), Retention(bench.engine.runtime).sweep
+        for number in range(40):
+            await bench.engine.run_sync(bench.ask(PUT, runner_data={"name": f"{number}" + "x" * 50_000}))
+        repo = bench.engine.runtime.repo.runs
+        assert await repo.bytes_used() > 1_500_000
+        await sweep()
+        assert await repo.bytes_used() > 1_500_000, "runs of the last day stay: their keys may be asked for"
+        clock.days = 2
+        await sweep()
+        assert await repo.bytes_used() <= 1_500_000
