@@ -18,6 +18,7 @@ RECOVER_SECONDS: Final = 2.0
 TIDY_SECONDS: Final = 60.0
 LINKS_KEPT_MS: Final = 90 * 24 * 3_600_000  # for that long after its end a link can be read
 LEASES_KEPT_MS: Final = 24 * 3_600_000
+SIGN_INS_KEPT_MS: Final = 3_600_000  # for that long a customer who comes back too late is told so
 EPOCH_SECONDS: Final = 0.25
 FAULT_SECONDS: Final = 1.0
 
@@ -111,6 +112,7 @@ class Worker:
         now = self._runtime.now_ms()
         await self._runtime.repo.tokens.tidy(now)
         await self._runtime.repo.links.tidy(now - LINKS_KEPT_MS)
+        await self._runtime.repo.sign_ins.tidy(now - SIGN_INS_KEPT_MS)
         await self._runtime.repo.leases.tidy(now - LEASES_KEPT_MS)
 
     async def _every(self, chore: Chore) -> None:

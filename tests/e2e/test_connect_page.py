@@ -9,65 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Asked, Clock, Reply, Served, answer, running_server, upstream
+from e2e.visitor import PATH, Browser, make, status_of, text
 from polyport.catalog import Catalog
 from polyport.testing.leaks import find_leaks
 
 pytestmark = pytest.mark.anyio
 
-PATH = "/credentials/grant-access-sharing"
 GOOD = {f"field.{name}": value for name, value in PIPEDRIVE_FIELDS.items()}
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-@dataclass
-class Browser:
-    """A browser without script: it keeps the cookie it was given."""
-
-    served: Served
-    cookie: str = ""
-    accepts: str = ""
-    seen: list[Reply] = field(default_factory=list)
-
-    async def _ask(self, method: str, path: str, content: bytes | None = None) -> Reply:
-        headers = dict(FORM) if content is not None else {}
-        if self.cookie:
-            headers["Cookie"] = self.cookie
-        if self.accepts:
-            headers["Accept-Language"] = self.accepts
-        found = await self.served.fetch(method, path, content=content, token=None, headers=headers)
-        self.cookie = found.headers.get("set-cookie", self.cookie).partition(";")[0]
-        self.seen.append(found)
-        return found
-
-    async def open(self, link: Mapping[str, Any], **more: str) -> Reply:
-        return await self._ask("GET", "/connect?" + urlencode({"id": link["id"], "token": link["token"], **more}))
-
-    async def send(self, link: Mapping[str, Any], fields: Mapping[str, Any], *, path: str = "/connect", **more: str) -> Reply:
-        form = {"id": link["id"], "token": link["token"], "auth": "api_token", **more, **fields}
-        return await self._ask("POST", path, urlencode(form).encode())
-
-    async def follow(self, found: Reply) -> Reply:
-        assert found.status == 303, found.content.decode()
-        return await self._ask("GET", found.headers["location"])
-
-
-async def make(served: Served, **more: Any) -> dict[str, Any]:
-    status, _headers, found = await served.call("POST", PATH, {"partnerId": PIPEDRIVE, "title": "Acme", **more})
-    assert status == 201, found
-    return dict(found["data"])
-
-
-async def status_of(served: Served, link: Mapping[str, Any]) -> dict[str, Any]:
-    return dict((await served.call("GET", f"{PATH}/{link['id']}"))[2]["data"])
-
-
-def text(found: Reply) -> str:
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", found.content.decode())))
 
 
 def errors(found: Reply) -> dict[str, str]:
@@ -109,10 +61,10 @@ async def test_looking_at_a_page_uses_nothing_up_whoever_looks(house: Served):
     for _ in range(3):
         robot = Browser(house)
         assert (await robot.open(link)).status == 200
-        assert (await robot._ask("HEAD", f"/connect?id={link['id']}&token={link['token']}")).status == 200
+        assert (await robot.ask("HEAD", f"/connect?id={link['id']}&token={link['token']}")).status == 200
 
     assert (await status_of(house, link))["status"] == 0
-    assert (await Browser(house)._ask("GET", f"/?id={link['id']}&token={link['token']}")).status == 200
+    assert (await Browser(house).ask("GET", f"/?id={link['id']}&token={link['token']}")).status == 200
     assert (await Browser(house).send(link, GOOD)).status == 303
 
 

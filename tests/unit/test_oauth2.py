@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from polyport.kinds.auth import Scheme
 from polyport.kinds.auth.base import ExchangeRefused, Moment
+from polyport.kinds.auth.discovery import Endpoints
 from polyport.kinds.auth.oauth2 import challenge_of
 from polyport.net.message import Reply, Request
 from polyport.template import RenderFault
@@ -24,6 +26,8 @@ MOMENT = Moment(now=NOW, fresh_id=lambda: "id-1")
 REQUEST = Request(method="GET", url="https://api.example.com/things")
 APP = {"client_id": "id-1", "client_secret": "se:cret/1", "username": "ada", "password": "pass word", "refresh_token": "r-1"}
 CODE = {"kind": "oauth2", "authorizeUrl": "https://login.example.com/authorize", "tokenUrl": "https://login.example.com/token"}
+
+WHERE = Endpoints(authorize="https://login.example.com/authorize", token="https://login.example.com/token", refresh="")
 
 
 def scheme(**keys):
@@ -101,6 +105,17 @@ def test_a_client_that_signs_for_itself(algorithm):
     assert found["client_assertion"] in request.secrets
 
 
+def test_an_app_that_signs_names_its_key_and_speaks_to_the_issuer_where_there_is_one():
+    private = rsa.generate_private_key(65537, 2048)
+    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+    told = SCHEME.validate_python(CODE | {"clientAuth": "private_key_jwt", "issuer": "https://login.example.com"})
+    for more, header in (({"key_id": "k-9"}, {"kid": "k-9"}), ({}, {})):
+        material = {"client_id": "id-1", "private_key": pem, **more}
+        request, _grant = answered(told.exchange_code(material, MOMENT, code="c", redirect_uri="u"), reply(access_token="t"))
+        token = jwt.decode(form(request)["client_assertion"], RSAKey.import_key(pem))
+        assert (token.header, token.claims["aud"]) == ({"alg": "RS256", "typ": "JWT", **header}, "https://login.example.com")
+
+
 @pytest.mark.parametrize("key", ["no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", "\ud800"])
 def test_a_key_that_cannot_sign_is_told_and_never_repeated(key):
     with pytest.raises(RenderFault, match="PEM") as fault:
@@ -144,7 +159,7 @@ def test_a_rotated_refresh_token_takes_the_place_of_the_old_one():
 
 def test_a_sign_in_begins_at_the_partner_with_a_digest_of_the_verifier():
     told = SCHEME.validate_python(CODE | {"scopes": ["a b", "c"], "authorizeParams": {"access_type": "offline"}})
-    url = told.authorization_url(APP, redirect_uri="https://me.example.com/back?x=1", state="s&1", verifier="v" * 43)
+    url = told.authorization_url(APP, WHERE, redirect_uri="https://me.example.com/back?x=1", state="s&1", verifier="v" * 43)
     assert url.startswith("https://login.example.com/authorize?")
     assert dict(parse_qsl(urlsplit(url).query)) == {
         "response_type": "code",
@@ -159,11 +174,12 @@ def test_a_sign_in_begins_at_the_partner_with_a_digest_of_the_verifier():
 
 
 def test_a_sign_in_without_proof_or_scopes_and_with_a_query_in_its_address():
-    told = SCHEME.validate_python(CODE | {"pkce": False, "authorizeUrl": "https://login.example.com/o?v=2"})
-    assert told.authorization_url(APP, redirect_uri="u", state="s", verifier="v" * 43, scopes=["x"]).partition("?")[2] == (
+    told = SCHEME.validate_python(CODE | {"pkce": False})
+    where = replace(WHERE, authorize="https://login.example.com/o?v=2")
+    assert told.authorization_url(APP, where, redirect_uri="u", state="s", verifier="v" * 43, scopes=["x"]).partition("?")[2] == (
         "v=2&response_type=code&client_id=id-1&redirect_uri=u&state=s&scope=x"
     )
-    assert "scope" not in told.authorization_url(APP, redirect_uri="u", state="s")
+    assert "scope" not in told.authorization_url(APP, WHERE, redirect_uri="u", state="s")
 
 
 def test_the_published_example_of_a_challenge():
@@ -275,7 +291,7 @@ def test_a_token_may_go_elsewhere_than_into_the_usual_header():
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ({"kind": "oauth2", "tokenUrl": "https://a.example.com/t"}, "authorizeUrl belongs"),
+        ({"kind": "oauth2", "tokenUrl": "https://a.example.com/t"}, "tokenUrl is needed"),
         (CODE | {"grant": "password"}, "authorizeUrl belongs"),
         ({"kind": "oauth2", "grant": "refresh_only", "tokenUrl": "https://a.example.com/t", "rotates": True}, "rotates"),
         (CODE | {"tokenUrl": "https://a.example.com/t?x={{connection.y}}"}, "in front of the query"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from polyport.kinds.auth.base import Grant, Moment
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import ConnectionField, Learned, Partner
 from polyport.manifest.variables import InputField
-from polyport.net.message import Network
+from polyport.net.message import Network, Reply
 from polyport.paths import MISSING
 from polyport.redaction import Redactor
 from polyport.template import RenderFault, compile_value, to_text
@@ -28,6 +29,8 @@ from polyport.template import RenderFault, compile_value, to_text
 LEAST_SECONDS: Final = 0.05
 LEARNED_LIMIT: Final = 2_000
 YOUNG_SECONDS: Final = 30.0
+DOCUMENTS_MOST: Final = 256
+_DOCUMENT_SECONDS: Final = {200: 3600.0, 404: 300.0, 410: 300.0}
 Clock = Callable[[], datetime]
 
 
@@ -78,6 +81,30 @@ class GrantHolder:
             self.held, self.refused = None, held
 
 
+class Documents:
+    """Metadata of partners that were read, by address: for an hour, and for five minutes that there are none. It is the same for everybody."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[str, tuple[float, Reply]] = OrderedDict()
+
+    def get(self, url: str, now: datetime) -> Reply | None:
+        """What was read, if that is not too long ago."""
+        read_at, reply = self._held.get(url, (0.0, None))
+        return reply if reply is not None and 0 <= now.timestamp() - read_at < _DOCUMENT_SECONDS[reply.status] else None
+
+    def keep(self, url: str, reply: Reply, now: datetime) -> None:
+        """Keep what was read."""
+        if reply.status in _DOCUMENT_SECONDS:
+            self._held[url] = (now.timestamp(), reply)
+            self._held.move_to_end(url)
+            if len(self._held) > DOCUMENTS_MOST:
+                self._held.popitem(last=False)
+
+    def drop(self, url: str) -> None:
+        """Forget what cannot be used."""
+        self._held.pop(url, None)
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """An open connection of a partner (or the partner itself, where it needs none).
 
@@ -100,13 +127,14 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     grants: GrantHolder = msgspec.field(default_factory=GrantHolder)
     held: HeldGrant | None = None
     stopped: Callable[[], bool] | None = None
+    documents: Documents = msgspec.field(default_factory=Documents)
     clock: Clock = lambda: datetime.now(UTC)
     fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
 
     @property
     def moment(self) -> Moment:
         """What a signature that is made now takes from the world."""
-        return Moment(now=self.clock(), fresh_id=self.fresh_id)
+        return Moment(now=self.clock(), fresh_id=self.fresh_id, replaced=self.replaced)
 
     @property
     def granted(self) -> bool:
@@ -191,6 +219,12 @@ def with_grant(caller: Caller, held: HeldGrant) -> Caller:
         secrets=secrets,
         held=held,
     )
+
+
+def with_app(caller: Caller, material: Mapping[str, str], secrets: frozenset[str]) -> Caller:
+    """The same connection with what its OAuth app is known by at the partner."""
+    known = caller.secrets | secrets
+    return replace(caller, material={**caller.material, **material}, redactor=Redactor(known), secrets=known)
 
 
 def learn_values(learn: Sequence[Learned], fields: Mapping[str, Any], redactor: Redactor, answer: Any = MISSING) -> dict[str, Any]:

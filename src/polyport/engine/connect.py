@@ -74,6 +74,15 @@ class Ready:
     grant: StoredGrant | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proved:
+    """What proving a new connection told about it, and the grant that was obtained for it."""
+
+    account: str | None
+    learned: Mapping[str, Any]
+    grants: GrantHolder
+
+
 async def create_connection(desk: Desk, new: NewConnection) -> Connection:
     """Check the fields, prove them by the partner's verify call, keep them sealed.
 
@@ -97,12 +106,17 @@ async def prepare_connection(desk: Desk, new: NewConnection) -> Ready:
     partner = runtime.catalog.partner(new.partner_id)
     choice = choose_auth(partner, new.auth, new.fields)
     fields = checked_fields(partner, choice, new.fields)
-    verifies = is_verified(partner)
-    if new.verify or not verifies:
-        proved, pending = await _proved(desk, partner, choice, fields), False
-    else:
-        proved, pending = _unproved(desk, partner, choice, fields), True
-    fields = {**fields, **proved.learned}
+    pending = not new.verify and is_verified(partner)
+    proved = _unproved(desk, partner, choice, fields) if pending else await _proved(desk, partner, choice, fields)
+    return await ready_connection(desk, new, choice, {**fields, **proved.learned}, proved, pending=pending)
+
+
+async def ready_connection(
+    desk: Desk, new: NewConnection, choice: AuthChoice, fields: Mapping[str, Any], proved: Proved, *, pending: bool = False
+) -> Ready:
+    """A new connection of these fields, with what proving them taught; ``pending``: that is still to be done."""
+    runtime = desk.runtime
+    partner = runtime.catalog.partner(new.partner_id)
     connection_id = await runtime.repo.connections.reserve_id()
     data_key = runtime.connections.new_key(new.account_id, connection_id)
     now = runtime.now_ms()
@@ -123,7 +137,7 @@ async def prepare_connection(desk: Desk, new: NewConnection) -> Ready:
         data_status=DATA_NEW,
         last_error=None,
         last_used_at=None,
-        last_verified_at=now if verifies and not pending else None,
+        last_verified_at=now if is_verified(partner) and not pending else None,
         check_at=now if pending else _check_at(desk, partner, now),
         refusals=0,
         created_at=now,
@@ -158,7 +172,13 @@ async def prepare_renewal(desk: Desk, record: Connection, choice: AuthChoice, gi
     partner = runtime.catalog.partner(record.partner_id)
     fields = checked_fields(partner, choice, given)
     proved = await _proved(desk, partner, choice, fields)
-    fields = {**fields, **proved.learned}
+    return ready_renewal(desk, record, choice, {**fields, **proved.learned}, proved)
+
+
+def ready_renewal(desk: Desk, record: Connection, choice: AuthChoice, fields: Mapping[str, Any], proved: Proved) -> Ready:
+    """A connection with these fields in place of its own; they were proved, and hold what they taught."""
+    runtime = desk.runtime
+    partner = runtime.catalog.partner(record.partner_id)
     now = runtime.now_ms()
     changed = replace(
         record,
@@ -373,15 +393,6 @@ def _bare(variable: ConnectionField, value: Any) -> Any:
     if variable.suffix is not None:
         bare = bare.removesuffix("/").removesuffix(variable.suffix)
     return bare.removeprefix(variable.prefix or "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proved:
-    """What proving a new connection told about it, and the grant that was obtained for it."""
-
-    account: str | None
-    learned: Mapping[str, Any]
-    grants: GrantHolder
 
 
 async def _proved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> Proved:

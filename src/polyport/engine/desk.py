@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from polyport.catalog import Operation
 from polyport.connections import check_reach, is_usable
-from polyport.engine.caller import Caller, GrantHolder, open_caller
+from polyport.engine.caller import Caller, Documents, GrantHolder, open_caller
 from polyport.engine.calls import ListItems, read_list
 from polyport.engine.checks import next_check
 from polyport.engine.operation import Program, compile_operation
@@ -69,6 +69,7 @@ class Desk:
         self._lists: OrderedDict[tuple[int, int, str], tuple[int, int, ListItems]] = OrderedDict()
         self._grants: OrderedDict[tuple[int, int, int], GrantHolder] = OrderedDict()
         self._reading: dict[tuple[int, str], asyncio.Task[ListItems]] = {}
+        self._documents = Documents()
         self._touched: dict[int, float] = {}
         self._proved: dict[int, int] = {}
 
@@ -160,7 +161,7 @@ class Desk:
     def caller(self, partner: Partner, auth: str | None, fields: Mapping[str, Any]) -> Caller:
         """A caller with these fields. Raises ``ValidationFailed`` when they make no address."""
         settings = self.runtime.settings
-        return open_caller(
+        opened = open_caller(
             partner,
             auth,
             fields,
@@ -169,6 +170,7 @@ class Desk:
             timeout=settings.partner.timeout,
             clock=self.runtime.clock,
         )
+        return replace(opened, documents=self._documents)
 
     def tester(self, record: Connection) -> Caller:
         """A stored connection, opened for a test of its own: a partner that refused it before is asked again. Raises what ``caller`` raises, or ``ConnectionInvalid``."""

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
-from urllib.parse import urlsplit
+from collections.abc import Generator
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
 from polyport.engine.caller import LEAST_SECONDS, Caller, HeldGrant
-from polyport.engine.outcome import error_of, failure_of_network
+from polyport.engine.outcome import error_of, failure_of_network, failure_of_unreadable
 from polyport.engine.parse import judge, read_refusal
 from polyport.engine.render import origin_of, sound_headers
 from polyport.engine.retry import Failure
 from polyport.engine.trace import CallFailed, Sent, Trace, sentence, trace_of
 from polyport.errors import BlockedAddress, ConnectionInvalid, Details, Fault, PartnerTimeout, PolyportError, Upstream, ValidationFailed
-from polyport.kinds.auth.base import ExchangeRefused, Grant, Obtaining
+from polyport.kinds.auth.base import ExchangeRefused, ExchangeUnreadable, moved
+from polyport.kinds.auth.discovery import is_document
 from polyport.net.message import NetworkFault, Reply, Request
 from polyport.redaction import Redactor
 from polyport.template import RenderFault
@@ -31,6 +32,7 @@ _FIX: Final = (
     "or test it with POST /credentials/{id}/test."
 )
 
+T = TypeVar("T")
 Obtained = tuple[HeldGrant, tuple[Trace, ...]]
 
 
@@ -87,8 +89,8 @@ async def _obtain(caller: Caller) -> Obtained:
     return HeldGrant(grant=grant, renew_at=grant.renew_at(started)), tuple(traces)
 
 
-async def drive(caller: Caller, asking: Obtaining, traces: list[Trace]) -> Grant:
-    """Send what an exchange asks, give it the answers, until it has its grant; every exchange is added to ``traces``.
+async def drive(caller: Caller, asking: Generator[Request, Reply, T], traces: list[Trace]) -> T:
+    """Send what an exchange asks, give it the answers, until it has its grant, or what else it is for; every exchange is added to ``traces``.
 
     Raises ``CallFailed``, its ``kind`` being the partner's own word for why it refused where it has one, or ``RenderFault``.
     """
@@ -98,15 +100,31 @@ async def drive(caller: Caller, asking: Obtaining, traces: list[Trace]) -> Grant
         try:
             request = next(asking) if reply is None else asking.send(reply)
         except StopIteration as done:
-            granted: Grant = done.value
-            return granted
+            found: T = done.value
+            return found
         except ExchangeRefused as refused:
             *before, last = traces
             raise CallFailed(_refusal(caller, request, refused), last, kind=refused.code, earlier=tuple(before)) from None
+        except ExchangeUnreadable as unreadable:
+            raise _unusable(caller, request, unreadable) from None
         request = _aimed(caller, request)
-        reply = await _send(caller, request, traces)
+        reply = caller.documents.get(request.url, caller.clock()) if is_document(request) else None
+        if reply is None:
+            reply = await _send(caller, request, traces)
+            if is_document(request):
+                caller.documents.keep(request.url, reply, caller.clock())
     asking.close()
     raise RenderFault("the authorisation of this connection takes more steps than any partner's does")
+
+
+def _unusable(caller: Caller, request: Request | None, unreadable: ExchangeUnreadable) -> CallFailed:
+    """The failure of an answer that says nothing about the connection; it is not kept."""
+    message = f"{caller.partner.file.title} cannot be used to sign in now: {unreadable.message}."
+    sent = Sent(step=STEP, request=request) if request is not None else Sent(step=STEP, request=Request(method="GET", url=""))
+    caller.documents.drop(sent.request.url)
+    return CallFailed(
+        failure_of_unreadable(unreadable.reply.status, message), trace_of(caller, sent, reply=unreadable.reply, authorises=True)
+    )
 
 
 async def _send(caller: Caller, request: Request, traces: list[Trace]) -> Reply:
@@ -128,8 +146,7 @@ def _aimed(caller: Caller, request: Request) -> Request:
     """The request with the caller's time and secrets; where the operator replaced the partner's address, to that one."""
     url = request.url
     if caller.replaced is not None:
-        parts = urlsplit(url)
-        url = caller.replaced.rstrip("/") + parts.path + (f"?{parts.query}" if parts.query else "")
+        url = moved(url, caller.replaced)
     else:
         origin_of(url)
     return sound_headers(replace(request, url=url, timeout=caller.timeout)).with_secrets(*caller.secrets)

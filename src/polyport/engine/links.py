@@ -137,7 +137,7 @@ async def finish_by_fields(desk: Desk, link: Link, auth: str | None, fields: Map
     check_open(link)
     try:
         if link.renews:
-            record = await _renewed_record(runtime, link)
+            record = await renewed_record(runtime, link)
             choice = choose_auth(runtime.catalog.partner(link.partner_id), auth, fields)
             ready = await prepare_renewal(desk, record, choice, fields)
         else:
@@ -165,7 +165,8 @@ def new_connection(link: Link, auth: str | None, fields: Mapping[str, Any]) -> N
     )
 
 
-async def _renewed_record(runtime: Runtime, link: Link) -> Connection:
+async def renewed_record(runtime: Runtime, link: Link) -> Connection:
+    """The connection that a link renews. Raises ``LinkExpired`` when it is gone."""
     record = await runtime.repo.connections.get(link.account_id, link.connection_id or 0)
     if record is None:
         raise LinkExpired("The connection that this link was to renew is gone.")

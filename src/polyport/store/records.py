@@ -238,6 +238,24 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """A customer who is at a partner's sign-in. Of the ``state`` that brings them back only the SHA-256 is kept.
+
+    ``token_hash`` is of the link's token that it began with, ``session_hash`` of the browser. ``sealed`` is what goes on with it, under the account's key.
+    """
+
+    state_hash: bytes
+    link_id: int
+    account_id: int
+    token_hash: bytes
+    session_hash: bytes
+    sealed: bytes
+    used_at: int | None
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OAuthApp:
     """What Polyport is at a partner for customers who sign in there: a client id and what proves it.
 

@@ -16,6 +16,7 @@ from polyport.store.leases import Leases
 from polyport.store.links import Links, OwnSettings
 from polyport.store.outbox import Endpoints, Outbox
 from polyport.store.runs import Runs
+from polyport.store.sign_ins import SignIns
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,11 @@ class Repo:
     def oauth_apps(self) -> OAuthApps:
         """What Polyport is at partners where customers sign in."""
         return OAuthApps(self.database)
+
+    @property
+    def sign_ins(self) -> SignIns:
+        """Customers who are at a partner's sign-in."""
+        return SignIns(self.database)
 
     @property
     def own_settings(self) -> OwnSettings:

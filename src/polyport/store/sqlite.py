@@ -50,6 +50,7 @@ _HEAVY: Final = frozenset(
         "delete_old_keys",
         "delete_old_leases",
         "delete_old_links",
+        "delete_old_sign_ins",
         "delete_old_throttles",
         "delete_ended_runs",
         "delete_tokens_of_user",

@@ -51,10 +51,14 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """What a signature takes from the world: the time (with its zone), and an id that was never used before."""
+    """What a signature takes from the world: the time (with its zone), and an id that was never used before.
+
+    ``replaced`` is the origin that the operator put in the place of the partner's, if there is one.
+    """
 
     now: datetime
     fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    replaced: str | None = None
 
     @property
     def seconds(self) -> int:
@@ -74,6 +78,15 @@ class ExchangeRefused(Exception):
         self.reply = reply
         self.message = message
         self.code = code
+
+
+class ExchangeUnreadable(Exception):
+    """What was answered cannot be used, and says nothing about the connection. ``message`` tells what ``reply`` did, in words that follow the partner's name."""
+
+    def __init__(self, message: str, reply: Reply) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reply = reply
 
 
 def _linear(value: str) -> str:
@@ -204,6 +217,14 @@ def compiled_url(source: str) -> Template:
 
 
 SecureUrl = Annotated[str, AfterValidator(_is_secure_url)]
+
+
+def moved(url: str, replaced: str | None) -> str:
+    """An address of the partner where the operator put another origin in the place of the partner's."""
+    if replaced is None:
+        return url
+    parts = urlsplit(url)
+    return replaced.rstrip("/") + parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def rendered(template: Template, material: Material, more: Scope | None = None) -> str:

@@ -21,8 +21,10 @@ from polyport.kinds.auth.base import (
     Source,
     compiled,
     compiled_url,
+    moved,
     rendered,
 )
+from polyport.kinds.auth.discovery import Endpoints, Finding, find_endpoints
 from polyport.kinds.auth.jose import Algorithm, signed_token
 from polyport.kinds.auth.places import Placement
 from polyport.kinds.auth.tokens import TokenAnswer, ask_token
@@ -43,6 +45,8 @@ class OAuth2(TokenAnswer, SchemeBase):
     ``client_auth`` is how the client shows itself at the token endpoint; ``private_key_jwt`` signs with ``private_key`` (PEM; ``algorithm``, ``key_id``),
     ``none`` names the client alone. ``body`` is how the token endpoint wants its parameters. ``authorize_params``, ``token_params`` and ``refresh_params`` are
     what goes along besides the standard's own; ``separator`` joins scopes, ``scope_choices`` are scopes that may be added, with what each allows.
+    ``issuer`` stands in place of addresses for a partner that tells them itself (RFC 8414, OpenID Connect Discovery); beside them it is whom the answer of a
+    sign-in has to name where it names one (RFC 9207), and whom a signed proof of the client is for.
     ``pkce``: whether the partner takes S256. ``refresh_url`` if it is not ``token_url``. ``rotates``: every refresh gives a new refresh token and ends the old one.
     The token goes as ``Authorization: <prefix> <token>``, unless ``place`` says otherwise: its templates read ``{{connection.access_token}}``.
     """
@@ -50,7 +54,8 @@ class OAuth2(TokenAnswer, SchemeBase):
     kind: Literal["oauth2"]
     grant: Literal["authorization_code", "client_credentials", "password", "refresh_only"] = "authorization_code"
     authorize_url: SecureUrl | None = None
-    token_url: SecureUrl
+    token_url: SecureUrl | None = None
+    issuer: SecureUrl | None = None
     refresh_url: SecureUrl | None = None
     scopes: tuple[str, ...] = ()
     scope_choices: dict[str, str] = Field(default_factory=dict)
@@ -82,15 +87,19 @@ class OAuth2(TokenAnswer, SchemeBase):
         self._own = {name: compiled(source or f"{{{{connection.{name}}}}}") for name, source in given.items()}
         if self.key_id is not None:
             self._own["key_id"] = compiled(self.key_id)
-        urls = {"authorize": self.authorize_url, "token": self.token_url, "refresh": self.refresh_url or self.token_url}
+        urls = {"authorize": self.authorize_url, "token": self.token_url, "refresh": self.refresh_url, "issuer": self.issuer}
         self._urls = {name: compiled_url(url) for name, url in urls.items() if url is not None}
         params = {"authorize": self.authorize_params, "token": self.token_params, "refresh": self.refresh_params}
         self._params = {name: {key: compiled(text) for key, text in told.items()} for name, told in params.items()}
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if (self.authorize_url is None) is (self.grant == "authorization_code"):
+        if self.authorize_url is not None and not self.by_link_only:
             raise ValueError("authorizeUrl belongs to the grant authorization_code, and to no other")
+        if self.issuer is None and (self.token_url is None or (self.by_link_only and self.authorize_url is None)):
+            raise ValueError("tokenUrl is needed (and authorizeUrl for the grant authorization_code), or issuer in their place")
+        if self.issuer is not None and "?" in self.issuer:
+            raise ValueError("an issuer has no query")
         if self.rotates and self.grant == "refresh_only":
             raise ValueError("a refresh token that rotates cannot be pasted: the grant is authorization_code then")
         return self
@@ -113,7 +122,7 @@ class OAuth2(TokenAnswer, SchemeBase):
     @property
     def supplied(self) -> frozenset[str]:
         """What joins the connection's fields."""
-        operators = {"client_id", "client_secret", "private_key"} if self.by_link_only else set()
+        operators = {"client_id", "client_secret", "private_key", "key_id"} if self.by_link_only else set()
         return frozenset({"access_token", "refresh_token", *operators})
 
     @property
@@ -167,8 +176,25 @@ class OAuth2(TokenAnswer, SchemeBase):
         grant = yield from self._ask("refresh", {"grant_type": "refresh_token", "refresh_token": before}, material, moment)
         return Grant(values={"refresh_token": before, **grant.values}, learned=grant.learned, expires_at=grant.expires_at)
 
+    def endpoints(self, material: Material, moment: Moment) -> Finding:
+        """Where the partner is asked: as the file says, and for the rest as the partner itself says. Raises ``ExchangeUnreadable`` or ``RenderFault``."""
+        told = {name: moved(rendered(url, material), moment.replaced) for name, url in self._urls.items()}
+        authorize, token, issuer = told.get("authorize"), told.get("token"), told.get("issuer")
+        names_issuer = False
+        if token is None or (self.by_link_only and authorize is None):
+            found = yield from find_endpoints(rendered(self._urls["issuer"], material), moment.replaced)
+            authorize, token, names_issuer = authorize or found.authorize, token or found.token, found.names_issuer
+        return Endpoints(authorize=authorize, token=token, refresh=told.get("refresh", token), issuer=issuer, names_issuer=names_issuer)
+
     def authorization_url(
-        self, material: Material, *, redirect_uri: str, state: str, verifier: str | None = None, scopes: Sequence[str] | None = None
+        self,
+        material: Material,
+        endpoints: Endpoints,
+        *,
+        redirect_uri: str,
+        state: str,
+        verifier: str | None = None,
+        scopes: Sequence[str] | None = None,
     ) -> str:
         """Where the customer signs in. ``verifier`` is the secret of PKCE; only its digest goes along (RFC 7636, S256)."""
         asked = {
@@ -183,7 +209,9 @@ class OAuth2(TokenAnswer, SchemeBase):
         if self.pkce and verifier is not None:
             asked |= {"code_challenge": challenge_of(verifier), "code_challenge_method": "S256"}
         asked |= {name: rendered(template, material) for name, template in self._params["authorize"].items()}
-        url = rendered(self._urls["authorize"], material)
+        url = endpoints.authorize
+        if url is None:
+            raise RenderFault("the partner does not say where customers sign in")
         pairs = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in asked.items())
         return f"{url}{'&' if '?' in url else '?'}{pairs}"
 
@@ -197,20 +225,21 @@ class OAuth2(TokenAnswer, SchemeBase):
     def _ask(
         self, which: Literal["token", "refresh"], asked: Mapping[str, Any], material: Material, moment: Moment, *secrets: str
     ) -> Obtaining:
-        url = rendered(self._urls[which], material)
-        shown, headers, hidden = self._client(url, material, moment)
+        endpoints = yield from self.endpoints(material, moment)
+        url = endpoints.token if which == "token" else endpoints.refresh
+        shown, headers, hidden = self._client(endpoints.issuer or url, material, moment)
         more = {name: rendered(template, material) for name, template in self._params[which].items()}
         held = tuple(str(asked[name]) for name in ("password", "refresh_token", "code_verifier") if name in asked)
         reply = yield ask_token(url, {**asked, **shown, **more}, encoding=self.body, headers=headers, secrets=(*secrets, *held, *hidden))
         return self.read_grant(reply, moment)
 
-    def _client(self, url: str, material: Material, moment: Moment) -> tuple[dict[str, str], Pairs, tuple[str, ...]]:
+    def _client(self, audience: str, material: Material, moment: Moment) -> tuple[dict[str, str], Pairs, tuple[str, ...]]:
         """How the client shows itself: parameters, headers, and what of them is secret."""
         client_id = rendered(self._own["client_id"], material)
         if self.client_auth == "none":
             return {"client_id": client_id}, (), ()
         if self.client_auth == "private_key_jwt":
-            assertion = self._assertion(client_id, url, material, moment)
+            assertion = self._assertion(client_id, audience, material, moment)
             return {"client_id": client_id, "client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}, (), (assertion,)
         secret = rendered(self._own["client_secret"], material)
         if self.client_auth == "body":
@@ -219,17 +248,18 @@ class OAuth2(TokenAnswer, SchemeBase):
         pair = base64.b64encode(f"{client_id}:{secret}".encode()).decode()
         return {}, (("Authorization", f"Basic {pair}"),), (secret, pair)
 
-    def _assertion(self, client_id: str, url: str, material: Material, moment: Moment) -> str:
+    def _assertion(self, client_id: str, audience: str, material: Material, moment: Moment) -> str:
         """RFC 7523, section 3: the client vouches for itself."""
         claims = {
             "iss": client_id,
             "sub": client_id,
-            "aud": url,
+            "aud": audience,
             "jti": moment.fresh_id(),
             "iat": moment.seconds,
             "exp": moment.seconds + ASSERTION_SECONDS,
         }
-        header = {"typ": "JWT"} | ({"kid": rendered(self._own["key_id"], material)} if "key_id" in self._own else {})
+        key_id = rendered(self._own["key_id"], material) if "key_id" in self._own else material.get("key_id") if self.by_link_only else None
+        header = {"typ": "JWT"} | ({"kid": key_id} if key_id is not None else {})
         return signed_token(self.algorithm, rendered(self._own["private_key"], material), claims, header)
 
 

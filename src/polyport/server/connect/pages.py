@@ -17,6 +17,7 @@ from polyport.accounts import OwnSettings, origin_of, read_own
 from polyport.engine.caller import connection_fields
 from polyport.engine.connect import checked_fields
 from polyport.engine.links import TRIES_SECONDS, check_open, count_try, find_link, finish_by_fields, finished_by
+from polyport.engine.sign_in import GRANTED, Visitor
 from polyport.errors import (
     BlockedAddress,
     Conflict,
@@ -31,14 +32,13 @@ from polyport.errors import (
 from polyport.manifest.model import AuthChoice, Partner
 from polyport.server.connect import oauth
 from polyport.server.connect.forms import MARK, Control, control, given_fields, read_form, with_errors
-from polyport.server.connect.show import Look, brand_css, page
+from polyport.server.connect.show import COOKIE, Look, base_path, brand_css, page
 from polyport.server.connect.words import LANGUAGES, choose_language
 from polyport.server.routing import Answer, Call, Endpoint
 from polyport.store.records import Link
 
 FORM_LIMIT: Final = 256 * 1024
 TOLD_IN_THE_FORM: Final = (ValidationFailed, PartnerFault, BlockedAddress, Conflict)  # the customer may try again
-COOKIE: Final = "polyport_connect"
 _SESSION: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _COLOR: Final = re.compile(r"[0-9a-fA-F]{6}")
 _STATIC: Final = {"connect.css": "text/css; charset=utf-8", "connect.js": "text/javascript; charset=utf-8"}
@@ -67,6 +67,16 @@ class Visit:
         return f"{base}/connect?{urlencode({**query, **more})}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """What a form was filled in with, and what is wrong with that; or the ``problem`` (``oauth.PROBLEMS``) with which a customer came back from a sign-in."""
+
+    fields: Mapping[str, Any] | None = field(default=None, repr=False)
+    scopes: Sequence[str] | None = None
+    error: PolyportError | None = None
+    problem: str | None = None
+
+
 async def show(call: Call) -> Answer:
     """GET /connect."""
     params = call.http.query_params
@@ -74,7 +84,8 @@ async def show(call: Call) -> Answer:
     if finished_by(visit.link, visit.session):
         return await _end(call, visit)
     check_open(visit.link)
-    return await _form(call, visit, params.get("auth"))
+    problem = params.get("problem")
+    return await _form(call, visit, params.get("auth"), Filled(problem=problem if problem in oauth.PROBLEMS else None))
 
 
 async def submit(call: Call) -> Answer:
@@ -92,7 +103,7 @@ async def submit(call: Call) -> Answer:
         if not finished_by(held, visit.session):  # two tabs at once: in this browser the other one has brought it to its end
             raise
     except TOLD_IN_THE_FORM as error:
-        return await _form(call, visit, choice.name, given, error)
+        return await _form(call, visit, choice.name, Filled(fields=given, error=error))
     return _to_the_end(call, visit)
 
 
@@ -103,13 +114,14 @@ async def authorize(call: Call) -> Answer:
     choice = await _chosen(call, visit, form)
     if choice is None:
         return _to_the_end(call, visit)
-    given = given_fields(form, connection_fields(visit.partner, choice.name))
+    given, added = given_fields(form, connection_fields(visit.partner, choice.name)), oauth.chosen(form)
     try:
         fields = checked_fields(visit.partner, choice, given)
-        url = await oauth.begin(call, visit.link, choice, fields, visit.session)
+        visitor = Visitor(token=visit.token, session=visit.session, language=visit.look.language)
+        url = await oauth.begin(call, visit.link, choice, fields, added, visitor)
     except TOLD_IN_THE_FORM as error:
-        return await _form(call, visit, choice.name, given, error)
-    return page("hop.html", visit.look, headers=visit.cookie, base=_base(call), icon=_icon(call, visit), partner=visit.title, url=url)
+        return await _form(call, visit, choice.name, Filled(fields=given, scopes=added, error=error))
+    return page("hop.html", visit.look, headers=visit.cookie, base=base_path(call), icon=_icon(call, visit), partner=visit.title, url=url)
 
 
 async def opened(call: Call) -> Answer:
@@ -135,7 +147,7 @@ async def _visit(call: Call, told: Mapping[str, str] | QueryParams) -> Visit:
     if not _SESSION.fullmatch(session):
         session = secrets.token_urlsafe(32)
         secure = "; Secure" if runtime.settings.origin.startswith("https:") else ""
-        cookie = {"Set-Cookie": f"{COOKIE}={session}; Path={_base(call) or '/'}; HttpOnly; SameSite=Lax{secure}"}
+        cookie = {"Set-Cookie": f"{COOKIE}={session}; Path={base_path(call) or '/'}; HttpOnly; SameSite=Lax{secure}"}
     partner = runtime.catalog.partner(link.partner_id)
     return Visit(link=link, token=token, partner=partner, own=own, look=look, session=session, cookie=cookie)
 
@@ -166,28 +178,31 @@ async def _chosen(call: Call, visit: Visit, form: Mapping[str, str]) -> AuthChoi
 
 def _to_the_end(call: Call, visit: Visit) -> Answer:
     """From a form on to its end, which can be looked at again without sending the form again."""
-    headers = {"Location": visit.url(_base(call)), "Referrer-Policy": "no-referrer", **visit.cookie}
+    headers = {"Location": visit.url(base_path(call)), "Referrer-Policy": "no-referrer", **visit.cookie}
     return Answer(content=b"", status=303, media_type="text/plain", headers=headers)
 
 
-async def _form(
-    call: Call, visit: Visit, auth: str | None, given: Mapping[str, Any] | None = None, error: PolyportError | None = None
-) -> Answer:
+async def _form(call: Call, visit: Visit, auth: str | None, filled: Filled) -> Answer:
     choices = await _choices(call, visit)
     before, kept = await _before(call, visit)
     choice = next((each for name in (auth, before) for each in choices if each.name == name), choices[0] if choices else None)
     variables = connection_fields(visit.partner, choice.name) if choice is not None else ()
-    values = kept if given is None else given
+    values = kept if filled.fields is None else filled.fields
     controls: Sequence[Control] = [control(variable, values.get(variable.name)) for variable in variables]
     rest: tuple[str, ...] = ()
-    if error is not None:
-        controls, rest = with_errors(controls, error, visit.look.words, visit.title)
+    status = 200
+    if filled.error is not None:
+        controls, rest = with_errors(controls, filled.error, visit.look.words, visit.title)
+        status = filled.error.status
+    elif filled.problem is not None:
+        rest = (visit.look.words[f"problem_{filled.problem}"].format(partner=visit.title),)
+        status = oauth.PROBLEMS[filled.problem]
     faulty = [each for each in controls if each.error]
-    base = _base(call)
+    base = base_path(call)
     return page(
         "form.html",
         visit.look,
-        status=error.status if error is not None else 200,
+        status=status,
         headers=visit.cookie,
         base=base,
         icon=_icon(call, visit),
@@ -203,9 +218,18 @@ async def _form(
         controls=controls,
         first=faulty[0].name if faulty else None,
         faults=[*({"id": None, "label": "", "message": text} for text in rest), *map(_listed, faulty)],
+        problem=filled.problem,
+        scopes=await _scopes(call, visit, choice, filled.scopes if filled.scopes is not None else kept.get(GRANTED)),
+        scope_mark=oauth.MARK,
         secrets=any(each.secret for each in controls),
         language_urls={code: visit.url(base, language=code, **({"auth": choice.name} if choice is not None else {})) for code in LANGUAGES},
     )
+
+
+async def _scopes(call: Call, visit: Visit, choice: AuthChoice | None, ticked: Sequence[str] | None) -> list[dict[str, Any]]:
+    """What a customer may allow beside what is needed anyway; of a connection that is renewed, what it was allowed before is ticked."""
+    offered = await oauth.scopes(call, visit.link, choice) if choice is not None else {}
+    return [{"name": name, "allows": text, "ticked": name in (ticked or ())} for name, text in offered.items()]
 
 
 def _listed(faulty: Control) -> dict[str, str | None]:
@@ -228,7 +252,7 @@ async def _end(call: Call, visit: Visit) -> Answer:
         "end.html",
         visit.look,
         headers=visit.cookie,
-        base=_base(call),
+        base=base_path(call),
         icon=_icon(call, visit),
         partner=visit.title,
         account=record.account_label if record is not None else None,
@@ -270,7 +294,7 @@ def show_error(call: Call, error: PolyportError) -> Answer | None:
         look,
         status=error.status,
         headers=headers,
-        base=_base(call),
+        base=base_path(call),
         icon=None,
         heading=look.words[key],
         text=look.words[f"{key}_text"],
@@ -278,13 +302,8 @@ def show_error(call: Call, error: PolyportError) -> Answer | None:
     )
 
 
-def _base(call: Call) -> str:
-    """The path under which this server is reached, if it has none of its own to itself."""
-    return urlsplit(call.engine.runtime.settings.origin).path.rstrip("/")
-
-
 def _icon(call: Call, visit: Visit) -> str | None:
-    return f"{_base(call)}/partners/{visit.partner.file.id}/logo.svg" if visit.partner.icon is not None else None
+    return f"{base_path(call)}/partners/{visit.partner.file.id}/logo.svg" if visit.partner.icon is not None else None
 
 
 async def static(call: Call) -> Answer:
@@ -325,6 +344,8 @@ PAGES: Final = (
     _page("GET", "/", show_at_root, "The same page"),
     _page("POST", "/connect", submit, "The form of the page", form=True),
     _page("POST", "/connect/authorize", authorize, "The way to the partner's sign-in", form=True),
+    _page("GET", "/connect/callback", oauth.callback, "The way back from the partner's sign-in"),
+    _page("GET", "/connect/lost", oauth.lost, "A sign-in that cannot be finished"),
     _page("POST", "/connect/opened", opened, "A person looks at the page", form=True),
     Endpoint(method="GET", path="/connect/static/{name}", handler=static, tag="Connect page", summary="Its files", scope=None, raw=True),
     Endpoint(method="GET", path="/connect/brand/{color}", handler=brand, tag="Connect page", summary="Its colour", scope=None, raw=True),

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from polyport.accounts import Branding
 from polyport.server.connect.words import LANGUAGES, words_of
-from polyport.server.routing import Answer
+from polyport.server.routing import Answer, Call
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+COOKIE: Final = "polyport_connect"
 
 # A page that asks for secrets: nothing from elsewhere, nothing inline, in nobody's frame. Where the browser goes after a form is this server
 # alone: the way to a partner is a link on a page of ours, since browsers hold redirects after a form against form-action.
@@ -40,6 +43,11 @@ class Look:
     def words(self) -> Mapping[str, str]:
         """The sentences in the customer's language."""
         return words_of(self.language)
+
+
+def base_path(call: Call) -> str:
+    """The path under which this server is reached, if it has none of its own to itself."""
+    return urlsplit(call.engine.runtime.settings.origin).path.rstrip("/")
 
 
 def page(name: str, look: Look, *, status: int = 200, headers: Mapping[str, str] | None = None, **more: Any) -> Answer:

@@ -158,6 +158,21 @@ CREATE INDEX links_by_account ON links (account_id, link_id);
 CREATE INDEX links_by_user ON links (account_id, external_user_id, link_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX links_by_expiry ON links (expires_at);
 
+-- Customers who are at a partner's sign-in right now; of the state that brings them back only the hash is kept. What goes on with it is sealed under the account's key.
+CREATE TABLE sign_ins (
+    state_hash   BLOB    PRIMARY KEY,
+    link_id      INTEGER NOT NULL REFERENCES links (link_id) ON DELETE CASCADE,
+    account_id   INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    token_hash   BLOB    NOT NULL,
+    session_hash BLOB    NOT NULL,
+    sealed       BLOB    NOT NULL,
+    used_at      INTEGER,
+    created_at   INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sign_ins_by_expiry ON sign_ins (expires_at);
+CREATE INDEX sign_ins_by_link ON sign_ins (link_id);
+
 CREATE TABLE cached_lists (
     connection_id INTEGER NOT NULL REFERENCES connections (connection_id) ON DELETE CASCADE,
     name          TEXT    NOT NULL,
