@@ -2,87 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
-from playwright.async_api import Browser, BrowserContext, Page, Request, expect
+from playwright.async_api import Browser, BrowserContext, expect
 
-from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Asked, Served, Upstream, answer, upstream
+from browser.watched import DESK, PHONE, TOKEN, Watched, opened, told_from, too_wide, violations
+from e2e.served import PIPEDRIVE, Asked, Served, answer, upstream
+from e2e.visitor import make, status_of
 from polyport.server.connect.words import LANGUAGES
 
 pytestmark = pytest.mark.anyio
 
-PATH = "/credentials/grant-access-sharing"
-TOKEN = PIPEDRIVE_FIELDS["api_token"]
-PHONE = {"width": 360, "height": 740}
-DESK = {"width": 1280, "height": 800}
 LOGO = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI4MCIgaGVpZ2h0PSIyMCIvPg=="
 HTML = {"Content-Type": "text/html"}
 LISTENER = (
     b"<!doctype html><title>Opener</title><script>window.got = []; addEventListener('message', e => got.push([e.origin, e.data]))</script>"
 )
-
-
-async def make(served: Served, **more: Any) -> dict[str, Any]:
-    status, _headers, found = await served.call("POST", PATH, {"partnerId": PIPEDRIVE, "title": "Acme", **more})
-    assert status == 201, found
-    return dict(found["data"])
-
-
-async def status_of(served: Served, link: Mapping[str, Any]) -> dict[str, Any]:
-    return dict((await served.call("GET", f"{PATH}/{link['id']}"))[2]["data"])
-
-
-@dataclass
-class Watched:
-    """A page, every request it made and everything it complained of."""
-
-    page: Page
-    requests: list[Request] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    @property
-    def hosts(self) -> set[str]:
-        return {urlsplit(request.url).netloc for request in self.requests if not request.url.startswith("data:")}
-
-    async def fill(self, company: str = "acme", token: str = TOKEN) -> None:
-        await self.page.get_by_label("Company domain").fill(company)
-        await self.page.get_by_label("API token", exact=True).fill(token)
-
-
-@contextlib.asynccontextmanager
-async def opened(browser: Browser, url: str | None = None, **options: Any) -> AsyncIterator[Watched]:
-    """A page in a browser that nobody used before. ``options`` are those of a browser context."""
-    context = await browser.new_context(**({"locale": "en-GB", "viewport": DESK} | options))
-    try:
-        page = await context.new_page()
-        watched = Watched(page)
-        page.on("request", lambda request: watched.requests.append(request))  # noqa: PLW0108  a built-in method takes no mark, and the driver marks it
-        page.on("console", lambda message: watched.complaints.append(message.text) if message.type in {"error", "warning"} else None)
-        page.on("pageerror", lambda error: watched.complaints.append(str(error)))
-        if url is not None:
-            await page.goto(url)
-        yield watched
-    finally:
-        await context.close()
-
-
-async def violations(page: Page) -> list[str]:
-    """What axe finds against WCAG 2.2 AA and good practice."""
-    await page.evaluate(AXE_SCRIPT)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = await page.evaluate("tags => axe.run(document, {runOnly: tags}).then(found => found.violations)", tags)
-    return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in found for node in each["nodes"]]
-
-
-async def too_wide(page: Page) -> bool:
-    return bool(await page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
 
 
 async def test_from_a_link_to_a_run(browser: Browser, house: Served):
@@ -266,11 +204,6 @@ async def listening(_asked: Asked) -> bytes:
 def localhost(origin: str) -> str:
     """Another origin for browsers, though the same machine."""
     return origin.replace("127.0.0.1", "localhost")
-
-
-def told_from(there: Upstream) -> set[str]:
-    """What a host was told of where a browser came from; it asks for an icon for a page of that host itself."""
-    return {asked.headers.get("referer", "") for asked in there.asked if asked.target != "/favicon.ico"} - {""}
 
 
 async def connect_in_popup(context: BrowserContext, opener: str, url: str) -> list[Any]:

@@ -14,6 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (
     "quickstart",
     "how-to/connect-by-link",
+    "how-to/connect-by-oauth",
     "how-to/run-an-action",
     "how-to/run-async",
     "how-to/run-many",

@@ -361,3 +361,53 @@ async def test_what_cannot_be_told_is_left_out():
     caller, _line = made(json_reply('{"rows": 5, "list": [1]}'), scheme=BEARER, learn=learn, verify={"call": {"path": "/me"}})
     assert (await prove(caller)).learned.keys() <= {"b"}
     assert await verify(made(json_reply(), scheme=BEARER, verify={"call": {"path": "/me"}})[0]) is None
+
+
+# Metadata of a partner that says itself where it is asked
+
+SPOKEN = {"kind": "oauth2", "grant": "client_credentials", "issuer": "https://login.example.com"}
+DOCUMENT = json_reply(json.dumps({"issuer": "https://login.example.com", "token_endpoint": "https://login.example.com/token"}))
+
+
+async def test_a_document_is_read_once_for_all_and_shown_once():
+    caller, line = made(DOCUMENT, token(), json_reply(), token(), scheme=SPOKEN)
+    answer = await exchange(caller, program(), {})
+    assert [trace.url.rpartition("/")[2] for trace in answer.earlier] == ["openid-configuration", "token"]
+    caller.grants.drop(caller.grants.held)
+    assert [trace.url for trace in (await authorise(caller))[1]] == ["https://login.example.com/token"]
+    assert [request.url.rpartition("/")[2] for request in line.requests] == ["openid-configuration", "token", "things", "token"]
+
+
+async def test_where_there_is_no_document_that_is_remembered_too_and_nothing_is_held_against_the_connection():
+    caller, line = made(json_reply(status=404), json_reply(status=404), scheme=SPOKEN)
+    for _ in range(2):
+        with pytest.raises(CallFailed) as caught:
+            await authorise(caller)
+        assert isinstance(caught.value.failure.error, PartnerUnavailable)
+        assert (caught.value.failure.reached, caught.value.trace.status) == (False, 404)
+        line.answers.append(json_reply(status=404))
+    assert [request.url.rpartition("/")[2] for request in line.requests] == [
+        "openid-configuration",
+        "oauth-authorization-server",
+        "oauth-authorization-server",
+    ], "what could not be used is asked for again, what was not there is not"
+
+
+@pytest.mark.parametrize(
+    "answer", [NetworkFault("gone", reached=True), NetworkFault("slow", reached=True, timed_out=True), BlockedAddress()]
+)
+async def test_a_document_that_cannot_be_read_changed_nothing(answer):
+    caller, _line = made(answer, scheme=SPOKEN)
+    with pytest.raises(CallFailed) as caught:
+        await authorise(caller)
+    assert caught.value.failure.reached is False
+
+
+async def test_a_document_from_memory_that_is_of_no_use_is_told_with_its_exchange():
+    caller, line = made(DOCUMENT, scheme=SPOKEN)
+    url = "https://login.example.com/.well-known/openid-configuration"
+    caller.documents.keep(url, json_reply('{"issuer": "https://other.example.com"}'), NOW)
+    with pytest.raises(CallFailed, match="another issuer") as caught:
+        await authorise(caller)
+    assert (caught.value.traces[0].url, line.requests) == (url, [])
+    assert caller.documents.get(url, NOW) is None

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
-from typing import Final, TypeVar
+from collections.abc import Generator, Sequence
+from typing import Final, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -106,7 +106,7 @@ async def drive(caller: Caller, asking: Generator[Request, Reply, T], traces: li
             *before, last = traces
             raise CallFailed(_refusal(caller, request, refused), last, kind=refused.code, earlier=tuple(before)) from None
         except ExchangeUnreadable as unreadable:
-            raise _unusable(caller, request, unreadable) from None
+            raise _unusable(caller, cast("Request", request), unreadable, traces) from None
         request = _aimed(caller, request)
         reply = caller.documents.get(request.url, caller.clock()) if is_document(request) else None
         if reply is None:
@@ -117,14 +117,13 @@ async def drive(caller: Caller, asking: Generator[Request, Reply, T], traces: li
     raise RenderFault("the authorisation of this connection takes more steps than any partner's does")
 
 
-def _unusable(caller: Caller, request: Request | None, unreadable: ExchangeUnreadable) -> CallFailed:
-    """The failure of an answer that says nothing about the connection; it is not kept."""
+def _unusable(caller: Caller, request: Request, unreadable: ExchangeUnreadable, traces: Sequence[Trace]) -> CallFailed:
+    """The failure of a document that says nothing about the connection; it is not kept. Reading it changed nothing."""
     message = f"{caller.partner.file.title} cannot be used to sign in now: {unreadable.message}."
-    sent = Sent(step=STEP, request=request) if request is not None else Sent(step=STEP, request=Request(method="GET", url=""))
-    caller.documents.drop(sent.request.url)
-    return CallFailed(
-        failure_of_unreadable(unreadable.reply.status, message), trace_of(caller, sent, reply=unreadable.reply, authorises=True)
-    )
+    caller.documents.drop(request.url)
+    failure = replace(failure_of_unreadable(unreadable.reply.status, message), reached=False)
+    *before, last = traces or [trace_of(caller, Sent(step=STEP, request=request), reply=unreadable.reply, authorises=True)]
+    return CallFailed(failure, last, earlier=tuple(before))
 
 
 async def _send(caller: Caller, request: Request, traces: list[Trace]) -> Reply:
@@ -139,6 +138,8 @@ async def _send(caller: Caller, request: Request, traces: list[Trace]) -> Reply:
     else:
         traces.append(trace_of(caller, sent, reply=reply, authorises=True))
         return reply
+    if is_document(request):
+        failure = replace(failure, reached=False)
     raise CallFailed(failure, trace_of(caller, sent, error=error, authorises=True), earlier=tuple(traces))
 
 

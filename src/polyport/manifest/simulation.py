@@ -15,7 +15,7 @@ from polyport.manifest.base import At, Match, Name, Node
 from polyport.manifest.deliveries import Posting
 from polyport.manifest.proofs import Answer, Credentials, TokenIssue
 
-Verb = Literal["create", "get", "update", "upsert", "delete", "list", "search", "token", "static"]
+Verb = Literal["create", "get", "update", "upsert", "delete", "list", "search", "token", "authorize", "static"]
 Comparison = Literal["equals", "one_of", "contains", "at_least", "at_most", "above", "below"]
 Kind = Literal["string", "integer", "number", "boolean", "array", "object"]
 RoutePattern = Annotated[str, Key(pattern=r"^(GET|HEAD|POST|PUT|PATCH|DELETE) /[^\s?#]*$", max_length=500)]
@@ -163,7 +163,7 @@ class Route(Node):
 
     A parameter may have text around it in its segment: ``/bot{token}/sendMessage``; as the last one ``{key...}`` takes the rest of the path. Several routes may share method and path: each takes the requests for which its
     ``when`` holds (conditions on ``path``, ``query``, ``header`` and ``body``), or those of a GraphQL operation or top-level field of that name (``graphql``); the first that fits
-    answers, those without conditions last.
+    answers, those without conditions last. With ``authorize`` the answer is a page where a person allows access and is sent back with a code (RFC 6749, 4.1.1).
 
     ``id`` is the id of the record that is meant, or with ``find`` the value at that path; ``also`` are
     further paths where it is looked for. ``take`` is what a new record or a change is made of.
@@ -207,8 +207,8 @@ class Route(Node):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if (self.do in {"static", "token"}) != (self.collection is None):
-            raise ValueError('all verbs but "static" and "token" work on a collection, named by "in"')
+        if (self.do in {"static", "token", "authorize"}) != (self.collection is None):
+            raise ValueError('all verbs but "static", "token" and "authorize" work on a collection, named by "in"')
         if self.do != "token" and self.token is not None:
             raise ValueError('"token" says how tokens are handed out; it goes with the verb "token" alone')
         if (self.do == "search") != (self.search is not None):

@@ -19,6 +19,7 @@ from polyport.manifest.simulation import Route, Simulation
 from polyport.paths import MISSING, format_path, get
 from polyport.template import RenderFault, Scope, Template, compile_value, to_text
 from polyport.testing.bodies import WRITERS, Malformed
+from polyport.testing.consent import consent_page
 from polyport.testing.deliveries import Parcel, Post
 from polyport.testing.graphql import asked_for
 from polyport.testing.listing import Listing
@@ -204,6 +205,7 @@ class _Handler:
         issue = route.token or TokenIssue()
         refused = simulation.auth.refused if simulation.auth is not None else ()
         self._desk = TokenDesk(issue, tokens, refused) if route.do == "token" else None
+        self._tokens = tokens
         self._untaken = Printer(issue.refused)
         self._refused = {
             "missing": Printer(missing),
@@ -232,6 +234,8 @@ class _Handler:
             early = self._checked(scope)
             if early is not None:
                 return early
+            if self.route.do == "authorize":
+                return consent_page(scope["query"], self._tokens)
             if self._desk is not None:
                 scope["token"] = self._desk.serve(scope, scope["unix"])
             self._do(scope)

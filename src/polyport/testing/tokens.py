@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from polyport.kinds.auth.oauth2 import challenge_of
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.proofs import TokenIssue
 from polyport.paths import get
@@ -40,17 +41,33 @@ class Tokens:
         self._access: dict[str, tuple[float, _Family]] = {}
         self._refresh: dict[str, _Family] = {}
         self._codes: set[str] = set()
+        self._granted: dict[str, tuple[str, str]] = {}
 
     def reset(self) -> None:
         """Forget all."""
         self._access.clear()
         self._refresh.clear()
         self._codes.clear()
+        self._granted.clear()
+
+    def grant_code(self, challenge: str, redirect_uri: str) -> str:
+        """A code for a sign-in: it serves with the verifier of ``challenge`` (if there is one) and the same address alone."""
+        code = f"code-{self._fresh_id()}"
+        self._granted[code] = (challenge, redirect_uri)
+        while len(self._granted) > HELD:
+            del self._granted[next(iter(self._granted))]
+        return code
 
     def judge(self, token: str, now: float) -> bool | None:
         """Whether an access token that was handed out here still serves; ``None`` for one that was not."""
         held = self._access.get(token)
         return None if held is None else held[1].alive and now < held[0]
+
+    def check_code(self, code: str, verifier: str, redirect_uri: str) -> None:
+        """Whether a code of ``grant_code`` comes with what it was given for; others are not known, and pass. Raises ``Untaken``."""
+        challenge, wanted = self._granted.get(code, ("", redirect_uri))
+        if redirect_uri != wanted or (challenge and challenge_of(verifier) != challenge):
+            raise Untaken("invalid_grant")
 
     def issue(self, grant: str, *, refresh: str, code: str, rotates: bool, seconds: int, now: float) -> dict[str, Any]:
         """New tokens for a grant. Raises ``Untaken``."""
@@ -106,6 +123,10 @@ class TokenDesk:
         wants_user = given["grant"] == "password" and spec.users
         if wants_user and (not given["password"] or spec.users.get(given["user"]) != given["password"]):
             raise Untaken("invalid_grant")
+        if given["grant"] == "authorization_code":
+            proof = [get(scope, ("body", name)) for name in ("code_verifier", "redirect_uri")]
+            verifier, redirect_uri = (text if isinstance(text, str) and text.isascii() else "" for text in proof)
+            self._tokens.check_code(given["code"], verifier, redirect_uri)
         return self._tokens.issue(
             given["grant"], refresh=given["refresh"], code=given["code"], rotates=spec.rotates, seconds=spec.seconds, now=now
         )
