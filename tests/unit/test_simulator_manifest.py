@@ -128,8 +128,8 @@ def test_a_record_cannot_be_read_before_there_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("routes: [{route: GET /x, in: people}]", 'all verbs but "static" and "token" work on a collection'),
-        ("routes: [{route: GET /x, do: list}]", 'all verbs but "static" and "token" work on a collection'),
+        ("routes: [{route: GET /x, in: people}]", 'all verbs but "static", "token" and "authorize" work on a collection'),
+        ("routes: [{route: GET /x, do: list}]", 'all verbs but "static", "token" and "authorize" work on a collection'),
         ("routes: [{route: GET /x, do: search, in: people}]", 'goes with the verb "search" alone'),
         ("collections: {people: {seeds: [{name: Ada}]}}", 'each seed needs its "id"'),
         ("unknown: {json: 1, text: x}", "an answer has one body"),
