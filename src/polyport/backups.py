@@ -6,7 +6,6 @@ A backup is the database alone. The master key is not in it, so that whoever fin
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 import time
@@ -14,9 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-from polyport.errors import Details, InternalError, PartnerUnavailable, SetupError
+from polyport.errors import SetupError
 from polyport.keyfile import KEY_FILE, KeyFile, sync_folder
 from polyport.queue.processes import FolderLock, ProcessLock
 from polyport.rotation import SCOPES
@@ -24,32 +22,14 @@ from polyport.runtime import DATABASE
 from polyport.settings import Settings
 from polyport.store.copies import Copy, copy_database, examine, make_ready, settle_log
 from polyport.store.keys import DataKey
-from polyport.store.records import RunStatus
 from polyport.vault import Keyring, VaultFault
-
-_IN_DOUBT: Final = PartnerUnavailable(
-    "The server's data was restored from a backup in which this run had not ended; it may have been sent since.",
-    Details(
-        outcome="uncertain",
-        retryable=False,
-        suggested_fix="The request may have taken effect. Look at the partner before you run it again.",
-    ),
-)
-_HARMLESS: Final = InternalError(
-    "The server's data was restored from a backup in which this run had not ended; it is not sent by itself.",
-    Details(
-        retryable=True,
-        suggested_fix="A repeat does no harm to what it was, but may be out of date by now: run it again if it is still wanted.",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What was restored: the copy, how its unfinished runs ended, data keys that do not open, where the database from before is."""
+    """What was restored: the copy, data keys that do not open, where the database from before is."""
 
     copy: Copy
-    settled: dict[str, int]
     unreadable: tuple[str, ...]
     aside: Path | None
 
@@ -71,7 +51,7 @@ def back_up(settings: Settings, target: Path, *, force: bool = False) -> Copy:
 def restore(settings: Settings, source: Path, *, force: bool = False) -> Restored:
     """Put a backup in the place of a data folder's database. Everything is checked before anything is touched. Raises ``SetupError``.
 
-    Nothing goes on by itself afterwards: runs that had not ended in the backup may have been sent since it was taken. ``force`` takes a backup some of whose
+    Nothing goes on by itself afterwards: runs that had not ended in the backup may have been sent since it was taken, and end when a server starts. ``force`` takes a backup some of whose
     connections no key here opens.
     """
     if not source.is_file():
@@ -88,15 +68,11 @@ def restore(settings: Settings, source: Path, *, force: bool = False) -> Restore
         place, now = settings.data / DATABASE, int(time.time() * 1000)
         with _draft(place) as draft:
             copy_database(source, draft, now)
-            verdicts = {
-                False: (RunStatus.UNCERTAIN.value, json.dumps(_IN_DOUBT.as_record())),
-                True: (RunStatus.FAILED.value, json.dumps(_HARMLESS.as_record())),
-            }
-            settled = make_ready(draft, now, verdicts)
+            make_ready(draft)
             _give(draft, settings.data)
             aside = _set_aside(settings.data) if place.exists() else None
             _put(draft, place, force=True)
-    return Restored(copy=copy, settled=settled, unreadable=tuple(faults), aside=aside)
+    return Restored(copy=copy, unreadable=tuple(faults), aside=aside)
 
 
 def _keys(settings: Settings) -> Keyring:

@@ -273,6 +273,14 @@ async def own_secrets(sinks: Sinks) -> None:
     await served.fetch("PUT", f"/oauth-apps/{PARTNER}", {"clientId": 1, "clientSecret": [CANARIES["app secret"]]})
     await served.fetch("GET", f"/oauth-apps/{PARTNER}")
     await served.fetch("GET", "/oauth-apps")
+    made = await served.call("POST", "/event-endpoints", {"url": "http://127.0.0.1:9/hook"})
+    served.replies.pop()
+    sinks.own["endpoint secret"] = made[2]["data"]["secret"]
+    await served.fetch("GET", "/event-endpoints")
+    made = await served.call("POST", "/account/callback-secret/rotate", {})
+    served.replies.pop()
+    sinks.own["callback secret"] = made[2]["data"]["secret"]
+    await served.fetch("GET", "/account/callback-secret")
 
 
 async def last_doors(sinks: Sinks) -> None:
@@ -342,7 +350,7 @@ def hunted(sinks: Sinks) -> dict[str, str]:
 def test_the_secrets_were_in_use(sinks: Sinks):
     sent = {"api key", "bearer", "basic password", "client secret", "session password", "session token", "secret input", "secret in a row"}
     assert {leak.canary for leak in find_leaks(CANARIES | GIVEN, sinks.asked)} >= sent | {"access token", "session id"}
-    assert len(sinks.own) == 3 + 2 * len(KINDS)
+    assert len(sinks.own) == 5 + 2 * len(KINDS)
     assert len(sinks.served.replies) > 200
 
 

@@ -14,6 +14,7 @@ from polyport.backups import back_up, restore
 from polyport.connections import scope_of
 from polyport.errors import PolyportError, SetupError
 from polyport.keyfile import KEY_FILE, KeyFile
+from polyport.queue.database import DatabaseQueue
 from polyport.queue.processes import FolderLock
 from polyport.rotation import drop, rotate
 from polyport.runtime import DATABASE, create_account, open_safe
@@ -68,7 +69,7 @@ async def test_a_backup_is_one_whole_file_for_its_owner_alone(tmp_path, filled):
     settings, *_ = filled
     target = tmp_path / "backup.db"
     copy = back_up(settings, target)
-    assert (copy.accounts, copy.connections, copy.runs, copy.unfinished) == (1, 1, 5, 4)
+    assert (copy.accounts, copy.connections, copy.runs, copy.in_doubt, copy.repeatable) == (1, 1, 5, 3, 1)
     assert copy.key_ids == KeyFile(settings.data).read().ids
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert {path.name for path in tmp_path.iterdir()} == {"data", "backup.db"}
@@ -106,8 +107,11 @@ async def test_what_had_not_ended_ends_and_what_had_ended_stays_to_the_byte(tmp_
     back_up(settings, tmp_path / "backup.db")
     there = moved(settings, tmp_path)
     done = restore(there, tmp_path / "backup.db")
-    assert (done.settled, done.aside, done.unreadable) == ({"uncertain": 3, "failed": 1}, None, ())
+    assert (done.copy.in_doubt, done.copy.repeatable, done.aside, done.unreadable) == (3, 1, None, ())
     async with open_safe(there) as safe:
+        queue = DatabaseQueue(safe.repo.database, safe.processes)
+        assert await queue.claim(safe.processes.owner, 100, 1 << 60) == ()
+        assert await queue.recover(9_000) == 4
         found = {name: await safe.repo.runs.get(account, run.run_id) for name, run in runs.items()}
         assert found["done"] == runs["done"]
         for name in ("queued", "waiting", "sending"):

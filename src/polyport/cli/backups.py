@@ -49,9 +49,11 @@ def restore_command(
     done = restore(_settings(data), file, force=force)
     taken = f" of {datetime.fromtimestamp(done.copy.taken_at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if done.copy.taken_at is not None else ""
     typer.echo(f"Restored the backup{taken}: {done.copy.accounts} accounts, {done.copy.connections} connections, {done.copy.runs} runs.")
-    if done.copy.unfinished:
-        told = ", ".join(f"{count} {status}" for status, count in done.settled.items() if count)
-        typer.echo(f"{done.copy.unfinished} runs had not ended; they are not sent by themselves: {told}.")
+    if done.copy.in_doubt or done.copy.repeatable:
+        told = f"{done.copy.in_doubt} end as uncertain, {done.copy.repeatable} as failed"
+        typer.echo(
+            f"{done.copy.in_doubt + done.copy.repeatable} runs had not ended. They are not sent by themselves; when the server starts, {told}."
+        )
     for fault in done.unreadable[:10]:
         typer.echo(f"Not opened: {fault}")
     if done.aside is not None:

@@ -16,7 +16,7 @@ from polyport.errors import Details, InternalError, PartnerUnavailable, Polyport
 from polyport.queue.processes import ProcessLock
 from polyport.store.base import Database, Stale, Statement
 from polyport.store.herald import Herald, Silence
-from polyport.store.records import PRIORITY_LEAD_MS, Priority, Run, RunStatus
+from polyport.store.records import PRIORITY_LEAD_MS, RESTORED, Priority, Run, RunStatus
 from polyport.store.runs import run_of_row
 
 POLL: Final = 0.25
@@ -35,6 +35,22 @@ _STOPPED: Final = InternalError(
     Details(retryable=True, suggested_fix="Run it again."),
 )
 _CANCELLED: Final = RunCancelled("The run was asked to stop, and the server stopped before it went on; what it had sent before stands.")
+
+
+_IN_DOUBT: Final = PartnerUnavailable(
+    "The server's data was restored from a backup in which this run had not ended; it may have been sent since.",
+    Details(
+        outcome="uncertain",
+        retryable=False,
+        suggested_fix="The request may have taken effect. Look at the partner before you run it again.",
+    ),
+)
+_HARMLESS: Final = InternalError(
+    "The server's data was restored from a backup in which this run had not ended; it is not sent by itself.",
+    Details(
+        retryable=True, suggested_fix="A repeat does no harm by itself, but may be out of date by now: run it again if it is still wanted."
+    ),
+)
 
 
 class DatabaseQueue:
@@ -96,7 +112,7 @@ class DatabaseQueue:
         """Give back or settle the runs of dead processes.
 
         What may be repeated, or was not sent, is queued again (asynchronous) or has failed safely (synchronous: its caller is gone); what may have been
-        sent and may not be repeated is ``uncertain``; what was asked to stop has stopped.
+        sent and may not be repeated is ``uncertain``; what was asked to stop has stopped. What a backup was restored with is not sent by itself in any case.
         """
         settled = 0
         for (owner,) in await self._database.read("running_owners"):
@@ -138,6 +154,8 @@ def _turn(run: Run) -> tuple[int, str]:
 
 def _verdict(run: Run) -> tuple[RunStatus, PolyportError] | None:
     """How a run of a dead process ends; ``None``: it is queued again."""
+    if run.owner == RESTORED:
+        return (RunStatus.FAILED, _HARMLESS) if run.repeatable else (RunStatus.UNCERTAIN, _IN_DOUBT)
     if run.sending and not run.repeatable:
         return RunStatus.UNCERTAIN, _CUT
     if run.cancel_at is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,22 +13,28 @@ from urllib.parse import quote
 from polyport.errors import SetupError
 from polyport.store.keys import DataKey
 from polyport.store.queries import load_migrations, load_queries
+from polyport.store.records import RESTORED
 from polyport.store.sqlite import _connect
 
 # Ids that were given out after a copy was taken must not be given out again for other things: what is made after a restore gets ids from beyond.
 IDS_LEFT_OUT: Final = 1_000_000
+_UNFINISHED: Final = "SELECT COUNT(*) FROM runs WHERE status IN ('queued', 'waiting', 'running') AND "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """What is in a copy: its schema, when it was taken (unix milliseconds; ``None`` where no backup command took it), how much of what."""
+    """What is in a copy: its schema, when it was taken (unix milliseconds; ``None`` where no backup command took it), how much of what.
+
+    Of runs that had not ended, ``in_doubt`` are those that may not be repeated, ``repeatable`` those that may.
+    """
 
     schema: int
     taken_at: int | None
     accounts: int
     connections: int
     runs: int
-    unfinished: int
+    in_doubt: int
+    repeatable: int
     key_ids: tuple[str, ...]
 
 
@@ -67,24 +73,16 @@ def examine(path: Path, opens: Callable[[str, DataKey], str | None]) -> tuple[Co
         return _describe(database, schema), faults
 
 
-def make_ready(path: Path, now: int, verdicts: Mapping[bool, tuple[str, str]]) -> dict[str, int]:
-    """Make a copy ready to take the place of its database: nothing in it goes on by itself. How many runs ended how.
-
-    ``verdicts`` says for runs that may be repeated, and for those that may not, the status and the error record of those that had not ended.
-    """
-    settled: dict[str, int] = {}
-    sql = load_queries()["settle_restored_runs"].sql
+def make_ready(path: Path) -> None:
+    """Make a copy ready to take the place of its database: nothing in it goes on by itself, and no id is given out twice."""
     with _told(path), contextlib.closing(_plain(path)) as database:
         database.execute("BEGIN IMMEDIATE")
-        for repeatable, (status, error) in verdicts.items():
-            given = {"repeatable": int(repeatable), "status": status, "error": error, "now": now}
-            settled[status] = database.execute(sql, given).rowcount
+        database.execute(load_queries()["hold_restored_runs"].sql, {"owner": RESTORED})
         database.execute("UPDATE sequences SET value = value + ? WHERE name IN ('account', 'connection')", (IDS_LEFT_OUT,))
         database.execute("UPDATE sqlite_sequence SET seq = seq + ?", (IDS_LEFT_OUT,))
         database.execute("DELETE FROM sequences WHERE name = 'backup_at'")
         database.execute("COMMIT")
         database.execute("PRAGMA journal_mode=DELETE")
-    return settled
 
 
 def settle_log(path: Path) -> None:
@@ -102,7 +100,8 @@ def _describe(database: sqlite3.Connection, schema: int) -> Copy:
         accounts=int(_one(database, "SELECT COUNT(*) FROM accounts")),
         connections=int(_one(database, "SELECT COUNT(*) FROM connections")),
         runs=int(_one(database, "SELECT COUNT(*) FROM runs")),
-        unfinished=int(_one(database, "SELECT COUNT(*) FROM runs WHERE status IN ('queued', 'waiting', 'running')")),
+        in_doubt=int(_one(database, _UNFINISHED + "NOT repeatable")),
+        repeatable=int(_one(database, _UNFINISHED + "repeatable")),
         key_ids=tuple(sorted(row[0].hex() for row in key_ids)),
     )
 

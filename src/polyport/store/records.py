@@ -24,6 +24,9 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+RESTORED = (
+    "restored"  # the owner of runs that had not ended in a backup: no process has this name, so the first one that starts settles them
+)
 FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.UNCERTAIN, RunStatus.CANCELLED})
 
 

@@ -182,10 +182,9 @@ UPDATE runs SET cancel_at = COALESCE(cancel_at, :now) WHERE account_id = :accoun
 -- The runs of a process that were asked to stop.
 SELECT run_id FROM runs INDEXED BY runs_to_stop WHERE owner = :owner AND status = 'running' AND cancel_at IS NOT NULL;
 
--- name: settle_restored_runs
--- End the runs of a restored backup that had not ended in it.
-UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :now, error = :error
-WHERE status IN ('queued', 'waiting', 'running') AND repeatable = :repeatable;
+-- name: hold_restored_runs
+-- Take the runs of a restored backup that had not ended in it away from those who would send them.
+UPDATE runs SET status = 'running', sending = 0, owner = :owner WHERE status IN ('queued', 'waiting', 'running');
 
 -- name: probe
 -- A write that really changes a page, to see whether the database takes writes: SQLite writes nothing for a value that stays the same.
