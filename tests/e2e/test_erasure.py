@@ -16,6 +16,7 @@ import pytest
 import stored
 from e2e.depot import CREATE, FETCH, PARTNER, SECRET, Bay, open_bay, open_depot
 from e2e.killable import running_process
+from e2e.receiver import events_of, make_endpoint, open_receiver
 from e2e.served import Asked, Reply, answer
 from polyport.store.records import CachedList, RunStatus
 from polyport.store.repo import Repo
@@ -203,6 +204,30 @@ async def test_what_waits_is_cancelled_and_what_is_under_way_ends_honestly(bay: 
     ended = await mine.until(queued)
     assert (ended["status"], ended["externalUserId"].startswith("erased_"), "result" in ended) == ("succeeded", True, False)
     assert bay.depot.count("POST /things") == 3
+
+
+async def test_of_events_only_those_that_tell_of_the_deletion_are_still_sent(bay: Bay):
+    async with open_receiver() as receiver:
+        endpoint = await make_endpoint(bay.served, receiver.url)
+        stayer = await bay.served.connect(PARTNER, {"key": SECRET}, externalUserId="stayer")
+        leaver = await bay.served.connect(PARTNER, {"key": SECRET}, externalUserId="leaver")
+        user, _token = await bay.served.end_user("leaver")
+        await receiver.arrived(2)
+        paused = await bay.served.fetch("PATCH", f"/event-endpoints/{endpoint['endpointId']}", {"status": "paused"})
+        assert paused.status == 200, paused.json
+        run = await Bay(served=bay.served, depot=bay.depot, connection=leaver).run(CREATE, {"name": NAME})
+        assert run.status == 200
+        assert Counter(event["type"] for event in await events_of(bay.served)) == {"connection.created": 2, "run.finished": 1}
+        await delete(bay, user)
+        await gone(bay, user)
+        assert Counter(event["type"] for event in await events_of(bay.served)) == {"connection.created": 1, "connection.deleted": 1}
+        await bay.served.fetch("PATCH", f"/event-endpoints/{endpoint['endpointId']}", {"status": "active"})
+        await receiver.arrived(3)
+        assert [(told["type"], told["data"]["credentialId"]) for told in receiver.told] == [
+            ("connection.created", stayer),
+            ("connection.created", leaver),
+            ("connection.deleted", leaver),
+        ]
 
 
 async def test_a_user_who_is_being_deleted_is_not_made_changed_or_given_tokens(bay: Bay):

@@ -101,7 +101,7 @@ class EndUsers:
             pass
 
     async def delete_events(self, user: EndUser) -> None:
-        """Drop what was told, or is still to be told, of a user, a few in each unit."""
+        """Drop what was told, or is still to be told, of a user, a few in each unit; that a connection was deleted is still told."""
         while await self._some(user, "delete_events_of_user", ROWS_AT_ONCE):
             pass
 

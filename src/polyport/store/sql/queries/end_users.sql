@@ -82,9 +82,12 @@ DELETE FROM links WHERE link_id IN (
 RETURNING link_id;
 
 -- name: delete_events_of_user
--- What was told, or is still to be told, of a user, a few at once.
+-- What was told, or is still to be told, of a user, a few at once; that a connection was deleted is still told.
 DELETE FROM outbox WHERE event_id IN (
-    SELECT event_id FROM outbox WHERE account_id = :account_id AND external_user_id = :external_id LIMIT :limit) RETURNING event_id;
+    SELECT event_id FROM outbox
+    WHERE account_id = :account_id AND external_user_id = :external_id AND type <> 'connection.deleted'
+    LIMIT :limit)
+RETURNING event_id;
 
 -- name: delete_files_of_user
 -- Drop some files of an end user.
@@ -131,4 +134,5 @@ DELETE FROM end_users WHERE end_user_id = :end_user_id AND account_id = :account
     AND NOT EXISTS (SELECT 1 FROM connections WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user))
     AND NOT EXISTS (SELECT 1 FROM links WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user))
     AND NOT EXISTS (SELECT 1 FROM files WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user))
-    AND NOT EXISTS (SELECT 1 FROM runs WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user));
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user))
+    AND NOT EXISTS (SELECT 1 FROM outbox WHERE account_id = :account_id AND external_user_id = :external_id AND type <> 'connection.deleted');
