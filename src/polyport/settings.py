@@ -119,6 +119,7 @@ class ListSettings(_Section):
     """How long what was read for a connection stays good, in seconds."""
 
     lifetime: Positive
+    stale: Annotated[int, Field(ge=0)]
 
 
 class HealthSettings(_Section):

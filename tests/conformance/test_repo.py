@@ -127,7 +127,7 @@ async def test_the_epoch_moves_whenever_something_kept_in_memory_may_be_out_of_d
         repo.tokens.revoke_sessions(1),
         repo.connections.patch(account_id, 1_001, title="New", metadata="{}", external_user_id=None, now=2_000),
         repo.connections.replace_secrets(record, now=2_000),
-        repo.connections.forget_lists(1_001),
+        repo.connections.forget_older_lists(1_001, 1),
         repo.connections.delete(account_id, 1_001),
     ]
     for change in changes:
@@ -196,7 +196,7 @@ async def test_connections_are_sorted_and_paged(repo: Repo, many: int, sort: str
 async def test_secrets_are_replaced_once_per_generation_and_what_was_read_with_them_is_forgotten(repo: Repo, account_id: int) -> None:
     record = stored.connection(account_id, 1)
     await repo.connections.insert(record)
-    await repo.connections.put_cached_list(CachedList(connection_id=1, name="owners", sealed=b"x", read_at=1, stale_at=2))
+    await repo.connections.put_cached_list(CachedList(connection_id=1, name="owners", sealed=b"x", read_at=1, stale_at=2), generation=1)
     swaps = [repo.connections.replace_secrets(replace(record, sealed=bytes([number])), now=2_000) for number in range(5)]
     told = await asyncio.gather(*swaps, return_exceptions=True)
     assert told.count(None) == 1
@@ -261,22 +261,22 @@ async def test_due_checks_are_found_by_partner_the_longest_wait_first(repo: Repo
     assert await repo.connections.due_partners(1_000) == [7, 8, 12]
 
 
-async def test_the_success_of_a_run_proves_its_connection_unless_it_was_found_invalid_or_has_other_secrets(
-    repo: Repo, account_id: int
-) -> None:
+async def test_the_success_of_a_run_is_noted_with_an_active_connection_that_has_the_same_secrets(repo: Repo, account_id: int) -> None:
     for number, told in enumerate([{"status": ConnectionStatus.PENDING}, {"status": ConnectionStatus.INVALID}, {"generation": 2}], start=1):
         await repo.connections.insert(stored.connection(account_id, number, check_at=500, **told))
-    await repo.connections.insert(stored.connection(account_id, 4))
-    for number in (1, 2, 3, 4):
+    await repo.connections.insert(stored.connection(account_id, 4, check_at=500))
+    await repo.connections.insert(stored.connection(account_id, 5))
+    for number in (1, 2, 3, 4, 5):
         run = stored.running(account_id, "me", connection_id=number)
         await repo.runs.insert(run)
         ended = stored.running(account_id, "me", run_id=run.run_id, status=RunStatus.SUCCEEDED, finished_at=8_000)
         await repo.runs.finish(ended, RunProof(connection_id=number, generation=1, check_at=90_000))
-    found = [await repo.connections.get(account_id, number) for number in (1, 2, 3, 4)]
+    found = [await repo.connections.get(account_id, number) for number in (1, 2, 3, 4, 5)]
     assert [(row.status.value, row.last_verified_at, row.check_at) for row in found if row is not None] == [
-        ("active", 8_000, 90_000),
+        ("pending", None, 500),
         ("invalid", None, 500),
         ("active", None, 500),
+        ("active", 8_000, 90_000),
         ("active", 8_000, None),
     ]
 
@@ -289,26 +289,76 @@ async def test_the_last_use_of_a_connection_is_noted(repo: Repo, account_id: int
     assert found.last_used_at == 7_000
 
 
+async def test_what_was_read_with_secrets_that_were_replaced_is_not_kept(repo: Repo, account_id: int) -> None:
+    record = stored.connection(account_id, 1)
+    await repo.connections.insert(record)
+    await repo.connections.replace_secrets(record, now=2_000)
+    cached = CachedList(connection_id=1, name="owners", sealed=b"x", read_at=1, stale_at=2)
+    with pytest.raises(Stale):
+        await repo.connections.put_cached_list(cached, generation=1)
+    await repo.connections.put_cached_list(cached, generation=2)
+    assert await repo.connections.cached_list(1, "owners") == cached
+
+
+async def test_what_was_read_before_a_time_is_forgotten(repo: Repo, account_id: int) -> None:
+    await repo.connections.insert(stored.connection(account_id, 1))
+    for name, read_at in (("old", 1), ("new", 5)):
+        cached = CachedList(connection_id=1, name=name, sealed=b"x", read_at=read_at, stale_at=9)
+        await repo.connections.put_cached_list(cached, generation=1)
+    await repo.connections.forget_older_lists(1, 5)
+    assert [await repo.connections.cached_list(1, name) is not None for name in ("old", "new")] == [False, True]
+
+
 async def test_the_status_of_re_reading_moves_only_from_where_it_stands(repo: Repo, account_id: int) -> None:
     await repo.connections.insert(stored.connection(account_id, 1))
-    await repo.connections.set_data_status(1, was=0, becomes=1)
+    await repo.connections.move_data(1, was=0, becomes=1, due_at=5_000)
     with pytest.raises(Stale):
-        await repo.connections.set_data_status(1, was=0, becomes=1)
+        await repo.connections.move_data(1, was=0, becomes=1, due_at=5_000)
     found = await repo.connections.get(account_id, 1)
     assert found is not None
     assert found.data_status == 1
 
 
+async def test_what_is_to_be_read_again_is_taken_once_and_only_its_owner_ends_it(repo: Repo, account_id: int) -> None:
+    for number, due_at in ((1, 4_000), (2, 3_000), (3, 9_000)):
+        await repo.connections.insert(stored.connection(account_id, number))
+        await repo.connections.move_data(number, was=0, becomes=1, due_at=due_at)
+    assert await repo.connections.due_data(5_000, limit=5) == [(account_id, 2), (account_id, 1)]
+    assert await repo.connections.due_data(5_000, limit=1) == [(account_id, 2)]
+    told = await asyncio.gather(*(repo.connections.claim_data(1, f"p{n}", 5_000) for n in range(5)), return_exceptions=True)
+    assert sum(isinstance(found, Stale) for found in told) == 4
+    owner = f"p{told.index(0)}"
+    assert await repo.connections.data_owners() == [owner]
+    with pytest.raises(Stale):
+        await repo.connections.claim_data(3, "p", 5_000)
+    with pytest.raises(Stale):
+        await repo.connections.end_data(1, "another", becomes=3, due_at=None, tries=0)
+    await repo.connections.end_data(1, owner, becomes=4, due_at=50_000, tries=1)
+    assert await repo.connections.due_data(40_000, limit=5) == [(account_id, 2), (account_id, 3)]
+    await repo.connections.hasten_data(1, 6_000)
+    assert await repo.connections.claim_data(1, "p9", 6_000) == 1
+
+
+async def test_what_a_dead_process_was_to_read_again_is_given_back(repo: Repo, account_id: int) -> None:
+    for number in (1, 2):
+        await repo.connections.insert(stored.connection(account_id, number))
+        await repo.connections.move_data(number, was=0, becomes=1, due_at=1_000)
+        await repo.connections.claim_data(number, f"p{number}", 2_000)
+    await repo.connections.requeue_data("p1", 3_000)
+    assert await repo.connections.due_data(3_000, limit=5) == [(account_id, 1)]
+    assert await repo.connections.data_owners() == ["p2"]
+
+
 async def test_a_connection_goes_with_all_that_was_read_for_it(repo: Repo, account_id: int) -> None:
     await repo.connections.insert(stored.connection(account_id, 1))
     cached = CachedList(connection_id=1, name="owners", sealed=b"x", read_at=1, stale_at=2)
-    await repo.connections.put_cached_list(cached)
-    await repo.connections.put_cached_list(replace(cached, sealed=b"y"))
+    await repo.connections.put_cached_list(cached, generation=1)
+    await repo.connections.put_cached_list(replace(cached, sealed=b"y"), generation=1)
     assert await repo.connections.cached_list(1, "owners") == replace(cached, sealed=b"y")
     await repo.connections.delete(account_id, 1)
     assert await repo.connections.cached_list(1, "owners") is None
     with pytest.raises(Stale):
-        await repo.connections.put_cached_list(cached)
+        await repo.connections.put_cached_list(cached, generation=1)
 
 
 async def test_files_belong_to_their_account(repo: Repo, account_id: int) -> None:

@@ -79,7 +79,8 @@ async def customer(bay: Bay, external_id: str) -> Customer:
     record = await served.runtime.repo.connections.get(1, connection)
     assert record is not None
     await served.runtime.repo.connections.put_cached_list(
-        CachedList(connection_id=connection, name="owners", sealed=b"sealed-list-of-" + external_id.encode(), read_at=1, stale_at=2)
+        CachedList(connection_id=connection, name="owners", sealed=b"sealed-list-of-" + external_id.encode(), read_at=1, stale_at=2),
+        generation=1,
     )
     mine = Bay(served=served, depot=bay.depot, connection=connection)
     first = await mine.run(CREATE, {"name": NAME}, key=f"{NAME} key {external_id}", **meta)

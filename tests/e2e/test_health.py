@@ -83,7 +83,7 @@ class Watched:
 
 @pytest.fixture
 async def watched(anyio_backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
-    monkeypatch.setattr("polyport.server.app.TICK_SECONDS", 0.02)
+    monkeypatch.setattr("polyport.server.app.HEALTH_SECONDS", 0.02)
     partner, clock = Partner(), Clock()
     async with upstream(partner) as up, running_server(tmp_path, clock=clock, partner_pipedrive_base_url=up.origin) as served:
         yield Watched(served, partner, clock)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engines import Bench, listed, open_bench
-from polyport.engine.describe import describe, options
+from polyport.engine.describe import describe, options, resolve
 from polyport.engine.schema import custom_name
 from polyport.net.message import Reply, Request
 from samples import action, field, list_spec, partner
@@ -62,7 +62,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def shown(bench: Bench, selected: dict[str, Any], data: Any = None) -> dict[str, Any]:
-    return await describe(bench.desk, bench.account, 1, {"0": bench.connection, **selected}, data)
+    return describe(await resolve(bench.desk, bench.account, 1, {"0": bench.connection, **selected}, data))
 
 
 def names(variables: list[dict[str, Any]]) -> list[str]:

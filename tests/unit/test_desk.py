@@ -9,21 +9,16 @@ import pytest
 from engines import CREATE, SEND, Bench, listed, open_bench
 from polyport.engine import desk as desk_module
 from polyport.engine.connect import (
-    DATA_AGAIN,
-    DATA_DONE,
-    DATA_QUEUED,
-    DATA_RUNNING,
     checked_fields,
     choose_auth,
     confirm_refusal,
     replace_fields,
-    update_user_data,
 )
 from polyport.engine.connect import test_connection as prove_connection
 from polyport.engine.files import files_in_place, keep_files
 from polyport.engine.operation import Outcome
 from polyport.engine.record import Ask
-from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, PartnerUnavailable, ValidationFailed
+from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, ValidationFailed
 from polyport.kinds.fields import FileValue
 from polyport.net.message import NetworkFault
 from polyport.store.base import StoreFault
@@ -48,70 +43,9 @@ async def _open(bench: Bench):
     return await bench.desk.bench(bench.account, partner, bench.connection)
 
 
-async def _read(bench: Bench, **more):
-    found = await _open(bench)
-    return await bench.desk.lists(found).get(found.caller.partner.lists["owners"], {}, **more)
-
-
-async def test_a_list_is_read_once_for_all_who_want_it_at_the_same_time(bench: Bench):
-    bench.line.answer = _owners
-    found = await asyncio.gather(*(_read(bench) for _number in range(10)))
-    assert (len(bench.line.sent), {items.items[1]["name"] for items in found}) == (1, {"Grace"})
-
-
-async def test_a_list_outlives_the_memory_of_the_process_and_a_damaged_copy_is_read_again(bench: Bench):
-    bench.line.answer = _owners
-    await _read(bench)
-    bench.desk.forget()
-    assert (await _read(bench)).items[0]["name"] == "Ada"
-    assert len(bench.line.sent) == 1
-    bench.desk.forget()
-    record = await bench.engine.runtime.connections.record(bench.account, bench.connection)
-    stored = await bench.engine.runtime.repo.connections.cached_list(record.connection_id, "owners")
-    await bench.engine.runtime.repo.connections.put_cached_list(replace(stored, sealed=b"no box of ours"))
-    assert (await _read(bench)).items[0]["name"] == "Ada"
-    assert len(bench.line.sent) == 2
-
-
-async def test_a_list_serves_its_caller_also_when_it_cannot_be_kept(bench: Bench):
-    bench.line.answer = _owners
-    bench.store.failing.add("put_cached_list")
-    assert len((await _read(bench)).items) == 2
-    assert len((await _read(bench)).items) == 2
-    assert len(bench.line.sent) == 2
-
-
-async def test_a_reading_that_everybody_gave_up_fails_quietly(bench: Bench):
-    def refuse(_request):
-        raise PartnerUnavailable
-
-    bench.line.answer = refuse
-    waiting = asyncio.create_task(_read(bench))
-    await asyncio.sleep(0)
-    while not bench.desk._reading:  # noqa: ASYNC110  what is waited for signals nothing
-        await asyncio.sleep(0)
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    await asyncio.sleep(0.05)
-    assert bench.desk._reading == {}
-    assert len(bench.line.sent) == 1
-
-
-async def test_a_reading_that_is_cancelled_is_forgotten(bench: Bench):
-    bench.line.answer = _owners
-    waiting = asyncio.create_task(_read(bench))
-    while not bench.desk._reading:  # noqa: ASYNC110  what is waited for signals nothing
-        await asyncio.sleep(0)
-    for task in list(bench.desk._reading.values()):
-        task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert bench.desk._reading == {}
-
-
 async def test_what_is_kept_has_bounds(bench: Bench):
-    found, opened = await _read_many(bench), await _open(bench)
-    assert (found, len(bench.desk._benches)) == (desk_module.LISTS_MOST, 1)
+    opened = await _open(bench)
+    assert len(bench.desk._benches) == 1
     for number in range(desk_module.CALLERS_MOST + 5):
         bench.desk._benches[(bench.account, -number)] = opened
     bench.desk._benches.pop((bench.account, bench.connection), None)
@@ -124,12 +58,12 @@ async def test_what_is_kept_has_bounds(bench: Bench):
     assert not bench.desk.due_touch(opened.record)
 
 
-async def _read_many(bench: Bench) -> int:
-    bench.line.answer = _owners
-    items = await _read(bench)
-    for number in range(desk_module.LISTS_MOST + 10):
-        bench.desk._keep((bench.connection, 1, f"list {number}"), 0, 0, items)
-    return len(bench.desk._lists)
+async def test_tags_of_schemas_are_kept_up_to_a_bound(bench: Bench):
+    tags = bench.desk.tags
+    assert (tags.get(None), tags.keep(None, "a"), tags.get(("x",))) == (None, "a", None)
+    for number in range(desk_module.TAGS_MOST + 5):
+        tags.keep((number,), str(number))
+    assert (tags.get((0,)), tags.get((desk_module.TAGS_MOST,))) == (None, str(desk_module.TAGS_MOST))
 
 
 async def test_an_account_that_is_gone_has_no_box(bench: Bench):
@@ -179,43 +113,6 @@ async def test_a_refusal_counts_as_it_is_where_nothing_can_be_verified(bench: Be
     assert bench.line.sent == []
 
 
-async def _until(bench: Bench, *wanted: int) -> list[int]:
-    """What ``update_user_data`` says, asked again and again until it says one of these."""
-    told: list[int] = []
-    async with asyncio.timeout(20):
-        while not told or told[-1] not in wanted:
-            told.append(await update_user_data(bench.desk, bench.account, bench.connection))
-            await asyncio.sleep(0.01)
-    return told
-
-
-async def test_reading_everything_again_comes_to_its_end_and_starts_afresh(bench: Bench):
-    bench.line.answer = _owners
-    told = await _until(bench, DATA_DONE)
-    assert told[0] == DATA_QUEUED
-    assert set(told[1:-1]) <= {DATA_QUEUED, DATA_RUNNING}
-    assert len(bench.line.sent) == 1
-    assert (await _until(bench, DATA_DONE))[0] == DATA_QUEUED
-    assert len(bench.line.sent) == 2
-
-
-async def test_a_reading_that_failed_is_queued_again(bench: Bench):
-    bench.line.answer = lambda _request: json_reply(b"{}", 500)
-    assert (await _until(bench, DATA_AGAIN))[-1] == DATA_AGAIN
-    bench.line.answer = _owners
-    assert (await _until(bench, DATA_DONE))[-1] == DATA_DONE
-
-
-@pytest.mark.parametrize("left", [DATA_QUEUED, DATA_RUNNING])
-async def test_a_reading_that_died_with_its_process_is_taken_up(bench: Bench, left: int):
-    repo = bench.engine.runtime.repo.connections
-    await repo.set_data_status(bench.connection, was=0, becomes=left)
-    bench.line.answer = _owners
-    assert await update_user_data(bench.desk, bench.account, bench.connection) == left
-    assert (await _until(bench, DATA_DONE))[-1] == DATA_DONE
-    assert len(bench.line.sent) == 1
-
-
 async def test_a_kept_file_that_cannot_be_opened_is_named(bench: Bench):
     file = File(file_id="file_1", account_id=bench.account, name="a", content_type="text/plain", size=1, created_at=1, sealed=b"no box")
     await bench.engine.runtime.repo.files.insert(file)
@@ -226,7 +123,8 @@ async def test_a_kept_file_that_cannot_be_opened_is_named(bench: Bench):
 
 async def test_a_label_is_looked_up_in_a_fresh_copy_before_it_is_refused(bench: Bench):
     bench.line.answer = _owners
-    await _read(bench)
+    opened = await _open(bench)
+    await bench.desk.lists(opened).get(opened.caller.partner.lists["owners"], {})
     with pytest.raises(ValidationFailed):
         await bench.engine.prepare(bench.ask(CREATE, runner_data={"name": "Lamp", "owner": "Nobody"}))
 
@@ -269,15 +167,6 @@ async def test_a_file_that_a_result_tells_twice_is_kept_once_and_as_soon_as_the_
     assert outcome.raw == {"first": told}
     kept = await bench.engine.runtime.repo.files.get(bench.account, told["fileId"])
     assert (kept.name, kept.content_type, kept.size) == ("a.txt", "text/plain", 4)
-
-
-async def test_lists_of_a_partner_without_connections_are_read_each_time(bench: Bench):
-    bench.line.answer = _owners
-    opened = replace(await _open(bench), record=None)
-    spec = opened.caller.partner.lists["owners"]
-    for _time in range(2):
-        assert len((await bench.desk.lists(opened).get(spec, {})).items) == 2
-    assert len(bench.line.sent) == 2
 
 
 async def test_connection_data_has_to_be_an_object(bench: Bench):

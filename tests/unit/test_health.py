@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+import stored
 from e2e.served import Clock
 from engines import PUT, Bench, open_bench
 from polyport.engine import desk as desk_module
@@ -221,9 +222,7 @@ async def test_a_connection_whose_sign_in_is_over_is_not_asked_about(house: Hous
 
 
 def _refused(record: Connection):
-    from stored import refused  # noqa: PLC0415  its name is taken here otherwise
-
-    return refused(refusals=record.refusals)
+    return stored.refused(refusals=record.refusals)
 
 
 async def test_secrets_that_were_replaced_during_a_check_are_not_judged_by_it(house: House):
@@ -329,6 +328,13 @@ async def test_the_first_run_that_succeeds_proves_a_pending_connection(house: Ho
     connection = await house.connect(verify=False)
     done = await house.bench.engine.run_sync(house.bench.ask(PUT, credential_data={"0": connection}))
     assert (done.run.status, (await house.record(connection)).status) == ("succeeded", "active")
+
+
+async def test_a_run_has_succeeded_also_when_that_its_connection_works_cannot_be_noted(house: House):
+    connection = await house.connect(verify=False)
+    house.bench.store.failing.add("verified_connection")
+    done = await house.bench.engine.run_sync(house.bench.ask(PUT, credential_data={"0": connection}))
+    assert (done.run.status, (await house.record(connection)).status) == ("succeeded", "pending")
 
 
 async def test_a_connection_that_only_its_verify_call_can_complete_is_not_kept_unproved(anyio_backend, tmp_path):

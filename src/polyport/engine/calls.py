@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -158,10 +159,15 @@ def _understood(caller: Caller, asked: _Asked, reply: Reply, trace: Trace) -> An
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListItems:
-    """The items of a list that were read; ``complete`` is false when a limit cut it."""
+    """The items of a list that were read; ``complete`` is false when a limit cut it.
+
+    ``read_at`` is when, in unix milliseconds, for those that are kept. ``serial`` is another one for each reading of this process.
+    """
 
     items: list[Any]
     complete: bool
+    read_at: int | None = None
+    serial: int = field(default_factory=itertools.count().__next__, compare=False)
 
 
 async def read_list(caller: Caller, spec: ListSpec, values: Mapping[str, Any], query: str | None = None) -> ListItems:

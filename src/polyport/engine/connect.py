@@ -37,12 +37,11 @@ from polyport.store.base import Stale, StoreFault
 from polyport.store.records import Connection, ConnectionStatus, Finding, StoredGrant
 from polyport.template import compile_value
 
-DATA_NEW, DATA_QUEUED, DATA_RUNNING, DATA_DONE, DATA_AGAIN = range(5)
+DATA_NEW: Final = 0
 IN_USE_MS: Final = 3_600_000
 RENEWED_AT_ONCE: Final = 4
 RENEWED_MOST: Final = 100
 _log: Final = structlog.get_logger("polyport.connections")
-_background: Final[set[asyncio.Task[None]]] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,60 +299,6 @@ async def renew_due(desk: Desk) -> None:
 
     due = await desk.runtime.repo.grants.due(now, used_after=now - IN_USE_MS, limit=RENEWED_MOST)
     await asyncio.gather(*(renew(*which) for which in due))
-
-
-async def update_user_data(desk: Desk, account_id: int, connection_id: int) -> int:
-    """Ask that the lists and custom fields of a connection are read again; the wire's ``updateStatus``.
-
-    0 new, 1 queued, 2 running, 3 done (told once), 4 queued again after a reading that failed. Asked again and again, it comes to 3.
-    """
-    repo = desk.runtime.repo.connections
-    record = await desk.runtime.connections.record(account_id, connection_id)
-    status = record.data_status
-    if status == DATA_DONE:
-        with contextlib.suppress(Stale):
-            await repo.set_data_status(connection_id, was=DATA_DONE, becomes=DATA_NEW)
-        return DATA_DONE
-    if status in {DATA_QUEUED, DATA_RUNNING}:
-        if not any(task.get_name() == _task_name(connection_id) for task in _background):
-            _spawn(desk, record, status)
-        return status
-    with contextlib.suppress(Stale):
-        await repo.set_data_status(connection_id, was=status, becomes=DATA_QUEUED)
-        _spawn(desk, record, DATA_QUEUED)
-    return DATA_AGAIN if status == DATA_AGAIN else DATA_QUEUED
-
-
-def _spawn(desk: Desk, record: Connection, was: int) -> None:
-    task = asyncio.create_task(_reread(desk, record, was), name=_task_name(record.connection_id))
-    _background.add(task)
-    task.add_done_callback(_background.discard)
-
-
-def _task_name(connection_id: int) -> str:
-    return f"update-user-data-{connection_id}"
-
-
-async def _reread(desk: Desk, record: Connection, was: int) -> None:
-    """Read every list of the partner again that depends on nothing."""
-    repo = desk.runtime.repo.connections
-    becomes = DATA_AGAIN
-    try:
-        if was != DATA_RUNNING:
-            await repo.set_data_status(record.connection_id, was=was, becomes=DATA_RUNNING)
-        await repo.forget_lists(record.connection_id)
-        desk.forget()
-        partner = desk.runtime.catalog.partner(record.partner_id)
-        bench = await desk.bench(record.account_id, partner, record.connection_id)
-        for spec in partner.lists.values():
-            if not spec.depends_on and spec.search == "local":
-                await desk.lists(bench).get(spec, {}, fresh=True)
-        becomes = DATA_DONE
-    except (PolyportError, StoreFault) as error:
-        _log.info("lists were not read again", connection=record.connection_id, reason=type(error).__name__)
-    finally:
-        with contextlib.suppress(StoreFault):
-            await repo.set_data_status(record.connection_id, was=DATA_RUNNING, becomes=becomes)
 
 
 def choose_auth(partner: Partner, name: str | None, given: Mapping[str, Any]) -> AuthChoice:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from rapidfuzz import fuzz
@@ -13,7 +15,7 @@ from polyport.engine.calls import ListItems, list_choices, read_list
 from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.operation import ListSource, Program, select, understand, with_definitions
-from polyport.engine.schema import CUSTOM_PREFIX, Choices, Schema, describe_schema, describe_selectors
+from polyport.engine.schema import CUSTOM_PREFIX, Schema, describe_schema, describe_selectors
 from polyport.engine.validate import compile_validator
 from polyport.errors import ConnectionInvalid, Fault, PolyportError, ValidationFailed
 from polyport.manifest.model import ListSpec
@@ -22,19 +24,45 @@ from polyport.manifest.variables import InputField, InputSection
 OPTIONS_PAGE: Final = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """A schema with the lists that were read for it, and those that could not be: list name to error record.
+Version = tuple[Any, ...]
 
-    ``known`` are the values that the caller has chosen so far, by field.
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What the schema of an operation for one connection is made of, and those lists that could not be read: list name to error.
+
+    ``definitions`` are the lists of custom fields, ``lists`` those of choices. ``known`` are the values that the caller has chosen so far, by field;
+    ``runner_data`` is what they were told in.
     """
 
     program: Program
     positions: Positions
     bench: Bench
-    schema: Schema
+    definitions: Mapping[str, ListItems]
+    lists: Mapping[str, ListItems]
     missing: Mapping[str, PolyportError]
     known: Mapping[str, Any]
+    runner_data: Any
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The schema. Made when it is asked for: who has it already is told so without."""
+        schema = with_definitions(self.program, self.definitions) if self.program.customs else self.program.schema
+        return replace(schema, choices={name: list_choices(self.program.partner.lists[name], found) for name, found in self.lists.items()})
+
+    @property
+    def read_at(self) -> int | None:
+        """When the oldest of what was read for the connection was read, in unix milliseconds."""
+        times = [found.read_at for found in (*self.definitions.values(), *self.lists.values()) if found.read_at is not None]
+        return min(times, default=None)
+
+    def version(self, form: str) -> Version | None:
+        """What is the same as long as the schema in this ``form`` is: for this process alone. ``None`` where nobody knows."""
+        if self.missing or self.runner_data is not None:
+            return None
+        serials = tuple(found.serial for found in (*self.definitions.values(), *self.lists.values()))
+        chosen = json.dumps(self.positions.selectors, sort_keys=True, default=str)
+        return (self.program.operation.id, form, self.positions.connection_id, chosen, serials)
 
 
 async def resolve(desk: Desk, account_id: int, operation_id: int, credential_data: Any, runner_data: Any) -> Described:
@@ -54,23 +82,29 @@ async def resolve(desk: Desk, account_id: int, operation_id: int, credential_dat
 async def _resolve(desk: Desk, program: Program, positions: Positions, bench: Bench, runner_data: Any) -> Described:
     lists = desk.lists(bench)
     known: dict[str, Any] = (await select(program, positions.selectors, lists)).values
-    schema = program.schema
-    if program.customs:
-        schema = await _defined(program, lists, known)
+    definitions = await _definitions(program, lists, known)
     if isinstance(runner_data, dict):
+        schema = with_definitions(program, definitions) if program.customs else program.schema
         known = known | await _given(program, schema, runner_data, lists, known)
-    choices, missing = await _read_lists(desk, bench, program, known)
-    schema = replace(schema, choices=choices)
-    return Described(program=program, positions=positions, bench=bench, schema=schema, missing=missing, known=known)
+    read, missing = await _read_lists(desk, bench, program, known)
+    return Described(
+        program=program,
+        positions=positions,
+        bench=bench,
+        definitions=definitions,
+        lists=read,
+        missing=missing,
+        known=known,
+        runner_data=runner_data,
+    )
 
 
-async def describe(desk: Desk, account_id: int, operation_id: int, credential_data: Any, runner_data: Any) -> dict[str, Any]:
+def describe(found: Described) -> dict[str, Any]:
     """``triggerAction`` as it stands on the wire."""
-    found = await resolve(desk, account_id, operation_id, credential_data, runner_data)
     shown: dict[str, Any] = {
-        "triggerActionId": operation_id,
+        "triggerActionId": found.program.operation.id,
         "title": found.program.operation.title,
-        **describe_schema(found.schema, runner_data, found.known),
+        **describe_schema(found.schema, found.runner_data, found.known),
     }
     connection: dict[str, Any] = {"position": "0", "label": "Connection", "isRequired": found.program.partner.file.connection is not None}
     if found.positions.connection_id is not None:
@@ -86,12 +120,12 @@ async def describe(desk: Desk, account_id: int, operation_id: int, credential_da
 
 async def _read_lists(
     desk: Desk, bench: Bench, program: Program, known: Mapping[str, Any]
-) -> tuple[dict[str, Choices], dict[str, PolyportError]]:
+) -> tuple[dict[str, ListItems], dict[str, PolyportError]]:
     names = {field.list for field in input_fields(program) if field.list is not None}
     specs = [program.partner.lists[name] for name in sorted(names)]
     due = [spec for spec in specs if spec.search == "local" and all(known.get(name) is not None for name in spec.depends_on)]
     results = await asyncio.gather(*(desk.lists(bench).get(spec, known) for spec in due), return_exceptions=True)
-    choices: dict[str, Choices] = {}
+    read: dict[str, ListItems] = {}
     missing: dict[str, PolyportError] = {}
     for spec, told in zip(due, results, strict=True):
         result = await confirm_refusal(desk, bench, told) if isinstance(told, ConnectionInvalid) else told
@@ -100,8 +134,8 @@ async def _read_lists(
         if isinstance(result, PolyportError):
             missing[spec.name] = result
         else:
-            choices[spec.name] = list_choices(spec, result)
-    return choices, missing
+            read[spec.name] = result
+    return read, missing
 
 
 async def options(
@@ -149,13 +183,13 @@ async def _found(
     return await _choices(desk, bench, spec, known, query)
 
 
-async def _defined(program: Program, lists: ListSource, known: Mapping[str, Any]) -> Schema:
-    """The schema with the custom fields whose definitions can be read by now: those of a sheet appear once the sheet is chosen."""
+async def _definitions(program: Program, lists: ListSource, known: Mapping[str, Any]) -> dict[str, ListItems]:
+    """The definitions of custom fields that can be read by now: those of a sheet appear once the sheet is chosen."""
     found: dict[str, ListItems] = {}
     for spec in program.definitions:
         if all(known.get(needed) is not None for needed in spec.depends_on):
             found[spec.name] = await lists.get(spec, known)
-    return with_definitions(program, found)
+    return found
 
 
 async def _custom(program: Program, lists: ListSource, known: Mapping[str, Any], name: str) -> InputField | None:
@@ -163,7 +197,7 @@ async def _custom(program: Program, lists: ListSource, known: Mapping[str, Any],
     wanted = name.rpartition(".")[2]
     if not program.customs or not wanted.startswith(CUSTOM_PREFIX):
         return None
-    schema = await _defined(program, lists, known)
+    schema = with_definitions(program, await _definitions(program, lists, known))
     entries = (*schema.custom, *(entry for fields in schema.row_custom.values() for entry in fields))
     return next((entry.field for entry in entries if entry.field.name == wanted), None)
 

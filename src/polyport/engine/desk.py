@@ -5,9 +5,7 @@ All of it is a cache over the store and the folders; ``forget`` drops what anoth
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
+import contextlib
 import random
 import time
 from collections import OrderedDict
@@ -21,22 +19,21 @@ from msgspec.structs import replace
 from polyport.catalog import Operation
 from polyport.connections import check_reach, is_usable
 from polyport.engine.caller import Caller, Documents, GrantHolder, open_caller
-from polyport.engine.calls import ListItems, read_list
 from polyport.engine.checks import next_check
+from polyport.engine.lists import KeptLists, ListMemory
 from polyport.engine.operation import Program, compile_operation
 from polyport.engine.renewal import Clients, Renewals, reconnect_advice
 from polyport.errors import ConnectionInvalid, Details, Fault, NotFound, UnsupportedTrigger, ValidationFailed
-from polyport.manifest.model import ListSpec, Partner, Trigger
+from polyport.manifest.model import Partner, Trigger
 from polyport.manifest.passing import partner_of, passing
 from polyport.runtime import Runtime
 from polyport.store.base import StoreFault
-from polyport.store.records import CachedList, Connection, ConnectionStatus, RunProof
-from polyport.vault import Box, VaultFault
+from polyport.store.records import Connection, ConnectionStatus, RunProof
+from polyport.vault import Box
 
 CALLERS_MOST: Final = 1_024
 CALLER_SECONDS: Final = 60.0
-LISTS_MOST: Final = 256
-FRESH_MS: Final = 15_000
+TAGS_MOST: Final = 4_096
 TOUCH_SECONDS: Final = 60.0
 PROOFS_A_CYCLE: Final = 24
 _EXPIRED: Final = "The sign-in of this connection has expired: the customer has to connect again."
@@ -49,6 +46,25 @@ class Bench:
     record: Connection | None
     caller: Caller
     opened_at: float
+
+
+class Tags:
+    """The entity tags of schemas whose content was seen, by their version: what is hashed once need not even be made again."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Any, ...], str] = OrderedDict()
+
+    def get(self, version: tuple[Any, ...] | None) -> str | None:
+        """The tag of a version, if it is known."""
+        return self._kept.get(version) if version is not None else None
+
+    def keep(self, version: tuple[Any, ...] | None, tag: str) -> str:
+        """Keep the tag of a version, and give it back."""
+        if version is not None:
+            self._kept[version] = tag
+            while len(self._kept) > TAGS_MOST:
+                self._kept.popitem(last=False)
+        return tag
 
 
 class Positions(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +82,9 @@ class Desk:
         self.renewals = Renewals(runtime, runtime.apps if clients is None else clients)
         self._programs: dict[int, Program] = {}
         self._benches: OrderedDict[tuple[int, int], Bench] = OrderedDict()
-        self._lists: OrderedDict[tuple[int, int, str], tuple[int, int, ListItems]] = OrderedDict()
+        self._memory = ListMemory(runtime)
+        self.tags = Tags()
         self._grants: OrderedDict[tuple[int, int, int], GrantHolder] = OrderedDict()
-        self._reading: dict[tuple[int, str], asyncio.Task[ListItems]] = {}
         self._documents = Documents()
         self._touched: dict[int, float] = {}
         self._proved: dict[int, int] = {}
@@ -115,11 +131,8 @@ class Desk:
         if record is not None and record.partner_id != partner.file.id:
             message = f"This connection is not one of {partner.file.title}."
             raise ValidationFailed.of(Fault(path="credentialData.0", code="wrong_partner", message=message))
-        if record is not None and not is_usable(record):
-            raise ConnectionInvalid(
-                _EXPIRED if record.status is ConnectionStatus.EXPIRED else None,
-                Details(suggested_fix=reconnect_advice(connection_id), connection_id=connection_id),
-            )
+        if record is not None:
+            check_usable(record)
         return held
 
     async def _open(self, account_id: int, connection_id: int) -> Bench:
@@ -186,7 +199,14 @@ class Desk:
 
     def lists(self, bench: Bench, *, until: float | None = None) -> KeptLists:
         """The lists of an open connection. ``until`` is when all of them have to be there, by the event loop's clock; after it ``TimeoutError`` is raised."""
-        return KeptLists(self, bench, until)
+        return KeptLists(self._memory, bench.record, bench.caller, until)
+
+    async def suspect_fields(self, bench: Bench, program: Program, selected: Mapping[str, Any]) -> None:
+        """A refused run had custom fields: the next one is checked against what the partner says of them now."""
+        lists = self.lists(bench)
+        with contextlib.suppress(StoreFault):
+            for spec in program.definitions:
+                await lists.suspect(spec, selected)
 
     def due_touch(self, record: Connection) -> bool:
         """Whether to note that a connection was used: at most once a minute each."""
@@ -201,7 +221,7 @@ class Desk:
     def due_proof(self, record: Connection) -> RunProof | None:
         """That the success of a run proves its connection: noted with the run, now and then, and not with every one."""
         every = self.runtime.settings.health.check_every
-        if not every or record.check_at is None:
+        if not every or record.check_at is None or record.status is not ConnectionStatus.ACTIVE:
             return None
         now = self.runtime.now_ms()
         if now < self._proved.get(record.connection_id, 0):
@@ -216,102 +236,23 @@ class Desk:
         """Drop open connections and lists: something changed."""
         self.runtime.connections.forget()
         self._benches.clear()
-        self._lists.clear()
+        self._memory.forget()
 
-    def remembered(self, bench: Bench, spec: ListSpec, values: Mapping[str, Any], *, most_age_ms: int) -> ListItems | None:
-        """The items of a list if they are in memory and young enough."""
-        record = bench.record
-        if record is None:
-            return None
-        held = self._lists.get((record.connection_id, record.generation, _list_name(spec, values)))
-        if held is None:
-            return None
-        read_at, stale_at, items = held
-        now = self.runtime.now_ms()
-        return items if now - read_at <= most_age_ms and (now < stale_at or most_age_ms <= FRESH_MS) else None
-
-    async def kept(self, bench: Bench, spec: ListSpec, values: Mapping[str, Any], *, most_age_ms: int) -> ListItems:
-        """The items of a list that is not ``remembered``: from the store if they are young enough there, else from the partner."""
-        record, now = bench.record, self.runtime.now_ms()
-        if record is None:
-            return await read_list(bench.caller, spec, values)
-        name = _list_name(spec, values)
-        key = (record.connection_id, record.generation, name)
-        stored = await self.runtime.repo.connections.cached_list(record.connection_id, name)
-        if stored is not None and now - stored.read_at <= most_age_ms and now < stored.stale_at:
-            try:
-                content = self.runtime.connections.open_list(record, name, stored.sealed)
-            except VaultFault:
-                content = None
-            if content is not None:
-                found = ListItems(items=content["items"], complete=content["complete"])
-                self._keep(key, stored.read_at, stored.stale_at, found)
-                return found
-        return await self._read_once(bench, record, spec, values, name)
-
-    async def _read_once(self, bench: Bench, record: Connection, spec: ListSpec, values: Mapping[str, Any], name: str) -> ListItems:
-        """Read a list from the partner; callers that want it at the same time share one reading."""
-        key = (record.connection_id, name)
-        task = self._reading.get(key)
-        if task is None:
-            task = asyncio.create_task(self._read(bench, record, spec, values, name))
-            self._reading[key] = task
-            task.add_done_callback(lambda done: self._read_ended(key, done))
-        return await asyncio.shield(task)
-
-    def _read_ended(self, key: tuple[int, str], task: asyncio.Task[ListItems]) -> None:
-        self._reading.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # looked at here: those who waited for it may all be gone
-
-    async def _read(self, bench: Bench, record: Connection, spec: ListSpec, values: Mapping[str, Any], name: str) -> ListItems:
-        found = await read_list(bench.caller, spec, values)
-        now = self.runtime.now_ms()
-        stale = now + 1000 * (spec.lifetime or self.runtime.settings.lists.lifetime)
-        sealed = self.runtime.connections.seal_list(record, name, {"items": found.items, "complete": found.complete})
-        cached = CachedList(connection_id=record.connection_id, name=name, sealed=sealed, read_at=now, stale_at=stale)
-        try:
-            await self.runtime.repo.connections.put_cached_list(cached)
-        except StoreFault:
-            return found  # the connection is gone, or the store is: what was read still serves this call
-        self._keep((record.connection_id, record.generation, name), now, stale, found)
-        return found
-
-    def _keep(self, key: tuple[int, int, str], read_at: int, stale_at: int, found: ListItems) -> None:
-        self._lists[key] = (read_at, stale_at, found)
-        self._lists.move_to_end(key)
-        while len(self._lists) > LISTS_MOST:
-            self._lists.popitem(last=False)
+    def close(self) -> None:
+        """Give up what is read in the background."""
+        self._memory.close()
 
 
-class KeptLists:
-    """The lists of one open connection, as the engine asks for them."""
-
-    def __init__(self, desk: Desk, bench: Bench, until: float | None) -> None:
-        self._desk = desk
-        self._bench = bench
-        self._until = until
-
-    async def get(self, spec: ListSpec, values: Mapping[str, Any], *, query: str | None = None, fresh: bool = False) -> ListItems:
-        """The items of a list; ``fresh`` asks for a copy of the last seconds. What is searched at the partner is not kept."""
-        most_age_ms = FRESH_MS if fresh else 1 << 60
-        if query is None and (held := self._desk.remembered(self._bench, spec, values, most_age_ms=most_age_ms)) is not None:
-            return held  # nothing was waited for: nearly every run ends here, and a timer costs more than all of this
-        async with asyncio.timeout_at(self._until):
-            if query is not None:
-                return await read_list(self._bench.caller, spec, values, query)
-            return await self._desk.kept(self._bench, spec, values, most_age_ms=most_age_ms)
+def check_usable(record: Connection) -> None:
+    """Raise ``ConnectionInvalid`` for a connection that runs may not use."""
+    if not is_usable(record):
+        message = _EXPIRED if record.status is ConnectionStatus.EXPIRED else None
+        details = Details(suggested_fix=reconnect_advice(record.connection_id), connection_id=record.connection_id)
+        raise ConnectionInvalid(message, details)
 
 
 def _grant_key(record: Connection) -> tuple[int, int, int]:
     return (record.account_id, record.connection_id, record.generation)
-
-
-def _list_name(spec: ListSpec, values: Mapping[str, Any]) -> str:
-    if not spec.depends_on:
-        return spec.name
-    text = json.dumps({name: values.get(name) for name in spec.depends_on}, sort_keys=True, default=str)
-    return f"{spec.name}:{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
 def read_positions(program: Program, data: Any) -> Positions:

@@ -22,7 +22,7 @@ from polyport.errors import ConnectionInvalid, NotFound, PartnerRateLimited, Par
 from polyport.store.base import Stale
 from polyport.store.records import Connection, ConnectionStatus
 
-TICK_SECONDS: Final = 5.0
+HEALTH_SECONDS: Final = 5.0
 AT_ONCE: Final = 8
 TAKEN_MS: Final = 600_000  # a process that dies with a connection in hand leaves it for that long
 FIRST_PAUSE_MS: Final = 60_000

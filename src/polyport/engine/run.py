@@ -7,6 +7,7 @@ something (the shell, later MCP, subscriptions, batches) calls the same function
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import structlog
 from msgspec.structs import replace
 
 from polyport.engine.caller import Caller, hiding
-from polyport.engine.connect import confirm_refusal
+from polyport.engine.connect import confirm_refusal, note_working
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.files import check_files, files_in_place, keep_files, pretend_files
 from polyport.engine.hidden import hidden_values
@@ -49,6 +50,7 @@ from polyport.errors import (
     InternalError,
     NotFound,
     Overloaded,
+    PartnerError,
     PartnerTimeout,
     PolyportError,
     RunCancelled,
@@ -56,8 +58,8 @@ from polyport.errors import (
 )
 from polyport.manifest.model import SAFE_METHODS, Trigger
 from polyport.net.marked import MarkedNetwork
-from polyport.store.base import Duplicate, Stale, StoreUnavailable
-from polyport.store.records import FINAL, Run, RunStatus
+from polyport.store.base import Duplicate, Stale, StoreFault, StoreUnavailable
+from polyport.store.records import FINAL, ConnectionStatus, Run, RunStatus
 
 _log: Final = structlog.get_logger("polyport.runs")
 STORE_SECONDS: Final = 0.5
@@ -90,10 +92,11 @@ class Engine:
         self._tasks: set[asyncio.Task[Done]] = set()
 
     async def drain(self, seconds: float) -> None:
-        """Wait for the synchronous runs that are under way, also those whose caller went away; ``seconds`` at most."""
+        """Wait for the synchronous runs that are under way, also those whose caller went away; ``seconds`` at most. What is read in the background is given up."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         await self.desk.renewals.drain(seconds)
+        self.desk.close()
 
     async def prepare(self, ask: Ask) -> Prepared:
         """Understand an ask. Raises ``NotFound``, ``UnsupportedTrigger``, ``ValidationFailed`` (every fault) or ``ConnectionInvalid``."""
@@ -259,6 +262,8 @@ class Engine:
             return await self._stopped(run, started, clock, attempts, traces), None
         except CallFailed as failed:
             error = await confirm_refusal(self.desk, prepared.bench, failed.failure.error)
+            if isinstance(error, PartnerError) and prepared.understood.checked.custom:
+                await self.desk.suspect_fields(prepared.bench, prepared.program, prepared.selected)
             failure = _of_all_steps(replace(failed.failure, error=error), traces)
         except PolyportError as refused:
             error, failure = refused, Failure(error=refused, reached=any(_changes(trace) for trace in traces), answered=True)
@@ -299,9 +304,14 @@ class Engine:
         try:
             record = prepared.bench.record
             proof = self.desk.due_proof(record) if record is not None and prepared.program.calls else None
-            return await self.ledger.finish(run, RunStatus.SUCCEEDED, attempts, outcome=outcome, raw=prepared.raw, proof=proof)
+            done = await self.ledger.finish(run, RunStatus.SUCCEEDED, attempts, outcome=outcome, raw=prepared.raw, proof=proof)
         except (TypeError, ValueError, OverflowError, RecursionError):
             _log.exception("a result could not be recorded", run=run.run_id)
+        else:
+            if record is not None and record.status is ConnectionStatus.PENDING and prepared.program.calls:
+                with contextlib.suppress(StoreFault):  # the watch proves it in its time
+                    await note_working(self.desk, record, None)
+            return done
         status = RunStatus.FAILED if run.repeatable else RunStatus.UNCERTAIN
         error: PolyportError = InternalError() if run.repeatable else in_doubt(InternalError())
         return await self.ledger.finish(run, status, [], error=error)

@@ -21,8 +21,9 @@ from polyport.deliveries import Courier
 from polyport.engine.connect import renew_due
 from polyport.engine.desk import Desk
 from polyport.engine.erasure import erase_users, scrub
-from polyport.engine.health import TICK_SECONDS, Health
+from polyport.engine.health import HEALTH_SECONDS, Health
 from polyport.engine.links import Reconnects
+from polyport.engine.rereading import DATA_SECONDS, Rereader
 from polyport.engine.retention import SWEEP_SECONDS, Retention
 from polyport.engine.run import Engine
 from polyport.master_keys import FOLLOW_SECONDS
@@ -128,11 +129,13 @@ def build_services(runtime: Runtime) -> Services:
     """The services of a process: engine, access, metrics."""
     registry = CollectorRegistry()
     Gauge("polyport_info", "The version that runs.", ["version"], registry=registry).labels(__version__).set(1)
+    engine = Engine(Desk(runtime))
     return Services(
-        engine=Engine(Desk(runtime)),
+        engine=engine,
         access=Access(runtime),
         reconnects=Reconnects(runtime),
         streams=Streams(runtime),
+        rereader=Rereader(engine.desk),
         registry=registry,
         requests=Counter("polyport_http_requests", "Requests by route and status.", ["method", "route", "status"], registry=registry),
         durations=Histogram("polyport_http_request_seconds", "Time to answer, by route.", ["method", "route"], registry=registry),
@@ -166,7 +169,7 @@ def build_app(services: Services) -> ASGIApp:
 def chores(services: Services) -> tuple[Chore, ...]:
     """The work that this process does again and again beside its runs."""
     desk = services.engine.desk
-    watch = Chore(name="health", seconds=TICK_SECONDS, work=Health(desk).check_due)
+    watch = Chore(name="health", seconds=HEALTH_SECONDS, work=Health(desk).check_due)
     return (
         Chore(name="keys", seconds=FOLLOW_SECONDS, work=desk.runtime.keys.follow),
         Chore(name="renew", seconds=RENEW_SECONDS, work=lambda: renew_due(desk)),
@@ -174,6 +177,7 @@ def chores(services: Services) -> tuple[Chore, ...]:
         Chore(name="scrub", seconds=SCRUB_SECONDS, work=lambda: scrub(desk)),
         Chore(name="retention", seconds=SWEEP_SECONDS, work=Retention(desk.runtime).sweep),
         Chore(name="stops", seconds=STOPS_SECONDS, work=services.engine.look_for_stops),
+        Chore(name="reread", seconds=DATA_SECONDS, work=services.rereader.work),
         *((watch,) if desk.runtime.settings.health.check_every else ()),
     )
 
@@ -200,4 +204,5 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
         yield build_app(services)
     finally:
         await asyncio.gather(worker.stop(runtime.settings.http.grace), courier.stop(runtime.settings.http.grace))
+        services.rereader.close()
         await services.engine.drain(runtime.settings.http.grace)

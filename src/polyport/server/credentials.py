@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from polyport.engine.connect import NewConnection, create_connection, replace_fields, test_connection, update_user_data
+from polyport.engine.connect import NewConnection, create_connection, replace_fields, test_connection
 from polyport.engine.erasure import erase_connection
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
 from polyport.items import connection_item
@@ -189,7 +189,7 @@ async def update_data(call: Call) -> Answer:
     record = await _record(call)
     if record.partner_id != call.id("partnerId"):
         raise NotFound("This partner has no connection with this id.")
-    status = await update_user_data(call.engine.desk, record.account_id, record.connection_id)
+    status = await call.services.rereader.ask(record.account_id, record.connection_id)
     return Answer(data={"updateStatus": status})
 
 
@@ -294,6 +294,7 @@ ENDPOINTS: Final = (
         summary="Read a connection's lists and custom fields again",
         scope="connections:write",
         answer=UpdateAnswer,
+        errors=("connection_invalid",),
         description="0 new, 1 queued, 2 running, 3 done, 4 queued again. Ask again until it is 3.",
     ),
 )

@@ -14,6 +14,7 @@ from polyport.server.routing import Endpoint
 
 _PATH_PARAM: Final = re.compile(r"\{(\w+)\}")
 _REF: Final = "#/components/schemas/{model}"
+_KNOWN: Final = "The `ETag` of an earlier answer: 304 if it still holds."
 _ALWAYS: Final = ("internal_error", "overloaded")
 _WITH_TOKEN: Final = ("unauthenticated", "token_expired", "forbidden")
 _WITH_BODY: Final = ("malformed_json", "payload_too_large", "unsupported_media_type", "validation_failed")
@@ -66,6 +67,8 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         {"name": param.name, "in": param.where, "required": False, "description": param.description, "schema": dict(param.schema)}
         for param in endpoint.query
     ]
+    if endpoint.tagged:
+        parameters.append({"name": "If-None-Match", "in": "header", "required": False, "description": _KNOWN, "schema": {"type": "string"}})
     if parameters:
         described["parameters"] = parameters
     if endpoint.body is not None:
@@ -89,6 +92,8 @@ def _path_param(name: str) -> dict[str, Any]:
 
 def _responses(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {str(endpoint.status): {"description": "Success.", **_content(endpoint, schemas)}}
+    if endpoint.tagged:
+        found["304"] = {"description": "Nothing has changed since the answer whose `ETag` came as `If-None-Match`."}
     codes = {*_ALWAYS, *endpoint.errors}
     if endpoint.scope is not None:
         codes.update(_WITH_TOKEN)

@@ -10,8 +10,8 @@ from pydantic import Field
 from polyport.engine.describe import describe, options, resolve
 from polyport.engine.dialects import DIALECTS, tool_schema
 from polyport.errors import Fault, ValidationFailed
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import id_filter
+from polyport.server.routing import Answer, Body, Call, Endpoint, Param, entity_tag, is_current
+from polyport.server.wire import encode, id_filter, success
 
 CREDENTIAL_EXAMPLE: Final = {"0": {"value": 12345}}
 OPTIONS_PAGE: Final = 100
@@ -33,7 +33,7 @@ class OptionsBody(InfoBody):
 
 
 class TriggerActionAnswer(Body):
-    """The schema of an operation for a connection."""
+    """The schema of an operation for a connection. ``triggerAction.dataUpdatedAt``: when the oldest of the lists and custom fields in it was read, in unix seconds."""
 
     trigger_action: dict[str, Any]
 
@@ -46,10 +46,21 @@ class OptionAnswer(Body):
 
 
 async def info(call: Call) -> Answer:
-    """POST /partners/trigger-actions/{id}/run/info."""
+    """POST /partners/trigger-actions/{id}/run/info.
+
+    Its entity tag is a weak one: the time at which the lists were read is no part of what it stands for.
+    """
     body = call.body(InfoBody)
-    shown = await describe(call.engine.desk, call.principal.account_id, call.id("id"), body.credential_data, body.runner_data)
-    return Answer(data={"triggerAction": shown}, extra={"triggerAction": shown})
+    found = await resolve(call.engine.desk, call.principal.account_id, call.id("id"), body.credential_data, body.runner_data)
+    tags, version = call.engine.desk.tags, found.version("info")
+    tag = tags.get(version)
+    if tag is not None and is_current(call.http, tag):
+        return Answer(etag=tag)
+    shown = describe(found)
+    tag = tag or tags.keep(version, f"W/{entity_tag(encode(shown))}")
+    if found.read_at is not None:
+        shown["dataUpdatedAt"] = found.read_at // 1000
+    return Answer(data={"triggerAction": shown}, extra={"triggerAction": shown}, etag=tag)
 
 
 async def read_options(call: Call) -> Answer:
@@ -82,8 +93,14 @@ async def read_schema(call: Call) -> Answer:
     if connection_id is not None:
         credential_data["0"] = {"value": connection_id}
     found = await resolve(call.engine.desk, call.principal.account_id, call.id("id"), credential_data or None, None)
+    tags, version = call.engine.desk.tags, found.version(dialect)
+    tag = tags.get(version)
+    if tag is not None and is_current(call.http, tag):
+        return Answer(etag=tag)
     try:
-        return Answer(data=tool_schema(found.schema, dialect, found.program.partner.file.slug), etag=True)
+        shown = tool_schema(found.schema, dialect, found.program.partner.file.slug)
+        content = encode(success(shown))
+        return Answer(content=content, etag=tag or tags.keep(version, entity_tag(content)))
     except ValueError as error:
         raise ValidationFailed.of(Fault(path="dialect", code="not_expressible", message=f"{error}.")) from None
 
@@ -101,6 +118,7 @@ ENDPOINTS: Final = (
         scope="runs:read",
         body=InfoBody,
         answer=TriggerActionAnswer,
+        tagged=True,
         errors=("connection_invalid", "partner_error", "partner_rate_limited", "partner_unavailable", "partner_timeout"),
     ),
     Endpoint(
@@ -122,6 +140,8 @@ ENDPOINTS: Final = (
         tag=_TAG,
         summary="Read the field schema as a tool-calling dialect",
         scope="runs:read",
+        tagged=True,
+        errors=("connection_invalid", "partner_error", "partner_rate_limited", "partner_unavailable", "partner_timeout"),
         query=(
             Param(
                 name="dialect", description="Whose dialect.", schema={"type": "string", "enum": list(DIALECTS), "default": "json-schema"}

@@ -197,6 +197,7 @@ ENDPOINTS: Final = (
             Param(name="filter[slug]", description="The slug, whole."),
         ),
         answer=PartnerAnswer,
+        tagged=True,
         many=True,
         public_catalog=True,
     ),
@@ -217,6 +218,7 @@ ENDPOINTS: Final = (
             Param(name="filter[kind]", description="action, apiTrigger, webhookTrigger or tool."),
         ),
         answer=OperationAnswer,
+        tagged=True,
         many=True,
         public_catalog=True,
     ),
@@ -228,6 +230,7 @@ ENDPOINTS: Final = (
         summary="Read a trigger or an action",
         scope="catalog:read",
         answer=OperationAnswer,
+        tagged=True,
     ),
     Endpoint(
         method="GET",
@@ -237,6 +240,7 @@ ENDPOINTS: Final = (
         summary="Read a partner",
         scope="catalog:read",
         answer=PartnerReadAnswer,
+        tagged=True,
     ),
     Endpoint(
         method="GET",
@@ -246,6 +250,7 @@ ENDPOINTS: Final = (
         summary="What a connection of a partner asks for",
         scope="catalog:read",
         answer=CredentialFieldsAnswer,
+        tagged=True,
         many=True,
     ),
     Endpoint(

@@ -27,6 +27,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from polyport.engine.links import Reconnects
+from polyport.engine.rereading import Rereader
 from polyport.engine.run import Engine
 from polyport.errors import ConnectionInvalid, Fault, Forbidden, InternalError, NotFound, Overloaded, PolyportError, ValidationFailed
 from polyport.paths import format_path
@@ -79,7 +80,10 @@ class _Streamed(StreamingResponse):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a handler gives: ``data`` in the envelope (with ``meta``), or a whole ``body``, or ``content`` of another media type, or a ``stream``."""
+    """What a handler gives: ``data`` in the envelope (with ``meta``), or a whole ``body``, or ``content`` of another media type, or a ``stream``.
+
+    ``etag``: whether the answer is revalidated by a tag that is made from it, or the tag itself.
+    """
 
     data: Any = None
     meta: Mapping[str, Any] | None = None
@@ -90,7 +94,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes | None = None
     stream: Stream | None = None
     media_type: str = "application/json"
-    etag: bool = False
+    etag: bool | str = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,7 @@ class Services:
     access: Access
     reconnects: Reconnects
     streams: Streams
+    rereader: Rereader
     registry: CollectorRegistry
     requests: Counter
     durations: Histogram
@@ -221,7 +226,8 @@ class Param:
 class Endpoint:
     """One method of one path. ``scope`` is what a token needs: ``""`` any token, ``None`` no token at all.
 
-    ``answer`` is the model of ``data``; ``many`` says that it is a list; ``media`` is the type of an answer that is bytes alone. A page for people takes a
+    ``answer`` is the model of ``data``; ``many`` says that it is a list; ``tagged`` that it has an entity tag, by which callers learn that nothing has
+    changed; ``media`` is the type of an answer that is bytes alone. A page for people takes a
     form of so many bytes (``form_limit``) in place of JSON, and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered
     as everywhere).
     """
@@ -237,6 +243,7 @@ class Endpoint:
     query: tuple[Param, ...] = ()
     answer: type[BaseModel] | None = None
     many: bool = False
+    tagged: bool = False
     status: int = 200
     errors: tuple[str, ...] = ()
     public_catalog: bool = False
@@ -344,6 +351,8 @@ def _failed(error: PolyportError, call: Call, endpoint: Endpoint) -> Response:
 def _response(answer: Answer, http: HttpRequest) -> Response:
     if answer.stream is not None:
         return _Streamed(answer.stream, answer.media_type, {**NO_STORE, **answer.headers})
+    if isinstance(answer.etag, str) and is_current(http, answer.etag):
+        return _unchanged(answer, answer.etag)
     if answer.content is not None:
         content = answer.content
     elif answer.body is not None:
@@ -352,12 +361,23 @@ def _response(answer: Answer, http: HttpRequest) -> Response:
         content = encode(success(answer.data, answer.meta, **answer.extra))
     headers = {**(NO_STORE if not answer.etag else _REVALIDATED), **answer.headers}
     if answer.etag:
-        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        tag = answer.etag if isinstance(answer.etag, str) else entity_tag(content)
         headers["ETag"] = tag
-        if _matches(http.headers.get("if-none-match", ""), tag):
-            return Response(status_code=304, headers=headers)
+        if is_current(http, tag):
+            return _unchanged(answer, tag)
     return Response(content, status_code=answer.status, media_type=answer.media_type, headers=headers)
 
 
-def _matches(told: str, tag: str) -> bool:
-    return any(part.strip().removeprefix("W/") in {tag, "*"} for part in told.split(",")) if told else False
+def _unchanged(answer: Answer, tag: str) -> Response:
+    return Response(status_code=304, headers={**_REVALIDATED, **answer.headers, "ETag": tag})
+
+
+def entity_tag(content: bytes) -> str:
+    """The strong entity tag of some content: the same in every process, as long as the content is."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def is_current(http: HttpRequest, tag: str) -> bool:
+    """Whether the caller has already what a tag stands for (``If-None-Match``, compared weakly: RFC 9110, section 13.1.2)."""
+    told = http.headers.get("if-none-match", "")
+    return any(part.strip().removeprefix("W/") in {tag.removeprefix("W/"), "*"} for part in told.split(",")) if told else False

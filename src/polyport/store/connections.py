@@ -159,10 +159,36 @@ class Connections:
         """Note that a connection was used."""
         await self.database.write(Statement(query="touch_connection", params={"connection_id": connection_id, "now": now}))
 
-    async def set_data_status(self, connection_id: int, *, was: int, becomes: int) -> None:
-        """Move the status of re-reading lists. Raises ``Stale`` when it stood elsewhere."""
-        given = {"connection_id": connection_id, "was": was, "data_status": becomes}
-        await self.database.write(Statement(query="set_data_status", params=given, expect=1))
+    async def move_data(self, connection_id: int, *, was: int, becomes: int, due_at: int | None) -> None:
+        """Move the status of re-reading lists, which is due at a time. Raises ``Stale`` when it stood elsewhere."""
+        given = {"connection_id": connection_id, "was": was, "data_status": becomes, "data_at": due_at}
+        await self.database.write(Statement(query="move_data", params=given, expect=1))
+
+    async def hasten_data(self, connection_id: int, now: int) -> None:
+        """Have lists read again now that were to be read again later."""
+        await self.database.write(Statement(query="hasten_data", params={"connection_id": connection_id, "now": now}))
+
+    async def due_data(self, now: int, *, limit: int) -> list[tuple[int, int]]:
+        """(account, connection) whose lists are to be read again."""
+        return [(int(row[0]), int(row[1])) for row in await self.database.read("due_data", {"now": now, "limit": limit})]
+
+    async def claim_data(self, connection_id: int, owner: str, now: int) -> int:
+        """Take a connection to read its lists again; how often that failed. Raises ``Stale`` when somebody else did."""
+        given = {"connection_id": connection_id, "owner": owner, "now": now}
+        return int((await self.database.write(Statement(query="claim_data", params=given, expect=1)))[0][0][0])
+
+    async def end_data(self, connection_id: int, owner: str, *, becomes: int, due_at: int | None, tries: int) -> None:
+        """Write what came of re-reading. Raises ``Stale`` when it is no longer this owner's."""
+        given = {"connection_id": connection_id, "owner": owner, "data_status": becomes, "data_at": due_at, "data_tries": tries}
+        await self.database.write(Statement(query="end_data", params=given, expect=1))
+
+    async def data_owners(self) -> list[str]:
+        """The processes that read lists again."""
+        return [str(row[0]) for row in await self.database.read("data_owners")]
+
+    async def requeue_data(self, owner: str, now: int) -> None:
+        """Give back what a dead process was about to read again."""
+        await self.database.write(Statement(query="requeue_data", params={"owner": owner, "now": now}))
 
     async def delete(self, account_id: int, connection_id: int) -> None:
         """Drop a connection, its key, its grant and what was read for it. Raises ``Stale`` when there is none."""
@@ -182,10 +208,11 @@ class Connections:
         rows = await self.database.read("cached_list", {"connection_id": connection_id, "name": name})
         return CachedList(**dict(zip(columns(CachedList), rows[0], strict=True))) if rows else None
 
-    async def put_cached_list(self, cached: CachedList) -> None:
-        """Keep what was read for a connection. Raises ``Stale`` when the connection is gone."""
-        await self.database.write(Statement(query="put_cached_list", params=params(cached)))
+    async def put_cached_list(self, cached: CachedList, *, generation: int) -> None:
+        """Keep what was read for a connection with its secrets of that generation. Raises ``Stale`` when it is gone or has others."""
+        await self.database.write(Statement(query="put_cached_list", params={**params(cached), "generation": generation}, expect=1))
 
-    async def forget_lists(self, connection_id: int) -> None:
-        """Forget what was read for a connection, in every process."""
-        await self.database.write(Statement(query="delete_cached_lists", params={"connection_id": connection_id}), _BUMP)
+    async def forget_older_lists(self, connection_id: int, before: int) -> None:
+        """Forget what was read for a connection before a time, in every process."""
+        given = {"connection_id": connection_id, "before": before}
+        await self.database.write(Statement(query="delete_older_lists", params=given), _BUMP)

@@ -43,6 +43,7 @@ _HEAVY: Final = frozenset(
         "delete_cached_lists",
         "delete_connection",
         "delete_events_of_user",
+        "delete_older_lists",
         "delete_expired_tokens",
         "delete_files_of_user",
         "delete_links_of_user",

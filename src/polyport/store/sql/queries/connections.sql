@@ -94,17 +94,43 @@ UPDATE connections SET check_at = :now WHERE connection_id = :connection_id AND 
 
 -- name: proved_connection
 -- A run that succeeded proves its connection.
-UPDATE connections SET status = 'active', last_error = NULL, last_verified_at = :now, refusals = 0,
+UPDATE connections SET last_error = NULL, last_verified_at = :now, refusals = 0,
     check_at = CASE WHEN check_at IS NULL THEN NULL ELSE :check_at END
-WHERE connection_id = :connection_id AND generation = :generation AND status IN ('active', 'pending');
+WHERE connection_id = :connection_id AND generation = :generation AND status = 'active';
 
 -- name: touch_connection
 -- When a connection was last used.
 UPDATE connections SET last_used_at = :now WHERE connection_id = :connection_id;
 
--- name: set_data_status
--- Where the re-reading of a connection's lists stands, if it stood where the caller thinks.
-UPDATE connections SET data_status = :data_status WHERE connection_id = :connection_id AND data_status = :was;
+-- name: move_data
+-- Where the re-reading of a connection's lists stands, if it stood where the caller thinks. Without data_at nothing is due.
+UPDATE connections SET data_status = :data_status, data_at = :data_at, data_tries = 0 WHERE connection_id = :connection_id AND data_status = :was;
+
+-- name: hasten_data
+-- A re-reading that failed is not waited for any longer.
+UPDATE connections SET data_at = :now WHERE connection_id = :connection_id AND data_status = 4;
+
+-- name: due_data
+-- Connections whose lists are to be read again, the longest wait first.
+SELECT account_id, connection_id FROM connections WHERE data_at <= :now AND data_status IN (1, 4) ORDER BY data_at LIMIT :limit;
+
+-- name: claim_data
+-- Take a connection whose lists are to be read again: nobody else reads them then. Gives how often that failed.
+UPDATE connections SET data_status = 2, data_owner = :owner
+WHERE connection_id = :connection_id AND data_status IN (1, 4) AND data_at <= :now RETURNING data_tries;
+
+-- name: end_data
+-- What came of re-reading, by the process that did it.
+UPDATE connections SET data_status = :data_status, data_owner = NULL, data_at = :data_at, data_tries = :data_tries
+WHERE connection_id = :connection_id AND data_status = 2 AND data_owner = :owner;
+
+-- name: data_owners
+-- The processes that read lists again.
+SELECT DISTINCT data_owner FROM connections WHERE data_at IS NOT NULL AND data_status = 2;
+
+-- name: requeue_data
+-- Give back what a dead process was about to read again.
+UPDATE connections SET data_status = 1, data_owner = NULL, data_at = :now WHERE data_at IS NOT NULL AND data_status = 2 AND data_owner = :owner;
 
 -- name: delete_connection
 -- Drop a connection with all that was kept for it.
@@ -116,9 +142,14 @@ DELETE FROM connections WHERE connection_id = :connection_id AND account_id = :a
 SELECT connection_id, name, sealed, read_at, stale_at FROM cached_lists WHERE connection_id = :connection_id AND name = :name;
 
 -- name: put_cached_list
--- Keep what was read from a partner for a connection.
-INSERT INTO cached_lists (connection_id, name, sealed, read_at, stale_at) VALUES (:connection_id, :name, :sealed, :read_at, :stale_at)
+-- Keep what was read from a partner for a connection, unless its secrets were replaced meanwhile: others may see other things.
+INSERT INTO cached_lists (connection_id, name, sealed, read_at, stale_at)
+SELECT connection_id, :name, :sealed, :read_at, :stale_at FROM connections WHERE connection_id = :connection_id AND generation = :generation
 ON CONFLICT (connection_id, name) DO UPDATE SET sealed = excluded.sealed, read_at = excluded.read_at, stale_at = excluded.stale_at;
+
+-- name: delete_older_lists
+-- Forget what was read from a partner for a connection before a time.
+DELETE FROM cached_lists WHERE connection_id = :connection_id AND read_at < :before;
 
 -- name: delete_cached_lists
 -- Forget what was read from a partner for a connection.
