@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,27 @@ async def test_a_run_that_failed_tells_its_error(clean: Bay, receiver: Receiver)
     assert failed.status == 424
     assert receiver.told[0]["data"]["status"] == "failed"
     assert receiver.told[0]["data"]["error"]["code"] == "partner_error"
+
+
+async def test_a_run_that_is_cancelled_before_it_began_is_told(clean: Bay, receiver: Receiver):
+    accepted = await clean.run(CREATE, {"name": "Lamp"}, mode="async", callbackUrl=receiver.url, notBefore=int(time.time()) + 3600)
+    run_id = accepted.json["data"]["runId"]
+    assert (await clean.served.call("POST", f"/runs/{run_id}/cancel"))[0] in {200, 202}
+    await receiver.arrived()
+
+    (told,) = receiver.told
+    assert (told["type"], told["data"]["runId"], told["data"]["status"]) == ("run.finished", run_id, "cancelled")
+
+
+async def test_each_run_of_a_batch_is_told_to_the_address_of_its_own(clean: Bay, receiver: Receiver):
+    runs = [{"credentialData": {"0": {"value": clean.connection}}, "runnerData": {"name": f"Lamp {number}"}} for number in range(3)]
+    runs[0]["callbackUrl"] = runs[1]["callbackUrl"] = receiver.url
+    status, _headers, found = await clean.served.call("POST", "/runs/batch", {"triggerActionId": CREATE, "runs": runs})
+    assert status == 202, found
+    await receiver.arrived(2)
+    ids = {item["runId"] for item in found["data"]["runs"][:2]}
+
+    assert {told["data"]["runId"] for told in receiver.told} == ids
 
 
 async def test_a_large_result_is_left_out_and_read_with_the_run(clean: Bay, receiver: Receiver):
