@@ -114,6 +114,6 @@ def test_claiming_looks_for_each_priority_in_its_own_stretch_of_the_index(schema
     assert not re.search(r"SCAN runs(?! USING)", found)
 
 
-@pytest.mark.parametrize("name", sorted(load_queries().keys() - {"settle_restored_runs"}))  # a restored backup is not served yet
+@pytest.mark.parametrize("name", sorted(load_queries()))
 def test_no_statement_reads_the_whole_table_of_runs(schema: sqlite3.Connection, name: str) -> None:
     assert not re.search(r"SCAN runs(?! USING (COVERING )?INDEX runs_(due|by_owner|to_stop))", plan(schema, name))

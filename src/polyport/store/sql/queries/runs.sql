@@ -182,9 +182,13 @@ UPDATE runs SET cancel_at = COALESCE(cancel_at, :now) WHERE account_id = :accoun
 -- The runs of a process that were asked to stop.
 SELECT run_id FROM runs INDEXED BY runs_to_stop WHERE owner = :owner AND status = 'running' AND cancel_at IS NOT NULL;
 
--- name: hold_restored_runs
--- Take the runs of a restored backup that had not ended in it away from those who would send them.
-UPDATE runs SET status = 'running', sending = 0, owner = :owner WHERE status IN ('queued', 'waiting', 'running');
+-- name: hold_restored_queue
+-- Take the runs of a restored backup that waited in it away from those who would send them.
+UPDATE runs SET status = 'running', sending = 0, owner = :owner WHERE status IN ('queued', 'waiting');
+
+-- name: hold_restored_running
+-- Let the runs of a restored backup that were worked on in it belong to nobody who lives.
+UPDATE runs SET sending = 0, owner = :owner WHERE status = 'running';
 
 -- name: probe
 -- A write that really changes a page, to see whether the database takes writes: SQLite writes nothing for a value that stays the same.
