@@ -69,7 +69,7 @@ class Details:
     """The optional facts of an error; the field names are those of the wire in snake case.
 
     ``retry_after_ms`` is in milliseconds. ``outcome`` is ``"uncertain"`` when the request may have taken effect.
-    ``retryable`` overrides the table's word for this class. ``connection_id`` is the connection that has to be authorised again; it is not told by
+    ``reason`` says why a call was held back here: ``"budget"`` or ``"circuit_open"``. ``retryable`` overrides the table's word for this class. ``connection_id`` is the connection that has to be authorised again; it is not told by
     itself, ``reconnect_url`` is made from it for who may have one.
     """
 
@@ -80,6 +80,7 @@ class Details:
     reconnect_url: str | None = None
     connection_id: int | None = None
     outcome: str | None = None
+    reason: str | None = None
     retryable: bool | None = None
     headers: tuple[tuple[str, str], ...] = field(default=())
 
@@ -124,6 +125,8 @@ class PolyportError(Exception):
             record["reconnectUrl"] = details.reconnect_url
         if details.outcome is not None:
             record["outcome"] = details.outcome
+        if details.reason is not None:
+            record["reason"] = details.reason
         return record
 
     @classmethod
@@ -137,6 +140,7 @@ class PolyportError(Exception):
             suggested_fix=record.get("suggestedFix"),
             reconnect_url=record.get("reconnectUrl"),
             outcome=record.get("outcome"),
+            reason=record.get("reason"),
             retryable=record.get("retryable"),
         )
         return BY_CODE.get(record["code"], InternalError)(record["message"], details)

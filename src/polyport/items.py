@@ -81,7 +81,7 @@ def run_item(
         "metadata": json.loads(run.metadata),
     }
     if run.status is RunStatus.WAITING or (run.status is RunStatus.QUEUED and run.due_at > now):
-        shown["nextAttemptAt"] = seconds(run.due_at)
+        shown["nextAttemptAt"] = seconds(max(run.due_at, held_until(run) or 0))
     if result is not None:
         shown["result"] = result
     if raw is not None:
@@ -89,8 +89,16 @@ def run_item(
     if error is not None:
         shown["error"] = error.as_record()
     elif run.error is not None:
-        shown["error"] = json.loads(run.error)
+        shown["error"] = {name: value for name, value in json.loads(run.error).items() if name != "until"}
     return shown
+
+
+def held_until(run: Run) -> int | None:
+    """Until when a run is held back of which nothing was sent, if it is (unix milliseconds)."""
+    if run.status is not RunStatus.WAITING or run.error is None:
+        return None
+    until: int | None = json.loads(run.error).get("until")
+    return until
 
 
 def _timings(run: Run, now: int) -> dict[str, int | None]:
@@ -120,13 +128,16 @@ def _next(run: Run, most: int, now: int) -> dict[str, Any]:
         if run.cancel_at is not None:
             return {"action": "stop", "at": None, "note": "It stops before its next request; one that is under way is not undone."}
         return {"action": "answer", "at": None, "note": f"Attempt {run.attempts} is under way."}
-    if run.status is RunStatus.WAITING:
+    held = held_until(run)
+    if held is not None:
+        note = "Nothing of it was sent yet: it goes on when the partner takes calls again, as the error says. Its turn is kept."
+    elif run.status is RunStatus.WAITING:
         note = f"Attempt {run.attempts + 1} of at most {most}; the one before failed as the error says."
     elif run.due_at > now:
         note = "It is not to start before that time."
     else:
         note = "It starts as soon as a worker is free."
-    return {"action": "attempt", "at": seconds(max(run.due_at, now)), "note": note}
+    return {"action": "attempt", "at": seconds(max(run.due_at, held or 0, now)), "note": note}
 
 
 def _after_failure(run: Run) -> str:

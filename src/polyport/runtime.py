@@ -12,6 +12,8 @@ from typing import Final
 
 from polyport.accounts import AccountBoxes, account_scope
 from polyport.apps import AppBook
+from polyport.breakers import Breakers
+from polyport.budgets import Budgets
 from polyport.catalog import Catalog
 from polyport.connections import ConnectionBook
 from polyport.errors import SetupError
@@ -40,7 +42,8 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-def _milliseconds(clock: Callable[[], datetime]) -> int:
+def milliseconds(clock: Callable[[], datetime]) -> int:
+    """The time of a clock in unix milliseconds."""
     if clock is system_clock:  # asked for many times in a run: without a datetime in between it costs a tenth
         return time.time_ns() // 1_000_000
     return int(clock().timestamp() * 1000)
@@ -63,6 +66,8 @@ class Runtime:
     connections: ConnectionBook
     apps: AppBook
     queue: Queue
+    budgets: Budgets
+    breakers: Breakers
     network: Network
     receivers: Network
     policy: EgressPolicy
@@ -72,7 +77,7 @@ class Runtime:
 
     def now_ms(self) -> int:
         """The time in unix milliseconds."""
-        return _milliseconds(self.clock)
+        return milliseconds(self.clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +134,7 @@ async def open_runtime(
         events = Events(
             safe.repo.endpoints,
             boxes,
-            partial(_milliseconds, time_now),
+            partial(milliseconds, time_now),
             result_limit=settings.events.result_limit,
             watched=settings.health.check_every > 0,
         )
@@ -138,6 +143,10 @@ async def open_runtime(
         if network is None or receivers is None:
             network = _sender(stack, policy, settings, settings.partner.connections, settings.partner.connections_per_host)
             receivers = _sender(stack, policy, settings, settings.events.concurrency, settings.events.concurrency)
+        budgets = Budgets(
+            repo.budget_uses, owner=safe.processes.owner, now_ms=partial(milliseconds, time_now), is_alive=safe.processes.is_alive
+        )
+        stack.push_async_callback(budgets.close)
         yield Runtime(
             settings=settings,
             catalog=catalog or Catalog.load(settings.connectors, settings.origin),
@@ -149,6 +158,8 @@ async def open_runtime(
             connections=ConnectionBook(repo, vault),
             apps=AppBook(repo, vault),
             queue=DatabaseQueue(database, safe.processes, events),
+            budgets=budgets,
+            breakers=Breakers(settings.partner.breaker_failures, settings.partner.breaker_wait),
             network=network,
             receivers=receivers,
             policy=policy,

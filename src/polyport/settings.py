@@ -28,6 +28,7 @@ def _split(value: object) -> object:
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -55,6 +56,14 @@ class HttpSettings(_Section):
     depth_limit: Positive
     origins: Texts
     grace: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    drain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    header_timeout: Seconds
+    body_timeout: Seconds
+    write_timeout: Seconds
+    connections: Positive
+    connections_per_address: Positive
+    rate_limit: Annotated[int, Field(ge=0)]
+    rate_window: Positive
     streams: Positive
     streams_per_account: Positive
 
@@ -88,6 +97,8 @@ class PartnerSettings(_Section):
     file_limit: Positive
     connections: Positive
     connections_per_host: Positive
+    breaker_failures: Annotated[int, Field(ge=0)]
+    breaker_wait: Seconds
 
 
 class RunSettings(_Section):
@@ -95,6 +106,8 @@ class RunSettings(_Section):
 
     concurrency: Positive
     sync_limit: Positive
+    partner_share: Share
+    connection_share: Share
     sync_wait: Annotated[float, Field(ge=0, le=60)]
     queue_limit: Positive
     idempotency_hours: Positive

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
 
+from polyport.bulkheads import Bulkheads
+from polyport.engine.lanes import LaneHolder
 from polyport.engine.run import Engine
 from polyport.store.base import Stale, StoreFault
-from polyport.store.records import Run
+from polyport.store.records import Lane, Run
 
 RECOVER_SECONDS: Final = 2.0
 TIDY_SECONDS: Final = 60.0
@@ -44,8 +47,12 @@ class Worker:
         self._chores = (
             Chore(name="recover", seconds=RECOVER_SECONDS, work=self._recover),
             Chore(name="tidy", seconds=TIDY_SECONDS, work=self._tidy),
+            Chore(name="budgets", seconds=RECOVER_SECONDS, work=self._runtime.budgets.tidy),
             *chores,
         )
+        runs = self._runtime.settings.runs
+        self._bulkheads = Bulkheads(runs.concurrency, partner=runs.partner_share, connection=runs.connection_share)
+        self._lanes = LaneHolder(engine.desk)
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._free = asyncio.Event()
@@ -79,20 +86,27 @@ class Worker:
                 await self._free.wait()
                 continue
             try:
-                runs = await self._runtime.queue.claim(self._runtime.owner, room, self._runtime.now_ms())
+                runs = await self._runtime.queue.claim(
+                    self._runtime.owner, room, self._runtime.now_ms(), self._lanes.room(self._bulkheads.room())
+                )
             except StoreFault as fault:
                 _log.warning("runs cannot be claimed", reason=str(fault))
                 await asyncio.sleep(FAULT_SECONDS)
                 continue
             for run in runs:
+                lane = Lane.of(run)
+                self._bulkheads.put(lane)
                 task = asyncio.create_task(self._work(run))
                 self._running.add(task)
-                task.add_done_callback(self._ended)
+                task.add_done_callback(partial(self._ended, lane))
+            await self._lanes.explain()
             if not runs:
                 await self._runtime.queue.wait(1.0)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, lane: Lane, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        if self._bulkheads.leave(lane):
+            self._runtime.queue.wake()
         self._free.set()
 
     async def _work(self, run: Run) -> None:

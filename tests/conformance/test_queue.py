@@ -274,3 +274,49 @@ async def test_a_run_that_has_not_begun_is_cancelled_once_and_never_claimed(repo
     assert not await queue.claim("me", 10, 2_000)
     ended = await stands(repo, run)
     assert (ended.status, ended.finished_at, ended.cancel_at) == (RunStatus.CANCELLED, 1_500, 1_500)
+
+
+async def test_an_account_with_a_backlog_shares_each_claim_with_one_that_comes_later(repo: Repo, queue: Queue, account_id: int) -> None:
+    other = await stored.account(repo, "other@example.com")
+    await asyncio.gather(*(repo.runs.insert(stored.run(account_id, connection_id=5)) for _number in range(50)))
+    await queue.claim("me", 4, 2_000)
+    late = [stored.run(other, at=1_900, connection_id=6) for _number in range(3)]
+    for run in late:
+        await repo.runs.insert(run)
+        queue.announce(run)
+    assert sorted(run.account_id for run in await queue.claim("me", 6, 2_000)) == [account_id] * 3 + [other] * 3
+
+
+async def test_connections_of_an_account_take_turns_and_each_goes_on_in_order(repo: Repo, queue: Queue, account_id: int) -> None:
+    for at in range(1_000, 1_040):
+        await repo.runs.insert(stored.run(account_id, at=at, connection_id=5))
+    for at in range(1_100, 1_103):
+        await repo.runs.insert(stored.run(account_id, at=at, connection_id=6))
+    claimed = await queue.claim("me", 6, 2_000)
+    assert [run.due_at for run in claimed] == [1_000, 1_001, 1_002, 1_100, 1_101, 1_102]
+
+
+async def test_a_lane_that_is_not_admitted_stays_and_is_claimed_once_it_is(repo: Repo, queue: Queue, account_id: int) -> None:
+    for place in (5, 6):
+        await repo.runs.insert(stored.run(account_id, connection_id=place))
+    assert [run.connection_id for run in await queue.claim("me", 9, 2_000, lambda lane: lane.place == 6)] == [6]
+    waiting = asyncio.create_task(queue.wait(10))
+    queue.wake()
+    await waiting
+    assert [run.connection_id for run in await queue.claim("me", 9, 2_000)] == [5]
+
+
+async def test_lanes_of_partners_without_connections_and_of_many_accounts_are_all_found(repo: Repo, queue: Queue, account_id: int) -> None:
+    accounts = [account_id, *[await stored.account(repo, f"a{number}@example.com") for number in range(2, 5)]]
+    for account in accounts:
+        for changes in (
+            {},
+            {"partner_id": 1, "operation_id": 3},
+            {"connection_id": 7},
+            {"connection_id": 7, "operation_id": 2},
+            {"due_at": 9_000},
+        ):
+            await repo.runs.insert(stored.run(account, **changes))
+    claimed = [run for _claim in range(3) for run in await queue.claim("me", 64, 2_000)]
+    assert sorted(run.account_id for run in claimed) == sorted(accounts * 4)
+    assert len(await queue.claim("me", 64, 9_000)) == len(accounts)

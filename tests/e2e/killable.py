@@ -86,6 +86,12 @@ async def running_process(folder: Path, depot: Depot, *, token: str = "", **sett
         await child.wait()
 
 
+def children(pid: int) -> list[int]:
+    """The server processes that a supervisor started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return [int(child) for child in listed if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
 async def _answers(served: Served, child: asyncio.subprocess.Process) -> None:
     async with asyncio.timeout(90):
         while True:

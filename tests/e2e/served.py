@@ -17,7 +17,7 @@ from typing import Any, Final
 import aiohttp
 
 from polyport.catalog import Catalog
-from polyport.cli.serving import QuietServer, listen, make_config
+from polyport.cli.serving import QuietServer, listen, make_config, make_guard
 from polyport.net.message import Network
 from polyport.runtime import Runtime, create_account, make_first_account, open_runtime
 from polyport.server.app import build_services, serving
@@ -188,7 +188,8 @@ async def running_server(
 
 @contextlib.asynccontextmanager
 async def _uvicorn(app: Any, services: Services, settings: Settings, listener: socket.socket) -> AsyncIterator[None]:
-    server = QuietServer(make_config(app, settings), services.streams.watch.close)
+    guard = make_guard(settings)
+    server = QuietServer(make_config(app, settings, guard), services.streams.watch.close, guard)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:

@@ -8,14 +8,13 @@ import json
 import os
 import signal
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from e2e.depot import CREATE, PARTNER, PUT, SECRET, Bay, open_depot
-from e2e.killable import running_process
+from e2e.killable import children, running_process
 from e2e.served import Asked, answer
 
 pytestmark = pytest.mark.anyio
@@ -126,11 +125,14 @@ async def test_a_stop_lets_accepted_calls_end(tmp_path):
 
 
 async def test_two_processes_share_the_work_and_do_each_run_once(tmp_path):
-    async with open_depot() as depot, running_process(tmp_path, depot, workers=2, runs_concurrency=4) as server:
+    async with (
+        open_depot() as depot,
+        running_process(tmp_path, depot, workers=2, runs_concurrency=4, runs_partner_share=1, runs_connection_share=1) as server,
+    ):
         bay = server.bay(depot, await server.served.connect(PARTNER, {"key": SECRET}))
         told = await asyncio.gather(*(bay.run(CREATE, {"name": f"thing {number}"}, mode="async") for number in range(100)))
         for reply in told:
-            assert (await bay.until(reply.json["data"]["runId"]))["status"] == "succeeded"
+            assert (await bay.until(reply.json["data"]["runId"], seconds=60))["status"] == "succeeded"
         assert Counter(asked.body for asked in depot.of("POST /things")).most_common(1)[0][1] == 1
         assert depot.count("POST /things") == 100
 
@@ -141,19 +143,13 @@ async def test_a_process_that_dies_is_replaced_and_its_runs_are_settled(tmp_path
         bay = server.bay(depot, await server.served.connect(PARTNER, {"key": SECRET}))
         told = [(await bay.run(CREATE, {"name": f"thing {number}"}, mode="async")).json["data"]["runId"] for number in range(4)]
         await depot.arrived("POST /things", 4)
-        victims = _children(server.pid)
+        victims = children(server.pid)
         assert len(victims) == 2
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         statuses = {(await _until_back(bay, run_id))["status"] for run_id in told}
         assert statuses == {"uncertain"}
         assert depot.count("POST /things") == 4
-
-
-def _children(pid: int) -> list[int]:
-    """The server processes that a supervisor started."""
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-    return [int(child) for child in listed if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 async def _until_back(bay: Bay, run_id: str) -> dict[str, Any]:

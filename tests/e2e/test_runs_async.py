@@ -86,7 +86,7 @@ async def test_lists_that_the_partner_cannot_give_make_an_accepted_run_wait(bay:
 
 
 async def test_no_more_than_the_set_number_of_runs_is_worked_on_at_once(tmp_path):
-    async with open_depot() as depot, open_bay(tmp_path, depot, runs_concurrency=3) as bay:
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_concurrency=3, runs_connection_share=1, runs_partner_share=1) as bay:
         under_way, most = 0, 0
 
         async def busy(asked: Asked) -> bytes:
@@ -128,7 +128,7 @@ async def test_a_full_queue_refuses_early_and_takes_runs_again_later(tmp_path):
 
 
 async def test_synchronous_runs_beyond_the_limit_are_refused_before_anything_is_kept(tmp_path):
-    async with open_depot() as depot, open_bay(tmp_path, depot, runs_sync_limit=2) as bay:
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_sync_limit=2, runs_connection_share=1, runs_partner_share=1) as bay:
         gate = asyncio.Event()
 
         async def late(_asked: Asked) -> bytes:

@@ -60,6 +60,7 @@ def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) 
 @pytest.mark.parametrize(
     ("name", "index"),
     [
+        ("due_lanes", "runs_by_lane"),
         ("next_due", "runs_due"),
         ("queue_depth", "runs_due"),
         ("runs_to_stop", "runs_to_stop"),
@@ -108,12 +109,13 @@ def test_runs_at_places_are_found_by_their_places(schema: sqlite3.Connection) ->
     assert "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)" in plan(schema, "runs_at")
 
 
-def test_claiming_looks_for_each_priority_in_its_own_stretch_of_the_index(schema: sqlite3.Connection) -> None:
-    found = plan(schema, "claim_runs")
-    assert found.count("SEARCH runs USING INDEX runs_due (priority=? AND due_at<?)") == 3
+@pytest.mark.parametrize("name", ["claim_lane", "claim_one"])
+def test_claiming_looks_for_each_priority_in_its_own_stretch_of_the_index(schema: sqlite3.Connection, name: str) -> None:
+    found = plan(schema, name)
+    assert found.count("runs_by_lane (account_id=? AND place=? AND operation_id=? AND priority=? AND due_at<?)") == 3
     assert not re.search(r"SCAN runs(?! USING)", found)
 
 
 @pytest.mark.parametrize("name", sorted(load_queries()))
 def test_no_statement_reads_the_whole_table_of_runs(schema: sqlite3.Connection, name: str) -> None:
-    assert not re.search(r"SCAN runs(?! USING (COVERING )?INDEX runs_(due|by_owner|to_stop))", plan(schema, name))
+    assert not re.search(r"SCAN runs(?! USING (COVERING )?INDEX runs_(due|by_lane|by_owner|to_stop))", plan(schema, name))

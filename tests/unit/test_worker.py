@@ -41,7 +41,7 @@ async def test_runs_are_claimed_once_the_store_can_be_written_again(bench: Bench
     bench.store.failing.add("epoch")
     failing = bench.engine.runtime.queue._database
     bench.engine.runtime.queue._database = bench.store
-    bench.store.failing |= {"claim_runs", "next_due"}
+    bench.store.failing |= {"claim_one", "claim_lane", "next_due"}
     worker = Worker(bench.engine, lambda: None)
     await worker.start()
     await asyncio.sleep(0.2)

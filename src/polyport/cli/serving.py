@@ -8,6 +8,8 @@ import ctypes
 import errno
 import gc
 import multiprocessing
+import multiprocessing.process
+import multiprocessing.synchronize
 import os
 import secrets
 import signal
@@ -15,7 +17,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 import uvicorn
@@ -26,8 +29,12 @@ from polyport.runtime import FirstAccount, make_first_account, open_runtime
 from polyport.server.app import build_services, serving
 from polyport.settings import Settings
 
+if TYPE_CHECKING:
+    from polyport.cli.guard import Guard
+
 BACKLOG: Final = 2048
 RESTARTS: Final = 5
+START_SECONDS: Final = 120.0
 _M_MMAP_THRESHOLD: Final = -3  # of <malloc.h>
 _LARGE_BLOCK: Final = 1024 * 1024
 _log: Final = structlog.get_logger("polyport.serve")
@@ -50,9 +57,30 @@ class QuietServer(uvicorn.Server):
     ``release`` is called when it begins to stop: streams that are open end then, instead of using up the grace time.
     """
 
-    def __init__(self, config: uvicorn.Config, release: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, release: Callable[[], None], guard: Guard | None = None) -> None:
         super().__init__(config)
         self._release = release
+        self._guard = guard
+
+    async def on_tick(self, counter: int) -> bool:
+        """Every tenth of a second: look at the connections once a second."""
+        if self._guard is not None and counter % 10 == 0:
+            self._guard.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    def drain(self, seconds: float, *, shared: bool) -> None:
+        """Tell clients to go, answer by answer, then stop; at once where nobody is connected. What listens on a ``shared`` socket leaves it to the others."""
+        if self._guard is None or not seconds or self._guard.draining or not self._guard.connections:
+            self.should_exit = True
+            return
+        self._guard.draining = True
+        if shared:
+            for server in self.servers:
+                server.close()
+        asyncio.get_running_loop().call_later(seconds, self._exit)
+
+    def _exit(self) -> None:
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, let go what waits, wait for what is under way."""
@@ -94,11 +122,13 @@ async def serve_socket(settings: Settings, listener: socket.socket, ready: Calla
             _log.warning("a partner is left out", problem=str(problem))
         services = build_services(runtime)
         async with serving(runtime, services) as app:
-            server = QuietServer(make_config(app, settings), services.streams.watch.close)
+            guard = make_guard(settings)
+            server = QuietServer(make_config(app, settings, guard), services.streams.watch.close, guard)
             loop = asyncio.get_running_loop()
 
             def stop() -> None:
-                server.should_exit = True
+                services.standing.stop()
+                server.drain(settings.http.drain, shared=multiprocessing.parent_process() is not None)
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop)
@@ -135,10 +165,20 @@ def settle_memory() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
-def make_config(app: object, settings: Settings) -> uvicorn.Config:
+def make_guard(settings: Settings) -> Guard | None:
+    """What watches over the connections; on a system without httptools, nothing does."""
+    try:
+        from polyport.cli.guard import Guard  # noqa: PLC0415  httptools is not to be had on every system
+    except ImportError:
+        return None
+    return Guard(settings.http)
+
+
+def make_config(app: object, settings: Settings, guard: Guard | None = None) -> uvicorn.Config:
     """How uvicorn serves the application."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # any ASGI callable
+        http=guard.protocol() if guard is not None else "auto",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -158,17 +198,27 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]
         _Supervisor(settings, listener).run(ready)
 
 
-def _child(settings: Settings, listener: socket.socket) -> None:
+def _child(settings: Settings, listener: socket.socket, ready: multiprocessing.synchronize.Event) -> None:
     set_up_log(settings.log)
+    with contextlib.suppress(AttributeError):  # the supervisor's alone, on systems that have it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        run_loop(serve_socket(settings, listener))
+        run_loop(serve_socket(settings, listener, ready.set))
     except SetupError as error:
         sys.stderr.write(f"{error}\n")
         os._exit(78)
 
 
+def _serves_or_died(child: multiprocessing.process.BaseProcess, ready: multiprocessing.synchronize.Event) -> bool:
+    return ready.is_set() or not child.is_alive()
+
+
+def _has_ended(child: multiprocessing.process.BaseProcess) -> bool:
+    return not child.is_alive()
+
+
 class _Supervisor:
-    """Keeps as many server processes as asked for: starts again what dies, hands on the signal to stop."""
+    """Keeps as many server processes as asked for: starts again what dies, hands on the signal to stop; SIGHUP puts new ones in their place, in turn."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self._settings = settings
@@ -176,30 +226,70 @@ class _Supervisor:
         self._context = multiprocessing.get_context("spawn")
         self._children: list[multiprocessing.process.BaseProcess] = []
         self._stopping = False
+        self._renewing = False
+        self._ready: dict[multiprocessing.process.BaseProcess, multiprocessing.synchronize.Event] = {}
         self._deaths: list[float] = []
 
     def run(self, ready: Callable[[], None] | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        with contextlib.suppress(AttributeError):
+            signal.signal(signal.SIGHUP, self._ask_to_renew)
         self._children = [self._start() for _index in range(self._settings.workers)]
         if ready is not None:
             ready()
         while not self._stopping:
             time.sleep(0.2)
             self._check()
+            if self._renewing:
+                self._renewing = False
+                self._renew()
         for child in self._children:
             child.join(self._settings.http.grace + 5)
             if child.is_alive():
                 child.kill()
 
     def _start(self) -> multiprocessing.process.BaseProcess:
-        child = self._context.Process(target=_child, args=(self._settings, self._listener), daemon=False)
+        ready = self._context.Event()
+        child = self._context.Process(target=_child, args=(self._settings, self._listener, ready), daemon=False)
         child.start()
+        self._ready = {known: event for known, event in self._ready.items() if known.is_alive()} | {child: ready}
         return child
+
+    def _renew(self) -> None:
+        """Put a new process in the place of each, in turn: an old one is asked to stop once its successor serves, so nothing waits."""
+        http = self._settings.http
+        for index, old in enumerate(list(self._children)):
+            new = self._start()
+            ready = self._ready[new]
+            self._wait(partial(_serves_or_died, new, ready), START_SECONDS)
+            if self._stopping or not new.is_alive() or not ready.is_set():
+                if not self._stopping:
+                    _log.error("a new server process does not begin to serve; the old ones go on", pid=new.pid)
+                new.kill()
+                return
+            self._children[index] = new
+            old.terminate()
+            self._wait(partial(_has_ended, old), http.drain + http.grace + 5)
+            if old.is_alive():
+                old.kill()
+            _log.info("a server process was replaced", pid=old.pid, by=new.pid)
+
+    def _wait(self, until: Callable[[], bool], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not until() and not self._stopping and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def _ask_to_renew(self, *_signal: object) -> None:
+        self._renewing = True
 
     def _check(self) -> None:
         for index, child in enumerate(self._children):
             if child.is_alive() or self._stopping:
+                continue
+            if child.exitcode == 0:
+                _log.info("a server process was stopped, another takes its place", pid=child.pid)
+                self._children[index] = self._start()
                 continue
             now = time.monotonic()
             self._deaths = [*(at for at in self._deaths if now - at < 10), now]

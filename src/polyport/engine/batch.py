@@ -117,5 +117,5 @@ async def _insert(engine: Engine, asks: Sequence[Ask | PolyportError], placed: S
     if not fresh:
         return
     await engine.runtime.repo.runs.insert_many(fresh, mark)
-    for _run in fresh:
-        engine.runtime.queue.announce()
+    for run, _key in fresh:
+        engine.runtime.queue.announce(run)

@@ -14,6 +14,7 @@ import msgspec
 import re2
 from msgspec.structs import replace
 
+from polyport.engine.gate import Gate
 from polyport.engine.render import Base, render_base
 from polyport.errors import Fault, ValidationFailed
 from polyport.kinds.auth import Scheme
@@ -128,6 +129,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     held: HeldGrant | None = None
     stopped: Callable[[], bool] | None = None
     documents: Documents = msgspec.field(default_factory=Documents)
+    gate: Gate | None = None
     clock: Clock = lambda: datetime.now(UTC)
     fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
 

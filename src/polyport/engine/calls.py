@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from polyport.budgets import Permit
 from polyport.engine.caller import LEAST_SECONDS, Caller, HeldGrant, learn_values, with_grant
 from polyport.engine.grants import authorise, pretend
 from polyport.engine.outcome import error_of, failure_of_network, failure_of_unreadable
@@ -122,11 +123,26 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def _send(caller: Caller, asked: _Asked, scope: Scope) -> Answer:
+    gate = caller.gate
+    if gate is None:
+        return await _exchange(caller, asked, scope, None)
+    permit = await gate.enter(caller.until)
+    try:
+        return await _exchange(caller, asked, scope, permit)
+    except CallFailed as failed:
+        gate.refused(failed.failure.error)
+        raise
+    finally:
+        gate.leave(permit)
+
+
+async def _exchange(caller: Caller, asked: _Asked, scope: Scope, permit: Permit | None) -> Answer:
+    gate = caller.gate
     sent = Sent(step=asked.step, request=prepare(caller, asked.program, scope))
     if caller.stopped is not None and caller.stopped():
         raise RunCancelled
     try:
-        reply = await caller.network.send(sent.request)
+        reply = await (caller.network.send(sent.request) if gate is None else gate.send(caller.network, sent.request, permit))
     except NetworkFault as fault:
         failure = failure_of_network(fault)
         raise CallFailed(failure, trace_of(caller, sent, error=failure.error.message)) from None

@@ -20,12 +20,14 @@ from polyport.catalog import Operation
 from polyport.connections import check_reach, is_usable
 from polyport.engine.caller import Caller, Documents, GrantHolder, open_caller
 from polyport.engine.checks import next_check
+from polyport.engine.gate import Gate
 from polyport.engine.lists import KeptLists, ListMemory
 from polyport.engine.operation import Program, compile_operation
 from polyport.engine.renewal import Clients, Renewals, reconnect_advice
 from polyport.errors import ConnectionInvalid, Details, Fault, NotFound, UnsupportedTrigger, ValidationFailed
 from polyport.manifest.model import Partner, Trigger
 from polyport.manifest.passing import partner_of, passing
+from polyport.quotas import Toll
 from polyport.runtime import Runtime
 from polyport.store.base import StoreFault
 from polyport.store.records import Connection, ConnectionStatus, RunProof
@@ -139,7 +141,7 @@ class Desk:
         opened = await self.runtime.connections.open(account_id, connection_id)
         partner = self.runtime.catalog.partner(opened.record.partner_id)
         record = opened.record
-        caller = self.caller(partner, record.auth, opened.fields)
+        caller = self.caller(partner, record.auth, opened.fields, record.connection_id)
         if caller.scheme is not None and (caller.scheme.exchanges or caller.scheme.keeps):
             grants = self._grants.get(_grant_key(record), caller.grants)
             if caller.scheme.keeps and grants.keeper is None:
@@ -171,9 +173,26 @@ class Desk:
         """Forget the grant of a connection that is gone."""
         self._grants.pop(_grant_key(record), None)
 
-    def caller(self, partner: Partner, auth: str | None, fields: Mapping[str, Any]) -> Caller:
-        """A caller with these fields. Raises ``ValidationFailed`` when they make no address."""
+    def toll(self, program: Program, place: int) -> Toll | None:
+        """What one call of an operation takes of its partner's budgets."""
+        operation = program.operation
+        return self._toll(program.partner, place, operation.costs, operation.id)
+
+    def _toll(self, partner: Partner, place: int, costs: Mapping[str, int], operation_id: int) -> Toll | None:
+        file = partner.file
+        return self.runtime.budgets.toll(file.budgets, costs, partner_id=file.id, place=place, operation_id=operation_id)
+
+    def gate(self, program: Program, bench: Bench, patience: float) -> Gate:
+        """The gate of one attempt."""
+        place = bench.record.connection_id if bench.record is not None else -program.partner.file.id
+        return Gate(self.runtime.budgets, self.runtime.breakers, self.toll(program, place), place, patience=patience)
+
+    def caller(self, partner: Partner, auth: str | None, fields: Mapping[str, Any], connection_id: int = 0) -> Caller:
+        """A caller with these fields; what it calls outside of runs goes through a gate of its own. Raises ``ValidationFailed`` when they make no address."""
         settings = self.runtime.settings
+        place = connection_id if partner.file.connection is not None else -partner.file.id
+        toll = self._toll(partner, place, {}, 0)
+        gate = Gate(self.runtime.budgets, self.runtime.breakers, toll, place, patience=settings.runs.sync_wait, several=True)
         opened = open_caller(
             partner,
             auth,
@@ -183,12 +202,12 @@ class Desk:
             timeout=settings.partner.timeout,
             clock=self.runtime.clock,
         )
-        return replace(opened, documents=self._documents)
+        return replace(opened, documents=self._documents, gate=gate)
 
     def tester(self, record: Connection) -> Caller:
         """A stored connection, opened for a test of its own: a partner that refused it before is asked again. Raises what ``caller`` raises, or ``ConnectionInvalid``."""
         partner = self.runtime.catalog.partner(record.partner_id)
-        caller = self.caller(partner, record.auth, self.runtime.connections.unseal(record))
+        caller = self.caller(partner, record.auth, self.runtime.connections.unseal(record), record.connection_id)
         if caller.scheme is not None and caller.scheme.keeps:
             return replace(caller, grants=GrantHolder(keeper=self.renewals.keeper(record, insists=True)))
         return caller

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from polyport.engine.desk import Desk
 from polyport.engine.operation import Outcome
-from polyport.engine.record import Done, decode, encode, error_column, upstream_ms
+from polyport.engine.record import Done, decode, encode, error_column, held_column, upstream_ms
 from polyport.errors import Conflict, Details, NotFound, PolyportError, RunCancelled
 from polyport.store.base import Stale, StoreUnavailable
 from polyport.store.records import FINAL, Run, RunProof, RunStatus
@@ -54,6 +54,23 @@ class Ledger:
             await self._check_stop(run)
             raise
         return Done(run=waiting, error=error)
+
+    async def hold(self, run: Run, error: PolyportError, wait_ms: int) -> Done:
+        """Put a run back of which nothing could be sent: it keeps its place, and the attempt does not count. Raises what ``wait`` raises."""
+        now = self._runtime.now_ms()
+        held = replace(
+            run,
+            status=RunStatus.WAITING,
+            attempts=run.attempts - 1,
+            queued_ms=max(0, run.queued_ms - max(0, now - run.due_at)),
+            error=held_column(error, now + wait_ms),
+        )
+        try:
+            await self._durably(held, self._runtime.repo.runs.reschedule)
+        except Stale:
+            await self._check_stop(run)
+            raise
+        return Done(run=held, error=error)
 
     async def finish(
         self,

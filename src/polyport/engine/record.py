@@ -169,6 +169,12 @@ def error_column(error: PolyportError | None) -> str | None:
     return json.dumps({"code": error.code, "message": (type(error).__doc__ or "").strip(), "retryable": error.retryable})
 
 
+def held_column(error: PolyportError, until: int) -> str:
+    """What may stand in the clear of a run that was held back: why, and until when at least (unix milliseconds)."""
+    record = {"code": error.code, "message": error.message, "retryable": error.retryable, "reason": error.details.reason, "until": until}
+    return json.dumps(record)
+
+
 def encode(value: Any) -> bytes:
     """JSON to be sealed."""
     return _ENCODER.encode(value)

@@ -17,10 +17,12 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from polyport.bulkheads import Bulkheads
 from polyport.engine.caller import Caller, hiding
 from polyport.engine.connect import confirm_refusal, note_working
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.files import check_files, files_in_place, keep_files, pretend_files
+from polyport.engine.gate import is_held
 from polyport.engine.hidden import hidden_values
 from polyport.engine.intake import SYNC_LIMIT_MS, Intake, key_of
 from polyport.engine.ledger import Ledger, cancelled
@@ -59,10 +61,11 @@ from polyport.errors import (
 from polyport.manifest.model import SAFE_METHODS, Trigger
 from polyport.net.marked import MarkedNetwork
 from polyport.store.base import Duplicate, Stale, StoreFault, StoreUnavailable
-from polyport.store.records import FINAL, ConnectionStatus, Run, RunStatus
+from polyport.store.records import FINAL, ConnectionStatus, Lane, Run, RunStatus
 
 _log: Final = structlog.get_logger("polyport.runs")
 STORE_SECONDS: Final = 0.5
+HOLD_SECONDS: Final = 0.2  # a queued run that would wait longer for its partner goes back, so that its place here is another's
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +90,8 @@ class Engine:
         self.runtime = desk.runtime
         self.ledger = Ledger(desk)
         self.intake = Intake(desk, self.ledger)
+        runs = self.runtime.settings.runs
+        self._bulkheads = Bulkheads(runs.sync_limit, partner=runs.partner_share, connection=runs.connection_share)
         self._open = 0
         self._working = 0
         self._tasks: set[asyncio.Task[Done]] = set()
@@ -170,7 +175,7 @@ class Engine:
         except StoreUnavailable:
             raise Overloaded("This server cannot write its records now: nothing was accepted.") from None
         if run.mode == "async":
-            self.runtime.queue.announce()
+            self.runtime.queue.announce(run)
         return None, run, prepared
 
     async def replay(self, account_id: int, run_id: str, idempotency_key: str | None = None) -> tuple[Done | None, Run, Prepared | None]:
@@ -195,6 +200,11 @@ class Engine:
         """Accept and run, to the end. What happened is recorded before this returns, also when the caller goes away."""
         if self._open >= self.runtime.settings.runs.sync_limit:
             raise Overloaded
+        lane = self._lane(ask)
+        if not self._bulkheads.enter(lane):
+            raise Overloaded(
+                "Too many calls to this partner or with this connection are under way: nothing was accepted, try again shortly."
+            )
         self._open += 1
         try:
             earlier, run, prepared = await self.start(ask)
@@ -206,6 +216,14 @@ class Engine:
             return await asyncio.shield(task)
         finally:
             self._open -= 1
+            self._bulkheads.leave(lane)
+
+    def _lane(self, ask: Ask) -> Lane:
+        """What an ask belongs to, before anything is known of it but its words. Raises what ``prepare`` would."""
+        program = self.desk.runnable(ask.operation_id)
+        connection_id = read_positions(program, ask.credential_data).connection_id
+        partner_id = program.partner.file.id
+        return Lane(ask.account_id, connection_id if connection_id is not None else -partner_id, ask.operation_id, partner_id)
 
     async def _to_the_end(self, run: Run, prepared: Prepared) -> Done:
         """Attempt after attempt within the deadline, in this process."""
@@ -254,10 +272,10 @@ class Engine:
         traces: list[Trace] = []
         started, clock = self.runtime.now_ms(), time.perf_counter()
         error: PolyportError
+        caller = self._within_deadline(run, prepared)
         try:
-            if run.mode == "async" and not run.repeatable and prepared.program.calls:
-                await self.ledger.mark_sending(run)
-            outcome = await self._perform(run, prepared, traces)
+            await self._make_ready(run, prepared, caller)
+            outcome = await self._perform(run, prepared, caller, traces)
         except RunCancelled:
             return await self._stopped(run, started, clock, attempts, traces), None
         except CallFailed as failed:
@@ -276,8 +294,23 @@ class Engine:
         else:
             attempts.append(attempt_record(run.attempts, started, clock, traces, None))
             return await self._succeed(run, prepared, outcome, attempts), None
-        attempts.append(attempt_record(run.attempts, started, clock, traces, error))
+        finally:
+            if caller.gate is not None:
+                caller.gate.close()
+        if traces or not is_held(error):
+            attempts.append(attempt_record(run.attempts, started, clock, traces, error))
         return await self._conclude(run, attempts, failure)
+
+    async def _make_ready(self, run: Run, prepared: Prepared, caller: Caller) -> None:
+        """See to it that the first request can leave, then note durably that it may have."""
+        if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
+            raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
+        if not prepared.program.calls:
+            return
+        if caller.gate is not None:
+            await caller.gate.ready(caller.base.origin if caller.base is not None else None, caller.until)
+        if run.mode == "async" and not run.repeatable:
+            await self.ledger.mark_sending(run)
 
     async def _stopped(self, run: Run, started: int, clock: float, attempts: list[dict[str, Any]], traces: list[Trace]) -> Done:
         """The end of a run that stopped because it was asked to: before anything was sent, or in the middle."""
@@ -288,7 +321,10 @@ class Engine:
 
     async def _conclude(self, run: Run, attempts: list[dict[str, Any]], failure: Failure) -> tuple[Done, Decision]:
         """What follows from a failed attempt: another one later, or the end."""
-        error, decision = failure.error, self._decide(run, failure)
+        error = failure.error
+        if is_held(error) and not failure.reached:
+            return await self._hold_back(run, attempts, error)
+        decision = self._decide(run, failure)
         if decision.status == "waiting" and decision.wait_ms is not None:
             if run.mode == "sync":
                 return Done(run=replace(run, waited_ms=run.waited_ms + decision.wait_ms), error=error), decision
@@ -299,6 +335,18 @@ class Engine:
         status = RunStatus(decision.status)
         final = in_doubt(error) if status is RunStatus.UNCERTAIN else settled(error, repeatable=run.repeatable or not failure.reached)
         return await self.ledger.finish(run, status, attempts, error=final), decision
+
+    async def _hold_back(self, run: Run, attempts: list[dict[str, Any]], error: PolyportError) -> tuple[Done, Decision]:
+        """What follows when nothing could be sent yet: who waits for the answer is told, a queued run keeps its place."""
+        wait = error.details.retry_after_ms or 1_000
+        ends = run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms() + wait
+        if run.mode == "sync" or ends:
+            return await self.ledger.finish(run, RunStatus.FAILED, attempts, error=error), Decision(status="failed")
+        try:
+            return await self.ledger.hold(run, error, wait), Decision(status="waiting", wait_ms=wait)
+        except RunCancelled:
+            end = cancelled(sent=bool(attempts))
+            return await self.ledger.finish(run, RunStatus.CANCELLED, attempts, error=end), Decision(status="failed")
 
     async def _succeed(self, run: Run, prepared: Prepared, outcome: Outcome, attempts: list[dict[str, Any]]) -> Done:
         try:
@@ -316,10 +364,8 @@ class Engine:
         error: PolyportError = InternalError() if run.repeatable else in_doubt(InternalError())
         return await self.ledger.finish(run, status, [], error=error)
 
-    async def _perform(self, run: Run, prepared: Prepared, traces: list[Trace]) -> Outcome:
-        if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
-            raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
-        program, caller = prepared.program, self._within_deadline(run, prepared)
+    async def _perform(self, run: Run, prepared: Prepared, caller: Caller, traces: list[Trace]) -> Outcome:
+        program = prepared.program
         files = prepared.understood.checked.files
         if not files:
             return await self._carry_out(run, prepared, caller, traces)
@@ -346,7 +392,10 @@ class Engine:
         if caller.base is not None and caller.base.replaced is not None:
             caller = replace(caller, network=MarkedNetwork(caller.network, run.run_id))
         stopping, run_id = self.ledger.stopping, run.run_id
-        caller = replace(caller, stopped=lambda: run_id in stopping)
+        runs = self.runtime.settings.runs
+        patience = HOLD_SECONDS if run.mode == "async" else SYNC_LIMIT_MS / 1000 if prepared.patient else runs.sync_wait
+        gate = self.desk.gate(prepared.program, prepared.bench, patience) if prepared.program.calls else None
+        caller = replace(caller, stopped=lambda: run_id in stopping, gate=gate)
         if run.deadline_at is None:
             return caller
         left = (run.deadline_at - self.runtime.now_ms()) / 1000

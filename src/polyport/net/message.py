@@ -5,7 +5,7 @@ Nothing here does I/O. The reprs show neither header values, nor query values, n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -96,6 +96,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ``answer_limit`` is the most bytes of (decompressed) body that are read; ``None`` is the server's own limit.
     ``stream`` is the body where that is not kept in memory; ``body`` is then ``None``.
     ``certificate`` is shown to servers that ask for one, on the first address alone.
+    ``leaves`` is called when the request is handed to a connection: what came before, such as making one, took its time.
     """
 
     method: str
@@ -108,6 +109,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     follow_redirects: bool = True
     answer_limit: int | None = None
     certificate: Certificate | None = None
+    leaves: Callable[[], None] | None = None
 
     def header(self, name: str) -> str | None:
         """The first value of a header, found without regard to case."""

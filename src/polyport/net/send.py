@@ -172,7 +172,7 @@ class Sender:
         a redirect, and ``NetworkFault`` for everything that leaves no whole answer within the limits, headers that HTTP
         does not allow included.
         """
-        exchange = _Exchange()
+        exchange = _Exchange(request.leaves)
         seconds = min(request.timeout, self._timeout_limit)
         try:
             async with asyncio.timeout(seconds):
@@ -187,7 +187,7 @@ class Sender:
 
     async def open(self, request: Request) -> Incoming:
         """Send one request and wait for the head of its answer, under the same rules; the body is read from what comes back, which has to be closed."""
-        exchange = _Exchange()
+        exchange = _Exchange(request.leaves)
         seconds = min(request.timeout, self._timeout_limit)
         try:
             async with asyncio.timeout(seconds):
@@ -259,18 +259,22 @@ class _Outgoing(ClientRequest):
 
     DEFAULT_HEADERS = {}  # noqa: RUF012 - the base class declares it as an instance-free dictionary
     left = False
+    leaves: Callable[[], None] | None = None
 
     async def send(self, conn: Connection) -> ClientResponse:
         self.left = True
+        if self.leaves is not None:
+            self.leaves()
         return await super().send(conn)
 
 
 class _Exchange:
     """What is known of one ``Sender.send``; also the middleware that keeps aiohttp from repeating a request."""
 
-    __slots__ = ("answered", "broken", "current", "host")
+    __slots__ = ("answered", "broken", "current", "host", "leaves")
 
-    def __init__(self) -> None:
+    def __init__(self, leaves: Callable[[], None] | None) -> None:
+        self.leaves = leaves
         self.host = "The partner"
         self.answered = False
         self.broken: NetworkFault | None = None
@@ -283,6 +287,7 @@ class _Exchange:
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         self.current = cast("_Outgoing", request)
+        self.current.leaves = self.leaves
         try:
             return await handler(request)
         except _FAILURES as error:

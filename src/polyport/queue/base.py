@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from polyport.store.records import Run
+from polyport.store.records import Lane, Run
+
+Admits = Callable[[Lane], bool]
+
+
+def anyone(_lane: Lane) -> bool:
+    """Every lane may go on."""
+    return True
 
 
 class Queue(Protocol):
     """The queue of runs: one machine's database, or a message system over many."""
 
-    def announce(self) -> None:
+    def announce(self, run: Run | None = None) -> None:
         """Say that a run became due: whoever waits in this process looks at once."""
 
-    async def claim(self, owner: str, limit: int, now: int) -> Sequence[Run]:
-        """Take up to ``limit`` due runs for this owner; no other owner gets them. Their status is ``running``, their attempt counted."""
+    def wake(self) -> None:
+        """Say that a lane that was not admitted may be now."""
+
+    async def claim(self, owner: str, limit: int, now: int, admits: Admits = anyone) -> Sequence[Run]:
+        """Take up to ``limit`` due runs for this owner; no other owner gets them. Their status is ``running``, their attempt counted.
+
+        Accounts take turns, and the lanes of an account take turns within it; the runs of a lane come oldest first. ``admits`` is asked before each run
+        whether its lane may go on now: runs of a lane that may not stay where they are.
+        """
 
     async def wait(self, seconds: float) -> None:
         """Return when a run may be due, at the latest after ``seconds``."""

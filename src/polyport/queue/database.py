@@ -13,13 +13,17 @@ from typing import Final
 from msgspec.structs import replace
 
 from polyport.errors import Details, InternalError, PartnerUnavailable, PolyportError, RunCancelled
+from polyport.queue.base import Admits, anyone
 from polyport.queue.processes import ProcessLock
+from polyport.queue.turns import Turns
 from polyport.store.base import Database, Stale, Statement
 from polyport.store.herald import Herald, Silence
-from polyport.store.records import PRIORITY_LEAD_MS, RESTORED, Priority, Run, RunStatus
+from polyport.store.records import PRIORITY_LEAD_MS, RESTORED, Lane, Priority, Run, RunStatus
 from polyport.store.runs import run_of_row
 
 POLL: Final = 0.25
+LONG_LOOK: Final = 0.02
+CLAIM_MOST: Final = 64  # runs of one claim: other writes wait for it
 DEPTH_AGE: Final = 0.5
 
 _CUT: Final = PartnerUnavailable(
@@ -62,37 +66,63 @@ class DatabaseQueue:
         self._processes = processes
         self._due = asyncio.Event()
         self._next = math.inf
+        self._turns = Turns()
+        self._looked, self._rest = -math.inf, 0.0
         self._depth, self._depth_at = 0, -math.inf
 
-    def announce(self) -> None:
+    def announce(self, run: Run | None = None) -> None:
         """Wake those who wait in this process."""
         self._depth += 1
+        if run is not None:
+            self._turns.add(Lane.of(run))
         self._due.set()
 
-    async def claim(self, owner: str, limit: int, now: int) -> Sequence[Run]:
-        """Take up to ``limit`` due runs for this owner, in the order of their priority and due time.
+    def wake(self) -> None:
+        """Let who waits in this process look again: a lane that had to wait may go on."""
+        self._due.set()
+
+    async def claim(self, owner: str, limit: int, now: int, admits: Admits = anyone) -> Sequence[Run]:
+        """Take up to ``limit`` due runs for this owner, lanes in turn, each in the order of priority and due time.
 
         What nobody announced (another process's runs, retries) is looked for with a read first: an idle process takes no write lock.
         """
         announced = self._due.is_set()
         self._due.clear()  # before the store is asked: what is announced from here on is looked at again
-        if not announced and not await self._anything_due(now):
+        if (not announced and not await self._anything_due(now)) or limit < 1:
             return ()
-        told = {"owner": owner, "limit": limit, "now": now, "lead": PRIORITY_LEAD_MS}
+        await self._look(now)
+        chosen, mark = self._turns.choose(min(limit, CLAIM_MOST), admits), self._turns.mark()
+        if not chosen:
+            self._next = math.inf  # what is due may not go on yet: whoever lets it wakes us
+            return ()
         try:
-            rows = (await self._database.write(Statement(query="claim_runs", params=told)))[0]
+            found = await self._database.write(*(_claim(lane, count, owner, now) for lane, count in chosen.items()))
         except BaseException:
             self._due.set()
             raise
-        if len(rows) == limit:
+        for (lane, count), rows in zip(chosen.items(), found, strict=True):
+            if len(rows) < count:
+                self._turns.drop(lane, mark)
+        if self._turns:
             self._due.set()
-        self._depth = max(0, self._depth - len(rows))
-        return sorted((run_of_row(row) for row in rows), key=_turn)
+        runs = [run_of_row(row) for rows in found for row in rows]
+        self._depth = max(0, self._depth - len(runs))
+        return sorted(runs, key=_turn)
 
     async def _anything_due(self, now: int) -> bool:
         due = (await self._database.read("next_due"))[0][0]
         self._next = math.inf if due is None else time.monotonic() + (due - now) / 1000
         return due is not None and due <= now
+
+    async def _look(self, now: int) -> None:
+        """Learn of the lanes that other processes, or time, gave runs. Where there are very many, looking takes a tenth of the time at most."""
+        began = time.monotonic()
+        if began < self._looked + (max(POLL, self._rest) if self._turns else self._rest):
+            return
+        self._turns.add_all(Lane(*row) for row in await self._database.read("due_lanes", {"now": now}))
+        self._looked = time.monotonic()
+        took = self._looked - began
+        self._rest = 9 * took if took > LONG_LOOK else 0.0
 
     async def wait(self, seconds: float) -> None:
         """Return when a run was announced or is due, at the latest after ``POLL`` seconds: other processes accept runs too."""
@@ -123,6 +153,7 @@ class DatabaseQueue:
                 settled += sum(told)
         self._processes.sweep()
         if settled:
+            self._looked = -math.inf
             self._due.set()
         return settled
 
@@ -150,6 +181,18 @@ class DatabaseQueue:
 def _turn(run: Run) -> tuple[int, str]:
     """What runs are taken in the order of; the statement has it too."""
     return run.due_at - PRIORITY_LEAD_MS * (run.priority - Priority.NORMAL), run.run_id
+
+
+def _claim(lane: Lane, count: int, owner: str, now: int) -> Statement:
+    told = {
+        "account_id": lane.account_id,
+        "place": lane.place,
+        "operation_id": lane.operation_id,
+        "owner": owner,
+        "now": now,
+        "lead": PRIORITY_LEAD_MS,
+    }
+    return Statement(query="claim_one", params=told) if count == 1 else Statement(query="claim_lane", params={**told, "limit": count})
 
 
 def _verdict(run: Run) -> tuple[RunStatus, PolyportError] | None:

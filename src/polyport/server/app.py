@@ -17,6 +17,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polyport import __version__
+from polyport.breakers import Breakers
 from polyport.deliveries import Courier
 from polyport.engine.connect import renew_due
 from polyport.engine.desk import Desk
@@ -52,7 +53,8 @@ from polyport.server.access import Access
 from polyport.server.connect import pages
 from polyport.server.origins import Origins
 from polyport.server.problems import error_of_status, problem_response
-from polyport.server.routing import Endpoint, Services, bind, bind_preflight, new_request_id
+from polyport.server.rates import RateLimits
+from polyport.server.routing import Endpoint, Services, Standing, bind, bind_preflight, new_request_id
 from polyport.server.streams import Streams
 from polyport.worker import TIDY_SECONDS, Chore, Worker
 
@@ -129,10 +131,13 @@ def build_services(runtime: Runtime) -> Services:
     """The services of a process: engine, access, metrics."""
     registry = CollectorRegistry()
     Gauge("polyport_info", "The version that runs.", ["version"], registry=registry).labels(__version__).set(1)
+    _watch_breakers(runtime.breakers, registry)
     engine = Engine(Desk(runtime))
     return Services(
         engine=engine,
         access=Access(runtime),
+        rates=RateLimits(runtime),
+        standing=Standing(),
         reconnects=Reconnects(runtime),
         streams=Streams(runtime),
         rereader=Rereader(engine.desk),
@@ -140,6 +145,14 @@ def build_services(runtime: Runtime) -> Services:
         requests=Counter("polyport_http_requests", "Requests by route and status.", ["method", "route", "status"], registry=registry),
         durations=Histogram("polyport_http_request_seconds", "Time to answer, by route.", ["method", "route"], registry=registry),
     )
+
+
+def _watch_breakers(breakers: Breakers, registry: CollectorRegistry) -> None:
+    circuits = Gauge("polyport_circuits_open", "Hosts and connections of partners that are left alone now.", ["of"], registry=registry)
+    circuits.labels("host").set_function(lambda: breakers.counts()[0])
+    circuits.labels("connection").set_function(lambda: breakers.counts()[1])
+    opened = Gauge("polyport_circuits_opened_total", "How often a host or a connection began to be left alone.", registry=registry)
+    opened.set_function(lambda: breakers.opened)
 
 
 def build_app(services: Services) -> ASGIApp:

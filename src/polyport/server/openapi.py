@@ -164,6 +164,7 @@ def _error_schema() -> Mapping[str, Any]:
             "suggestedFix": {"type": "string"},
             "reconnectUrl": {"type": "string"},
             "outcome": {"const": "uncertain"},
+            "reason": {"enum": ["budget", "circuit_open"]},
             "runId": {"type": "string"},
             "requestId": {"type": "string"},
         },

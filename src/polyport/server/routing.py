@@ -33,6 +33,7 @@ from polyport.errors import ConnectionInvalid, Fault, Forbidden, InternalError, 
 from polyport.paths import format_path
 from polyport.server.access import Access, Principal
 from polyport.server.problems import problem_response
+from polyport.server.rates import Headers, RateLimits
 from polyport.server.streams import Streams
 from polyport.server.wire import FAULTS_MOST, FORM, encode, parse_json, read_body, success
 from polyport.store.base import StoreFault, StoreUnavailable
@@ -97,12 +98,25 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     etag: bool | str = False
 
 
+@dataclass(slots=True)
+class Standing:
+    """Where a process stands: ``stopping`` once it was asked to."""
+
+    stopping: bool = False
+
+    def stop(self) -> None:
+        """It was asked to stop."""
+        self.stopping = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What every handler works with."""
 
     engine: Engine
     access: Access
+    rates: RateLimits
+    standing: Standing
     reconnects: Reconnects
     streams: Streams
     rereader: Rereader
@@ -269,12 +283,14 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
 
     async def handle(http: HttpRequest) -> Response:
         started = time.perf_counter()
+        counted: Headers = ()
         call = Call(http=http, services=services, request_id=new_request_id())
         limit_reach(None)  # said for every call: one that follows another on its wire may begin in the context of that
         try:
             if endpoint.scope is not None and not (opened and "authorization" not in http.headers):
                 call.caller = await services.access.authenticate(http)
                 limit_reach(call.caller.external_user_id)
+                counted = await services.rates.count(call.caller.account_id)
                 check_scope(call.caller, endpoint.scope)
             if endpoint.form_limit is not None:
                 call.content = await read_body(http, endpoint.form_limit, FORM)
@@ -294,6 +310,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
             _log.exception("a request failed", request_id=call.request_id, method=endpoint.method, route=endpoint.path)
             response = _failed(InternalError(), call, endpoint)
         response.raw_headers.append((b"x-request-id", call.request_id.encode()))
+        response.raw_headers.extend(counted)
         if opened:
             response.headers.update(OPENED)
         counter = counters.get(response.status_code)

@@ -32,6 +32,8 @@ async def healthz(_call: Call) -> Answer:
 
 async def readyz(call: Call) -> Answer:
     """GET /readyz."""
+    if call.services.standing.stopping:
+        raise Overloaded("This process is stopping: it accepts nothing that comes anew.")
     runtime = call.engine.runtime
     checks: dict[str, Any] = {}
     try:

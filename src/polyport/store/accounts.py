@@ -141,6 +141,11 @@ class Throttles:
         hits, start = rows[0][0]
         return int(hits), int(start) + window_ms
 
+    async def add(self, key: str, hits: int, *, start: int) -> int:
+        """Count several tries in the window that began at ``start``: how many there are in it now."""
+        rows = await self.database.write(Statement(query="add_throttle", params={"key": key, "hits": hits, "start": start}, expect=1))
+        return int(rows[0][0][0])
+
     async def clear(self, key: str) -> None:
         """Forget the tries of a key."""
         await self.database.write(Statement(query="clear_throttle", params={"key": key}))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -344,6 +344,24 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     sealed_input: bytes | None
     sealed_result: bytes | None
     sealed_attempts: bytes | None
+
+
+class Lane(NamedTuple):
+    """What one account runs with one connection and one operation: the runs of a lane go on in order, lanes take turns.
+
+    ``place`` is the connection's id; of partners that need no connection it is their own id, negated.
+    """
+
+    account_id: int
+    place: int
+    operation_id: int
+    partner_id: int
+
+    @classmethod
+    def of(cls, run: Run) -> Lane:
+        """The lane of a run."""
+        place = run.connection_id if run.connection_id is not None else -run.partner_id
+        return cls(run.account_id, place, run.operation_id, run.partner_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

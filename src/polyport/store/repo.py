@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from polyport.store.accounts import Accounts, Files, Throttles, Tokens
 from polyport.store.apps import OAuthApps
 from polyport.store.base import Database, Statement
+from polyport.store.budgets import BudgetUses
 from polyport.store.connections import Connections
 from polyport.store.end_users import EndUsers
 from polyport.store.grants import Grants
@@ -100,6 +101,11 @@ class Repo:
     def files(self) -> Files:
         """Uploaded files."""
         return Files(self.database)
+
+    @property
+    def budget_uses(self) -> BudgetUses:
+        """What was taken of partners' budgets."""
+        return BudgetUses(self.database)
 
     @property
     def runs(self) -> Runs:

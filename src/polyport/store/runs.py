@@ -9,7 +9,7 @@ from typing import Final
 
 from polyport.store.base import Database, DbRow, Statement
 from polyport.store.reach import only_user
-from polyport.store.records import IdempotencyKey, Priority, Run, RunProof, RunStatus, UsageRow
+from polyport.store.records import IdempotencyKey, Lane, Priority, Run, RunProof, RunStatus, UsageRow
 from polyport.store.rows import build, columns, params
 
 _COLUMNS: Final = columns(Run)
@@ -119,6 +119,16 @@ class Runs:
     async def reschedule(self, run: Run) -> None:
         """Let a run wait until ``due_at``. Raises ``Stale``, also when it was asked to stop."""
         await self.database.write(Statement(query="reschedule_run", params=params(run), expect=1))
+
+    async def hold(self, lane: Lane, *, error: str, limit: int, now: int) -> None:
+        """Say of the next runs of a lane why they wait. They keep their places."""
+        told = {"account_id": lane.account_id, "place": lane.place, "operation_id": lane.operation_id}
+        await self.database.write(
+            *(
+                Statement(query="hold_lane", params={**told, "priority": priority, "error": error, "limit": limit, "now": now})
+                for priority in Priority
+            )
+        )
 
     async def cancel(self, run: Run, *, error: str, now: int, told: Sequence[Statement] = ()) -> None:
         """End a run that has not begun or waits, and write the events that tell it. Raises ``Stale`` when it does neither any more."""

@@ -253,6 +253,7 @@ CREATE TABLE runs (
     sealed_input     BLOB,
     sealed_result    BLOB,
     sealed_attempts  BLOB,
+    place            INTEGER NOT NULL GENERATED ALWAYS AS (COALESCE(connection_id, -partner_id)) VIRTUAL,
     PRIMARY KEY (account_id, run_id)
 );
 CREATE INDEX runs_by_connection ON runs (account_id, connection_id, run_id) WHERE connection_id IS NOT NULL;
@@ -260,9 +261,11 @@ CREATE INDEX runs_by_user ON runs (account_id, external_user_id, run_id) WHERE e
 CREATE INDEX runs_by_status ON runs (account_id, status, run_id);
 CREATE INDEX runs_by_operation ON runs (account_id, operation_id, run_id);
 CREATE INDEX runs_by_partner ON runs (account_id, partner_id, run_id);
-CREATE INDEX runs_due ON runs (priority, due_at, run_id) WHERE status IN ('queued', 'waiting');
 -- Runs that ended, those with their payloads apart from those without, in the order of their end: what retention goes by.
 CREATE INDEX runs_ended ON runs ((sealed_input IS NULL), finished_at) WHERE finished_at IS NOT NULL;
+-- Runs that wait, by lane: what one account waits for with one connection (place) and one operation. Claims take turns over the lanes.
+CREATE INDEX runs_by_lane ON runs (account_id, place, operation_id, priority, due_at, run_id) WHERE status IN ('queued', 'waiting');
+CREATE INDEX runs_due ON runs (priority, due_at) WHERE status IN ('queued', 'waiting');
 CREATE INDEX runs_by_owner ON runs (owner) WHERE status = 'running';
 CREATE INDEX runs_to_stop ON runs (owner) WHERE status = 'running' AND cancel_at IS NOT NULL;
 
@@ -399,3 +402,18 @@ CREATE INDEX outbox_by_lane ON outbox (lane, due_at) WHERE status = 'pending';
 CREATE INDEX outbox_of_user ON outbox (account_id, external_user_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX outbox_due ON outbox (due_at) WHERE status = 'pending';
 CREATE INDEX outbox_waiting_for ON outbox (endpoint_id, due_at) WHERE status = 'pending' AND endpoint_id IS NOT NULL;
+
+-- What was taken of partners' budgets: units in spans of time, each of which counts until a moment; places for requests at a time, by process (owner);
+-- and under the span -1 what the partner itself told. permits and remains are what the last statement found.
+CREATE TABLE budget_uses (
+    key     TEXT    NOT NULL,
+    span    INTEGER NOT NULL,
+    taken   INTEGER NOT NULL,
+    permits INTEGER NOT NULL,
+    remains INTEGER NOT NULL,
+    until   INTEGER NOT NULL,
+    owner   TEXT,
+    PRIMARY KEY (key, span)
+) WITHOUT ROWID;
+CREATE INDEX budget_uses_by_end ON budget_uses (until);
+CREATE INDEX budget_uses_by_owner ON budget_uses (owner) WHERE owner IS NOT NULL;

@@ -87,6 +87,12 @@ ON CONFLICT (key) DO UPDATE SET
     window_start = CASE WHEN window_start + :window <= :now THEN :now ELSE window_start END
 RETURNING hits, window_start;
 
+-- name: add_throttle
+-- Count several tries within a window that begins with the clock; gives the number of tries in it.
+INSERT INTO throttles (key, window_start, hits) VALUES (:key, :start, :hits)
+ON CONFLICT (key) DO UPDATE SET hits = CASE WHEN window_start = :start THEN hits + :hits ELSE :hits END, window_start = :start
+RETURNING hits;
+
 -- name: clear_throttle
 -- Forget the tries of a key.
 DELETE FROM throttles WHERE key = :key;

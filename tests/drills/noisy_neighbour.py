@@ -1,0 +1,121 @@
+"""Drill: one account has a long queue and one connection hangs; another account's calls are as quick as before.
+
+``make drill`` runs it; ``--quick`` is the short form that runs with the tests. First the quiet account calls alone, then again while the loud one has a
+backlog and a partner's connection answers nothing. Both kinds of runs are measured: synchronous ones, and queued ones from acceptance to their end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from drilling import Callers, Report, run_drill
+from e2e.depot import PARTNER, PUT, SECRET, Asked, Depot, open_depot
+from e2e.killable import Process, running_process
+from e2e.metered import make_accounts
+from e2e.served import OTHER_EMAIL, PASSWORD, answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """Runs of the backlog, runs of the connection that hangs, callers, and for how long (seconds) each part is measured."""
+
+    backlog: int
+    hanging: int
+    callers: int
+    seconds: float
+
+
+FULL: Final = Size(backlog=20_000, hanging=300, callers=4, seconds=20)
+QUICK: Final = Size(backlog=300, hanging=80, callers=2, seconds=2)
+
+
+async def _flood(server: Process, connection: int, count: int, name: str) -> None:
+    path = f"/partners/trigger-actions/{PUT}/run/async"
+    body = {"credentialData": {"0": connection}, "runnerData": {"id": name}}
+    for _hundred in range(0, count, 20):
+        told = await asyncio.gather(*(server.served.call("POST", path, body) for _run in range(min(20, count))))
+        if {one[0] for one in told} != {202}:
+            raise RuntimeError(f"the backlog was not accepted: {told[0]}")
+
+
+def _begin(callers: Callers, server: Process, connection: int, token: str, size: Size) -> None:
+    names = itertools.count()
+
+    async def post(mode: str) -> tuple[int, Any]:
+        body = {"credentialData": {"0": connection}, "runnerData": {"id": f"quiet{next(names)}"}}
+        status, _headers, told = await server.served.call("POST", f"/partners/trigger-actions/{PUT}/run/{mode}", body, token=token)
+        return status, told
+
+    async def sync() -> str:
+        status, told = await post("sync")
+        return "" if status == 200 else f"{status} {told}"
+
+    async def queued() -> str:
+        status, told = await post("async")
+        if status != 202:
+            return f"{status} {told}"
+        run_id = told["data"]["runId"]
+        while True:
+            found = (await server.served.call("GET", f"/runs/{run_id}", token=token))[2]["data"]
+            if found["status"] in {"succeeded", "failed", "uncertain"}:
+                return "" if found["status"] == "succeeded" else f"{found}"
+            await asyncio.sleep(0.01)
+
+    callers.begin("synchronous", sync, size.callers)
+    callers.begin("queued", queued, size.callers)
+
+
+async def _measure(server: Process, connection: int, token: str, size: Size) -> tuple[Callers, str]:
+    callers, began = Callers(), time.perf_counter()
+    _begin(callers, server, connection, token, size)
+    await asyncio.sleep(size.seconds)
+    await callers.end()
+    return callers, callers.spread(began, time.perf_counter())
+
+
+def _come(depot: Depot, name: str) -> int:
+    return sum(asked.target.endswith(f"/things/{name}") for asked in depot.wire.asked)
+
+
+async def drill(folder: Path, quick: bool, report: Report) -> None:
+    """The whole drill."""
+    size = QUICK if quick else FULL
+    await make_accounts(folder / "data", OTHER_EMAIL)
+
+    async def usual(asked: Asked) -> bytes | None:
+        if asked.target.endswith("/things/hangs"):
+            await asyncio.Event().wait()
+        return answer(200, {"data": {}, "name": "Depot"})
+
+    async with open_depot() as depot, running_process(folder, depot, workers=2, partner_breaker_failures=0) as server:
+        depot.answers["*"] = usual
+        loud = await server.served.connect(PARTNER, {"key": SECRET})
+        hangs = await server.served.connect(PARTNER, {"key": SECRET})
+        token = str((await server.served.sign_in(OTHER_EMAIL, PASSWORD))["authToken"])
+        quiet = await server.served.connect(PARTNER, {"key": SECRET}, token=token)
+        alone, before = await _measure(server, quiet, token, size)
+        await _flood(server, hangs, size.hanging, "hangs")
+        await _flood(server, loud, size.backlog, "loud")
+        left = size.backlog - _come(depot, "loud")
+        beside, during = await _measure(server, quiet, token, size)
+        report.say(
+            f"2 processes; {size.backlog} runs of one connection ({left} were left when the measurement began), {size.hanging} of one that hangs"
+        )
+        report.say(f"  the quiet account alone:  {before}")
+        report.say(f"  the quiet account beside: {during}")
+        report.say(f"  meanwhile the loud one had {_come(depot, 'loud')} runs sent, the one that hangs {_come(depot, 'hangs')}")
+        report.check("calls of the quiet account that failed", (alone.failed + beside.failed)[:3], [])
+        report.check(
+            "kinds of calls of the quiet account that stood still", [name for name, taken in beside.taken.items() if not taken], []
+        )
+        report.check("places that the connection that hangs holds, beyond a quarter of each process", _come(depot, "hangs") > 2 * 64, False)
+
+
+if __name__ == "__main__":
+    sys.exit(run_drill(__doc__, drill))

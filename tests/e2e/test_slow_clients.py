@@ -1,0 +1,104 @@
+"""Clients that take their time, or too many connections: they are cut, and the others are served."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from e2e.served import Served, running_server
+
+pytestmark = pytest.mark.anyio
+HEAD = "POST /user/auth HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+async def served(anyio_backend, tmp_path_factory):
+    limits = {"http_header_timeout": 0.3, "http_body_timeout": 0.3, "http_write_timeout": 0.5, "http_connections_per_address": 20}
+    async with running_server(tmp_path_factory.mktemp("slow"), **limits) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def connected(served: Served) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(served.origin.rpartition(":")[2]))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def told(reader: asyncio.StreamReader) -> bytes:
+    """Everything until the server ends the connection."""
+    async with asyncio.timeout(15):
+        with contextlib.suppress(ConnectionError):
+            return await reader.read()
+    return b""
+
+
+async def test_a_connection_that_sends_nothing_is_ended(served):
+    async with connected(served) as (reader, _writer):
+        assert await told(reader) == b""
+
+
+async def test_a_head_that_comes_byte_by_byte_is_cut(served):
+    async with connected(served) as (reader, writer):
+        drip = asyncio.create_task(_drip(writer, b"GET /healthz HTTP/1.1\r\nX-Slow: " + b"a" * 10_000))
+        assert (await told(reader)).startswith(b"HTTP/1.1 408 ")
+        drip.cancel()
+
+
+async def test_a_body_that_comes_byte_by_byte_is_cut(served):
+    async with connected(served) as (reader, writer):
+        writer.write(f"{HEAD}Content-Length: 5000\r\n\r\n".encode())
+        drip = asyncio.create_task(_drip(writer, b" " * 5_000))
+        answer = await told(reader)
+        assert not answer or answer.startswith(b"HTTP/1.1 408 ")  # who goes on sending may find the connection gone before the answer
+        drip.cancel()
+
+
+async def _drip(writer: asyncio.StreamWriter, content: bytes) -> None:
+    with contextlib.suppress(ConnectionError):
+        for byte in content:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+
+async def test_a_head_that_is_too_large_is_refused(served):
+    async with connected(served) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"a" * 900) for n in range(100)))
+        assert (await told(reader)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_client_that_does_not_read_its_answers_is_cut(served):
+    async with connected(served) as (reader, writer):
+        request = f"GET /openapi.json HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.token}\r\n\r\n".encode()
+        reader._transport.pause_reading()
+        writer.write(request * 400)
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionError):
+                while not writer.transport.is_closing():
+                    await asyncio.sleep(0.2)
+                    writer.write(b"G")
+        assert writer.transport.is_closing()
+
+
+async def test_more_connections_than_an_address_may_have_are_refused_and_taken_again_later(served):
+    async with contextlib.AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(connected(served)) for _connection in range(25)]
+        answers = await asyncio.gather(*(told(reader) for reader, _writer in opened))
+        refused = [answer for answer in answers if answer]
+        assert refused
+        assert all(answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in answer for answer in refused)
+    async with connected(served) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await told(reader)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_clients_in_good_order_are_never_cut(served):
+    for _call in range(3):
+        await asyncio.sleep(0.7)
+        assert (await served.fetch("GET", "/partners/info")).status == 200
