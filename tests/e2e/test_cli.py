@@ -28,6 +28,7 @@ COMMANDS = [
     ("connector", "score"),
     ("connector", "schema"),
     ("connector", "simulate"),
+    ("connector", "import"),
     ("oauth-app",),
     ("oauth-app", "set"),
     ("oauth-app", "list"),
