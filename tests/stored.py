@@ -113,6 +113,7 @@ def grant(connection_id: int, **changes: Any) -> StoredGrant:
         "expires_at": 10_000,
         "refresh_at": 9_000,
         "exchange_until": None,
+        "exchange_by": None,
         "failures": 0,
         "fence": 0,
         "updated_at": 1_000,

@@ -88,6 +88,7 @@ class ConnectionBook:
             expires_at=_milliseconds(grant.expires_at),
             refresh_at=_milliseconds(renew_at),
             exchange_until=None,
+            exchange_by=None,
             failures=0,
             fence=0,
             updated_at=now,

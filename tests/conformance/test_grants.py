@@ -40,7 +40,7 @@ async def test_a_connection_that_is_not_made_keeps_no_grant(repo: Repo, connecte
 
 async def test_authorising_anew_ends_what_is_under_way_for_the_earlier_grant(repo: Repo, connected: int) -> None:
     first = stored.grant(1, fence=7)
-    await repo.grants.begin_exchange(first, fence=7, until=5_000)
+    await repo.grants.begin_exchange(stored.grant(1), fence=7, until=5_000, owner="p7")
     await repo.connections.replace_secrets(stored.connection(connected, 1), stored.grant(1, sealed=b"anew"), now=2_000)
     with pytest.raises(Stale):
         await repo.grants.replace(replace(first, sealed=b"late"))
@@ -60,7 +60,7 @@ async def test_a_connection_that_is_authorised_in_another_way_has_no_grant_any_m
 async def test_a_new_grant_leaves_the_connection_and_what_is_in_memory_as_they_are(repo: Repo, connected: int) -> None:
     epoch, connection = await repo.tokens.epoch(), await repo.connections.get(connected, 1)
     grant = stored.grant(1, fence=1)
-    await repo.grants.begin_exchange(grant, fence=1, until=5_000)
+    await repo.grants.begin_exchange(stored.grant(1), fence=1, until=5_000, owner="p1")
     await repo.grants.replace(replace(grant, sealed=b"second", expires_at=20_000, refresh_at=19_000, updated_at=9_000))
     assert (await repo.tokens.epoch(), await repo.connections.get(connected, 1)) == (epoch, connection)
     assert await repo.grants.get(1) == stored.grant(
@@ -70,7 +70,7 @@ async def test_a_new_grant_leaves_the_connection_and_what_is_in_memory_as_they_a
 
 async def test_of_many_new_grants_for_the_same_old_one_a_single_one_is_kept(repo: Repo, connected: int) -> None:
     grant = stored.grant(1, fence=1)
-    await repo.grants.begin_exchange(grant, fence=1, until=5_000)
+    await repo.grants.begin_exchange(stored.grant(1), fence=1, until=5_000, owner="p1")
     told = await asyncio.gather(
         *(repo.grants.replace(replace(grant, sealed=bytes([number]))) for number in range(5)), return_exceptions=True
     )
@@ -80,23 +80,33 @@ async def test_of_many_new_grants_for_the_same_old_one_a_single_one_is_kept(repo
     assert (found.generation, found.sealed) == (2, bytes([told.index(None)]))
 
 
+async def test_of_two_that_begin_at_the_same_moment_one_asks_whatever_their_fences_are(repo: Repo, connected: int) -> None:
+    grant = stored.grant(1)
+    begins = [repo.grants.begin_exchange(grant, fence=fence, until=5_000, owner=f"p{fence}") for fence in (4, 5, 6)]
+    told = await asyncio.gather(*begins, return_exceptions=True)
+    assert sorted(map(type, told), key=str) == sorted([type(None), Stale, Stale], key=str)
+    first = 4 + told.index(None)
+    assert await repo.grants.get(1) == stored.grant(1, fence=first, exchange_until=5_000, exchange_by=f"p{first}")
+
+
 async def test_who_was_overtaken_by_a_higher_fence_writes_nothing(repo: Repo, connected: int) -> None:
     grant = stored.grant(1)
-    await repo.grants.begin_exchange(grant, fence=4, until=5_000)
-    await repo.grants.begin_exchange(grant, fence=5, until=6_000)
+    await repo.grants.begin_exchange(grant, fence=4, until=5_000, owner="p4")
+    await repo.grants.begin_exchange(replace(grant, fence=4), fence=5, until=6_000, owner="p5")
     for late in (
         repo.grants.replace(replace(grant, fence=4, sealed=b"late")),
         repo.grants.delay(replace(grant, fence=4, refresh_at=20_000)),
-        repo.grants.begin_exchange(grant, fence=4, until=9_000),
+        repo.grants.begin_exchange(replace(grant, fence=5), fence=4, until=9_000, owner="p4"),
     ):
         with pytest.raises(Stale):
             await late
-    assert await repo.grants.get(1) == stored.grant(1, fence=5, exchange_until=6_000)
+    await repo.grants.end_exchange(replace(grant, fence=4))
+    assert await repo.grants.get(1) == stored.grant(1, fence=5, exchange_until=6_000, exchange_by="p5")
 
 
 async def test_an_exchange_that_brought_nothing_is_counted_until_one_brings_something(repo: Repo, connected: int) -> None:
     grant = stored.grant(1, fence=1)
-    await repo.grants.begin_exchange(grant, fence=1, until=5_000)
+    await repo.grants.begin_exchange(stored.grant(1), fence=1, until=5_000, owner="p1")
     for _time in range(2):
         await repo.grants.delay(replace(grant, refresh_at=12_000, exchange_until=6_000))
     assert await repo.grants.get(1) == stored.grant(1, fence=1, refresh_at=12_000, exchange_until=6_000, failures=2)
@@ -108,7 +118,7 @@ async def test_an_exchange_that_brought_nothing_is_counted_until_one_brings_some
 
 async def test_a_connection_is_ended_only_while_it_rests_on_the_grant_that_was_refused(repo: Repo, connected: int) -> None:
     connection, grant = stored.connection(connected, 1), stored.grant(1)
-    await repo.grants.begin_exchange(grant, fence=1, until=5_000)
+    await repo.grants.begin_exchange(grant, fence=1, until=5_000, owner="p1")
     await repo.grants.replace(replace(grant, fence=1, sealed=b"of the winner"))
     with pytest.raises(Stale):
         await repo.grants.end_connection(connection, grant, ConnectionStatus.INVALID, last_error="refused", now=2_000)
@@ -117,7 +127,7 @@ async def test_a_connection_is_ended_only_while_it_rests_on_the_grant_that_was_r
             replace(connection, generation=2), replace(grant, generation=2), ConnectionStatus.INVALID, last_error="refused", now=2_000
         )
     epoch = await repo.tokens.epoch()
-    await repo.grants.begin_exchange(replace(grant, generation=2), fence=2, until=5_000)
+    await repo.grants.begin_exchange(replace(grant, generation=2, fence=1), fence=2, until=5_000, owner="p2")
     await repo.grants.end_connection(
         connection, replace(grant, generation=2, fence=2), ConnectionStatus.EXPIRED, last_error="over", now=3_000
     )

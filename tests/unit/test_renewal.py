@@ -512,13 +512,57 @@ async def test_under_the_lease_the_grant_is_looked_at_again(house, provider, mon
                 await house.repo.connections.replace_secrets(record, anew, now=1)
             else:
                 lease = await real(self, "other", owner, over=None, until=until)
-                await house.repo.grants.begin_exchange(stored, fence=lease.fence + 2, until=house.engine.runtime.now_ms())
+                await house.repo.grants.begin_exchange(stored, fence=lease.fence + 2, until=house.engine.runtime.now_ms(), owner="dead")
         return await real(self, name, owner, over=over, until=until)
 
     monkeypatch.setattr(leases, "claim", claim)
     house.clock.forward(4000)
     assert await house.run() == "succeeded"
     assert len(provider.asked) == (0 if renewed else 1)
+
+
+@pytest.mark.parametrize("moment", ["before it looks again", "after it has looked again"])
+async def test_a_holder_that_begins_after_its_lease_is_over_is_not_joined_by_the_next_one(house, other, provider, monkeypatch, moment):
+    """Its process was held up between the lease and the exchange for longer than the lease."""
+    grants, leases = type(house.repo.grants), type(house.repo.leases)
+    begin, claim = grants.begin_exchange, leases.claim
+    late, begun, owners = Gate(), asyncio.Event(), []
+
+    async def slow_begin(self, grant, **told):
+        owners.append(told["owner"])
+        if len(owners) == 1:
+            await late()
+            await begin(self, grant, **told)
+            begun.set()
+            return
+        if not begun.is_set():
+            late.opened.set()
+            await begun.wait()
+        await begin(self, grant, **told)
+
+    async def slow_claim(self, name, owner, **told):
+        lease = await claim(self, name, owner, **told)
+        if moment == "before it looks again" and owner == other.engine.runtime.owner and not begun.is_set():
+            late.opened.set()
+            await begun.wait()
+        return lease
+
+    monkeypatch.setattr(grants, "begin_exchange", slow_begin)
+    monkeypatch.setattr(leases, "claim", slow_claim)
+    answering = provider.after = Gate()
+    house.clock.forward(4000)
+    first = asyncio.create_task(house.run())
+    await late.reached.wait()
+    house.clock.forward(6)
+    second = asyncio.create_task(other.run())
+    await answering.reached.wait()
+    house.clock.forward(60)  # the next one has given the lease back, and what was begun should be over: but who began it lives
+    await asyncio.sleep(0.03)
+    assert not second.done()
+    answering.opened.set()
+    assert await asyncio.gather(first, second) == ["succeeded"] * 2
+    assert len(provider.asked) == 1
+    assert len(owners) == (1 if moment == "before it looks again" else 2)
 
 
 async def test_a_lease_that_is_never_given_back_is_waited_for_a_while_and_no_longer(house, other, monkeypatch):
@@ -594,7 +638,7 @@ async def test_a_connection_that_is_gone_or_has_no_grant_or_one_that_does_not_op
 
 async def spoil(house):
     kept = await house.kept()
-    await house.repo.grants.begin_exchange(kept, fence=9, until=1)
+    await house.repo.grants.begin_exchange(kept, fence=9, until=1, owner="p")
     await house.repo.grants.replace(replace(kept, fence=9, sealed=b"not ciphertext at all, but long enough for it"))
 
 

@@ -138,9 +138,9 @@ class Renewals:
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
 
-    def works_on(self, lease: Lease) -> bool:
-        """Whether somebody who lives still works under a lease."""
-        return lease.fence in self._under_way if lease.owner == self.runtime.owner else self.runtime.is_alive(lease.owner)
+    def works(self, owner: str, fence: int) -> bool:
+        """Whether the process still lives, and if it is this one, still works under this fence."""
+        return fence in self._under_way if owner == self.runtime.owner else self.runtime.is_alive(owner)
 
     @contextlib.asynccontextmanager
     async def holding(self, lease: Lease) -> AsyncIterator[None]:
@@ -231,30 +231,39 @@ class Keeper:
 
     async def _claim(self, state: _State) -> Lease | None:
         """The connection's lease, unless somebody else has it, or what somebody else has begun may still take effect."""
-        leases, now = self._runtime.repo.leases, state.now
+        leases = self._runtime.repo.leases
         lease = await leases.get(self._lease_name)
-        lives = lease is not None and self._renewals.works_on(lease)
-        until = state.stored.exchange_until
-        if lease is not None and lives and until is not None and lease.fence == state.stored.fence:
-            taken = now < max(lease.until, until + STUCK_MS)  # held up, and it may have the answer in hand
-        else:
-            taken = (lease is not None and lives and now < lease.until) or (until is not None and now < until)
-        if taken:
+        if self._is_begun(state) or (lease is not None and state.now < lease.until and self._renewals.works(lease.owner, lease.fence)):
             return None
         try:
-            return await leases.claim(self._lease_name, self._runtime.owner, over=lease, until=now + LEASE_MS)
+            return await leases.claim(self._lease_name, self._runtime.owner, over=lease, until=state.now + LEASE_MS)
         except Stale:
             return None
 
+    def _is_begun(self, state: _State) -> bool:
+        """Whether an exchange that somebody else began may still take effect, or somebody may still have its answer in hand."""
+        stored = state.stored
+        if stored.exchange_until is None:
+            return False
+        lives = stored.exchange_by is not None and self._renewals.works(stored.exchange_by, stored.fence)
+        return state.now < stored.exchange_until + (STUCK_MS if lives else 0)
+
     async def _renew(self, caller: Caller, refused: HeldGrant | None, lease: Lease, traces: list[Trace]) -> HeldGrant | None:
-        """One exchange under the lease; ``None``: look again."""
+        """One exchange under the lease; ``None``: look again.
+
+        A lease can be over before its holder begins. What decides is the note: of two who believe that it is theirs to ask, one writes it and the other sees it.
+        """
         state = await self._state(refused)
         if not state.due:
             return state.held()
+        if self._is_begun(state):
+            return None
         seconds = self._runtime.settings.partner.timeout
         begun = replace(state, stored=replace(state.stored, fence=lease.fence))
         try:
-            await self._runtime.repo.grants.begin_exchange(begun.stored, fence=lease.fence, until=begun.now + int(seconds * 1000) + 1_000)
+            await self._runtime.repo.grants.begin_exchange(
+                state.stored, fence=lease.fence, until=state.now + int(seconds * 1000) + 1_000, owner=self._runtime.owner
+            )
         except Stale:
             return None
         try:

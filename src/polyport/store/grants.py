@@ -18,7 +18,7 @@ def authorised_by(connection_id: int, grant: StoredGrant | None) -> Statement:
     """What belongs into the unit that makes or renews a connection: its grant, or that it has none."""
     if grant is None:
         return Statement(query="delete_grant", params={"connection_id": connection_id})
-    given = params(grant, "generation", "exchange_until", "failures", "fence") | {"connection_id": connection_id}
+    given = params(grant, "generation", "exchange_until", "exchange_by", "failures", "fence") | {"connection_id": connection_id}
     return Statement(query="put_grant", params=given)
 
 
@@ -38,17 +38,24 @@ class Grants:
         """The grant of a connection."""
         return build(StoredGrant, await self.database.read("grant", {"connection_id": connection_id}))
 
-    async def begin_exchange(self, grant: StoredGrant, *, fence: int, until: int) -> None:
-        """Note that a new grant is asked for in place of this one, and until when that can take effect.
+    async def begin_exchange(self, grant: StoredGrant, *, fence: int, until: int, owner: str) -> None:
+        """Note that a new grant is asked for in place of this one, by which process, and until when that can take effect.
 
-        Raises ``Stale`` when there is another grant, or somebody with a higher fence has begun.
+        Raises ``Stale`` when there is another grant, when somebody has begun since the record was read, or for a fence that is not higher than the record's.
         """
-        given = {"connection_id": grant.connection_id, "generation": grant.generation, "fence": fence, "exchange_until": until}
+        given = {
+            "connection_id": grant.connection_id,
+            "generation": grant.generation,
+            "seen": grant.fence,
+            "fence": fence,
+            "exchange_until": until,
+            "exchange_by": owner,
+        }
         await self.database.write(Statement(query="begin_exchange", params=given, expect=1))
 
     async def replace(self, grant: StoredGrant) -> None:
         """Put a grant in place of the one of its ``generation``. Raises ``Stale`` when that is gone, or a higher fence has begun."""
-        given = params(grant, "exchange_until", "failures")
+        given = params(grant, "exchange_until", "exchange_by", "failures")
         await self.database.write(Statement(query="replace_grant", params=given, expect=1))
 
     async def delay(self, grant: StoredGrant) -> None:

@@ -155,8 +155,8 @@ class StoredGrant:
     """What a partner granted to a connection: tokens and what came with them, sealed under the connection's key.
 
     ``generation`` counts the grants of the connection, ``fence`` is that of the last lease under which a new one was asked for. ``refresh_at`` is when to
-    ask; ``None`` where that cannot be or nobody knows when. ``exchange_until`` stands while an exchange is under way, and stays when nobody could write down
-    what came of it: until then the partner may still act on that. ``failures`` counts the exchanges since the last grant that brought none.
+    ask; ``None`` where that cannot be or nobody knows when. ``exchange_until`` stands while an exchange is under way (in the process ``exchange_by``), and stays when nobody could
+    write down what came of it: until then the partner may still act on that. ``failures`` counts the exchanges since the last grant that brought none.
     """
 
     connection_id: int
@@ -165,6 +165,7 @@ class StoredGrant:
     expires_at: int | None
     refresh_at: int | None
     exchange_until: int | None
+    exchange_by: str | None
     failures: int
     fence: int
     updated_at: int

@@ -184,7 +184,7 @@ CREATE TABLE cached_lists (
 
 -- What a partner granted to a connection, and what becomes of it: a table of its own, because a new token must not make the connection another one.
 -- generation counts the grants, fence is that of the last lease under which one was asked for. Without refresh_at nothing can be renewed, or nobody knows when.
--- exchange_until: a new grant was asked for and nobody has written down what came of it; until then the partner may still act on that.
+-- exchange_until: a new grant was asked for (by the process exchange_by) and nobody has written down what came of it; until then the partner may act on that.
 CREATE TABLE grants (
     connection_id  INTEGER PRIMARY KEY REFERENCES connections (connection_id) ON DELETE CASCADE,
     sealed         BLOB    NOT NULL,
@@ -192,6 +192,7 @@ CREATE TABLE grants (
     expires_at     INTEGER,
     refresh_at     INTEGER,
     exchange_until INTEGER,
+    exchange_by    TEXT,
     failures       INTEGER NOT NULL,
     fence          INTEGER NOT NULL,
     updated_at     INTEGER NOT NULL

@@ -1,9 +1,9 @@
 -- name: put_grant
 -- The grant of a connection that was made or authorised anew; what is under way for an earlier one is out of date then.
-INSERT INTO grants (connection_id, sealed, generation, expires_at, refresh_at, exchange_until, failures, fence, updated_at)
-VALUES (:connection_id, :sealed, 1, :expires_at, :refresh_at, NULL, 0, 0, :updated_at)
+INSERT INTO grants (connection_id, sealed, generation, expires_at, refresh_at, exchange_until, exchange_by, failures, fence, updated_at)
+VALUES (:connection_id, :sealed, 1, :expires_at, :refresh_at, NULL, NULL, 0, 0, :updated_at)
 ON CONFLICT (connection_id) DO UPDATE SET sealed = excluded.sealed, generation = grants.generation + 1, expires_at = excluded.expires_at,
-    refresh_at = excluded.refresh_at, exchange_until = NULL, failures = 0, updated_at = excluded.updated_at;
+    refresh_at = excluded.refresh_at, exchange_until = NULL, exchange_by = NULL, failures = 0, updated_at = excluded.updated_at;
 
 -- name: delete_grant
 -- Drop the grant of a connection that is authorised in another way now.
@@ -11,28 +11,28 @@ DELETE FROM grants WHERE connection_id = :connection_id;
 
 -- name: grant
 -- The grant of a connection.
-SELECT connection_id, sealed, generation, expires_at, refresh_at, exchange_until, failures, fence, updated_at
+SELECT connection_id, sealed, generation, expires_at, refresh_at, exchange_until, exchange_by, failures, fence, updated_at
 FROM grants WHERE connection_id = :connection_id;
 
 -- name: begin_exchange
--- A new grant is about to be asked for under this fence, unless there is another one already, or a later fence.
-UPDATE grants SET fence = :fence, exchange_until = :exchange_until
-WHERE connection_id = :connection_id AND generation = :generation AND fence <= :fence;
+-- A new grant is about to be asked for under this fence, unless there is another one already, or somebody has begun since it was looked at (seen).
+UPDATE grants SET fence = :fence, exchange_until = :exchange_until, exchange_by = :exchange_by
+WHERE connection_id = :connection_id AND generation = :generation AND fence = :seen AND fence < :fence;
 
 -- name: replace_grant
 -- The new grant in place of the one it was asked for with, if that is still there and nobody has begun after us.
 UPDATE grants SET sealed = :sealed, generation = generation + 1, expires_at = :expires_at, refresh_at = :refresh_at, exchange_until = NULL,
-    failures = 0, updated_at = :updated_at
+    exchange_by = NULL, failures = 0, updated_at = :updated_at
 WHERE connection_id = :connection_id AND generation = :generation AND fence = :fence;
 
 -- name: delay_grant
 -- No new grant came: when to ask again, and whether the one asked for may have been given all the same.
-UPDATE grants SET refresh_at = :refresh_at, exchange_until = :exchange_until, failures = failures + 1
+UPDATE grants SET refresh_at = :refresh_at, exchange_until = :exchange_until, exchange_by = NULL, failures = failures + 1
 WHERE connection_id = :connection_id AND generation = :generation AND fence = :fence;
 
 -- name: end_exchange
 -- The exchange that was begun under this fence is over, and its outcome is known.
-UPDATE grants SET exchange_until = NULL WHERE connection_id = :connection_id AND generation = :generation AND fence = :fence;
+UPDATE grants SET exchange_until = NULL, exchange_by = NULL WHERE connection_id = :connection_id AND generation = :generation AND fence = :fence;
 
 -- name: end_connection
 -- A connection serves no more, if it still rests on that very grant.
