@@ -263,6 +263,58 @@ async def test_an_end_user_sends_no_word_to_addresses(house: Served):
     assert (refused.status, faults(refused)) == (422, [("callbackUrl", "not_allowed")])
 
 
+async def test_runs_of_a_batch_are_their_users_each_and_name_nobody_else(house: Served):
+    _user, token = await house.end_user("batch")
+    mine, theirs = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, token=token), await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
+    one = {"credentialData": {"0": mine}, "runnerData": {"name": "Ada"}}
+    runs = [
+        one,
+        one | {"externalUserId": "batch"},
+        one | {"externalUserId": "right"},
+        one | {"callbackUrl": "https://example.com/hook"},
+        one | {"credentialData": {"0": theirs}},
+    ]
+    told = await house.fetch("POST", "/runs/batch", {"triggerActionId": CREATE_PERSON, "runs": runs}, token=token)
+    assert told.status == 202, told.json
+    results = told.json["data"]["runs"]
+    assert [each["status"] for each in results] == ["accepted", "accepted", "refused", "refused", "refused"]
+    refused = [[(fault["path"], fault["code"]) for fault in each["error"].get("fields", ())] for each in results[2:4]]
+    assert refused == [[("runs[2].externalUserId", "not_allowed")], [("runs[3].callbackUrl", "not_allowed")]]
+    assert results[4]["error"]["code"] == "not_found"
+    for each in results[:2]:
+        assert (await house.fetch("GET", f"/runs/{each['runId']}")).json["data"]["externalUserId"] == "batch"
+
+
+async def test_a_request_of_ones_own_goes_through_ones_own_connection(house: Served):
+    _user, token = await house.end_user("proxy")
+    mine, theirs = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, token=token), await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
+    sent = await house.fetch("POST", f"/proxy/{mine}/api/v1/users/me", {}, token=token)
+    assert sent.status == 200, sent.json
+    assert (await house.fetch("GET", f"/runs/{sent.json['data']['runId']}")).json["data"]["externalUserId"] == "proxy"
+    assert (await house.fetch("POST", f"/proxy/{theirs}/api/v1/users/me", {}, token=token)).status == 404
+
+
+async def test_usage_of_a_user_is_counted_by_itself(house: Served):
+    _user, token = await house.end_user("counted")
+    connection = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, token=token)
+    body = {"credentialData": {"0": connection}, "runnerData": {"name": "Ada"}}
+    for _each in range(3):
+        assert (await house.fetch("POST", f"/partners/trigger-actions/{CREATE_PERSON}/run/sync", body, token=token)).status == 200
+    for query, held in (
+        ("", token),
+        ("?externalUserId=counted", ""),
+        ("?filter[externalUserId]=counted&partnerId=225", ""),
+        ("?externalUserId=counted", token),
+    ):
+        found = (await house.fetch("GET", f"/usage{query}", token=held)).json["data"]
+        assert found["totals"] == {"succeeded": 3}
+        assert [(day["partnerId"], day["runs"], day["attempts"]) for day in found["days"]] == [(PIPEDRIVE, 3, 3)]
+    _user, other = await house.end_user("uncounted")
+    for query, held in (("", other), ("?externalUserId=counted", other), ("?externalUserId=counted&partnerId=10055", "")):
+        assert (await house.fetch("GET", f"/usage{query}", token=held)).json["data"]["days"] == []
+    assert (await house.fetch("GET", "/usage?filter[title]=x")).status == 422
+
+
 async def test_a_run_of_one_user_with_the_connection_of_another_is_refused(house: Served):
     connection = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, externalUserId="left")
     shared = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)

@@ -13,7 +13,7 @@ from polyport.engine.record import Ask
 from polyport.errors import Fault, PolyportError, ValidationFailed
 from polyport.server.asks import LaterBody, ask_of_body, faults_of, key_faults, read_key
 from polyport.server.operations import CREDENTIAL_EXAMPLE
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param
+from polyport.server.routing import Answer, Body, Call, Endpoint, Param, own_faults
 from polyport.server.wire import FAULTS_MOST
 
 _KEYS: Final = frozenset({"triggerActionId", "credentialData", "runs"})
@@ -107,6 +107,7 @@ def _ask(call: Call, operation_id: int, item: Any, shared: Mapping[str, Any] | N
     faults = [*faults_of(body, "async", call.engine.runtime), *key_faults(item.get("idempotencyKey"), "idempotencyKey")]
     if "dryRun" in body:
         faults.append(Fault(path="dryRun", code="unknown_field", message="Runs of a batch are not run dry."))
+    faults += own_faults(body, call.caller)
     if faults:
         return ValidationFailed.of(*faults)
     if body.get("credentialData") is None and shared is not None:

@@ -168,8 +168,8 @@ class Call:
         if not self.content.strip():
             return {}
         found = parse_json(self.content, self.engine.runtime.settings.http.depth_limit)
-        if self.caller is not None and self.caller.external_user_id is not None:
-            check_own(found, self.caller.external_user_id)
+        if faults := own_faults(found, self.caller):
+            raise ValidationFailed.of(*faults)
         return found
 
     def body(self, model: type[B]) -> B:
@@ -197,10 +197,11 @@ def read_model(model: type[B], value: Any) -> B:
         raise ValidationFailed.of(*faults) from None
 
 
-def check_own(body: Any, user: str) -> None:
-    """Raise ``ValidationFailed`` for a body in which an end user names somebody else, or sends word to an address: that is the account's to do."""
-    if not isinstance(body, dict):
-        return
+def own_faults(body: Any, caller: Principal | None) -> list[Fault]:
+    """What an end user must not say in a body: somebody else's name, or an address that is to be told of events; both are the account's."""
+    user = caller.external_user_id if caller is not None else None
+    if user is None or not isinstance(body, dict):
+        return []
     faults: list[Fault] = []
     if body.get("externalUserId", user) != user:
         message = "This token is of one end user: leave externalUserId out, or name that user."
@@ -208,8 +209,7 @@ def check_own(body: Any, user: str) -> None:
     if body.get("callbackUrl") is not None:
         message = "Events go where the account wants them: the token of an end user takes no callbackUrl."
         faults.append(Fault(path="callbackUrl", code="not_allowed", message=message))
-    if faults:
-        raise ValidationFailed.of(*faults)
+    return faults
 
 
 def _fault(fault: Mapping[str, Any]) -> Fault:

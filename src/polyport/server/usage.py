@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from polyport.errors import Fault, Forbidden, ValidationFailed
+from polyport.errors import Fault, ValidationFailed
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import id_filter
+from polyport.server.wire import id_filter, known_filters, read_list_query
 
 DAYS: Final = 30
 DAYS_MOST: Final = 366
@@ -36,9 +36,9 @@ class Usage(Body):
 
 async def read(call: Call) -> Answer:
     """GET /usage."""
-    if call.principal.external_user_id is not None:
-        raise Forbidden("Usage is counted for the account, not for its end users.")
     params = call.http.query_params
+    query = read_list_query(params, ("partnerId", "externalUserId"))
+    known_filters(query.filters, (("partnerId", "eq"), ("externalUserId", "eq")))
     faults: list[Fault] = []
     today = datetime.fromtimestamp(call.engine.runtime.now_ms() / 1000, UTC).date()
     last = _day(params.get("to"), "to", faults) or today
@@ -47,8 +47,11 @@ async def read(call: Call) -> Answer:
         faults.append(Fault(path="from", code="out_of_range", message=f"From the first to the last day there are 1 to {DAYS_MOST} days."))
     if faults:
         raise ValidationFailed.of(*faults)
-    partner_id = id_filter(params.get("partnerId"), "partnerId")
-    rows = await call.engine.runtime.repo.runs.usage(call.principal.account_id, (first - _EPOCH).days, (last - _EPOCH).days, partner_id)
+    partner_id = id_filter(query.filters.get(("partnerId", "eq")), "partnerId")
+    user = query.filters.get(("externalUserId", "eq"))
+    rows = await call.engine.runtime.repo.runs.usage(
+        call.principal.account_id, (first - _EPOCH).days, (last - _EPOCH).days, partner_id, user
+    )
     totals: dict[str, int] = {}
     days: list[dict[str, Any]] = []
     for row in rows:
@@ -95,6 +98,7 @@ ENDPOINTS: Final = (
             Param(name="from", description="The first day.", schema={"type": "string", "format": "date"}),
             Param(name="to", description="The last day.", schema={"type": "string", "format": "date"}),
             Param(name="partnerId", description="The partner's id.", schema={"type": "integer"}),
+            Param(name="externalUserId", description="Your user's id: its runs alone, as far as they are still kept."),
         ),
     ),
 )

@@ -201,10 +201,14 @@ class Runs:
         """What the database holds, in bytes."""
         return int((await self.database.read("bytes_used"))[0][0])
 
-    async def usage(self, account_id: int, first: int, last: int, partner_id: int | None) -> list[UsageRow]:
-        """What an account ran from one day to another, both included; days are counted from 1970."""
-        told = {"account_id": account_id, "first": first, "last": last, "partner_id": partner_id}
-        return [UsageRow(**dict(zip(_USAGE, row, strict=True))) for row in await self.database.read("usage", told)]
+    async def usage(
+        self, account_id: int, first: int, last: int, partner_id: int | None, external_user_id: str | None = None
+    ) -> list[UsageRow]:
+        """What an account, or one end user, ran from one day to another, both included; days are counted from 1970."""
+        user = external_user_id or only_user()
+        told = {"account_id": account_id, "first": first, "last": last, "partner_id": partner_id, "external_user_id": user}
+        rows = await self.database.read("usage" if user is None else "usage_of_user", told)
+        return [UsageRow(**dict(zip(_USAGE, row, strict=True))) for row in rows]
 
 
 def _leads(wanted: RunFilter) -> Sequence[tuple[str, str]]:

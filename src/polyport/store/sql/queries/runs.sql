@@ -290,6 +290,14 @@ DELETE FROM runs WHERE rowid IN (
 SELECT (pages.page_count - free.freelist_count) * size.page_size
 FROM pragma_page_count() AS pages, pragma_freelist_count() AS free, pragma_page_size() AS size;
 
+-- name: usage_of_user
+-- What one end user ran, as far as the runs are still kept, by day, partner and status.
+SELECT account_id, finished_at / 86400000 AS day, partner_id, status, COUNT(*), SUM(attempts), SUM(COALESCE(upstream_ms, 0))
+FROM runs INDEXED BY runs_by_user
+WHERE account_id = :account_id AND external_user_id = :external_user_id AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND finished_at >= :first * 86400000 AND finished_at < (:last + 1) * 86400000 AND (:partner_id IS NULL OR partner_id = :partner_id)
+GROUP BY day, partner_id, status ORDER BY day, partner_id, status;
+
 -- name: usage
 -- What an account ran, by day, partner and status. It is the whole account's: nothing of it is told to who reaches one end user's things alone.
 SELECT account_id, day, partner_id, status, runs, attempts, upstream_ms FROM usage
