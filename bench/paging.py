@@ -35,10 +35,10 @@ ROWS: Final = f"""
         numbers (number) AS (SELECT :first UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < :last),
         drawn AS (SELECT number, {START} + {STEP_MS} * number AS at, (number * 2654435761) % 4294967296 AS draw FROM numbers)
     INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, attempts,
-        priority, due_at, created_at, started_at, finished_at, queued_ms, waited_ms, upstream_ms, metadata, sealed_input, sealed_result, sealed_attempts)
+        priority, reconciles, due_at, created_at, started_at, finished_at, queued_ms, waited_ms, upstream_ms, metadata, sealed_input, sealed_result, sealed_attempts)
     SELECT printf('run_%012x%020x', at, draw), {ACCOUNT}, draw % 12, draw % 60, draw / 64 % 5000, 'user ' || (draw / 128 % 2000), 'async',
         CASE WHEN number % {RARE} = 7 THEN 'uncertain' WHEN draw % 33 = 0 THEN 'failed' ELSE 'succeeded' END, 0, 0, 1,
-        1, at, at, at, at, 0, 0, 90, '{{}}', zeroblob(200), zeroblob(200), zeroblob(200)
+        1, 0, at, at, at, at, 0, 0, 90, '{{}}', zeroblob(200), zeroblob(200), zeroblob(200)
     FROM drawn
 """  # noqa: S608  nothing in it comes from outside
 

@@ -78,6 +78,7 @@ def run_item(
         "timings": _timings(run, now),
         "next": _next(run, most, now),
         "replayOf": run.replay_of,
+        "settled": json.loads(run.settled) if run.settled is not None else None,
         "metadata": json.loads(run.metadata),
     }
     if run.status is RunStatus.WAITING or (run.status is RunStatus.QUEUED and run.due_at > now):
@@ -122,6 +123,12 @@ _ENDS: Final = {
 
 
 def _next(run: Run, most: int, now: int) -> dict[str, Any]:
+    if run.probe_at is not None:
+        return {
+            "action": "probe",
+            "at": seconds(run.probe_at),
+            "note": "The partner is asked whether it took effect; nothing is sent again.",
+        }
     if run.status in FINAL:
         return {"action": "nothing", "at": None, "note": _ENDS.get(run.status) or _after_failure(run)}
     if run.status is RunStatus.RUNNING:

@@ -16,7 +16,7 @@ from e2e.served import Asked, Reply, Served, Upstream, answer, running_server, u
 from polyport.catalog import Catalog
 
 PARTNER: Final = 900001
-CREATE, PUT, FILES, SHELVE, ASK, NEW, HOOK, STEPS, RESERVE, FETCH = range(90000101, 90000111)
+CREATE, PUT, FILES, SHELVE, ASK, NEW, HOOK, STEPS, RESERVE, FETCH, ORDER = range(90000101, 90000112)
 SECRET: Final = "depot-key-4f7a19c2"
 
 _FILES: Final[dict[str, str]] = {
@@ -202,6 +202,19 @@ calls:
   - {path: /report, decode: file, save: report}
   - {method: POST, path: /inbox, encoding: multipart, body: {report: "{{steps.report}}"}, when: {at: send, equals: true}}
 result: {value: {report: "{{steps.report}}"}, fields: [{name: report, type: file, label: Report}]}
+""",
+    "actions/make_order.yaml": """
+id: 90000111
+name: make_order
+title: Make an order
+idempotent: false
+fields: [{name: name, type: string, label: Name, required: true}]
+call: {method: POST, path: /orders, body: {name: "{{name}}", reference: "{{run.key}}"}}
+reconcile:
+  call: {path: /orders, query: {reference: "{{run.key}}"}}
+  items: orders
+  marker: {at: reference, value: "{{run.key}}"}
+result: {fields: [{name: id, type: integer, label: ID}]}
 """,
     "lists/owners.yaml": """
 name: owners

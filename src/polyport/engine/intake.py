@@ -13,6 +13,7 @@ from polyport.engine.ledger import Ledger
 from polyport.engine.operation import Program
 from polyport.engine.record import Ask, Done, digest_of, encode, new_run_id
 from polyport.errors import IdempotencyInProgress, IdempotencyMismatch, Overloaded
+from polyport.manifest.model import Action
 from polyport.store.records import FINAL, Connection, IdempotencyKey, Run, RunStatus
 
 SYNC_LIMIT_MS: Final = 120_000
@@ -88,6 +89,9 @@ class Intake:
             upstream_ms=None,
             idempotency_key=ask.idempotency_key,
             replay_of=ask.replay_of,
+            reconciles=isinstance(operation, Action) and operation.reconcile is not None,
+            probe_at=None,
+            settled=None,
             callback_url=ask.callback_url,
             metadata=json.dumps(dict(ask.metadata)) if ask.metadata else "{}",
             error=None,

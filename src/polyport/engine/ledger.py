@@ -15,7 +15,7 @@ from polyport.engine.operation import Outcome
 from polyport.engine.record import Done, decode, encode, error_column, held_column, upstream_ms
 from polyport.errors import Conflict, Details, NotFound, PolyportError, RunCancelled
 from polyport.store.base import Stale, StoreUnavailable
-from polyport.store.records import FINAL, Run, RunProof, RunStatus
+from polyport.store.records import FINAL, FIRST_LOOK_MS, Run, RunProof, RunStatus
 
 _log: Final = structlog.get_logger("polyport.runs")
 
@@ -92,11 +92,13 @@ class Ledger:
                 held["raw"] = outcome.raw
         if error is not None:
             held["error"] = error.as_record()
+        now = self._runtime.now_ms()
         finished = replace(
             run,
             status=status,
             sending=False,
-            finished_at=self._runtime.now_ms(),
+            finished_at=now,
+            probe_at=now + FIRST_LOOK_MS if status is RunStatus.UNCERTAIN and run.reconciles else None,
             error=error_column(error),
             upstream_ms=upstream_ms(attempts),
             sealed_result=box.seal(encode(held), f"run/{run.run_id}/result"),
@@ -112,6 +114,43 @@ class Ledger:
         await self._durably(finished, end)
         self.stopping.discard(run.run_id)
         return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
+
+    async def look_later(self, run: Run, entry: dict[str, Any], at: int | None) -> None:
+        """Note a look at the partner that found nothing yet. Raises ``Stale``."""
+        box = await self._desk.box(run.account_id)
+        attempts = [*await self.attempts(run), entry]
+        later = replace(run, probe_at=at, sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"))
+        await self._runtime.repo.runs.settle_doubt(run, later)
+
+    async def settle(
+        self,
+        run: Run,
+        status: RunStatus,
+        entry: dict[str, Any] | None,
+        *,
+        found: bool,
+        result: Any = None,
+        error: PolyportError | None = None,
+    ) -> None:
+        """Write what the last look at the partner says of a run in doubt; ``entry`` is that look. A status that changes is told like an end. Raises ``Stale``."""
+        box = await self._desk.box(run.account_id)
+        changed = status is not RunStatus.UNCERTAIN
+        held = {"result": result} if error is None else {"error": error.as_record()}
+        settled = replace(
+            run,
+            status=status,
+            probe_at=None,
+            settled=json.dumps({"how": "probe", "found": found, "at": self._runtime.now_ms() // 1000}),
+            error=error_column(error) if changed else run.error,
+            sealed_result=box.seal(encode(held), f"run/{run.run_id}/result") if changed else run.sealed_result,
+        )
+        if entry is not None:
+            attempts = [*await self.attempts(run), entry]
+            settled = replace(settled, sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"))
+        told = await self._runtime.events.run(settled, result=result, error=error) if changed else ()
+        await self._runtime.repo.runs.settle_doubt(run, settled, told=told)
+        if told:
+            self._runtime.events.announce()
 
     async def cancel(self, account_id: int, run_id: str) -> Run:
         """End a run that is not under way, ask one that is to stop; the run as it stands then. Raises ``NotFound``, or ``Conflict`` for one that ended."""

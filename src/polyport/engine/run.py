@@ -185,6 +185,8 @@ class Engine:
             raise NotFound("There is no run with this id.")
         if run.status not in FINAL:
             raise Conflict(f"The run has not ended: its status is {run.status}.")
+        if run.probe_at is not None:
+            raise Conflict("It is being looked for at the partner whether the run took effect: wait until that is settled.")
         if run.sealed_input is None:
             raise Conflict("The input of this run is no longer kept: start a new run with the input itself.")
         box = await self.desk.box(account_id)

@@ -18,12 +18,12 @@ Key = tuple[int, str]
 
 def mark_of(run: Run) -> str:
     """What tells one standing of a run from the next; an attempt has a mark of its own for each status that it comes through."""
-    return _mark(run.attempts, run.status, run.cancel_at)
+    return _mark(run.attempts, run.status, run.cancel_at, run.probe_at)
 
 
-def _mark(attempts: int, status: str, cancel_at: int | None) -> str:
-    stopping = cancel_at is not None and status not in FINAL
-    return f"{attempts}-{status}{'-stopping' if stopping else ''}"
+def _mark(attempts: int, status: str, cancel_at: int | None, probe_at: int | None) -> str:
+    more = "-probed" if probe_at is not None else "-stopping" if cancel_at is not None and status not in FINAL else ""
+    return f"{attempts}-{status}{more}"
 
 
 class RunWatch:
@@ -73,7 +73,8 @@ class RunWatch:
     async def _compare(self, keys: list[Key]) -> None:
         rows = await self._runtime.repo.database.read("standings_of_runs", {"watched": json.dumps(keys)})
         stands = {
-            (int(account_id), str(run_id)): _mark(attempts, RunStatus(status), stop) for account_id, run_id, attempts, status, stop in rows
+            (int(account_id), str(run_id)): _mark(attempts, RunStatus(status), stop, probe)
+            for account_id, run_id, attempts, status, stop, probe in rows
         }
         for key in keys:
             for mark, future in self._waiting.get(key, ()):

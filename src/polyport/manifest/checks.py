@@ -156,8 +156,8 @@ def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Probl
         if operation.result.value is not None:
             value = operation.result.value
             yield from _template_problems(partner, source, value, allowed | {"answer"}, ("result", "value"), earlier=earlier)
-        if isinstance(operation, Action) and operation.compute is not None:
-            yield from _template_problems(partner, source, operation.compute, allowed, ("compute",))
+        if isinstance(operation, Action):
+            yield from _action_problems(partner, source, operation, allowed)
     for spec in partner.lists.values():
         source = sources[f"lists/{spec.name}.yaml"]
         yield from _call_problems(partner, source, spec.call, _list_names(spec), ("call",))
@@ -174,6 +174,17 @@ def placeholders_are_known(partner: Partner, sources: Sources) -> Iterator[Probl
             )
     for name, header in partner.file.headers.items():
         yield from _template_problems(partner, sources["partner.yaml"], header, frozenset({"connection"}), ("headers", name))
+
+
+def _action_problems(partner: Partner, source: Source, action: Action, allowed: frozenset[str]) -> Iterator[Problem]:
+    """What only actions have: a template to compute, and how a doubt is settled."""
+    if action.compute is not None:
+        yield from _template_problems(partner, source, action.compute, allowed, ("compute",))
+    if action.reconcile is not None:
+        known = allowed | {"run"}
+        yield from _call_problems(partner, source, action.reconcile.call, known, ("reconcile", "call"))
+        if action.reconcile.marker is not None:
+            yield from _template_problems(partner, source, action.reconcile.marker.value, known, ("reconcile", "marker", "value"))
 
 
 def hooks_are_sound(partner: Partner, sources: Sources) -> Iterator[Problem]:
@@ -211,6 +222,8 @@ def operations_can_run(partner: Partner, sources: Sources) -> Iterator[Problem]:
         source = sources[file_of(operation)]
         if isinstance(operation, Action) and bool(operation.steps) == (operation.compute is not None):
             yield source.problem('An action has either "call" (or "calls") or "compute".', "name")
+        if isinstance(operation, Action) and operation.reconcile is not None and (operation.repeatable or not operation.steps):
+            yield source.problem('Only an action that may not be repeated leaves a doubt: it needs no "reconcile".', "reconcile")
         for call in operation.steps:
             if call.path is not None and partner.file.base is None:
                 yield source.problem('A call with a path needs "base" in partner.yaml.', "call", "path")

@@ -197,17 +197,47 @@ class Operation(Node):
         return (self.call,) if self.call is not None else self.calls
 
 
+class Marker(Node):
+    """By what a record is known to be the one: the value ``at`` a path of it is the one that this template gives."""
+
+    at: At
+    value: Text
+
+
+class Reconcile(Node):
+    """How a doubt is settled: a call that only reads finds the record that the action would have made.
+
+    The call reads what the action's calls read, and ``{{run.id}}`` and ``{{run.key}}`` as the last of them did; where its ``when`` does not hold, there is nothing to look for. ``items`` is a
+    list in its answer, or the record itself. The first one that meets ``where`` and has the ``marker`` is the record: the run has succeeded, and its result is read ``at`` a path of it.
+    ``absent`` is what it means that there is none at the last look: ``failed`` only where the partner shows a record as soon as it is made, so that a repeat does no harm.
+    """
+
+    call: Call
+    items: At = ()
+    where: tuple[Match, ...] = ()
+    marker: Marker | None = None
+    at: At = ()
+    absent: Literal["uncertain", "failed"] = "uncertain"
+
+    @model_validator(mode="after")
+    def _looks_once(self) -> Self:
+        if self.call.for_each is not None or self.call.save is not None or self.call.decode == "file":
+            raise ValueError('"reconcile" has one plain call: without "forEach", "save" and "decode: file"')
+        return self
+
+
 class Action(Operation):
     """One action (or tool), one file under ``actions/``.
 
     ``compute`` makes it a tool: the result is this template, nothing is sent. ``idempotent``: sending the same request twice does no more than once;
-    ``read_only``: it changes nothing; ``destructive``: it removes or overwrites what cannot be brought back.
+    ``read_only``: it changes nothing; ``destructive``: it removes or overwrites what cannot be brought back. ``reconcile`` finds out what became of a run in doubt.
     """
 
     idempotent: bool
     read_only: bool = False
     destructive: bool = False
     compute: Any = None
+    reconcile: Reconcile | None = None
     result: Result = Result()
 
     @property

@@ -18,7 +18,7 @@ from polyport.queue.processes import ProcessLock
 from polyport.queue.turns import Turns
 from polyport.store.base import Database, Stale, Statement
 from polyport.store.herald import Herald, Silence
-from polyport.store.records import PRIORITY_LEAD_MS, RESTORED, Lane, Priority, Run, RunStatus
+from polyport.store.records import FIRST_LOOK_MS, PRIORITY_LEAD_MS, RESTORED, Lane, Priority, Run, RunStatus
 from polyport.store.runs import run_of_row
 
 POLL: Final = 0.25
@@ -168,7 +168,10 @@ class DatabaseQueue:
             record = json.dumps(error.as_record())
             settled = replace(run, status=status, sending=False, owner=None, finished_at=now, error=record)
             told = await self._herald.run(settled, error=error)
-            unit = [Statement(query="settle_run", params={**given, "status": status, "error": record}, expect=1), *told]
+            unit = [
+                Statement(query="settle_run", params={**given, "status": status, "error": record, "look": FIRST_LOOK_MS}, expect=1),
+                *told,
+            ]
         try:
             await self._database.write(*unit)
         except Stale:  # another process was first

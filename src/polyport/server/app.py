@@ -24,6 +24,7 @@ from polyport.engine.desk import Desk
 from polyport.engine.erasure import erase_users, scrub
 from polyport.engine.health import HEALTH_SECONDS, Health
 from polyport.engine.links import Reconnects
+from polyport.engine.reconcile import LOOK_SECONDS, Reconciler
 from polyport.engine.rereading import DATA_SECONDS, Rereader
 from polyport.engine.retention import SWEEP_SECONDS, Retention
 from polyport.engine.run import Engine
@@ -189,6 +190,7 @@ def chores(services: Services) -> tuple[Chore, ...]:
         Chore(name="erase", seconds=ERASE_SECONDS, work=lambda: erase_users(desk)),
         Chore(name="scrub", seconds=SCRUB_SECONDS, work=lambda: scrub(desk)),
         Chore(name="retention", seconds=SWEEP_SECONDS, work=Retention(desk.runtime).sweep),
+        Chore(name="reconcile", seconds=LOOK_SECONDS, work=Reconciler(services.engine).sweep),
         Chore(name="stops", seconds=STOPS_SECONDS, work=services.engine.look_for_stops),
         Chore(name="reread", seconds=DATA_SECONDS, work=services.rereader.work),
         *((watch,) if desk.runtime.settings.health.check_every else ()),

@@ -16,7 +16,7 @@ from polyport.server.run_items import shown_run
 from polyport.server.streams import RETRY_MS
 from polyport.server.wire import encode
 from polyport.store.base import StoreUnavailable
-from polyport.store.records import FINAL
+from polyport.store.records import has_ended
 
 HEARTBEAT: Final = 15.0
 STREAM_SECONDS: Final = 900.0  # a stream ends after that and the client comes again: with a token that is still good
@@ -29,7 +29,7 @@ async def events(call: Call) -> Answer:
     if done is None:
         raise NotFound("There is no run with this id.")
     told = call.http.headers.get("last-event-id")
-    if told == mark_of(done.run) and done.run.status in FINAL:
+    if told == mark_of(done.run) and has_ended(done.run):
         return Answer(status=204, content=b"")  # it was told already: this is what makes a browser stop asking
     streams.enter(account_id)
     stream = Stream(
@@ -47,7 +47,7 @@ async def _pieces(ledger: Ledger, watch: RunWatch, runtime: Runtime, done: Done,
         if mark != told:
             told = mark
             yield f"id: {mark}\nevent: {done.run.status}\ndata: ".encode() + encode(shown_run(done, runtime)) + b"\n\n"
-        if done.run.status in FINAL or watch.closed or time.monotonic() > end:
+        if has_ended(done.run) or watch.closed or time.monotonic() > end:
             return
         if not await watch.wait(done.run.account_id, done.run.run_id, mark, HEARTBEAT):
             yield b": still here\n\n"

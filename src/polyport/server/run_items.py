@@ -27,13 +27,21 @@ class RunTimings(Body):
 class RunNext(Body):
     """What happens next without anybody's doing, and ``at`` which unix second if that is known.
 
-    ``action`` is ``attempt`` (a first or another one), ``answer`` (a request is under way), ``stop`` (it was asked to) or ``nothing`` (it ended). ``note`` says it
+    ``action`` is ``attempt`` (a first or another one), ``answer`` (a request is under way), ``stop`` (it was asked to), ``probe`` (the partner is asked what became of it) or ``nothing`` (it ended). ``note`` says it
     in a sentence, and what a caller can do.
     """
 
     action: str
     at: int | None
     note: str
+
+
+class RunSettled(Body):
+    """How a doubt was looked into: ``how`` is ``probe``, ``found`` whether the partner has what the run would have made, ``at`` the unix second of the last look."""
+
+    how: str
+    found: bool
+    at: int
 
 
 class RunAnswer(Body):
@@ -58,6 +66,7 @@ class RunAnswer(Body):
     timings: RunTimings
     next: RunNext
     replay_of: str | None
+    settled: RunSettled | None
     metadata: dict[str, Any]
     result: Any = None
     raw: Any = None

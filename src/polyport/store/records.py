@@ -30,6 +30,11 @@ RESTORED = (
 FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.UNCERTAIN, RunStatus.CANCELLED})
 
 
+def has_ended(run: Run) -> bool:
+    """Whether a run stands as it will: it has ended, and no doubt about it is looked into."""
+    return run.status in FINAL and run.probe_at is None
+
+
 class Priority(IntEnum):
     """How a queued run stands to others: a step up goes before those that were due up to ``PRIORITY_LEAD_MS`` earlier."""
 
@@ -39,6 +44,7 @@ class Priority(IntEnum):
 
 
 PRIORITY_LEAD_MS: Final = 5 * 60_000
+FIRST_LOOK_MS: Final = 2_000  # after a doubt, until the partner is first asked what became of it
 
 
 class ConnectionStatus(StrEnum):
@@ -310,7 +316,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ``mode`` is ``sync`` or ``async``. ``sending`` is true from before the first byte of a request that must not be repeated can leave until
     its outcome is known: a run found dead in that state is ``uncertain``. ``owner`` is the process that works on it. ``due_at`` is when it may be taken (again).
     ``queued_ms`` is for how long it was due and nobody took it, ``waited_ms`` for how long it was not to be taken: before its start, and between attempts.
-    ``cancel_at`` is when it was asked to stop. ``replay_of`` is the run it repeats. ``error`` is the JSON of the error record. ``sealed_input``, ``sealed_result`` and ``sealed_attempts`` are ciphertext under the account's key.
+    ``cancel_at`` is when it was asked to stop. ``replay_of`` is the run it repeats. ``reconciles``: a doubt can be looked into at the
+    partner; ``probe_at`` is when that is done next, ``settled`` the JSON of what the last look found. ``error`` is the JSON of the error record. ``sealed_input``, ``sealed_result`` and ``sealed_attempts`` are ciphertext under the account's key.
 
     A ``Struct``, as everything is that a run makes several of: frozen dataclasses set their fields one by one, which costs six to fifty times as much.
     """
@@ -339,6 +346,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     upstream_ms: int | None
     idempotency_key: str | None
     replay_of: str | None
+    reconciles: bool
+    probe_at: int | None
+    settled: str | None
     callback_url: str | None
     metadata: str
     error: str | None

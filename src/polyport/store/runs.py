@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from polyport.store.base import Database, DbRow, Statement
 from polyport.store.reach import only_user
 from polyport.store.records import IdempotencyKey, Lane, Priority, Run, RunProof, RunStatus, UsageRow
@@ -60,7 +62,8 @@ def run_of_row(row: DbRow) -> Run:
     """The run of a row."""
     values = dict(zip(_COLUMNS, row, strict=True))
     values["status"], values["priority"] = RunStatus(values["status"]), Priority(values["priority"])
-    values["sending"], values["repeatable"] = bool(values["sending"]), bool(values["repeatable"])
+    for name in ("sending", "repeatable", "reconciles"):
+        values[name] = bool(values[name])
     return Run(**values)
 
 
@@ -139,6 +142,20 @@ class Runs:
         """Ask the process that works on a run to stop. Raises ``Stale`` when none does."""
         told = {"account_id": run.account_id, "run_id": run.run_id, "now": now}
         await self.database.write(Statement(query="ask_run_to_stop", params=told, expect=1))
+
+    async def to_probe(self, now: int, limit: int) -> list[Run]:
+        """Runs in doubt, of all accounts, that are to be looked for now."""
+        return [run_of_row(row) for row in await self.database.read("runs_to_probe", {"now": now, "limit": limit})]
+
+    async def take_probe(self, run: Run, until: int) -> Run:
+        """Take the look that a run waits for. Raises ``Stale`` when another process has."""
+        told = {"account_id": run.account_id, "run_id": run.run_id, "seen": run.probe_at, "until": until}
+        await self.database.write(Statement(query="take_probe", params=told, expect=1))
+        return replace(run, probe_at=until)
+
+    async def settle_doubt(self, taken: Run, run: Run, *, told: Sequence[Statement] = ()) -> None:
+        """Write what a look that was ``taken`` found, and the events that tell it. Raises ``Stale``."""
+        await self.database.write(Statement(query="settle_doubt", params={**params(run), "seen": taken.probe_at}, expect=1), *told)
 
     async def to_stop(self, owner: str) -> set[str]:
         """The ids of a process's runs that were asked to stop."""

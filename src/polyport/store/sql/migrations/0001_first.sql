@@ -248,6 +248,9 @@ CREATE TABLE runs (
     upstream_ms      INTEGER,
     idempotency_key  TEXT,
     replay_of        TEXT,
+    reconciles       INTEGER NOT NULL,
+    probe_at         INTEGER,
+    settled          TEXT,
     callback_url     TEXT,
     metadata         TEXT    NOT NULL,
     error            TEXT,
@@ -267,6 +270,7 @@ CREATE INDEX runs_ended ON runs ((sealed_input IS NULL), finished_at) WHERE fini
 -- Runs that wait, by lane: what one account waits for with one connection (place) and one operation. Claims take turns over the lanes.
 CREATE INDEX runs_by_lane ON runs (account_id, place, operation_id, priority, due_at, run_id) WHERE status IN ('queued', 'waiting');
 CREATE INDEX runs_due ON runs (priority, due_at) WHERE status IN ('queued', 'waiting');
+CREATE INDEX runs_to_probe ON runs (probe_at) WHERE probe_at IS NOT NULL;
 CREATE INDEX runs_by_owner ON runs (owner) WHERE status = 'running';
 CREATE INDEX runs_to_stop ON runs (owner) WHERE status = 'running' AND cancel_at IS NOT NULL;
 
@@ -285,6 +289,17 @@ CREATE TABLE usage (
 -- Counted here, so that no way to end a run is forgotten and no count is without its run; day is that of the end, counted from 1970.
 CREATE TRIGGER runs_counted AFTER UPDATE OF finished_at ON runs WHEN NEW.finished_at IS NOT NULL AND OLD.finished_at IS NULL
 BEGIN
+    INSERT INTO usage (account_id, day, partner_id, status, runs, attempts, upstream_ms)
+    VALUES (NEW.account_id, NEW.finished_at / 86400000, NEW.partner_id, NEW.status, 1, NEW.attempts, COALESCE(NEW.upstream_ms, 0))
+    ON CONFLICT (account_id, day, partner_id, status) DO UPDATE SET runs = runs + 1, attempts = attempts + excluded.attempts,
+        upstream_ms = upstream_ms + excluded.upstream_ms;
+END;
+
+-- A doubt that was settled later counts as what it was settled to.
+CREATE TRIGGER runs_recounted AFTER UPDATE OF status ON runs WHEN OLD.finished_at IS NOT NULL AND NEW.status <> OLD.status
+BEGIN
+    UPDATE usage SET runs = runs - 1, attempts = attempts - NEW.attempts, upstream_ms = upstream_ms - COALESCE(NEW.upstream_ms, 0)
+    WHERE account_id = NEW.account_id AND day = NEW.finished_at / 86400000 AND partner_id = NEW.partner_id AND status = OLD.status;
     INSERT INTO usage (account_id, day, partner_id, status, runs, attempts, upstream_ms)
     VALUES (NEW.account_id, NEW.finished_at / 86400000, NEW.partner_id, NEW.status, 1, NEW.attempts, COALESCE(NEW.upstream_ms, 0))
     ON CONFLICT (account_id, day, partner_id, status) DO UPDATE SET runs = runs + 1, attempts = attempts + excluded.attempts,

@@ -2,12 +2,12 @@
 -- A new run, complete.
 INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    callback_url, metadata, error,
+    reconciles, probe_at, settled, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts)
 VALUES (:run_id, :account_id, :partner_id, :operation_id, :connection_id, COALESCE(:only_user, :external_user_id), :mode, :status, :sending,
     :repeatable, :owner, :attempts,
     :priority, :due_at, :deadline_at, :created_at, :started_at, :finished_at, :cancel_at, :queued_ms, :waited_ms, :upstream_ms, :idempotency_key,
-    :replay_of, :callback_url, :metadata, :error,
+    :replay_of, :reconciles, :probe_at, :settled, :callback_url, :metadata, :error,
     :sealed_input, :sealed_result, :sealed_attempts);
 
 -- name: insert_idempotency_key
@@ -37,7 +37,7 @@ UPDATE runs SET sending = 1 WHERE account_id = :account_id AND run_id = :run_id 
 -- name: finish_run
 -- The end of a run, by the process that works on it.
 UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :finished_at, waited_ms = :waited_ms, upstream_ms = :upstream_ms,
-    error = :error, sealed_result = :sealed_result, sealed_attempts = :sealed_attempts, attempts = :attempts
+    error = :error, sealed_result = :sealed_result, sealed_attempts = :sealed_attempts, attempts = :attempts, probe_at = :probe_at
 WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
 
 -- name: reschedule_run
@@ -60,7 +60,7 @@ WHERE rowid IN (
 -- One run of an account.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    callback_url, metadata, error,
+    reconciles, probe_at, settled, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts
 FROM runs WHERE account_id = :account_id AND run_id = :run_id AND (:only_user IS NULL OR external_user_id = :only_user);
 
@@ -104,7 +104,7 @@ ORDER BY run_id DESC LIMIT :limit;
 -- Those of the runs at some places that fit, newest first, without their payloads. The plus keeps the account's index out of it: the places are the narrower way.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    callback_url, metadata, error,
+    reconciles, probe_at, settled, callback_url, metadata, error,
     NULL, NULL, NULL
 FROM runs
 WHERE rowid IN (SELECT value FROM json_each(:places))
@@ -119,7 +119,7 @@ ORDER BY run_id DESC LIMIT :limit;
 
 -- name: standings_of_runs
 -- How some runs stand; each is named as [account, run].
-SELECT runs.account_id, runs.run_id, attempts, status, cancel_at FROM json_each(:watched) AS watched
+SELECT runs.account_id, runs.run_id, attempts, status, cancel_at, probe_at FROM json_each(:watched) AS watched
 CROSS JOIN runs ON runs.account_id = json_extract(watched.value, '$[0]') AND runs.run_id = json_extract(watched.value, '$[1]');
 
 -- name: claim_lane
@@ -144,7 +144,7 @@ WHERE rowid IN (
 )
 RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    callback_url, metadata, error,
+    reconciles, probe_at, settled, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts;
 
 -- name: claim_one
@@ -168,7 +168,7 @@ WHERE rowid = (
 )
 RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    callback_url, metadata, error,
+    reconciles, probe_at, settled, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts;
 
 -- name: due_lanes
@@ -228,7 +228,7 @@ SELECT DISTINCT owner FROM runs INDEXED BY runs_by_owner WHERE status = 'running
 -- The runs a process works on, without their payloads.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    callback_url, metadata, error,
+    reconciles, probe_at, settled, callback_url, metadata, error,
     NULL, NULL, NULL
 FROM runs INDEXED BY runs_by_owner WHERE status = 'running' AND owner = :owner LIMIT 1000;
 
@@ -237,9 +237,29 @@ FROM runs INDEXED BY runs_by_owner WHERE status = 'running' AND owner = :owner L
 UPDATE runs SET status = 'queued', sending = 0, owner = NULL, due_at = :now WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
 
 -- name: settle_run
--- End a run whose process died.
-UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :now, error = :error
+-- End a run whose process died; where its operation can be looked for at the partner, a doubt is looked into soon.
+UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :now, error = :error,
+    probe_at = CASE WHEN :status = 'uncertain' AND reconciles = 1 THEN :now + :look END
 WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
+
+-- name: runs_to_probe
+-- Runs in doubt that are to be looked for at the partner now.
+SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
+    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
+    reconciles, probe_at, settled, callback_url, metadata, error,
+    sealed_input, sealed_result, sealed_attempts
+FROM runs INDEXED BY runs_to_probe WHERE probe_at IS NOT NULL AND probe_at <= :now ORDER BY probe_at LIMIT :limit;
+
+-- name: take_probe
+-- Take the next look for a run in doubt; should this process die, it is due again later.
+UPDATE runs SET probe_at = :until WHERE account_id = :account_id AND run_id = :run_id AND status = 'uncertain' AND probe_at = :seen
+    AND (:only_user IS NULL OR external_user_id = :only_user);
+
+-- name: settle_doubt
+-- What a look at the partner found about a run in doubt; or when to look again.
+UPDATE runs SET status = :status, error = :error, sealed_result = :sealed_result, sealed_attempts = :sealed_attempts, settled = :settled, probe_at = :probe_at
+WHERE account_id = :account_id AND run_id = :run_id AND status = 'uncertain' AND probe_at = :seen
+    AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: cancel_run
 -- End a run that has not begun, or waits for another attempt.
@@ -301,5 +321,5 @@ GROUP BY day, partner_id, status ORDER BY day, partner_id, status;
 -- name: usage
 -- What an account ran, by day, partner and status. It is the whole account's: nothing of it is told to who reaches one end user's things alone.
 SELECT account_id, day, partner_id, status, runs, attempts, upstream_ms FROM usage
-WHERE account_id = :account_id AND :only_user IS NULL AND day >= :first AND day <= :last AND (:partner_id IS NULL OR partner_id = :partner_id)
+WHERE account_id = :account_id AND :only_user IS NULL AND day >= :first AND day <= :last AND runs > 0 AND (:partner_id IS NULL OR partner_id = :partner_id)
 ORDER BY day, partner_id, status;
