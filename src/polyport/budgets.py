@@ -32,6 +32,9 @@ TOLLS_MOST: Final = 10_000
 CHUNK_MOST: Final = 64
 TURN_MOST: Final = 64
 TELL_MS: Final = 100
+OTHERS_MS: Final = 1_000
+TIDY_MS: Final = 60_000
+LEARN_MS: Final = 5_000  # how old may be what is known of a budget before somebody is told to wait for it
 STORE_SECONDS: Final = 0.2
 
 _log: Final = structlog.get_logger("polyport.budgets")
@@ -76,6 +79,7 @@ class Budgets:
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._paused: dict[int, int] = {}
+        self._tidied = 0
         self.on_open: Callable[[], None] = lambda: None
         self._opening: asyncio.TimerHandle | None = None
 
@@ -147,6 +151,8 @@ class Budgets:
                 line = self._lines.get(quota.key)
                 units = quota.cost * (1 + ahead) + spoken.get(quota.key, 0)
                 if line is not None and (at := line.opens_at(now, min(units, quota.most))) > now:
+                    if now - line.learned_at > LEARN_MS and not ahead and not spoken.get(quota.key):
+                        continue  # one run goes and looks
                     self.look_again(at - now)
                     return False
             for quota in toll.quotas:
@@ -192,7 +198,7 @@ class Budgets:
         free = line.free(now)
         if remaining >= free or (remaining and line.told_at + TELL_MS > now):
             return
-        line.told_at = now
+        line.told_at = line.learned_at = now
         end = int(rest.resets.timestamp() * 1000) if rest.resets is not None else now + quota.keep_ms
         until = max(now + 1, min(end, now + quota.keep_ms))
         line.add(until, free - remaining)
@@ -211,6 +217,7 @@ class Budgets:
         closed = [quota for quota in toll.quotas if _WIDTHS[quota.budget.per] == narrowest]
         for quota in closed:
             line = self._line(quota)
+            line.learned_at = now
             line.add(until, max(0, line.free(now)))
         self._spawn(self._uses.close([self._count(quota, now) for quota in closed], until))
 
@@ -220,7 +227,9 @@ class Budgets:
             if not self._is_alive(owner):
                 await self._uses.release(owner)
         now = self._now()
-        await self._uses.tidy(now)
+        if self._lines and now - self._tidied > TIDY_MS:  # a process that takes nothing writes nothing
+            self._tidied = now
+            await self._uses.tidy(now)
         self._lines = {key: line for key, line in self._lines.items() if line.held or line.entries or line.others_until > now}
         self._paused = {place: until for place, until in self._paused.items() if until > now}
         self._chunks = {toll: chunk for toll, chunk in self._chunks.items() if toll in self._waiting}
@@ -240,6 +249,10 @@ class Budgets:
             while self._waiting:
                 self._news.clear()
                 now = self._now()
+                old = [toll for toll in self._waiting if self._is_old(toll, now)]
+                if old:
+                    await self._learn(old[:TURN_MOST])
+                    now = self._now()
                 turn, pause = self._turn(now)
                 if turn:
                     await self._ask(turn, now)
@@ -268,6 +281,11 @@ class Budgets:
                 left = min(waiter.until for waiter in waiters) - time.monotonic()
                 pause = min(pause, (at - now) / 1000, max(0.001, left))
         return turn, pause
+
+    def _is_old(self, toll: Toll, now: int) -> bool:
+        """Whether somebody waits for a budget of which was heard long ago."""
+        lines = (self._lines.get(quota.key) for quota in toll.quotas)
+        return self._known_to_open(toll, now, 1) > now and any(line is not None and now - line.learned_at > LEARN_MS for line in lines)
 
     def _known_to_open(self, toll: Toll, now: int, permits: int) -> int:
         at = now
@@ -338,8 +356,9 @@ class Budgets:
             else:
                 line.held += permits
             more = line.free(now) - remains[quota.key]
-            if more > 0 and quota.keep_ms:
-                line.add(now + quota.keep_ms, more)
+            line.learned_at = now
+            if more > 0 and quota.keep_ms:  # others took it, we do not know when: it is looked at again when it matters
+                line.add(now + min(quota.keep_ms, OTHERS_MS), more)
             elif more > 0:
                 line.others, line.others_until = line.others + more, now + PLACES_MS
         waiters = self._waiting.get(toll, deque())
@@ -365,6 +384,7 @@ class Budgets:
             by_key.setdefault(row.key, []).append(row)
         for key, quota in quotas.items():
             line, rows = self._line(quota), by_key.get(key, [])
+            line.learned_at = now
             line.entries = sorted((row.until, row.taken) for row in rows if quota.keep_ms or row.span == -1)
             if not quota.keep_ms:
                 line.others = sum(row.taken for row in rows if row.span not in {-1, self._number})

@@ -63,7 +63,7 @@ def quotas_of(budgets: Iterable[Budget], costs: Mapping[str, int], *, partner_id
 class Line:
     """What this process knows of one budget: what was taken, and when it comes back."""
 
-    __slots__ = ("entries", "held", "most", "others", "others_until", "told_at")
+    __slots__ = ("entries", "held", "learned_at", "most", "others", "others_until", "told_at")
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -71,6 +71,7 @@ class Line:
         self.held = 0
         self.others, self.others_until = 0, 0
         self.told_at = 0
+        self.learned_at = 0
 
     def free(self, now: int) -> int:
         """What is left now."""

@@ -18,6 +18,7 @@ from polyport.store.base import Stale, StoreFault
 from polyport.store.records import Lane, Run
 
 RECOVER_SECONDS: Final = 2.0
+BUDGETS_SECONDS: Final = 5.0
 TIDY_SECONDS: Final = 60.0
 LINKS_KEPT_MS: Final = 90 * 24 * 3_600_000  # for that long after its end a link can be read
 LEASES_KEPT_MS: Final = 24 * 3_600_000
@@ -47,7 +48,7 @@ class Worker:
         self._chores = (
             Chore(name="recover", seconds=RECOVER_SECONDS, work=self._recover),
             Chore(name="tidy", seconds=TIDY_SECONDS, work=self._tidy),
-            Chore(name="budgets", seconds=RECOVER_SECONDS, work=self._runtime.budgets.tidy),
+            Chore(name="budgets", seconds=BUDGETS_SECONDS, work=self._runtime.budgets.tidy),
             *chores,
         )
         runs = self._runtime.settings.runs
