@@ -136,29 +136,19 @@ async def test_every_door_of_an_invalid_connection_leads_to_a_new_link(watched: 
     assert watched.partner.checks == asked
 
 
-async def test_a_queued_run_whose_connection_turns_invalid_says_so_and_where_to_connect_again(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_queued_run_whose_connection_turns_invalid_says_so_and_where_to_connect_again(watched: Watched):
     served = watched.served
     connection = await served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
     create = await _operation(served, "create_person")
-    queue = served.runtime.queue
-    held, claim = asyncio.Event(), type(queue).claim
-
-    async def later(self, owner, limit, now):
-        if held.is_set():
-            return await claim(self, owner, limit, now)
-        self._due.clear()
-        return ()
-
-    monkeypatch.setattr(type(queue), "claim", later)
-    body = {"credentialData": {"0": connection}, "runnerData": {"name": "Ada"}}
+    later = int(watched.clock().timestamp()) + 3 * DAY
+    body = {"credentialData": {"0": connection}, "runnerData": {"name": "Ada"}, "notBefore": later}
     status, _headers, queued = await served.call("POST", f"/partners/trigger-actions/{create}/run/async", body)
-    assert status == 202
+    assert status == 202, queued
     await watched.refused(connection)
-    held.set()
-    queue.announce()
     path = f"/runs/{queued['data']['runId']}"
+    assert (await served.call("GET", path))[2]["data"]["status"] == "queued"
+    watched.clock.forward(DAY)
+    served.token = (await served.sign_in())["authToken"]
 
     async def failed() -> bool:
         return (await served.call("GET", path))[2]["data"]["status"] == "failed"
