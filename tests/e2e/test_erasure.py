@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -184,25 +185,30 @@ async def test_what_waits_is_cancelled_and_what_is_under_way_ends_honestly(bay: 
         await go_on.wait()
         return answer(201, {"data": {"id": 1, "name": "Lamp"}})
 
+    bay.depot.answers["POST /things"] = held
+    under_way = asyncio.create_task(mine.run(CREATE, {"name": NAME}))
+    claimed = (await mine.run(CREATE, {"name": NAME}, mode="async")).json["data"]["runId"]
+    await bay.depot.arrived("POST /things", 2)
     bay.depot.answers["POST /things"] = answer(429, {}, {"Retry-After": "500"})
     waiting = (await mine.run(CREATE, {"name": NAME}, mode="async")).json["data"]["runId"]
     await mine.until(waiting, "waiting")
-    bay.depot.answers["POST /things"] = held
-    under_way = asyncio.create_task(mine.run(CREATE, {"name": NAME}))
-    queued = (await mine.run(CREATE, {"name": NAME}, mode="async")).json["data"]["runId"]
-    await bay.depot.arrived("POST /things", 3)
+    later = int(time.time()) + 3_600
+    queued = (await mine.run(CREATE, {"name": NAME}, mode="async", notBefore=later)).json["data"]["runId"]
     await delete(bay, user)
-    cancelled = await mine.until(waiting, "cancelled")
-    assert (cancelled["error"]["message"], cancelled["error"]["retryable"]) == ("The user that this run was for was deleted.", False)
+    for run_id in (waiting, queued):
+        cancelled = await mine.until(run_id, "cancelled")
+        assert (cancelled["error"]["code"], cancelled["error"]["retryable"]) == ("cancelled", False)
     assert (await bay.served.fetch("GET", f"/credentials/{mine.connection}")).status == 404
     refused = await mine.run(CREATE, {"name": "late"})
     assert refused.status == 404
     assert (await bay.served.fetch("GET", f"/users/{user}")).json["data"]["status"] == "deleting"
 
+    assert (await mine.read(claimed))["cancelRequestedAt"] is not None
+
     go_on.set()
     assert ((await under_way).status, (await under_way).json["data"]["result"]["name"]) == (200, "Lamp")
     await gone(bay, user)
-    ended = await mine.until(queued)
+    ended = await mine.until(claimed)
     assert (ended["status"], ended["externalUserId"].startswith("erased_"), "result" in ended) == ("succeeded", True, False)
     assert bay.depot.count("POST /things") == 3
 

@@ -74,6 +74,7 @@ def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) 
         ("connections_of_user", "connections_by_user"),
         ("delete_links_of_user", "links_by_user"),
         ("delete_files_of_user", "files_by_user"),
+        ("stop_runs_of_user", "runs_by_user"),
         ("usage_of_user", "runs_by_user"),
         ("delete_events_of_user", "outbox_of_user"),
         ("delete_tokens_of_user", "tokens_by_user"),

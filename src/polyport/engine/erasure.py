@@ -15,13 +15,13 @@ import structlog
 
 from polyport.connections import scope_of
 from polyport.engine.desk import Desk
-from polyport.errors import Conflict, Details, NotFound
+from polyport.errors import NotFound, RunCancelled
 from polyport.store.base import Stale
 from polyport.store.records import Connection, EndUser
 
 MARK: Final = "erased_"
 _log: Final = structlog.get_logger("polyport.erasure")
-_CANCELLED: Final = Conflict("The user that this run was for was deleted.", Details(retryable=False))
+_CANCELLED: Final = RunCancelled("The user that this run was for was deleted; what the run had sent before stands.")
 
 
 async def erase_connection(desk: Desk, record: Connection) -> None:

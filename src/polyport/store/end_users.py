@@ -111,7 +111,9 @@ class EndUsers:
             pass
 
     async def cancel_runs(self, user: EndUser, *, error: str, now: int) -> None:
-        """End the runs of a user that nobody works on, a few in each unit; ``error`` is the JSON of why."""
+        """End the runs of a user that nobody works on, a few in each unit, and ask for the others to be stopped; ``error`` is the JSON of why."""
+        while await self._some(user, "stop_runs_of_user", ROWS_AT_ONCE, now=now):
+            pass
         while await self._some(user, "cancel_runs_of_user", ROWS_AT_ONCE, error=error, now=now):
             pass
 

@@ -61,6 +61,7 @@ _HEAVY: Final = frozenset(
         "forget_keys_of_user",
         "insert_file",
         "redact_runs_of_user",
+        "stop_runs_of_user",
         "replay_dead_events",
         "resume_events",
         "strip_ended_runs",

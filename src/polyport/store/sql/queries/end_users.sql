@@ -97,9 +97,19 @@ DELETE FROM files WHERE file_id IN (
     ORDER BY file_id LIMIT :limit)
 RETURNING file_id;
 
+-- name: stop_runs_of_user
+-- Ask the processes that work on runs of an end user to stop before their next request.
+UPDATE runs SET cancel_at = :now
+WHERE rowid IN (
+    SELECT rowid FROM runs INDEXED BY runs_by_user
+    WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
+        AND status = 'running' AND cancel_at IS NULL
+    ORDER BY run_id LIMIT :limit)
+RETURNING run_id;
+
 -- name: cancel_runs_of_user
 -- End some runs of an end user that nobody works on.
-UPDATE runs SET status = 'cancelled', finished_at = :now, error = :error
+UPDATE runs SET status = 'cancelled', cancel_at = COALESCE(cancel_at, :now), finished_at = :now, error = :error
 WHERE rowid IN (
     SELECT rowid FROM runs INDEXED BY runs_by_user
     WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)
