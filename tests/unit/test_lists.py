@@ -154,7 +154,15 @@ async def test_without_stale_lists_each_is_read_when_its_time_is_over(anyio_back
         assert await _names(bench) == ["Linus"]
 
 
-async def test_while_the_partner_is_down_the_old_list_stays_and_the_partner_is_asked_less_and_less(bench: Bench, clock: Clock):
+@pytest.fixture
+async def unbroken(anyio_backend, tmp_path, clock):
+    """A bench without circuit breakers: they go by the machine's clock, which an hour of failures in no time does not move."""
+    async with open_bench(tmp_path, clock=clock, partner_breaker_failures=0) as found:
+        yield found
+
+
+async def test_while_the_partner_is_down_the_old_list_stays_and_the_partner_is_asked_less_and_less(unbroken: Bench, clock: Clock):
+    bench = unbroken
     bench.line.answer = _owners("Ada")
     await _read(bench)
     bench.line.answer = _down

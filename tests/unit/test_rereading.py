@@ -190,11 +190,27 @@ async def test_a_defect_leaves_no_connection_taken(house: House, monkeypatch):
     assert await house.status() == DATA_AGAIN
 
 
+class Failing(set):
+    """Queries that fail; ``met`` is set once one of them was asked for."""
+
+    def __init__(self, *queries: str):
+        super().__init__(queries)
+        self.met = asyncio.Event()
+
+    def __contains__(self, query: object) -> bool:
+        found = super().__contains__(query)
+        if found:
+            self.met.set()
+        return found
+
+
 async def test_a_store_that_fails_is_waited_for(house: House, monkeypatch):
     monkeypatch.setattr("polyport.engine.rereading.STORE_SECONDS", 0.01)
-    house.bench.store.failing.add("end_data")
+    house.bench.store.failing = failing = Failing("end_data")
     await house.ask()
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(20):
+        await failing.met.wait()
+    assert await house.status() == DATA_RUNNING
     house.bench.store.failing = {"due_data"}
     await house.settle()
     assert await house.status() == DATA_DONE
