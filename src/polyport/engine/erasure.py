@@ -42,12 +42,13 @@ async def begin_erasure(desk: Desk, user: EndUser) -> None:
 async def erase_users(desk: Desk) -> None:
     """Go on with every deletion that was begun, here or elsewhere."""
     for user in await desk.runtime.repo.end_users.being_deleted():
-        if await _erase(desk, user):
+        with contextlib.suppress(Stale):  # a run is under way: that ends by itself, then its record is redacted
+            await _erase(desk, user)
             _log.info("an end user was deleted", account=user.account_id, user=user.end_user_id)
 
 
-async def _erase(desk: Desk, user: EndUser) -> bool:
-    """Delete what there is of a user. False while a run of it is under way: that ends by itself, then its record is redacted."""
+async def _erase(desk: Desk, user: EndUser) -> None:
+    """Delete what there is of a user. Raises ``Stale`` when something is left, or another process was first."""
     repo = desk.runtime.repo
     await repo.end_users.delete_events(user)
     while connections := await repo.end_users.connections(user):
@@ -60,11 +61,7 @@ async def _erase(desk: Desk, user: EndUser) -> bool:
     await repo.end_users.cancel_runs(user, error=json.dumps(_CANCELLED.as_record()), now=desk.runtime.now_ms())
     await repo.end_users.redact_runs(user)
     await repo.end_users.delete_events(user)  # of runs that ended meanwhile
-    try:
-        await repo.end_users.forget(user)
-    except Stale:
-        return False
-    return True
+    await repo.end_users.forget(user)
 
 
 async def scrub(desk: Desk) -> None:
