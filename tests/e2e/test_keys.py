@@ -12,9 +12,12 @@ import time
 
 import pytest
 
+import stored
 from e2e.processes import FIRST_ACCOUNT, PROGRAM, connect, environment, run, serving, simulating, towards, until
 from polyport.connections import scope_of
 from polyport.keyfile import KeyFile
+from polyport.store.queries import load_queries
+from polyport.store.rows import params
 from polyport.vault import Keyring, Vault
 
 CREATE_PERSON = "/partners/trigger-actions/2250101/run/sync"
@@ -97,10 +100,11 @@ def many(data, count):
     vault = Vault(KeyFile(data).read())
     with sqlite3.connect(data / "polyport.db") as database:
         [[account]] = database.execute("SELECT account_id FROM accounts")
-        row = (
-            "INSERT INTO connections VALUES (?, ?, 225, 't', 'active', 'a', NULL, NULL, '{}', '{}', ?, x'00', 1, 0, NULL, NULL, NULL, 1, 1)"
+        rows = (
+            {"only_user": None, **params(stored.connection(account, number, data_key=vault.new_key(scope_of(account, number))))}
+            for number in range(50_000, 50_000 + count)
         )
-        database.executemany(row, ((number, account, vault.new_key(scope_of(account, number))) for number in range(50_000, 50_000 + count)))
+        database.executemany(load_queries()["insert_connection"].sql, rows)
     database.close()
 
 
