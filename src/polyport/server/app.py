@@ -19,6 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from polyport import __version__
 from polyport.breakers import Breakers
 from polyport.deliveries import Courier
+from polyport.engine.clock import LOOK_SECONDS as CLOCK_SECONDS
+from polyport.engine.clock import ClockWatch
 from polyport.engine.connect import renew_due
 from polyport.engine.desk import Desk
 from polyport.engine.erasure import erase_users, scrub
@@ -185,6 +187,7 @@ def chores(services: Services) -> tuple[Chore, ...]:
     desk = services.engine.desk
     watch = Chore(name="health", seconds=HEALTH_SECONDS, work=Health(desk).check_due)
     return (
+        Chore(name="clock", seconds=CLOCK_SECONDS, work=ClockWatch(desk.runtime).look),
         Chore(name="keys", seconds=FOLLOW_SECONDS, work=desk.runtime.keys.follow),
         Chore(name="renew", seconds=RENEW_SECONDS, work=lambda: renew_due(desk)),
         Chore(name="erase", seconds=ERASE_SECONDS, work=lambda: erase_users(desk)),

@@ -15,7 +15,7 @@ from polyport.store.herald import Herald, Silence
 from polyport.store.keys import Keys
 from polyport.store.leases import Leases
 from polyport.store.links import Links, OwnSettings
-from polyport.store.outbox import Endpoints, Outbox
+from polyport.store.outbox import PARKED, Endpoints, Outbox
 from polyport.store.runs import Runs
 from polyport.store.sign_ins import SignIns
 
@@ -116,6 +116,20 @@ class Repo:
     def outbox(self) -> Outbox:
         """Events on their way."""
         return Outbox(self.database)
+
+    async def mend_due(self, now: int, back: int, slack: int) -> int:
+        """Draw near what is due too late because the clock was ahead by ``back`` milliseconds, or by an unknown time (0); how many there were.
+
+        What waits is moved by the step once, all in one unit: moved twice it would come too early.
+        """
+        count = 0
+        for query in ("mend_due_runs", "mend_due_events"):
+            given = {"now": now, "slack": slack, "parked": PARKED} if query == "mend_due_events" else {"now": now, "slack": slack}
+            while mended := len((await self.database.write(Statement(query=query, params={**given, "back": 0, "limit": 1000})))[0]):
+                count += mended
+            if back:
+                count += len((await self.database.write(Statement(query=query, params={**given, "back": back, "limit": -1})))[0])
+        return count
 
     @property
     def endpoints(self) -> Endpoints:

@@ -29,6 +29,8 @@ BATCH: Final = 128  # units of one commit: what the event loop does at a stretch
 STRETCH: Final = 4 * BATCH  # statements beyond which a batch runs in the thread: a unit of its own may be that long
 READERS: Final = 4
 BUSY_MS: Final = 10_000
+SHORT_MS: Final = 500  # patience with a lock that was held for longer than that: callers hear of it at once until it is gone
+READY_SECONDS: Final = 3.0
 SCRUB_MS: Final = 1_000  # so long writers wait for readers at most when the log is emptied
 
 Rows = list[list[DbRow]]
@@ -60,6 +62,8 @@ _HEAVY: Final = frozenset(
         "delete_tokens_of_user",
         "forget_keys_of_user",
         "insert_file",
+        "mend_due_events",
+        "mend_due_runs",
         "redact_runs_of_user",
         "stop_runs_of_user",
         "replay_dead_events",
@@ -111,6 +115,7 @@ class SqliteDatabase:
         self._draining: asyncio.Task[None] | None = None
         self._writing: sqlite3.Connection | None = None
         self._closing = False
+        self._busy_ms = BUSY_MS
         self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="polyport-read")
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="polyport-write")
         self._local = threading.local()
@@ -161,8 +166,14 @@ class SqliteDatabase:
         return Statement(query=statement.query, params=self._reaching(statement.query, statement.params), expect=statement.expect)
 
     async def ready(self) -> None:
-        """Return if the database can be written now; raise ``StoreUnavailable`` with the reason if not."""
-        await self.write(Statement(query="probe"))
+        """Return if the database can be written now; raise ``StoreUnavailable`` with the reason if not, within a few seconds."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self.write(Statement(query="probe"))
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"the database took no write within {READY_SECONDS:.0f} seconds; another program may hold its lock"
+            ) from None
 
     async def scrub(self) -> bool:
         """Write what is in the log (the file beside the database) into the database and empty it: old pages stand in there until then.
@@ -212,6 +223,7 @@ class SqliteDatabase:
                 try:
                     await self._transact(units)
                 except Exception as error:  # noqa: BLE001  whatever it is, these units are answered and the next ones get a fresh connection
+                    self._busy_ms = SHORT_MS if _is_busy(error) else BUSY_MS
                     for unit in units:
                         unit.error = _unavailable(error)
                         unit.error.__cause__ = error
@@ -230,17 +242,18 @@ class SqliteDatabase:
             await self._in_writer(self._transact_whole, connection, units)
         else:
             if not _begins(connection):
-                await self._in_writer(_patiently, connection, "BEGIN IMMEDIATE")
+                await self._in_writer(_patiently, connection, "BEGIN IMMEDIATE", self._busy_ms)
             try:
                 self._run_all(connection, units)
             except _Unguarded:
                 await self._in_writer(self._again_guarded, connection, units)
             await self._in_writer(connection.execute, "COMMIT")
+        self._busy_ms = BUSY_MS
         self.commits += 1
         self.units += len(units)
 
     def _transact_whole(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
-        _patiently(connection, "BEGIN IMMEDIATE")
+        _patiently(connection, "BEGIN IMMEDIATE", self._busy_ms)
         try:
             self._run_all(connection, units)
         except _Unguarded:
@@ -250,7 +263,7 @@ class SqliteDatabase:
     def _again_guarded(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
         """Run a batch again, each unit in a savepoint: one of them has to be undone alone."""
         connection.execute("ROLLBACK")
-        _patiently(connection, "BEGIN IMMEDIATE")
+        _patiently(connection, "BEGIN IMMEDIATE", self._busy_ms)
         for unit in units:
             unit.error, unit.rows = None, []
             self._run(connection, unit, guarded=True)
@@ -322,10 +335,15 @@ def _begins(connection: sqlite3.Connection) -> bool:
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        if not _is_busy(error):
             raise
         return False
     return True
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether another process's lock was in the way."""
+    return isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> sqlite3.Connection:
@@ -351,14 +369,14 @@ def _scrub(path: Path) -> bool:
         return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
 
-def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+def _patiently(connection: sqlite3.Connection, statement: str, busy_ms: int = BUSY_MS) -> None:
     """Run a statement that other processes may keep waiting: the change to WAL does not wait by itself, and writers have no busy timeout."""
-    end, pause = time.monotonic() + BUSY_MS / 1000, 0.0005
+    end, pause = time.monotonic() + busy_ms / 1000, 0.0005
     while True:
         try:
             connection.execute(statement)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+            if not _is_busy(error) or time.monotonic() > end:
                 raise
         else:
             return

@@ -53,6 +53,16 @@ UPDATE outbox SET owner = :owner, attempts = attempts + 1, due_at = :leased_unti
 WHERE event_id IN (SELECT event_id FROM outbox WHERE status = 'pending' AND lane = :lane AND due_at <= :now ORDER BY due_at LIMIT :limit)
 RETURNING event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, sealed;
 
+-- name: mend_due_events
+-- Draw events near whose time was told by a clock that was ahead, a few at once; see mend_due_runs. Those that wait for their endpoint are due never.
+UPDATE outbox SET due_at = MAX(:now, CASE WHEN attempts > 0 THEN due_at - :back ELSE 0 END)
+WHERE event_id IN (
+    SELECT event_id FROM outbox INDEXED BY outbox_due
+    WHERE status = 'pending' AND due_at > :now AND due_at < :parked AND (
+        (:back = 0 AND attempts = 0 AND due_at <= created_at) OR (:back > 0 AND attempts > 0 AND due_at > :now + :back - :slack)
+    ) LIMIT :limit
+) RETURNING 1;
+
 -- name: settle_event
 -- What came of an attempt, by the process that holds the lease of this very attempt.
 UPDATE outbox SET status = :status, attempts = :attempts, due_at = :due_at, owner = NULL, last_status = :last_status, last_error = :last_error,

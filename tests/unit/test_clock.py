@@ -1,0 +1,65 @@
+"""What a clock that is set back leaves behind is drawn near; what somebody asked to be late stays late."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+import stored
+from engines import open_bench
+from polyport.engine.clock import ClockWatch
+from polyport.store.outbox import PARKED
+from polyport.store.records import RunStatus
+
+pytestmark = pytest.mark.anyio
+
+DAY = 86_400_000
+
+
+class Wall:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.ms = 1_800_000_000_000
+
+    def __call__(self) -> datetime:
+        return datetime.fromtimestamp(self.ms / 1000, UTC)
+
+
+async def test_what_a_clock_that_was_ahead_made_late_is_drawn_near_and_dates_stay(tmp_path):
+    wall = Wall()
+    async with open_bench(tmp_path, clock=wall) as bench:
+        repo, watch = bench.engine.runtime.repo, ClockWatch(bench.engine.runtime)
+        await watch.look()
+        wall.ms += DAY
+        await watch.look()
+        ahead = wall.ms
+        plain = stored.run(bench.account, at=ahead)
+        dated = stored.run(bench.account, at=ahead, due_at=ahead + 5_000)
+        begun = stored.run(bench.account, at=1_000, due_at=ahead, attempts=1)
+        waits = stored.run(bench.account, at=1_000, due_at=ahead + 7_000, attempts=1, status=RunStatus.WAITING)
+        patient = stored.run(bench.account, at=1_000, due_at=ahead - DAY + 9_000, attempts=1, status=RunStatus.WAITING)
+        for run in (plain, dated, begun, waits, patient):
+            await repo.runs.insert(run)
+        fresh = stored.event(bench.account, created_at=ahead, due_at=ahead)
+        tried = stored.event(bench.account, created_at=1_000, due_at=ahead + 7_000, attempts=2)
+        parked = stored.event(bench.account, created_at=1_000, due_at=PARKED, attempts=0)
+        await repo.outbox.insert(fresh, tried, parked)
+        wall.ms -= DAY
+        for _look in range(2):  # a second look moves nothing again
+            await watch.look()
+            now = wall.ms
+            found = [await repo.runs.get(bench.account, run.run_id) for run in (plain, dated, begun, waits, patient)]
+            assert [run.due_at - now for run in found if run is not None] == [0, DAY + 5_000, 0, pytest.approx(7_000, abs=1_500), 9_000]
+            events = [await repo.outbox.get(bench.account, event.event_id) for event in (fresh, tried, parked)]
+            assert [event.due_at - now for event in events if event is not None] == [0, pytest.approx(7_000, abs=1_500), PARKED - now]
+
+
+async def test_what_was_accepted_in_the_future_before_a_restart_is_due_after_it(tmp_path):
+    wall = Wall()
+    async with open_bench(tmp_path, clock=wall) as bench:
+        run = stored.run(bench.account, at=wall.ms + DAY)
+        await bench.engine.runtime.repo.runs.insert(run)
+        await ClockWatch(bench.engine.runtime).look()
+        found = await bench.engine.runtime.repo.runs.get(bench.account, run.run_id)
+        assert found is not None
+        assert found.due_at == wall.ms
