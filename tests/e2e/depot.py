@@ -279,7 +279,7 @@ class Depot:
         """How many requests came for ``METHOD /path``."""
         return len(self.of(line))
 
-    async def arrived(self, line: str, times: int = 1, seconds: float = 10.0) -> None:
+    async def arrived(self, line: str, times: int = 1, seconds: float = 60.0) -> None:
         """Wait until that many requests came for ``METHOD /path``."""
         async with asyncio.timeout(seconds):
             while self.count(line) < times:  # noqa: ASYNC110  the partner's handler is the test's, it signals nothing
@@ -367,7 +367,7 @@ class Bay:
         assert found.status == 200, found.json
         return list(found.json["data"])
 
-    async def until(self, run_id: str, *statuses: str, seconds: float = 15.0) -> dict[str, Any]:
+    async def until(self, run_id: str, *statuses: str, seconds: float = 60.0) -> dict[str, Any]:
         """The run once it stands in one of these statuses; without any, once it ended."""
         wanted = statuses or ("succeeded", "failed", "uncertain", "cancelled")
         async with asyncio.timeout(seconds):

@@ -230,3 +230,21 @@ async def test_bodies_that_nest_without_end_or_never_end_do_no_harm(tmp_path):
             assert (told.status, told.json["error"]["code"]) in {(422, "validation_failed"), (400, "malformed_json")}
         connection = await server.served.connect(PARTNER, {"key": SECRET})
         assert (await server.bay(depot, connection).run(CREATE, {"name": "Lamp"})).status == 200
+
+
+async def test_a_key_whose_run_was_cut_off_by_a_kill_gives_its_honest_end_and_no_second_effect(tmp_path):
+    async with open_depot() as depot:
+        depot.answers["POST /things"] = _slow
+        async with running_process(tmp_path, depot) as first:
+            token, connection = first.served.token, await first.served.connect(PARTNER, {"key": SECRET})
+            cut = asyncio.create_task(_quietly(first.bay(depot, connection).run(CREATE, {"name": "Lamp"}, key="cut off")))
+            await depot.arrived("POST /things")
+            await first.kill()
+            await cut
+        async with running_process(tmp_path, depot, token=token) as second:
+            bay = second.bay(depot, connection)
+            told = [await bay.run(CREATE, {"name": "Lamp"}, key="cut off") for _time in range(3)]
+        assert [(reply.status, reply.json["error"]["outcome"], reply.headers["idempotent-replayed"]) for reply in told] == [
+            (502, "uncertain", "true")
+        ] * 3
+        assert depot.count("POST /things") == 1

@@ -278,3 +278,16 @@ def test_looks_come_ever_later_and_end():
         seen.append(at - 1_000_000)
     assert tuple(seen) == LOOKS_MS
     assert following(run(1), 5_000) == 5_000 + LOOKS_MS[0]
+
+
+async def test_a_look_that_was_overtaken_changes_nothing(bench: Bench):
+    shop, clock = Shop(bench), Later(bench)
+    doubtful = await _doubt(bench)
+    clock.forward(3)
+    reconciler, repo = Reconciler(bench.engine), bench.engine.runtime.repo.runs
+    stored = await repo.get(bench.account, doubtful.run_id)
+    taken = await repo.take_probe(stored, stored.probe_at + 1)
+    await repo.take_probe(taken, taken.probe_at + 1)
+    await reconciler._look_safely(taken)
+    left = await repo.get(bench.account, doubtful.run_id)
+    assert (left.status, left.probe_at, shop.looks) == (RunStatus.UNCERTAIN, taken.probe_at + 1, 1)

@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 
 from engines import CREATE, PUT, Bench, open_bench
+from polyport.engine import retention
 from polyport.engine.retention import Retention
 from polyport.errors import Conflict
 from polyport.store.records import RunStatus
+from polyport.store.runs import RunFilter
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +94,7 @@ async def test_many_keys_and_runs_go_in_one_sweep(bench: Bench):
     assert await bench.engine.runtime.repo.runs.key(bench.account, "key 7") is None
 
 
-async def test_a_database_that_is_too_large_loses_its_oldest_ended_runs(tmp_path):
+async def test_a_database_that_is_too_large_loses_its_oldest_ended_runs(tmp_path, monkeypatch):
     async with open_bench(tmp_path, runs_keep_bytes=1_500_000) as bench:
         clock, sweep = Later(bench), Retention(bench.engine.runtime).sweep
         for number in range(40):
@@ -102,5 +104,20 @@ async def test_a_database_that_is_too_large_loses_its_oldest_ended_runs(tmp_path
         await sweep()
         assert await repo.bytes_used() > 1_500_000, "runs of the last day stay: their keys may be asked for"
         clock.days = 2
+        monkeypatch.setattr(retention, "STEP", 5)
         await sweep()
         assert await repo.bytes_used() <= 1_500_000
+
+
+async def test_a_sweep_ends_and_leaves_the_rest_to_the_next(bench: Bench, monkeypatch):
+    clock = Later(bench)
+    for _number in range(6):
+        await bench.engine.run_sync(bench.ask(PUT))
+    monkeypatch.setattr(retention, "STEP", 2)
+    monkeypatch.setattr(retention, "SWEEP_MOST", 4)
+    clock.days = 11
+    left = []
+    for _sweep in range(2):
+        await Retention(bench.engine.runtime).sweep()
+        left.append(len((await bench.engine.runtime.repo.runs.page(bench.account, RunFilter(), limit=9)).runs))
+    assert left == [2, 0]

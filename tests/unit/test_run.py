@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 
 import msgspec
 import pytest
 
 from engines import CREATE, PUT, Bench, open_bench
 from polyport.engine.operation import Outcome
+from polyport.engine.record import _plain
 from polyport.errors import IdempotencyInProgress, Overloaded
 from polyport.store.base import Stale
 from polyport.store.records import RunStatus
@@ -134,3 +136,44 @@ async def test_a_simulator_is_told_the_run_and_a_partner_is_not(tmp_path, replac
 async def test_an_ask_shows_nothing_of_what_it_carries(bench: Bench):
     shown = repr(bench.ask(CREATE, runner_data={"name": "canary"}, credential_data={"0": {"value": "canary"}}))
     assert "canary" not in shown
+
+
+async def test_a_run_that_another_process_settled_does_not_wait(bench: Bench):
+    run = await bench.claimed(operation=PUT)
+    with pytest.raises(Stale):
+        await bench.engine.ledger.wait(msgspec.structs.replace(run, owner="another process"), [], Overloaded(), 1_000)
+    assert await bench.status(run) == "running"
+
+
+async def test_a_run_that_went_on_while_it_was_being_cancelled_is_looked_at_again(bench: Bench):
+    _earlier, run, _prepared = await bench.engine.start(bench.ask(PUT, mode="async"))
+    runtime = bench.engine.runtime
+
+    class Late(type(bench.store)):
+        claimed = False
+
+        async def write(self, *statements):
+            if statements[0].query == "cancel_run" and not Late.claimed:
+                Late.claimed = True
+                assert await runtime.queue.claim(runtime.owner, 1, runtime.now_ms())
+            return await super().write(*statements)
+
+    late = type(runtime.repo)(Late(bench.store.inner))
+    bench.engine.ledger._runtime = replace(runtime, repo=late)
+    told = await bench.engine.ledger.cancel(bench.account, run.run_id)
+    assert (told.status, told.cancel_at is not None, await bench.status(run)) == (RunStatus.RUNNING, True, "running")
+
+
+async def test_a_run_that_is_cancelled_is_told_to_who_listens(bench: Bench):
+    _earlier, run, _prepared = await bench.engine.start(bench.ask(PUT, mode="async", callback_url="https://example.com/hook"))
+    announced = []
+    bench.engine.runtime.events.announce, kept = lambda: announced.append(1), bench.engine.runtime.events.announce
+    await bench.engine.ledger.cancel(bench.account, run.run_id)
+    bench.engine.runtime.events.announce = kept
+    assert announced == [1]
+
+
+def test_what_is_no_number_is_no_other_number():
+    assert str(_plain({"a": [Decimal("NaN"), Decimal("1.50"), Decimal("0E+9"), Decimal("12E-9000")]})["a"]) == (
+        "[Decimal('NaN'), Decimal('1.5'), 0, Decimal('1.2E-8999')]"
+    )

@@ -59,8 +59,8 @@ class Reconciler:
         """Look; a defect of ours must not keep other runs waiting, nor this one be looked for for ever."""
         try:
             await self._look(run)
-        except Stale:
-            raise
+        except Stale:  # it was settled meanwhile
+            return
         except Exception:  # noqa: BLE001  as said above
             _log.exception("a run in doubt could not be looked for", run=run.run_id)
             if following(run, self._runtime.now_ms()) is None:
