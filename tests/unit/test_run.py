@@ -13,6 +13,7 @@ from polyport.engine.record import _plain
 from polyport.errors import IdempotencyInProgress, Overloaded
 from polyport.store.base import Stale
 from polyport.store.records import RunStatus
+from stored import running as stored_running
 
 pytestmark = pytest.mark.anyio
 
@@ -177,3 +178,11 @@ def test_what_is_no_number_is_no_other_number():
     assert str(_plain({"a": [Decimal("NaN"), Decimal("1.50"), Decimal("0E+9"), Decimal("12E-9000")]})["a"]) == (
         "[Decimal('NaN'), Decimal('1.5'), 0, Decimal('1.2E-8999')]"
     )
+
+
+async def test_a_run_of_another_process_is_asked_to_stop_through_its_record_alone(bench: Bench):
+    theirs = stored_running(bench.account, "another process")
+    await bench.engine.runtime.repo.runs.insert(theirs)
+    told = await bench.engine.ledger.cancel(bench.account, theirs.run_id)
+    assert (told.status, told.cancel_at is not None, bench.engine.ledger.stopping) == (RunStatus.RUNNING, True, set())
+    assert await bench.engine.runtime.repo.runs.to_stop("another process") == {theirs.run_id}
