@@ -24,6 +24,7 @@ const asked = []; // every token request, in order
 const notes = [];
 
 const server = createServer();
+server.keepAliveTimeout = 75_000; // the client ends idle connections: on a busy machine both would do it at the same moment
 await new Promise((resolve) => server.listen(settings.port, "127.0.0.1", resolve));
 const origin = `http://127.0.0.1:${server.address().port}`;
 
