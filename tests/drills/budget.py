@@ -18,7 +18,7 @@ from typing import Final
 
 from drilling import Callers, Report, run_drill
 from e2e.killable import Process, running_process
-from e2e.metered import METERED, PLAIN, Meter, ended, most_in, open_meter, run, write_metered
+from e2e.metered import METERED, PLAIN, Meter, ended, most_of, open_meter, run, write_metered
 
 OWN, ALL, SECONDS = 20, 40, 1
 _BUDGETS: Final = f"""
@@ -56,11 +56,12 @@ def _count(report: Report, meter: Meter, began: float) -> None:
     moments = [moment for moment, _key, _which in came]
     spent = max(moments) - began
     report.say(f"{len(came)} requests in {spent:.1f} s: {len(came) / spent:.1f} a second of {ALL} that are allowed")
-    most = most_in(moments, SECONDS)
-    report.say(f"  the most in any stretch of {SECONDS} s: {most} in all")
+    most = most_of(meter, SECONDS, "plain")
+    report.say(f"  the partner's own program stood still for {meter.lag * 1000:.0f} ms at most: stretches are {SECONDS} s less that")
+    report.say(f"  the most in any stretch: {most} in all")
     report.check(f"stretches with more than {ALL} in all", most > ALL, False)
     for key in sorted({key for _moment, key, _which in came}):
-        own = most_in((moment for moment, other, _which in came if other == key), SECONDS)
+        own = most_of(meter, SECONDS, "plain", key)
         last = max(moment for moment, other, _which in came if other == key) - began
         report.say(f"  connection {key}: {own} at most, {sum(other == key for _m, other, _w in came)} in all, the last after {last:.1f} s")
         report.check(f"stretches with more than {OWN} of connection {key}", own > OWN, False)

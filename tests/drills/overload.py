@@ -23,6 +23,7 @@ from e2e.served import answer
 
 PLACES: Final = 16
 QUEUE: Final = 200
+_names: Final = itertools.count()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +54,11 @@ class Part:
 
 
 async def _part(server: Process, connection: int, callers: int, seconds: float) -> Part:
-    part, names, end = Part(), itertools.count(), time.monotonic() + seconds
+    part, end = Part(), time.monotonic() + seconds
 
     async def call(mode: str) -> None:
         while time.monotonic() < end:
-            body = {"credentialData": {"0": connection}, "runnerData": {"id": f"n{next(names)}"}}
+            body = {"credentialData": {"0": connection}, "runnerData": {"id": f"n{next(_names)}"}}
             began = time.perf_counter()
             try:
                 found = await server.served.fetch("POST", f"/partners/trigger-actions/{PUT}/run/{mode}", body)

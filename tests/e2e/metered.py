@@ -85,7 +85,10 @@ def metered_catalog(root: Path) -> Catalog:
 
 @dataclass(slots=True)
 class Meter:
-    """The partner's server. ``came`` has for each path's first part the moments (``time.monotonic``) and keys of its requests; ``most`` is how many were there at once."""
+    """The partner's server. ``came`` has for each path's first part the moments (``time.monotonic``) and keys of its requests; ``most`` is how many were there at once.
+
+    ``lag`` is the longest time (seconds) that this program itself stood still: what came meanwhile was noted late, all at once.
+    """
 
     wire: Upstream
     hold: float = 0.0
@@ -93,10 +96,18 @@ class Meter:
     came: dict[str, list[tuple[float, str, str]]] = field(default_factory=lambda: defaultdict(list))
     open: int = 0
     most: int = 0
+    lag: float = 0.0
 
     @property
     def origin(self) -> str:
         return self.wire.origin
+
+    async def watch(self) -> None:
+        """Note how long this program stands still."""
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            self.lag = max(self.lag, time.monotonic() - began - 0.01)
 
     async def reply(self, asked: Asked) -> bytes:
         """Note a request, answer it."""
@@ -109,6 +120,12 @@ class Meter:
         finally:
             self.open -= 1
         return self.told or answer(200, {"ok": True})
+
+
+def most_of(meter: Meter, seconds: float, path: str, key: str | None = None) -> int:
+    """The most requests for a path that came in any stretch of a window, shorter by what this program noted late."""
+    moments = (moment for moment, other, _which in meter.came[path] if key in {None, other})
+    return most_in(moments, max(0.0, seconds - meter.lag))
 
 
 def most_in(moments: Iterable[float], seconds: float) -> int:
@@ -133,7 +150,9 @@ async def open_meter() -> AsyncIterator[Meter]:
     handler: Handler = handle
     async with upstream(handler) as wire:
         meters.append(Meter(wire))
+        watching = asyncio.create_task(meters[0].watch())
         yield meters[0]
+        watching.cancel()
 
 
 async def make_accounts(data: Path, *emails: str) -> None:
