@@ -79,30 +79,34 @@ class Worker:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _claim_loop(self) -> None:
-        limit = self._runtime.settings.runs.concurrency
         while True:
-            room = limit - len(self._running)
-            if room <= limit // 4 and self._running:
-                self._free.clear()
-                await self._free.wait()
-                continue
             try:
-                runs = await self._runtime.queue.claim(
-                    self._runtime.owner, room, self._runtime.now_ms(), self._lanes.room(self._bulkheads.room())
-                )
+                await self._claim()
             except StoreFault as fault:
                 _log.warning("runs cannot be claimed", reason=str(fault))
                 await asyncio.sleep(FAULT_SECONDS)
-                continue
-            for run in runs:
-                lane = Lane.of(run)
-                self._bulkheads.put(lane)
-                task = asyncio.create_task(self._work(run))
-                self._running.add(task)
-                task.add_done_callback(partial(self._ended, lane))
-            await self._lanes.explain()
-            if not runs:
-                await self._runtime.queue.wait(1.0)
+            except Exception:  # noqa: BLE001  a defect must not end the claiming: queued runs would wait until somebody starts the server again
+                _log.exception("runs cannot be claimed")
+                await asyncio.sleep(FAULT_SECONDS)
+
+    async def _claim(self) -> None:
+        """Take what is due and there is room for, or wait until there is."""
+        limit = self._runtime.settings.runs.concurrency
+        room = limit - len(self._running)
+        if room <= limit // 4 and self._running:
+            self._free.clear()
+            await self._free.wait()
+            return
+        runs = await self._runtime.queue.claim(self._runtime.owner, room, self._runtime.now_ms(), self._lanes.room(self._bulkheads.room()))
+        for run in runs:
+            lane = Lane.of(run)
+            self._bulkheads.put(lane)
+            task = asyncio.create_task(self._work(run))
+            self._running.add(task)
+            task.add_done_callback(partial(self._ended, lane))
+        await self._lanes.explain()
+        if not runs:
+            await self._runtime.queue.wait(1.0)
 
     def _ended(self, lane: Lane, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

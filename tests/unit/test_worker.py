@@ -52,6 +52,24 @@ async def test_runs_are_claimed_once_the_store_can_be_written_again(bench: Bench
     bench.engine.runtime.queue._database = failing
 
 
+async def test_a_defect_while_claiming_ends_neither_the_claiming_nor_the_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    _earlier, run, _prepared = await bench.engine.start(bench.ask(PUT, mode="async"))
+    queue = bench.engine.runtime.queue
+    claim, tries = queue.claim, []
+
+    async def broken(*given):
+        tries.append(given)
+        if len(tries) == 1:
+            raise KeyError("a defect")
+        return await claim(*given)
+
+    monkeypatch.setattr(queue, "claim", broken)
+    worker = Worker(bench.engine, lambda: None)
+    await worker.start()
+    assert await _ended(bench, run) == "succeeded"
+    await worker.stop(1)
+
+
 async def test_a_run_that_breaks_or_was_taken_leaves_the_worker_at_work(bench: Bench):
     worker = Worker(bench.engine, lambda: None)
     stranger = running(bench.account, "other")
