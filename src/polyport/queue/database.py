@@ -73,9 +73,8 @@ class DatabaseQueue:
     def announce(self, run: Run | None = None) -> None:
         """Wake those who wait in this process."""
         self._depth += 1
-        if run is not None:
-            self._turns.add(Lane.of(run))
-        self._due.set()
+        if run is None or self._turns.add(Lane.of(run)):  # a lane that is known is claimed already, or waits until it may be
+            self._due.set()
 
     def wake(self) -> None:
         """Let who waits in this process look again: a lane that had to wait may go on."""
@@ -128,7 +127,8 @@ class DatabaseQueue:
         """Return when a run was announced or is due, at the latest after ``POLL`` seconds: other processes accept runs too."""
         left = min(seconds, POLL, max(0.0, self._next - time.monotonic()))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._due.wait(), left)
+            async with asyncio.timeout(left):
+                await self._due.wait()
 
     async def depth(self, most: int) -> int:
         """How many runs wait, as counted at most half a second ago, plus what was announced and less what was claimed since."""

@@ -19,10 +19,13 @@ class Turns:
         self._accounts: OrderedDict[int, OrderedDict[Lane, int]] = OrderedDict()
         self._count = 0
 
-    def add(self, lane: Lane) -> None:
-        """A lane has a run; one that is known keeps its turn."""
+    def add(self, lane: Lane) -> bool:
+        """A lane has a run; one that is known keeps its turn. Whether it was not known."""
         self._count += 1
-        self._accounts.setdefault(lane.account_id, OrderedDict())[lane] = self._count
+        lanes = self._accounts.setdefault(lane.account_id, OrderedDict())
+        new = lane not in lanes
+        lanes[lane] = self._count
+        return new
 
     def add_all(self, lanes: Iterable[Lane]) -> None:
         """Several lanes have runs."""
