@@ -10,12 +10,15 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench.machine import describe_machine
 from bench.processes import choose_cores
 
+from e2e.depot import Bay
 from e2e.processes import PROGRAM
+
+FINAL: Final = frozenset({"succeeded", "failed", "uncertain", "cancelled"})
 
 
 @dataclass(slots=True)
@@ -86,6 +89,24 @@ async def polyport(*arguments: object) -> tuple[int, str, float]:
     )
     told, _errors = await child.communicate()
     return child.returncode or 0, told.decode(), time.perf_counter() - began
+
+
+async def read_records(bay: Bay) -> dict[str, dict[str, Any]]:
+    """Every run on record, once all have ended or a minute went by."""
+    async with asyncio.timeout(600):
+        end = time.monotonic() + 60
+        while True:
+            found: dict[str, dict[str, Any]] = {}
+            cursor = ""
+            while True:
+                page = (await bay.served.fetch("GET", f"/runs?per-page=100&cursor={cursor}")).json
+                found |= {run["runId"]: run for run in page["data"]}
+                if not page["meta"]["hasMore"]:
+                    break
+                cursor = page["meta"]["nextCursor"]
+            if all(run["status"] in FINAL for run in found.values()) or time.monotonic() > end:
+                return found
+            await asyncio.sleep(0.5)
 
 
 def run_drill(doc: str | None, drill: Callable[[Path, bool, Report], Awaitable[None]]) -> int:

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from drilling import Report, run_drill
+from drilling import FINAL, Report, read_records, run_drill
 from e2e.depot import CREATE, PARTNER, PUT, SECRET, Asked, Bay, Depot, open_depot
 from e2e.killable import Process, children, running_process
 from e2e.served import Reply, answer
@@ -41,7 +41,6 @@ ROUNDS: Final = {
 }
 WAVE: Final = 8  # of each kind of call in a round
 SEED: Final = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
-FINAL: Final = frozenset({"succeeded", "failed", "uncertain", "cancelled"})
 FITS: Final = {  # how often a request that may not be repeated can have come, for each end
     "succeeded": {1},
     "uncertain": {0, 1},
@@ -217,24 +216,6 @@ async def _repeat(books: Books, bay: Bay) -> None:
     await asyncio.gather(*(again(bay) for again in repeats))
 
 
-async def _records(bay: Bay) -> dict[str, dict[str, Any]]:
-    """Every run on record, once all have ended or a minute went by."""
-    async with asyncio.timeout(600):
-        end = time.monotonic() + 60
-        while True:
-            found: dict[str, dict[str, Any]] = {}
-            cursor = ""
-            while True:
-                page = (await bay.served.fetch("GET", f"/runs?per-page=100&cursor={cursor}")).json
-                found |= {run["runId"]: run for run in page["data"]}
-                if not page["meta"]["hasMore"]:
-                    break
-                cursor = page["meta"]["nextCursor"]
-            if all(run["status"] in FINAL for run in found.values()) or time.monotonic() > end:
-                return found
-            await asyncio.sleep(0.5)
-
-
 def _judge(report: Report, books: Books, depot: Depot, records: dict[str, dict[str, Any]]) -> None:
     arrivals = Counter(json.loads(asked.body)["name"] for asked in depot.of("POST /things"))
     put = Counter(json.loads(asked.body)["name"] for asked in depot.wire.asked if asked.method == "PUT")
@@ -293,7 +274,7 @@ async def _rounds(folder: Path, depot: Depot, report: Report, *, quick: bool) ->
     async with running_process(folder, depot, token=token) as server:
         bay = server.bay(depot, connection)
         await _repeat(books, bay)
-        records = await _records(bay)
+        records = await read_records(bay)
     report.say(f"{kills.total()} kills in {time.perf_counter() - began:.0f} s (seed {SEED}): {dict(kills)}")
     report.say(
         f"  answers {dict(books.answers.most_common())}, {books.cut} calls cut, {books.repeated} calls or batches repeated under their key, "
