@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -25,6 +26,24 @@ def format_trace(exc_info: Any) -> str:
     return "\n\nwhich came from:\n\n".join(parts)
 
 
+class _Log:
+    """Where the log goes. What cannot be written, to a full disk or a closed pipe, is lost: it must not become a failure of what it tells of."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write, if that can be."""
+        with contextlib.suppress(OSError, ValueError):
+            return self._file.write(text)
+        return 0
+
+    def flush(self) -> None:
+        """Write what is held back, if that can be."""
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
+
+
 def set_up_log(settings: LogSettings) -> None:
     """Configure the log of this process. Stack traces show neither messages nor the values of variables: some are secrets."""
     level = getattr(logging, settings.level.upper())
@@ -39,7 +58,7 @@ def set_up_log(settings: LogSettings) -> None:
             *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=_Log(sys.stderr)),  # type: ignore[arg-type]  # it writes and flushes, no more
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
