@@ -201,6 +201,7 @@ async def test_lanes_whose_budget_is_used_up_are_not_claimed_and_their_next_runs
     assert not admits(lane_of(bench))
     for _time in range(2):
         await holder.explain()
+        assert not admits(lane_of(bench))
     for run_id in ids:
         stored = await bench.engine.runtime.repo.runs.get(bench.account, run_id)
         assert (stored.status, json.loads(stored.error)["reason"]) == (RunStatus.WAITING, "budget")

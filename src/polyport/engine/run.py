@@ -276,7 +276,7 @@ class Engine:
         error: PolyportError
         caller = self._within_deadline(run, prepared)
         try:
-            await self._make_ready(run, prepared, caller)
+            await self._make_ready(run, caller)
             outcome = await self._perform(run, prepared, caller, traces)
         except RunCancelled:
             return await self._stopped(run, started, clock, attempts, traces), None
@@ -303,14 +303,13 @@ class Engine:
             attempts.append(attempt_record(run.attempts, started, clock, traces, error))
         return await self._conclude(run, attempts, failure)
 
-    async def _make_ready(self, run: Run, prepared: Prepared, caller: Caller) -> None:
+    async def _make_ready(self, run: Run, caller: Caller) -> None:
         """See to it that the first request can leave, then note durably that it may have."""
         if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
             raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
-        if not prepared.program.calls:
+        if caller.gate is None:  # a tool: it sends nothing
             return
-        if caller.gate is not None:
-            await caller.gate.ready(caller.base.origin if caller.base is not None else None, caller.until)
+        await caller.gate.ready(caller.base.origin if caller.base is not None else None, caller.until)
         if run.mode == "async" and not run.repeatable:
             await self.ledger.mark_sending(run)
 

@@ -1,0 +1,59 @@
+"""How a server goes: it says so first, lets what is under way end, and tells clients to connect anew before it closes what is idle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import aiohttp
+import pytest
+
+from e2e.depot import CREATE, PARTNER, SECRET, open_depot
+from e2e.killable import children, running_process
+from e2e.served import Asked, Served, answer
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_server_that_was_asked_to_stop_says_so_and_still_serves_who_is_connected(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot, http_drain=5) as server:
+        go_on = asyncio.Event()
+
+        async def late(_asked: Asked) -> bytes:
+            await go_on.wait()
+            return answer(201, {"data": {"id": 1}})
+
+        depot.answers["POST /things"] = late
+        connection = await server.served.connect(PARTNER, {"key": SECRET})
+        caller = asyncio.create_task(server.bay(depot, connection).run(CREATE, {"name": "Lamp"}))
+        await depot.arrived("POST /things")
+        server.child.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(4):
+            while (await server.served.fetch("GET", "/readyz", token=None)).status == 200:  # noqa: ASYNC110  what is waited for signals nothing
+                await asyncio.sleep(0.05)
+        async with aiohttp.ClientSession() as client:
+            served = Served(origin=server.served.origin, token=server.served.token, runtime=None, services=None, client=client)
+            told = await served.fetch("GET", "/partners/info")
+        assert (told.status, told.headers["connection"]) == (200, "close")
+        go_on.set()
+        assert (await caller).status == 200
+        assert await server.child.wait() == 0
+
+
+async def test_a_server_nobody_is_connected_to_stops_at_once(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot, http_drain=3_600) as server:
+        await server.served.client.close()
+        async with asyncio.timeout(60):
+            assert await server.stop() == 0
+
+
+async def test_new_processes_take_the_place_of_the_old_ones(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot, workers=2, http_drain=0) as server:
+        old = set(children(server.pid))
+        os.kill(server.pid, signal.SIGHUP)
+        async with asyncio.timeout(120):
+            while old & (now := set(children(server.pid))) or len(now) != 2:  # noqa: ASYNC110  processes signal nothing
+                await asyncio.sleep(0.05)
+        assert (await server.served.fetch("GET", "/readyz", token=None)).status == 200
+        assert await server.stop() == 0
