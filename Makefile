@@ -59,7 +59,7 @@ docs: setup  ## write the generated pages of docs/reference
 bench: setup  ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench $(ARGS)
 
-drill: setup  ## try the promises about tokens, keys, backups, budgets and load in full form: minutes (ARGS=--quick is what the tests run)
+drill: setup  ## try the promises about crashes, disks, tokens, keys, backups, budgets and load in full form: an hour (ARGS=--quick is what the tests run)
 	@for drill in tests/drills/*.py; do echo "== $$drill"; PYTHONPATH=tests:. $(BIN)/python $$drill $(ARGS) || exit 1; done
 
 lock: setup  ## renew requirements.lock from pyproject.toml (ARGS=--upgrade takes newer versions)

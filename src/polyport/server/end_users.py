@@ -204,7 +204,7 @@ _PATH: Final = "/users"
 ENDPOINTS: Final = (
     Endpoint(
         method="POST", path=_PATH, handler=create, tag=_TAG, summary="Make one of your users known, or change it", scope="admin",
-        body=UserBody, answer=UserAnswer, status=201, errors=("conflict",),
+        body=UserBody, answer=UserAnswer, status=201, also=((200, UserAnswer),), errors=("conflict",),
         description="201 for a user that is new, 200 for one that was known by this `externalId`: what is given is changed then, what is left out stays.",
     ),
     Endpoint(

@@ -92,6 +92,9 @@ def _path_param(name: str) -> dict[str, Any]:
 
 def _responses(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {str(endpoint.status): {"description": "Success.", **_content(endpoint, schemas)}}
+    for status in dict.fromkeys(status for status, _model in endpoint.also if status != endpoint.status):
+        models = [model for other, model in endpoint.also if other == status and model is not None]
+        found[str(status)] = {"description": "Success.", **(_envelope(models, schemas) if models else {})}
     if endpoint.tagged:
         found["304"] = {"description": "Nothing has changed since the answer whose `ETag` came as `If-None-Match`."}
     codes = {*_ALWAYS, *endpoint.errors}
@@ -122,11 +125,20 @@ def _content(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         return {"content": {endpoint.media: {"schema": {}}}}
     if endpoint.raw:
         return {}
-    data: dict[str, Any] = _ref(endpoint.answer, schemas, "serialization") if endpoint.answer is not None else {}
-    if endpoint.many:
+    models = [
+        model for model in (endpoint.answer, *(model for status, model in endpoint.also if status == endpoint.status)) if model is not None
+    ]
+    return _envelope(models, schemas, many=endpoint.many)
+
+
+def _envelope(models: Sequence[type[BaseModel]], schemas: dict[str, Any], *, many: bool = False) -> dict[str, Any]:
+    """The content of a success whose ``data`` is one of these models; of none: anything."""
+    told = [_ref(model, schemas, "serialization") for model in models]
+    data: dict[str, Any] = {"anyOf": told} if len(told) > 1 else told[0] if told else {}
+    if many:
         data = {"type": "array", "items": data}
     properties: dict[str, Any] = {"success": {"const": True}, "data": data}
-    if endpoint.many:
+    if many:
         properties["meta"] = {"$ref": "#/components/schemas/Meta"}
     return {"content": {"application/json": {"schema": {"type": "object", "properties": properties, "required": ["success", "data"]}}}}
 

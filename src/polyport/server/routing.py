@@ -241,7 +241,8 @@ class Endpoint:
     """One method of one path. ``scope`` is what a token needs: ``""`` any token, ``None`` no token at all.
 
     ``answer`` is the model of ``data``; ``many`` says that it is a list; ``tagged`` that it has an entity tag, by which callers learn that nothing has
-    changed; ``media`` is the type of an answer that is bytes alone. A page for people takes a
+    changed; ``media`` is the type of an answer that is bytes alone; ``also`` are other successes, by status, with the model of their ``data`` (``None``: no
+    body). A page for people takes a
     form of so many bytes (``form_limit``) in place of JSON, and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered
     as everywhere).
     """
@@ -259,6 +260,7 @@ class Endpoint:
     many: bool = False
     tagged: bool = False
     status: int = 200
+    also: tuple[tuple[int, type[BaseModel] | None], ...] = ()
     errors: tuple[str, ...] = ()
     public_catalog: bool = False
     raw: bool = False

@@ -76,6 +76,7 @@ ENDPOINTS: Final = (
         scope="runs:read",
         query=(Param(name="Last-Event-ID", where="header", description="The id of the last event that was received."),),
         media="text/event-stream",
+        also=((204, None),),
         errors=("rate_limited",),
     ),
 )

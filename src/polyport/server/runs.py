@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -63,6 +63,13 @@ class RunAccepted(Body):
     run_id: str
     status: RunStatus
     status_url: str
+
+
+class DryRun(Body):
+    """What a run would send (``"dryRun": true``): the exact requests, redacted. Nothing was sent, nothing is kept."""
+
+    dry_run: Literal[True]
+    requests: list[dict[str, Any]]
 
 
 async def run_sync(call: Call) -> Answer:
@@ -155,6 +162,7 @@ ENDPOINTS: Final = (
         body=RunBody,
         query=(_KEY,),
         answer=RunDone,
+        also=((200, DryRun),),
         errors=("cancelled", "idempotency_in_progress", "idempotency_mismatch", "unsupported_trigger", *PARTNER_ERRORS),
     ),
     Endpoint(
@@ -168,6 +176,7 @@ ENDPOINTS: Final = (
         query=(_KEY,),
         answer=RunAccepted,
         status=202,
+        also=((200, DryRun),),
         errors=("idempotency_mismatch", "unsupported_trigger", "connection_invalid", "overloaded"),
     ),
     Endpoint(
@@ -182,6 +191,7 @@ ENDPOINTS: Final = (
         ),
         scope="runs:write",
         answer=RunAnswer,
+        also=((202, RunAnswer),),
         errors=("conflict",),
     ),
     Endpoint(
