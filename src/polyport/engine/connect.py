@@ -18,6 +18,7 @@ from polyport.engine.calls import prove, verify
 from polyport.engine.checks import ERROR_LONGEST, found_refused, found_working, is_verified, next_check, refusal_words
 from polyport.engine.desk import Bench, Desk
 from polyport.engine.grants import authorise
+from polyport.engine.record import encode
 from polyport.engine.trace import CallFailed
 from polyport.engine.validate import compile_fields
 from polyport.errors import (
@@ -128,7 +129,7 @@ async def ready_connection(
         auth=choice.name,
         account_label=proved.account,
         external_user_id=new.external_user_id,
-        metadata=json.dumps(dict(new.metadata)),
+        metadata=encode(dict(new.metadata)).decode(),
         shown=_shown(partner, choice, fields),
         data_key=data_key,
         sealed=runtime.connections.seal(new.account_id, connection_id, data_key, fields),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -93,7 +92,7 @@ class Intake:
             probe_at=None,
             settled=None,
             callback_url=ask.callback_url,
-            metadata=json.dumps(dict(ask.metadata)) if ask.metadata else "{}",
+            metadata=encode(dict(ask.metadata)).decode() if ask.metadata else "{}",
             error=None,
             sealed_input=await self._sealed(ask, run_id),
             sealed_result=None,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from polyport.engine.connect import NewConnection, Ready, choose_auth, made, prepare_connection, prepare_renewal, renewed
 from polyport.engine.desk import Desk
+from polyport.engine.record import encode
 from polyport.errors import BlockedAddress, Conflict, LinkExpired, LinkUsed, NotFound, PartnerFault, PolyportError, ValidationFailed
 from polyport.passwords import TokenPrefix, digest, new_token
 from polyport.runtime import Runtime
@@ -64,7 +65,7 @@ async def create_link(runtime: Runtime, new: NewLink) -> tuple[Link, str]:
         external_user_id=new.external_user_id,
         redirect_url=new.redirect_url,
         callback_url=new.callback_url,
-        metadata=json.dumps(dict(new.metadata)),
+        metadata=encode(dict(new.metadata)).decode(),
         language=new.language,
         last_error=None,
         session_hash=None,
