@@ -234,6 +234,15 @@ class Budgets:
         self._paused = {place: until for place, until in self._paused.items() if until > now}
         self._chunks = {toll: chunk for toll, chunk in self._chunks.items() if toll in self._waiting}
 
+    async def clock_went_back(self, beyond: int) -> None:
+        """Forget what a clock that was ahead told of times to come, in the store what lies ``beyond`` a moment: else a budget would be closed until then."""
+        for line in self._lines.values():
+            line.forget_times()
+        self._paused.clear()
+        self._tidied = 0
+        await self._uses.forget_beyond(beyond)
+        self.on_open()
+
     async def close(self) -> None:
         """End what is under way; a place that could not be given back is free once this process is gone."""
         if self._opening is not None:

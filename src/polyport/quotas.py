@@ -102,6 +102,12 @@ class Line:
             self.entries.append((until, units))
             self.entries.sort()
 
+    def forget_times(self) -> None:
+        """Drop all that counts until a moment; places that are held stay held."""
+        self.entries = []
+        self.others, self.others_until = 0, 0
+        self.told_at = self.learned_at = 0
+
     def take_out(self, until: int, units: int) -> None:
         """Units that come back at a moment count no more."""
         self.entries = [(end, taken - units if end == until else taken) for end, taken in self.entries]

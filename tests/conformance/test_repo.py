@@ -113,6 +113,7 @@ async def test_tries_are_counted_within_a_window_by_all_at_once(repo: Repo) -> N
     assert await repo.throttles.hit("bob", window_ms=1_000, now=5_500) == (1, 6_500)
     assert await repo.throttles.hit("ada", window_ms=1_000, now=5_999) == (11, 6_000)
     assert await repo.throttles.hit("ada", window_ms=1_000, now=6_000) == (1, 7_000)
+    assert await repo.throttles.hit("ada", window_ms=1_000, now=4_000) == (1, 5_000)  # the clock was wrong before
     await repo.throttles.clear("ada")
     assert await repo.throttles.hit("ada", window_ms=1_000, now=6_001) == (1, 7_001)
 

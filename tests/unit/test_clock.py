@@ -6,7 +6,9 @@ import pytest
 
 import stored
 from engines import open_bench
+from polyport.budgets import BudgetSpent
 from polyport.engine.clock import ClockWatch
+from polyport.manifest.budgets import Budget
 from polyport.store.outbox import PARKED
 from polyport.store.records import RunStatus
 
@@ -63,3 +65,25 @@ async def test_what_was_accepted_in_the_future_before_a_restart_is_due_after_it(
         found = await bench.engine.runtime.repo.runs.get(bench.account, run.run_id)
         assert found is not None
         assert found.due_at == wall.ms
+
+
+async def test_a_budget_that_was_closed_by_a_clock_that_was_ahead_is_open_again(tmp_path):
+    wall = Wall()
+    async with open_bench(tmp_path, clock=wall) as bench:
+        budgets, watch = bench.engine.runtime.budgets, ClockWatch(bench.engine.runtime)
+        declared = (Budget.model_validate({"name": "burst", "limit": 1, "seconds": 60}, by_alias=True, by_name=False),)
+        toll = budgets.toll(declared, {}, partner_id=9, place=1, operation_id=1)
+        assert toll is not None
+        wall.ms += DAY
+        await watch.look()
+        await budgets.take(toll, 1)
+        budgets.refused(toll, 1, 5_000)
+        budgets.refused(None, 2, 5_000)
+        with pytest.raises(BudgetSpent):
+            await budgets.take(toll, 0)
+        wall.ms -= DAY
+        with pytest.raises(BudgetSpent):
+            await budgets.take(toll, 0)
+        await watch.look()
+        assert (await budgets.take(toll, 1)).at == wall.ms
+        assert budgets.opens_at(None, 2) == wall.ms

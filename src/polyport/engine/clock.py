@@ -1,4 +1,6 @@
-"""What a clock that is set back leaves behind: runs and events whose time lies further ahead than anybody meant. They are found and drawn near.
+"""What a clock that is set back leaves behind: runs and events whose time lies further ahead than anybody meant, budgets that are closed until then.
+
+They are found, drawn near and opened.
 
 A clock that was ahead for a while and is corrected would otherwise make a queued run wait for as long as the clock was wrong.
 """
@@ -33,6 +35,8 @@ class ClockWatch:
             self._ahead = max(ahead, self._ahead)
             return
         back = self._ahead - ahead if self._ahead is not None else 0
+        if back:
+            await self._runtime.budgets.clock_went_back(now + back - SLACK_MS)
         mended = await self._runtime.repo.mend_due(now, back, SLACK_MS)
         self._ahead = ahead  # only now: what the store could not do is tried again
         if back or mended:

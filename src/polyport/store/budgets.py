@@ -94,6 +94,10 @@ class BudgetUses:
         """Drop what counts no more, a few at once."""
         await self.database.write(Statement(query="delete_old_budget_uses", params={"now": now}))
 
+    async def forget_beyond(self, moment: int) -> None:
+        """Drop what counts until after a moment."""
+        await self.database.write(Statement(query="forget_budget_uses_beyond", params={"moment": moment}))
+
 
 def _encode(counts: Sequence[Count]) -> str:
     return msgspec.json.encode(counts).decode()

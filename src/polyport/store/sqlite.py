@@ -60,6 +60,7 @@ _HEAVY: Final = frozenset(
         "delete_old_throttles",
         "delete_ended_runs",
         "delete_tokens_of_user",
+        "forget_budget_uses_beyond",
         "forget_keys_of_user",
         "insert_file",
         "mend_due_events",

@@ -80,11 +80,11 @@ DELETE FROM tokens WHERE token_id IN (SELECT token_id FROM tokens WHERE expires_
 UPDATE tokens SET last_used_at = :now WHERE token_id = :token_id;
 
 -- name: hit_throttle
--- Count one try within a fixed window; gives the number of tries in it and when it began.
+-- Count one try within a fixed window; gives the number of tries in it and when it began. A window that begins far ahead was told by a clock that was wrong.
 INSERT INTO throttles (key, window_start, hits) VALUES (:key, :now, 1)
 ON CONFLICT (key) DO UPDATE SET
-    hits = CASE WHEN window_start + :window <= :now THEN 1 ELSE hits + 1 END,
-    window_start = CASE WHEN window_start + :window <= :now THEN :now ELSE window_start END
+    hits = CASE WHEN window_start + :window <= :now OR window_start > :now + :window THEN 1 ELSE hits + 1 END,
+    window_start = CASE WHEN window_start + :window <= :now OR window_start > :now + :window THEN :now ELSE window_start END
 RETURNING hits, window_start;
 
 -- name: add_throttle

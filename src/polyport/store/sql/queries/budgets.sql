@@ -63,3 +63,7 @@ DELETE FROM budget_uses WHERE owner = :owner;
 -- name: delete_old_budget_uses
 -- Drop what counts no more, a few at once.
 DELETE FROM budget_uses WHERE (key, span) IN (SELECT key, span FROM budget_uses WHERE until < :now LIMIT 1000);
+
+-- name: forget_budget_uses_beyond
+-- Drop what counts until after a moment to which no true clock can have led; places that are held belong to their process.
+DELETE FROM budget_uses WHERE until > :moment AND owner IS NULL;
