@@ -71,6 +71,31 @@ def test_one_connection_and_one_partner_get_their_shares_and_no_more():
     assert pool.enter(lane(2, 3))
 
 
+def test_the_last_quarter_of_a_share_is_kept_for_connections_that_hold_little():
+    pool = Bulkheads(64, partner=0.5, connection=0.25)
+    assert sum(pool.enter(lane(1, 1)) for _try in range(20)) == 16
+    assert sum(pool.enter(lane(1, 2)) for _try in range(20)) == 8
+    assert sum(pool.enter(lane(2, 3)) for _try in range(20)) == 2
+    assert pool.enter(lane(2, 4))
+    assert not pool.room()(lane(1, 2))
+    for _run in range(4):
+        pool.leave(lane(1, 1))
+    assert pool.leave(lane(1, 1))
+    assert pool.room()(lane(1, 2))
+
+
+def test_the_last_quarter_of_all_is_kept_for_partners_that_hold_little():
+    pool = Bulkheads(32, partner=0.5, connection=0.5)
+    assert sum(pool.enter(lane(1, 1, partner=1)) for _try in range(20)) == 16
+    assert sum(pool.enter(lane(1, 2, partner=2)) for _try in range(20)) == 8
+    assert pool.enter(lane(1, 3, partner=3))
+
+
+def test_where_a_share_is_all_there_is_nothing_is_kept_back():
+    pool = Bulkheads(32, partner=1, connection=1)
+    assert sum(pool.enter(lane(1, 1)) for _try in range(40)) == 32
+
+
 def test_a_claim_counts_what_it_lets_through_and_forgets_it():
     pool = Bulkheads(8, partner=0.5, connection=0.25)
     for _claim in range(2):
@@ -87,6 +112,15 @@ def test_a_share_that_was_used_up_is_given_out_again_once_a_quarter_is_free():
     assert not pool.room()(lane(1, 1))
     assert pool.leave(lane(1, 1))
     assert pool.room()(lane(1, 1))
+
+
+def test_what_others_wait_for_is_given_out_again_soon():
+    pool = Bulkheads(16, partner=0.5, connection=0.5)
+    for _run in range(8):
+        pool.put(lane(1, 1))
+    assert not pool.room()(lane(1, 2))
+    assert pool.leave(lane(1, 1))
+    assert pool.room()(lane(1, 2))
 
 
 def test_the_smallest_share_is_one_place():
