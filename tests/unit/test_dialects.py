@@ -743,3 +743,13 @@ def test_what_a_gemini_function_accepts_the_validator_accepts(schema, data):
     found, wanted = refused(schema, data.draw(instances(told["parameters"])))
     assert {code for _path, code in found} <= {"wrong_format"}  # it has no word for the format of a text but that of a time
     assert not wanted
+
+
+def test_the_kind_of_json_that_a_field_takes_is_told() -> None:
+    told = schema_of(
+        field("a", "object", holds="object"), field("b", "object", holds="list"), field("c", "object[]", holds="object", minItems=2)
+    )
+    found = tool_schema(told, "json-schema")["properties"]
+    assert "object" in found["a"]["type"]
+    assert "array" in found["b"]["type"]
+    assert (found["c"]["items"]["type"], found["c"]["minItems"]) == ("object", 2)

@@ -307,6 +307,22 @@ def test_custom_fields_and_tools_and_choices_in_the_base_are_sound(folder):
     assert loaded.problems == ()
 
 
+RECONCILE = """reconcile:
+  call: {path: /things, query: {reference: "{{run.key}}"}}
+  items: things
+  marker: {at: reference, value: "{{run.key}}"}
+"""
+
+
+def test_only_an_action_that_may_leave_a_doubt_says_how_it_is_settled(folder):
+    assert "idempotent: false" in ACTION
+    assert load_partner(folder(actions__make=ACTION + RECONCILE)).problems == ()
+    wrong = load_partner(folder(actions__make=(ACTION + RECONCILE).replace("idempotent: false", "idempotent: true")))
+    assert ["leaves a doubt" in problem.message for problem in wrong.problems] == [True]
+    unknown = load_partner(folder(actions__make=ACTION + RECONCILE.replace('value: "{{run.key}}"', 'value: "{{nobody}}"')))
+    assert ["nobody" in problem.message for problem in unknown.problems] == [True]
+
+
 def test_partner_folders_are_found_by_name(tmp_path):
     for name in ("b", "a", "_c", ".d"):
         (tmp_path / name).mkdir()

@@ -791,11 +791,11 @@ async def _endless_hints(request, writer, _):
 async def test_the_timeout_covers_the_whole_exchange(script):
     async with partner(script) as server, make_sender() as sender:
         started = asyncio.get_running_loop().time()
-        fault = await fault_of(sender, Request(method="POST", url=server.url(), body=b"x", timeout=0.3))
+        fault = await fault_of(sender, Request(method="POST", url=server.url(), body=b"x", timeout=0.9))
         took = asyncio.get_running_loop().time() - started
     assert (fault.reached, fault.timed_out) == (True, True)
-    assert fault.message == "127.0.0.1 did not answer within 0.3 seconds."
-    assert 0.25 < took < 10
+    assert fault.message == "127.0.0.1 did not answer within 0.9 seconds."
+    assert 0.8 < took < 20
     assert len(server.arrivals) == 1
 
 
@@ -914,8 +914,12 @@ async def test_a_caller_that_gives_up_leaves_no_connection_in_doubt():
             writer.write(OK)
 
     async with partner(script) as server, make_sender() as sender:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(sender.send(get(server.url())), 0.1)
+        first = asyncio.create_task(sender.send(get(server.url())))
+        while not server.arrivals:  # noqa: ASYNC110  what is waited for signals nothing
+            await asyncio.sleep(0.01)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
         assert (await sender.send(get(server.url()))).body == b"ok"
 
 
