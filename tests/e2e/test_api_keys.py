@@ -28,6 +28,9 @@ def concrete(endpoint: Endpoint) -> str:
         ("{fileId}", "file_0"),
         ("{userId}", "999999"),
         ("{name}", "x"),
+        ("{endpointId}", "999999"),
+        ("{eventId}", "evt_0"),
+        ("{path:path}", "things"),
     ):
         path = path.replace(name, value)
     assert "{" not in path

@@ -18,8 +18,9 @@ from polyport.engine.connect import test_connection as prove_connection
 from polyport.engine.files import files_in_place, keep_files
 from polyport.engine.operation import Outcome
 from polyport.engine.record import Ask
-from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, ValidationFailed
+from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, NotFound, ValidationFailed
 from polyport.kinds.fields import FileValue
+from polyport.manifest.passing import passing_id
 from polyport.net.message import NetworkFault
 from polyport.store.base import StoreFault
 from polyport.store.records import File
@@ -41,6 +42,16 @@ def _owners(_request):
 async def _open(bench: Bench):
     partner = bench.engine.runtime.catalog.partner(9)
     return await bench.desk.bench(bench.account, partner, bench.connection)
+
+
+async def test_requests_are_passed_on_only_to_partners_with_an_address(anyio_backend, tmp_path):
+    async with open_bench(tmp_path) as found:
+        assert found.desk.program(passing_id(9, "GET")).partner.file.id == 9
+        homeless = found.engine.runtime.catalog.partner(9)
+        bare = homeless.model_copy(update={"file": homeless.file.model_copy(update={"base": None})})
+        found.engine.runtime.catalog.partner = lambda _id: bare
+        with pytest.raises(NotFound, match="no address of its own"):
+            found.desk.program(passing_id(9, "POST"))
 
 
 async def test_what_is_kept_has_bounds(bench: Bench):

@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -127,14 +127,12 @@ class Desk:
         held = self._benches.get((account_id, connection_id))
         if held is None or time.monotonic() - held.opened_at > CALLER_SECONDS:
             held = await self._open(account_id, connection_id)
-        record = held.record
-        if record is not None:
-            check_reach(record)
-        if record is not None and record.partner_id != partner.file.id:
+        record = cast("Connection", held.record)  # what ``_open`` gives has one
+        check_reach(record)
+        if record.partner_id != partner.file.id:
             message = f"This connection is not one of {partner.file.title}."
             raise ValidationFailed.of(Fault(path="credentialData.0", code="wrong_partner", message=message))
-        if record is not None:
-            check_usable(record)
+        check_usable(record)
         return held
 
     async def _open(self, account_id: int, connection_id: int) -> Bench:
