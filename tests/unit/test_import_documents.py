@@ -1,9 +1,12 @@
 """Reading descriptions of anybody's making: what is whole is read, what is hostile is refused, nothing hangs."""
 
+import asyncio
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from petshop import built, imported, pets, taking, with_path
 from polyport.importers import documents, references
@@ -149,7 +152,7 @@ class Web:
         self.files, self.asked = files, list[str]()
 
     async def send(self, request):
-        name = request.url.rsplit("/", 1)[-1].replace(".", "_")
+        name = request.url.partition("?")[0].rsplit("/", 1)[-1].replace(".", "_")
         self.asked.append(request.url)
         if name == "down_yaml":
             raise NetworkFault("the connection was refused", reached=False)
@@ -157,20 +160,47 @@ class Web:
 
 
 @pytest.mark.anyio
-async def test_a_description_is_fetched_with_its_files_and_nothing_from_other_hosts() -> None:
-    web = Web(
-        api_yaml=b'a: {$ref: "pet.yaml#/Pet"}\nb: {$ref: "https://evil.example/x.yaml"}\nc: {$ref: "../up.yaml"}\nd: {$ref: "none.yaml#/x"}',
-        pet_yaml=b'Pet: {$ref: "toy.yaml#/T"}',
-        toy_yaml=b"T: 1",
+async def test_a_description_is_fetched_with_the_files_that_it_needs_and_nothing_from_other_hosts() -> None:
+    from petshop import TODAY  # noqa: PLC0415  of this test alone
+
+    pets_yaml = yaml.safe_dump(
+        pets(components={"schemas": {"Pet": {"$ref": "pet.yaml#/Pet"}, "B": {"$ref": "https://evil.example/x.yaml"}}})
     )
-    _content, files = await fetch(web, "https://docs.example/v1/api.yaml")
-    assert {name for name, body in files.items() if body} == {"pet.yaml", "toy.yaml"}
+    web = Web(
+        api_yaml=pets_yaml.encode(),
+        pet_yaml=b'Pet: {$ref: "toy.yaml#/T"}',
+        toy_yaml=b"T: {type: object, properties: {ball: {type: string}}}",
+    )
+    fetched = await fetch(web, "https://docs.example/v1/api.yaml?key=secret")
+    wanted = Import(content=fetched.content, slug="pets", today=TODAY, origin=fetched.url, elsewhere=True)
+    found = await asyncio.to_thread(import_guarded, wanted, read=partial(fetched.read, asyncio.get_running_loop()))
+
+    assert fetched.files.keys() == {"pet.yaml", "toy.yaml"}
+    assert "ball" in found.files["actions/create_pet.yaml"]
     assert all(url.startswith("https://docs.example/v1/") for url in web.asked)
+    for name in ("none.yaml", "down.yaml"):
+        with pytest.raises(OSError, match=r"cannot be fetched|answers with status 404"):
+            await fetched.file(name)
     for url, words in (
         ("ftp://x/y", "https://"),
         ("https://a:b@x/y", "no user"),
+        ("https://x:y/", "https://"),
         ("https://x/none.yaml", "404"),
         ("https://x/down.yaml", "refused"),
     ):
         with pytest.raises(Refused, match=words):
             await fetch(web, url)
+
+
+@pytest.mark.anyio
+async def test_files_beside_a_fetched_description_have_bounds() -> None:
+    web = Web(api_yaml=b"a: 1", one_yaml=b"x" * 60, two_yaml=b"x" * 60, three_yaml=b"x")
+    fetched = await fetch(web, "https://docs.example/v1/api.yaml", limit=100)
+    assert (await fetched.file("one.yaml"), await fetched.file("two.yaml")) == (
+        b"x" * 60,
+        b"x" * 60,
+    )  # what comes is bounded by the network
+    with pytest.raises(OSError, match="there is no three"):
+        await fetched.file("three.yaml")
+    with pytest.raises(Refused, match=r"x/none\.yaml answers"):
+        await fetch(web, "https://docs.example/x/none.yaml?token=secret")

@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -38,6 +39,13 @@ def import_command(  # noqa: PLR0913, PLR0917  one parameter for each option
     base: Annotated[
         str | None, typer.Option(help="The address of the API, in place of the document's servers.", show_default=False)
     ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A host beside that of the API which calls may go to, where the document was fetched; may stand several times.",
+            show_default=False,
+        ),
+    ] = None,
     number: Annotated[
         int | None, typer.Option("--id", min=1, max=2**31, help="The partner's id. Default: told by the slug.", show_default=False)
     ] = None,
@@ -53,7 +61,7 @@ def import_command(  # noqa: PLR0913, PLR0917  one parameter for each option
     that break nobody, 4 differences that break those who use the partner, 2 refused.
     """
     from polyport.importers.documents import Refused  # noqa: PLC0415  the server starts faster without it
-    from polyport.importers.run import import_guarded  # noqa: PLC0415  as above
+    from polyport.importers.questions import Asking  # noqa: PLC0415  as above
     from polyport.importers.writing import write_folder  # noqa: PLC0415  as above
 
     if not _SLUG.fullmatch(slug):
@@ -62,7 +70,10 @@ def import_command(  # noqa: PLR0913, PLR0917  one parameter for each option
     if folder.exists() and not (folder / "import.json").is_file():
         raise SetupError(f"{folder} is there and was not imported: nothing was written. Choose another slug, or another place with --out.")
     try:
-        found = import_guarded(_wanted(document, slug, folder, overlay, base, number))
+        found = _imported(document, _wanted(slug, folder, overlay, base, host, number))
+    except Asking as asking:
+        typer.echo(f"Refused: {asking.as_refusal()}", err=True)
+        raise typer.Exit(REFUSED) from None
     except Refused as error:
         typer.echo(f"Refused: {error}", err=True)
         raise typer.Exit(REFUSED) from None
@@ -74,40 +85,40 @@ def import_command(  # noqa: PLR0913, PLR0917  one parameter for each option
     raise typer.Exit(0 if found.whole else LEFT_OUT)
 
 
-def _wanted(document: str, slug: str, folder: Path, overlay: Path | None, base: str | None, number: int | None) -> Import:
-    from polyport.importers.documents import Refused  # noqa: PLC0415  as above
+def _wanted(slug: str, folder: Path, overlay: Path | None, base: str | None, hosts: list[str] | None, number: int | None) -> Import:
     from polyport.importers.run import Import  # noqa: PLC0415  as above
 
-    files: Mapping[str, bytes] = {}
-    beside: Path | None = None
-    if document.startswith(("http://", "https://")):
-        content, files = asyncio.run(_fetched(document))
-    else:
-        path = Path(document)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise Refused(f"{document[:200]} cannot be read: {error.strerror or error}.") from None
-        beside = path.resolve().parent
-    before = _before(folder)
     return Import(
-        content=content,
+        content=b"",
         slug=slug,
         today=datetime.now(UTC).date(),
-        source=document if "://" in document else Path(document).name,
-        origin=document if "://" in document else None,
         base=base,
+        hosts=tuple(hosts) if hosts is not None else None,
         number=number if number is not None else _kept_number(folder),
-        files=files,
-        folder=beside,
         overlay=overlay.read_bytes() if overlay is not None else None,
-        before=before,
+        before=_before(folder),
     )
 
 
-async def _fetched(url: str) -> tuple[bytes, dict[str, bytes]]:
+def _imported(document: str, wanted: Import) -> Imported:
+    """What comes of a file or an address. Raises ``Refused`` or ``Asking``."""
+    from polyport.importers.documents import Refused  # noqa: PLC0415  as above
+    from polyport.importers.run import import_guarded  # noqa: PLC0415  as above
+
+    if document.startswith(("http://", "https://")):
+        return asyncio.run(_fetched(document, wanted))
+    path = Path(document)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Refused(f"{document[:200]} cannot be read: {error.strerror or error}.") from None
+    return import_guarded(replace(wanted, content=content, source=path.name, folder=path.resolve().parent))
+
+
+async def _fetched(document: str, wanted: Import) -> Imported:
     from polyport.importers.documents import SIZE_LIMIT  # noqa: PLC0415  as above
-    from polyport.importers.fetching import fetch  # noqa: PLC0415  as above
+    from polyport.importers.fetching import fetch, shown  # noqa: PLC0415  as above
+    from polyport.importers.run import import_guarded  # noqa: PLC0415  as above
     from polyport.net.egress import EgressPolicy  # noqa: PLC0415  as above
     from polyport.net.send import Sender  # noqa: PLC0415  as above
 
@@ -120,7 +131,9 @@ async def _fetched(url: str) -> tuple[bytes, dict[str, bytes]]:
         timeout_limit=settings.partner.timeout_limit,
     )
     try:
-        return await fetch(sender, url)
+        fetched = await fetch(sender, document)
+        wanted = replace(wanted, content=fetched.content, source=shown(document), origin=fetched.url, asks=True, elsewhere=True)
+        return await asyncio.to_thread(import_guarded, wanted, read=partial(fetched.read, asyncio.get_running_loop()))
     finally:
         await sender.close()
 

@@ -81,6 +81,7 @@ class Server:
 
     url: str
     variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,75 +1,80 @@
-"""A description by its address: fetched through the same guard as calls to partners, with the files beside it that it refers to."""
+"""A description by its address: fetched through the same guard as calls to partners, with the files beside it that it turns out to need."""
 
 from __future__ import annotations
 
-import posixpath
-from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote, urljoin, urlsplit
 
 from polyport.errors import BlockedAddress
-from polyport.importers.documents import SIZE_LIMIT, Refused, read_document
-from polyport.net.message import Network, NetworkFault, Request
+from polyport.importers.documents import SIZE_LIMIT, Refused
+from polyport.net.message import Network, NetworkFault, Reply, Request
 
 FILES_MOST: Final = 200
 SECONDS: Final = 60.0
 
 
-async def fetch(network: Network, url: str) -> tuple[bytes, dict[str, bytes]]:
-    """The document at an address, and the files in its folder that it refers to, by their paths. Raises ``Refused``."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
-        raise Refused("An address begins with https:// and holds no user.")
-    content = await _get(network, url)
-    files: dict[str, bytes] = {}
-    waiting = sorted(_siblings(read_document(content), ""))
-    left = SIZE_LIMIT - len(content)
-    while waiting:
-        name = waiting.pop()
-        where = urljoin(url, name)
-        if name in files or urlsplit(where)[:2] != parts[:2]:
-            continue
-        if len(files) >= FILES_MOST or left <= 0:
-            raise Refused(f"The document consists of more than {FILES_MOST} files, or of more than {SIZE_LIMIT // 1024 // 1024} MiB.")
-        try:
-            files[name] = await _get(network, where)
-            waiting += sorted(_siblings(read_document(files[name], name), posixpath.dirname(name)) - files.keys())
-        except Refused:
-            files[name] = b""  # a file that is not there leaves a reference that leads nowhere: the report names it
-        left -= len(files[name])
-    return content, files
+@dataclass(slots=True, kw_only=True)
+class Fetched:
+    """A description that was fetched from ``url``, at the end of all redirects, and the ``files`` in its folder that were asked for since.
+
+    Nothing of it is parsed here: that is left to the process that reads it.
+    """
+
+    network: Network
+    url: str
+    content: bytes = field(repr=False)
+    left: int
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    async def file(self, name: str) -> bytes:
+        """A file by its path from the description's folder. Raises ``OSError`` for one that is not there, at another host, or too much."""
+        where = urljoin(self.url, quote(name, safe="/"))
+        if urlsplit(where)[:2] != urlsplit(self.url)[:2] or len(self.files) >= FILES_MOST or self.left <= 0:
+            raise OSError(f"there is no {name[:100]}")
+        if name not in self.files:
+            try:
+                reply = await _get(self.network, where, self.left)
+            except Refused as error:
+                raise OSError(str(error)) from None
+            if urlsplit(reply.url or where)[:2] != urlsplit(self.url)[:2]:
+                raise OSError(f"{name[:100]} is at another host")
+            self.files[name] = reply.body
+            self.left -= len(reply.body)
+        return self.files[name]
+
+    def read(self, loop: asyncio.AbstractEventLoop, name: str) -> bytes:
+        """The same for a thread beside the event loop. Raises ``OSError``."""
+        return asyncio.run_coroutine_threadsafe(self.file(name), loop).result(2 * SECONDS)
 
 
-def _siblings(data: Any, folder: str) -> set[str]:
-    """The files in the same folder or below that a document refers to."""
-    found: set[str] = set()
-    seen: set[int] = set()
-    waiting = [data]
-    while waiting:
-        node = waiting.pop()
-        if not isinstance(node, dict | list) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, dict):
-            told = node.get("$ref")
-            name = told.partition("#")[0] if isinstance(told, str) else ""
-            path = posixpath.normpath(posixpath.join(folder, name)) if name else ""
-            if path and not urlsplit(name).scheme and not path.startswith(("/", "..")):
-                found.add(path)
-            waiting.extend(node.values())
-        else:
-            waiting.extend(node)
-    return found
-
-
-async def _get(network: Network, url: str) -> bytes:
+async def fetch(network: Network, url: str, limit: int = SIZE_LIMIT) -> Fetched:
+    """The document at an address, of at most so many bytes with all its files. Raises ``Refused``."""
     try:
-        reply = await network.send(
-            Request(method="GET", url=url, headers=(("Accept", "application/json, application/yaml, */*"),), timeout=SECONDS)
-        )
+        parts = urlsplit(url)
+        plain = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        plain = False
+    if not plain:
+        raise Refused("An address begins with https:// and holds no user.")
+    reply = await _get(network, url, limit)
+    return Fetched(network=network, url=reply.url or url, content=reply.body, left=limit - len(reply.body))
+
+
+async def _get(network: Network, url: str, limit: int) -> Reply:
+    headers = (("Accept", "application/json, application/yaml, */*"),)
+    try:
+        reply = await network.send(Request(method="GET", url=url, headers=headers, timeout=SECONDS, answer_limit=limit))
     except BlockedAddress as error:
-        raise Refused(f"{url[:200]} cannot be fetched: {error.message}") from None
+        raise Refused(f"{shown(url)} cannot be fetched: {error.message}") from None
     except NetworkFault as fault:
-        raise Refused(f"{url[:200]} cannot be fetched: {fault}") from None
+        raise Refused(f"{shown(url)} cannot be fetched: {fault}") from None
     if reply.status != 200:
-        raise Refused(f"{url[:200]} answers with status {reply.status}.")
-    return reply.body
+        raise Refused(f"{shown(url)} answers with status {reply.status}.")
+    return reply
+
+
+def shown(url: str) -> str:
+    """An address as it may be shown: what stands behind a question mark may be a key."""
+    return url.partition("#")[0].partition("?")[0][:200]

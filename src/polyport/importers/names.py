@@ -12,6 +12,7 @@ from typing import Final
 LONGEST: Final = 60
 FIRST_PARTNER: Final = 1_000_000
 LAST_PARTNER: Final = 2_000_000_000
+FIRST_OPERATION: Final = 2**40
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD: Final = re.compile(r"[A-Za-z0-9]+")
 _HOLE: Final = re.compile(r"\{[^}]*\}")
@@ -76,9 +77,13 @@ RESERVED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Naming:
-    """What names and ids are made with: those that are taken, and those of an earlier import."""
+    """What names and ids are made with: those that are taken, and those of an earlier import.
+
+    Ids are told by the ``slug``, from ``first`` on.
+    """
 
     slug: str
+    first: int = FIRST_OPERATION
     taken: set[str] = field(default_factory=set)
     ids: set[int] = field(default_factory=set)
     kept_ids: Mapping[str, int] = field(default_factory=dict)
@@ -179,10 +184,10 @@ def partner_id(slug: str, taken: Iterable[int] = ()) -> int:
     return next(number for number in (FIRST_PARTNER + (first + step) % span for step in range(span)) if number not in used)
 
 
-def operation_id(slug: str, what: str, taken: set[int]) -> int:
+def operation_id(naming: Naming, what: str) -> int:
     """An operation's id, told by the partner's slug and what the operation is (method and path); it is taken from here on."""
-    number = 2**40 + int.from_bytes(hashlib.sha256(f"operation/{slug}/{what}".encode()).digest()[:6])
-    while number in taken:
+    number = naming.first + int.from_bytes(hashlib.sha256(f"operation/{naming.slug}/{what}".encode()).digest()[:6])
+    while number in naming.ids:
         number += 1
-    taken.add(number)
+    naming.ids.add(number)
     return number

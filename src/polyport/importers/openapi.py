@@ -83,7 +83,7 @@ class OpenApi:
                 url = f"https:{url}"
             if url:
                 variables = {str(name): mapping(value) for name, value in mapping(held.get("variables")).items()}
-                yield Server(url=url.rstrip("/"), variables=variables)
+                yield Server(url=url.rstrip("/"), variables=variables, description=text(held.get("description"))[:1_000])
 
     def _endpoints(self) -> Iterator[Endpoint]:
         count = 0

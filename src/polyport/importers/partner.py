@@ -14,9 +14,10 @@ from polyport.importers.described import Endpoint, Left, Service
 from polyport.importers.discovery import read_discovery
 from polyport.importers.documents import Refused, clean_text
 from polyport.importers.links import add_lists
-from polyport.importers.names import Naming, operation_id, operation_name, operation_title, partner_id, unique
+from polyport.importers.names import FIRST_OPERATION, Naming, operation_id, operation_name, operation_title, partner_id, unique
 from polyport.importers.openapi import OpenApi
 from polyport.importers.outputs import Outputs
+from polyport.importers.questions import Asking, ask_base, ask_hosts, at_server, leave_out_hosts
 from polyport.importers.references import ReadFile, References, no_files
 from polyport.importers.swagger import read_swagger
 from polyport.importers.triggers import add_triggers
@@ -30,11 +31,19 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What an import is asked for. ``base`` replaces the servers; ``kept_ids`` are ids of an earlier import, by method and path."""
+    """What an import is asked for. ``base`` replaces the servers; ``kept_ids`` are ids of an earlier import, by method and path.
+
+    New ids are told by the ``seed`` (in its place the slug), from ``first_id`` on. ``hosts`` are those that may be called beside the partner's own, ``None``
+    where nobody was asked yet; ``asks``: what is open is asked (``Asking``), not assumed.
+    """
 
     slug: str
     today: date
     base: str | None = None
+    hosts: tuple[str, ...] | None = None
+    asks: bool = False
+    seed: str | None = None
+    first_id: int = FIRST_OPERATION
     origin: str | None = None
     number: int | None = None
     kept_ids: Mapping[str, int] = field(default_factory=dict)
@@ -73,15 +82,23 @@ def read_service(data: Mapping[str, Any], read: ReadFile = no_files, origin: str
 
 
 def build(data: Mapping[str, Any], wanted: Wanted, read: ReadFile = no_files, progress: Progress | None = None) -> Built:
-    """Everything that a folder holds. Raises ``Refused`` when nothing of the document can be used."""
+    """Everything that a folder holds. Raises ``Refused`` when nothing of the document can be used, ``Asking`` where something has to be said first."""
     service, references = read_service(data, read, wanted.origin)
     if not service.endpoints:
         why = service.left[0].why if service.left else "it describes no operations."
         raise Refused(f"Nothing of this document can be used: {why}")
-    access = read_access(service, wanted.base)
+    questions = list(ask_base(service, wanted)) if wanted.asks else []
+    service = at_server(service, wanted)
+    access = read_access(service, None if wanted.base in {server.url for server in service.servers} else wanted.base)
     built = Built(service=service, access=access, partner=_partner(service, access, wanted), left=[*service.left, *access.left])
     views = Views(references)
-    naming = Naming(slug=wanted.slug, ids=set(wanted.kept_ids.values()), kept_ids=wanted.kept_ids, kept_names=wanted.kept_names)
+    naming = Naming(
+        slug=wanted.seed or wanted.slug,
+        first=wanted.first_id,
+        ids=set(wanted.kept_ids.values()),
+        kept_ids=wanted.kept_ids,
+        kept_names=wanted.kept_names,
+    )
     for number, endpoint in enumerate(service.endpoints, 1):
         _add_action(built, views, endpoint, naming)
         if progress is not None:
@@ -90,6 +107,10 @@ def build(data: Mapping[str, Any], wanted: Wanted, read: ReadFile = no_files, pr
         built.left.append(Left(pointer=reference, what="a schema", why=f"{why} What stands there is taken as any JSON."))
     add_lists(built, views)
     add_triggers(built, views, naming)
+    questions += ask_hosts(built, wanted) if wanted.asks else []
+    if questions:
+        raise Asking(questions)
+    leave_out_hosts(built, wanted)
     if not built.actions:
         raise Refused("No operation of this document can be said in the language; the report names each with its reason.")
     return built
@@ -115,7 +136,7 @@ def _add_action(built: Built, views: Views, endpoint: Endpoint, naming: Naming) 
 def _action(built: Built, views: Views, endpoint: Endpoint, made: Made, naming: Naming) -> dict[str, Any]:
     name = naming.kept_names.get(endpoint.call) or operation_name(endpoint.method, endpoint.path, endpoint.id)
     name = unique(name, naming.taken)
-    number = naming.kept_ids.get(endpoint.call) or operation_id(naming.slug, endpoint.call, naming.ids)
+    number = naming.kept_ids.get(endpoint.call) or operation_id(naming, endpoint.call)
     harmless = endpoint.method in _HARMLESS
     action: dict[str, Any] = {
         "id": number,

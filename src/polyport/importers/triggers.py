@@ -59,7 +59,7 @@ def _trigger(built: Built, views: Views, listing: Listing, action_name: str, nam
     if query or listing.query:
         call["query"] = {**query, **listing.query}
     found: dict[str, Any] = {
-        "id": naming.kept_ids.get(what) or operation_id(naming.slug, what, naming.ids),
+        "id": naming.kept_ids.get(what) or operation_id(naming, what),
         "name": name,
         "title": f"{title(kind)} {title(things[-1]).lower()}",
     }

@@ -1,0 +1,30 @@
+"""A partner's folder as one archive: the same bytes for the same files, readable without being unpacked anywhere."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from polyport.manifest.load import load_partner
+from polyport.manifest.source import Problem
+
+_MOMENT: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows: an archive says nothing of when it was made
+
+
+def pack(files: Mapping[str, str]) -> bytes:
+    """The files as an archive."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in sorted(files.items()):
+            told = zipfile.ZipInfo(name, _MOMENT)
+            told.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(told, text)
+    return held.getvalue()
+
+
+def problems_of(archive: bytes) -> Sequence[Problem]:
+    """What is wrong with the partner in an archive."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return load_partner(zipfile.Path(opened)).problems
