@@ -16,7 +16,7 @@ from e2e.served import Asked, Reply, Served, Upstream, answer, running_server, u
 from polyport.catalog import Catalog
 
 PARTNER: Final = 900001
-CREATE, PUT, FILES, SHELVE, ASK, NEW, HOOK, STEPS, RESERVE, FETCH, ORDER = range(90000101, 90000112)
+CREATE, PUT, FILES, SHELVE, ASK, NEW, HOOK, STEPS, RESERVE, FETCH, ORDER, KEEP, STAY = range(90000101, 90000114)
 SECRET: Final = "depot-key-4f7a19c2"
 
 _FILES: Final[dict[str, str]] = {
@@ -215,6 +215,24 @@ reconcile:
   items: orders
   marker: {at: reference, value: "{{run.key}}"}
 result: {fields: [{name: id, type: integer, label: ID}]}
+""",
+    "actions/keep_thing.yaml": """
+id: 90000112
+name: keep_thing
+title: Keep a thing
+idempotent: false
+call: {method: POST, path: /kept}
+retry: {attempts: 20, firstWait: 0.1, longestWait: 1}
+result: {fields: [{name: ok, type: boolean, label: Fine}]}
+""",
+    "actions/stay_with_thing.yaml": """
+id: 90000113
+name: stay_with_thing
+title: Stay with a thing
+idempotent: true
+call: {method: PUT, path: /stayed}
+retry: {attempts: 2, firstWait: 0.1, longestWait: 1, within: 5}
+result: {fields: [{name: ok, type: boolean, label: Fine}]}
 """,
     "lists/owners.yaml": """
 name: owners

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from e2e.depot import CREATE, PUT, RESERVE, STEPS, Bay, open_bay, open_depot
+from e2e.depot import CREATE, KEEP, PUT, RESERVE, STAY, STEPS, Bay, open_bay, open_depot
 from e2e.served import Asked, answer
 
 pytestmark = pytest.mark.anyio
@@ -110,6 +110,36 @@ async def test_an_async_run_that_may_not_be_repeated_ends_in_doubt_after_one_arr
     run = await bay.until(queued["runId"])
     assert (run["status"], run["attempts"], run["error"]["outcome"], run["error"]["retryable"]) == ("uncertain", 1, "uncertain", False)
     assert bay.depot.count("POST /things") == 1
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_an_operation_says_itself_how_often_it_is_tried(bay: Bay, mode: str):
+    bay.depot.answers["PUT /stayed"] = answer(500)
+    told = await bay.run(STAY, mode=mode)
+    run_id = told.json["data"]["runId"] if mode == "async" else told.json["error"]["runId"]
+    run = await bay.until(run_id)
+    assert (run["status"], run["attempts"], run["error"]["retryable"]) == ("failed", 2, True)
+    assert bay.depot.count("PUT /stayed") == 2
+
+
+async def test_an_operations_own_time_bounds_the_wait_that_the_partner_asks_for(bay: Bay):
+    bay.depot.answers["PUT /stayed"] = answer(503, headers={"Retry-After": "9"})
+    queued = (await bay.run(STAY, mode="async")).json["data"]
+    run = await bay.until(queued["runId"])
+    assert (run["status"], run["attempts"], run["error"]["retryAfterMs"]) == ("failed", 1, 9_000)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_an_operations_word_on_retries_repeats_nothing_that_may_not_be(bay: Bay, mode: str):
+    bay.depot.answers["POST /kept"] = answer(500)
+    told = await bay.run(KEEP, mode=mode)
+    run_id = told.json["data"]["runId"] if mode == "async" else told.json["error"]["runId"]
+    assert (await bay.until(run_id))["status"] == "uncertain"
+    assert bay.depot.count("POST /kept") == 1
+    bay.depot.answers["POST /kept"] = _first(4, answer(429, headers=SOON))
+    told = await bay.run(KEEP, mode=mode)
+    run = await bay.until(told.json["data"]["runId"])
+    assert (run["status"], run["attempts"]) == ("succeeded", 5)
 
 
 @pytest.mark.parametrize("told", [answer(429), answer(500), answer(503)], ids=["429", "500", "503"])

@@ -323,6 +323,37 @@ def test_only_an_action_that_may_leave_a_doubt_says_how_it_is_settled(folder):
     assert ["nobody" in problem.message for problem in unknown.problems] == [True]
 
 
+def test_only_what_is_sent_says_how_it_is_tried_again(folder):
+    assert load_partner(folder(actions__make=ACTION + "retry: {attempts: 3, within: 60}\n")).problems == ()
+    tool = "id: 90002\nname: tool\ntitle: Tool\nidempotent: true\ncompute: {out: 1}\nretry: {attempts: 3}\n"
+    found = [str(problem) for problem in load_partner(folder(actions__tool=tool)).problems]
+    assert found == ['actions/tool.yaml:6:1: Only what is sent to the partner is tried again: without a call there is no "retry".']
+
+
+@pytest.mark.parametrize(
+    ("retry", "words"),
+    [
+        ("{attempts: 0}", "at least 1"),
+        ("{attempts: 21}", "at most 20"),
+        ("{attempts: -1}", "at least 1"),
+        ("{attempts: always}", "whole number"),
+        ("{firstWait: 0}", "at least 0.1"),
+        ("{firstWait: 3601, longestWait: 9000}", "at most 3600"),
+        ("{longestWait: 0.5, firstWait: 0.1}", "at least 1"),
+        ("{longestWait: 1e9}", "at most 86400"),
+        ("{within: 0}", "at least 1"),
+        ("{within: 700000}", "at most 604800"),
+        ("{firstWait: .nan}", "firstWait"),
+        ("{longestWait: .inf}", "has to be a number"),
+        ("{repeatable: true}", "repeatable"),
+    ],
+)
+def test_words_on_retries_that_would_do_harm_are_refused(folder, retry, words):
+    (found,) = [str(problem) for problem in load_partner(folder(actions__make=ACTION + f"retry: {retry}\n")).problems]
+    assert "actions/make.yaml" in found
+    assert words in found
+
+
 def test_partner_folders_are_found_by_name(tmp_path):
     for name in ("b", "a", "_c", ".d"):
         (tmp_path / name).mkdir()

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from polyport.engine.retry import FIRST_WAIT_MS, MOST_WAIT_MS, Decision, Failure, decide
+from polyport.engine.retry import Decision, Failure, Policy, decide, policy_of
 from polyport.errors import (
     BlockedAddress,
     ConnectionInvalid,
@@ -16,6 +16,9 @@ from polyport.errors import (
     PartnerUnavailable,
     Upstream,
 )
+from polyport.manifest.retries import Retry
+
+USUAL = policy_of(None, 5)
 
 
 def failure(kind, status=None, wait=None, *, reached=True, answered=True):
@@ -23,8 +26,8 @@ def failure(kind, status=None, wait=None, *, reached=True, answered=True):
     return Failure(error=kind(None, Details(upstream=upstream, retry_after_ms=wait)), reached=reached, answered=answered)
 
 
-def decided(told, *, repeatable=False, attempt=1, attempts=5, left_ms=None, jitter=0.5):
-    return decide(told, repeatable=repeatable, attempt=attempt, attempts=attempts, left_ms=left_ms, jitter=jitter)
+def decided(told, *, repeatable=False, attempt=1, policy=USUAL, left_ms=None, jitter=0.5):
+    return decide(told, repeatable=repeatable, attempt=attempt, policy=policy, left_ms=left_ms, jitter=jitter)
 
 
 NOT_SENT = failure(PartnerUnavailable, reached=False, answered=False)
@@ -112,13 +115,34 @@ def test_a_wait_that_reaches_the_deadline_is_not_begun():
     assert decided(LIMITED_SAYS, left_ms=2_000).status == "failed"
 
 
-@pytest.mark.parametrize(
-    ("attempt", "most"), [(1, FIRST_WAIT_MS), (2, 2 * FIRST_WAIT_MS), (4, 8 * FIRST_WAIT_MS), (30, MOST_WAIT_MS), (5_000, MOST_WAIT_MS)]
-)
+@pytest.mark.parametrize(("attempt", "most"), [(1, 1_000), (2, 2_000), (4, 8_000), (9, 256_000), (10, 300_000), (5_000, 300_000)])
 def test_without_the_partners_word_the_wait_doubles_with_jitter_up_to_a_limit(attempt, most):
-    assert decided(BROKEN, repeatable=True, attempt=attempt, attempts=10_000, jitter=0).wait_ms == 0
-    assert decided(BROKEN, repeatable=True, attempt=attempt, attempts=10_000, jitter=0.5).wait_ms == most // 2
-    assert decided(BROKEN, repeatable=True, attempt=attempt, attempts=10_000, jitter=0.999).wait_ms < most
+    often = policy_of(None, 10_000)
+    assert decided(BROKEN, repeatable=True, attempt=attempt, policy=often, jitter=0).wait_ms == 0
+    assert decided(BROKEN, repeatable=True, attempt=attempt, policy=often, jitter=0.5).wait_ms == most // 2
+    assert most * 0.99 < decided(BROKEN, repeatable=True, attempt=attempt, policy=often, jitter=0.9999).wait_ms < most
+
+
+def test_an_operation_says_how_often_and_how_long_it_is_tried():
+    told = Retry(attempts=3, first_wait=2, longest_wait=5, within=60)
+    policy = policy_of(told, 9)
+    assert policy == Policy(attempts=3, first_wait_ms=2_000, longest_wait_ms=5_000, within_ms=60_000)
+    assert [decided(BROKEN, repeatable=True, attempt=attempt, policy=policy).wait_ms for attempt in (1, 2, 3)] == [1_000, 2_000, None]
+    assert policy_of(Retry(within=60), 9).attempts == 9
+    assert policy_of(Retry(first_wait=400, longest_wait=400), 9).longest_wait_ms == 400_000
+    assert (policy.left_ms(0), policy.left_ms(59_999), USUAL.left_ms(10**9)) == (60_000, 1, None)
+
+
+def test_the_partners_word_stands_above_the_waits_of_an_operation():
+    policy = policy_of(Retry(first_wait=0.1, longest_wait=1), 9)
+    assert decided(LIMITED_SAYS, policy=policy).wait_ms == 2_000
+
+
+@pytest.mark.parametrize("retry", [Retry(attempts=20, first_wait=0.1, longest_wait=1), Retry(within=604_800), Retry(attempts=1)])
+def test_no_word_on_retries_makes_a_request_repeat_that_may_not(retry):
+    for told in EVERY:
+        usual, found = decided(told), decided(told, policy=policy_of(retry, 5))
+        assert found.status == usual.status or (retry.attempts == 1 and (usual.status, found.status) == ("waiting", "failed"))
 
 
 def test_a_fault_without_an_answer_at_all_is_decided_too():

@@ -9,10 +9,11 @@ import pytest
 
 from engines import CREATE, PUT, Bench, open_bench
 from polyport.engine.operation import Outcome
-from polyport.engine.record import _plain
+from polyport.engine.record import _plain, decode, encode
 from polyport.errors import IdempotencyInProgress, Overloaded
 from polyport.store.base import Stale
 from polyport.store.records import RunStatus
+from samples import json_reply
 from stored import running as stored_running
 
 pytestmark = pytest.mark.anyio
@@ -123,6 +124,43 @@ async def test_draining_waits_for_synchronous_runs_and_not_longer_than_told(benc
     bench.store.failing.clear()
     await bench.engine.drain(5)
     assert (await working).run.status is RunStatus.SUCCEEDED
+
+
+async def test_a_queued_run_whose_operation_is_gone_ends_and_says_so(bench: Bench):
+    run = await bench.claimed()
+    done = await bench.engine.run_once(msgspec.structs.replace(run, operation_id=99_999))
+    assert (done.run.status, done.error.code, bench.line.sent) == (RunStatus.FAILED, "not_found", [])
+    (attempt,) = await bench.engine.ledger.attempts(done.run)
+    assert (attempt["error"]["code"], attempt["exchanges"]) == ("not_found", [])
+
+
+async def _needing_a_list(bench: Bench):
+    """A claimed run whose input names somebody in a list that nobody has read yet."""
+    run = await bench.claimed()
+    bench.desk.forget()
+    box = await bench.desk.box(bench.account)
+    content = decode(box.open(run.sealed_input, f"run/{run.run_id}/input"))
+    content["runnerData"]["owner"] = "Ada"
+    return msgspec.structs.replace(run, sealed_input=box.seal(encode(content), f"run/{run.run_id}/input"))
+
+
+async def test_an_attempt_that_ended_while_a_list_was_read_is_kept_as_one(bench: Bench):
+    run = await _needing_a_list(bench)
+    bench.line.answer = lambda _request: json_reply(status=503)
+    done = await bench.engine.run_once(run)
+    assert (done.run.status, done.run.attempts, done.error.code) == (RunStatus.WAITING, 1, "partner_unavailable")
+    (attempt,) = await bench.engine.ledger.attempts(done.run)
+    assert (attempt["number"], attempt["error"]["code"]) == (1, "partner_unavailable")
+
+
+async def test_a_run_that_is_held_back_before_a_list_is_read_made_no_attempt(tmp_path):
+    async with open_bench(tmp_path, partner_breaker_failures=1) as bench:
+        run = await _needing_a_list(bench)
+        bench.line.answer = lambda _request: json_reply(status=503)
+        await bench.engine.run_sync(bench.ask())
+        done = await bench.engine.run_once(run)
+        assert (done.run.status, done.run.attempts, done.error.details.reason) == (RunStatus.WAITING, 0, "circuit_open")
+        assert await bench.engine.ledger.attempts(done.run) == []
 
 
 @pytest.mark.parametrize("replaced", [True, False])

@@ -42,7 +42,7 @@ from polyport.engine.operation import (
 from polyport.engine.outcome import in_doubt, settled
 from polyport.engine.plan import plan
 from polyport.engine.record import Ask, Done, ask_again, ask_of, attempt_record, decode
-from polyport.engine.retry import Decision, Failure, decide
+from polyport.engine.retry import Decision, Failure, decide, policy_of
 from polyport.engine.trace import CallFailed, Trace
 from polyport.errors import (
     Conflict,
@@ -248,12 +248,15 @@ class Engine:
     async def _work(self, run: Run) -> Done:
         box = await self.desk.box(run.account_id)
         attempts: list[dict[str, Any]] = []
+        started, clock = self.runtime.now_ms(), time.perf_counter()
         try:
             if run.sealed_attempts is not None:
                 attempts = decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts"))
             content = decode(box.open(run.sealed_input or b"", f"run/{run.run_id}/input"))
             prepared = await self._prepare_stored(ask_of(run, content))
         except PolyportError as error:
+            if not is_held(error):
+                attempts.append(attempt_record(run.attempts, started, clock, [], error))
             return (await self._conclude(run, attempts, Failure(error=error, reached=False, answered=True)))[0]
         except Exception:  # noqa: BLE001  a defect of ours must end the run honestly, not leave it running
             _log.exception("a run could not be prepared", run=run.run_id)
@@ -325,7 +328,7 @@ class Engine:
         error = failure.error
         if is_held(error) and not failure.reached:
             return await self._hold_back(run, attempts, error)
-        decision = self._decide(run, failure)
+        decision = self._decide(run, failure, attempts)
         if decision.status == "waiting" and decision.wait_ms is not None:
             if run.mode == "sync":
                 return Done(run=replace(run, waited_ms=run.waited_ms + decision.wait_ms), error=error), decision
@@ -403,17 +406,23 @@ class Engine:
         longest = min(self.runtime.settings.partner.timeout_limit, left)
         return replace(caller, until=time.monotonic() + left, timeout=longest if prepared.patient else caller.timeout)
 
-    def _decide(self, run: Run, failure: Failure) -> Decision:
-        left = None if run.deadline_at is None else run.deadline_at - self.runtime.now_ms()
-        if run.mode == "sync":
-            patience = int(self.runtime.settings.runs.sync_wait * 1000) + 1
-            left = patience if left is None else min(left, patience)
+    def _decide(self, run: Run, failure: Failure, attempts: list[dict[str, Any]]) -> Decision:
+        settings, now, retry = self.runtime.settings.runs, self.runtime.now_ms(), None
+        with contextlib.suppress(NotFound):  # an operation that is gone meanwhile: the run ends by this failure
+            retry = self.desk.program(run.operation_id).operation.retry
+        policy = policy_of(retry, settings.attempts)
+        first = int(attempts[0]["startedAt"] * 1000) if attempts else now
+        bounds = [
+            int(settings.sync_wait * 1000) + 1 if run.mode == "sync" else None,
+            None if run.deadline_at is None else run.deadline_at - now,
+            policy.left_ms(now - first),
+        ]
         return decide(
             failure,
             repeatable=run.repeatable,
             attempt=run.attempts,
-            attempts=self.runtime.settings.runs.attempts,
-            left_ms=left,
+            policy=policy,
+            left_ms=min((bound for bound in bounds if bound is not None), default=None),
             jitter=random.random(),  # noqa: S311  it spreads retries, it protects nothing
         )
 

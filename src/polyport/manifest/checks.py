@@ -224,6 +224,8 @@ def operations_can_run(partner: Partner, sources: Sources) -> Iterator[Problem]:
             yield source.problem('An action has either "call" (or "calls") or "compute".', "name")
         if isinstance(operation, Action) and operation.reconcile is not None and (operation.repeatable or not operation.steps):
             yield source.problem('Only an action that may not be repeated leaves a doubt: it needs no "reconcile".', "reconcile")
+        if operation.retry is not None and not operation.steps:
+            yield source.problem('Only what is sent to the partner is tried again: without a call there is no "retry".', "retry")
         for call in operation.steps:
             if call.path is not None and partner.file.base is None:
                 yield source.problem('A call with a path needs "base" in partner.yaml.', "call", "path")

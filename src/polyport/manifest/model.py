@@ -23,6 +23,7 @@ from polyport.manifest.budgets import Budget
 from polyport.manifest.evidence import Spec, Verified
 from polyport.manifest.hooks import HookParts
 from polyport.manifest.refusals import ErrorRule
+from polyport.manifest.retries import Retry
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.net.message import Reply
 
@@ -174,7 +175,10 @@ class Result(Node):
 
 
 class Operation(Node):
-    """What actions and triggers share. ``costs`` are what one call takes of the partner's budgets, by their names, where that is not one."""
+    """What actions and triggers share. ``costs`` are what one call takes of the partner's budgets, by their names, where that is not one.
+
+    ``retry`` says how it is tried again, where that is not as for all.
+    """
 
     id: int = Key(gt=0, le=2**53 - 1)
     name: Name
@@ -190,6 +194,7 @@ class Operation(Node):
     calls: tuple[Call, ...] = Key(default=(), max_length=CALLS_MOST)
     errors: tuple[ErrorRule, ...] = ()
     costs: dict[Name, Annotated[int, Key(ge=0, le=1_000_000)]] = Key(default_factory=dict)
+    retry: Retry | None = None
 
     @property
     def steps(self) -> tuple[Call, ...]:

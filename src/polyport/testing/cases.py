@@ -28,7 +28,7 @@ from polyport.engine.operation import (
     understand,
 )
 from polyport.engine.outcome import in_doubt
-from polyport.engine.retry import decide
+from polyport.engine.retry import decide, policy_of
 from polyport.engine.trace import CallFailed
 from polyport.errors import PolyportError, ValidationFailed
 from polyport.kinds.fields import FileValue, coerce_datetime
@@ -160,7 +160,7 @@ async def _run(partner: Partner, operation: Action | Trigger, case: Case, caller
             return {"items": done.result["items"], "nextCursor": done.result["nextCursor"]}
         return {"result": _shown_files((await act(caller, program, understood, scope, lambda _trace: None)).result)}
     except CallFailed as failed:
-        decision = decide(failed.failure, repeatable=operation.repeatable, attempt=1, attempts=1, left_ms=None, jitter=0)
+        decision = decide(failed.failure, repeatable=operation.repeatable, attempt=1, policy=policy_of(None, 1), left_ms=None, jitter=0)
         error = failed.failure.error
         return {"error": (in_doubt(error) if decision.status == "uncertain" else error).as_record()}
 
