@@ -12,6 +12,7 @@ import contextlib
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,13 +78,14 @@ def settled(event: OutgoingEvent, outcome: Outcome, *, now: int, jitter: float) 
 
 
 class Courier:
-    """Sends the due events of the database for one process."""
+    """Sends the due events of the database for one process; ``count`` is told the type of each event that was tried and what came of it."""
 
-    def __init__(self, runtime: Runtime, reconnects: Reconnects) -> None:
+    def __init__(self, runtime: Runtime, reconnects: Reconnects, count: Callable[[str, str], None] = lambda _type, _outcome: None) -> None:
         self._runtime = runtime
         self._events = runtime.events
         self._outbox = runtime.repo.outbox
         self._reconnects = reconnects
+        self._count = count
         self._limits = runtime.settings.events
         self._sending: dict[asyncio.Task[None], str] = {}
         self._slow: set[str] = set()
@@ -191,6 +193,8 @@ class Courier:
             _log.warning(
                 "an event was given up", event_id=event.event_id, type=event.type, attempts=event.attempts, reason=after.last_error
             )
+        if not outcome.parked:
+            self._count(event.type, "failed" if after.status is EventStatus.PENDING else after.status.value)
         await self._record(event, after, ends_at)
         if outcome.parked and event.endpoint_id is not None:
             await self._unpark(event.account_id, event.endpoint_id)

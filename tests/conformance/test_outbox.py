@@ -12,7 +12,7 @@ from msgspec.structs import replace as with_changes
 
 import stored
 from polyport.store.base import Database, Stale, Statement
-from polyport.store.outbox import ENDPOINTS_MOST, PARKED, EventFilter, insert_event
+from polyport.store.outbox import ENDPOINTS_MOST, PARKED, Census, EventFilter, insert_event
 from polyport.store.records import CallbackSecrets, ConnectionStatus, EndpointStatus, EventStatus, Link, LinkStatus
 from polyport.store.repo import Repo
 
@@ -298,3 +298,18 @@ async def test_the_secrets_of_callbacks_are_made_once_and_changed_by_compare_and
     await repo.endpoints.put_callback_secrets(replace(held, secrets=b"next"))
     with pytest.raises(Stale):
         await repo.endpoints.put_callback_secrets(replace(held, secrets=b"late"))
+
+
+async def test_a_census_counts_what_waits_what_is_paused_and_what_is_dead_up_to_a_limit(repo: Repo, account_id: int) -> None:
+    assert await repo.outbox.census(10) == Census(waiting=0, paused=0, dead=0, oldest=None)
+    await repo.outbox.insert(
+        stored.event(account_id, at=4_000),
+        stored.event(account_id, at=3_000, due_at=9_000, attempts=2),
+        stored.event(account_id, at=1_000, due_at=PARKED),
+        stored.event(account_id, at=1_000, status=EventStatus.DEAD, ended_at=2_000),
+        stored.event(account_id, at=1_000, status=EventStatus.DEAD, ended_at=2_500),
+        stored.event(account_id, at=1_000, status=EventStatus.DEAD, ended_at=2_700),
+        stored.event(account_id, at=1_000, status=EventStatus.DELIVERED, ended_at=2_000),
+    )
+    assert await repo.outbox.census(10) == Census(waiting=2, paused=1, dead=3, oldest=3_000)
+    assert await repo.outbox.census(2) == Census(waiting=2, paused=1, dead=2, oldest=3_000)

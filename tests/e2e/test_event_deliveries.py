@@ -107,6 +107,39 @@ async def test_an_event_is_tried_eight_times_over_a_day_and_more_then_it_is_a_de
         assert len(receiver.asked) == ATTEMPTS + 1
 
 
+async def measured(served: Served, prefix: str = "polyport_event") -> dict[str, float]:
+    """What ``/metrics`` tells of events, without the moments at which counters began."""
+    lines = (await served.fetch("GET", "/metrics", token=None)).content.decode().splitlines()
+    told = (line.rpartition(" ") for line in lines if line.startswith(prefix) and "_created" not in line)
+    return {name: float(value) for name, _space, value in told}
+
+
+async def test_metrics_tell_what_came_of_attempts_what_waits_and_since_when(timed: Timed):
+    async with open_receiver(answering(500)) as receiver:
+        endpoint = await make_endpoint(timed.served, receiver.url)
+        first = await send(timed.served, endpoint)
+        await until(timed.served, first, attempted(1))
+        await timed.forward(3)
+        waiting = await measured(timed.served)
+        receiver.wire.handler = fine
+        await timed.forward(3)
+        await until(timed.served, first, "delivered")
+        receiver.wire.handler = answering(410)
+        await until(timed.served, await send(timed.served, endpoint), "dead")
+        ended = await measured(timed.served)
+
+    attempts = 'polyport_event_attempts_total{outcome="%s",type="endpoint.test"}'
+    assert waiting.pop("polyport_events_oldest_seconds") >= 3
+    assert waiting == {attempts % "failed": 1, "polyport_events_waiting": 1, "polyport_events_paused": 0, "polyport_events_dead": 0}
+    assert ended == {
+        **{attempts % outcome: 1 for outcome in ("failed", "delivered", "dead")},
+        "polyport_events_waiting": 0,
+        "polyport_events_paused": 0,
+        "polyport_events_dead": 1,
+        "polyport_events_oldest_seconds": 0,
+    }
+
+
 async def test_dead_letters_are_replayed_together(timed: Timed):
     async with open_receiver(answering(410)) as gone, open_receiver() as receiver:
         endpoint = await make_endpoint(timed.served, receiver.url, "run.finished")

@@ -10,6 +10,7 @@ from e2e.served import Served, running_server
 from polyport import __version__
 from polyport.errors import BY_CODE, TABLE
 from polyport.server.app import ENDPOINTS
+from polyport.store.base import StoreUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -199,3 +200,22 @@ async def test_metrics_count_requests_by_route_and_never_by_what_was_asked(house
     assert re.search(r'polyport_http_requests_total\{method="GET",route="/partners/\{partnerId\}",status="404"\} [1-9]', text)
     assert "hunter2" not in text
     assert "424242" not in text
+
+
+async def test_every_metric_is_explained_to_operators_and_nothing_is_explained_that_is_none(house: Served):
+    told = (await house.fetch("GET", "/metrics", token=None)).content.decode()
+    names = set(re.findall(r"^# TYPE (\w+)", told, re.MULTILINE))
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "run-a-server.md").read_text("utf-8")
+    explained = set(re.findall(r"`(polyport_\w+)`", page))
+    assert {name for name in names if not name.endswith("_created")} == explained
+
+
+async def test_metrics_leave_out_what_the_store_cannot_tell(house: Served, monkeypatch: pytest.MonkeyPatch):
+    async def broken(*_asked: Any) -> None:  # a store that fails for this one statement alone
+        raise StoreUnavailable("told to fail")
+
+    monkeypatch.setattr(house.runtime.repo.database, "read", broken)
+    told = (await house.fetch("GET", "/metrics", token=None)).content.decode()
+    assert "polyport_http_requests_total" in told
+    assert "polyport_events" not in told
+    assert "polyport_runs" not in told

@@ -17,7 +17,6 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polyport import __version__
-from polyport.breakers import Breakers
 from polyport.deliveries import Courier
 from polyport.engine.clock import LOOK_SECONDS as CLOCK_SECONDS
 from polyport.engine.clock import ClockWatch
@@ -54,6 +53,7 @@ from polyport.server import (
 )
 from polyport.server.access import Access
 from polyport.server.connect import pages
+from polyport.server.metrics import StoreMetrics, count_deliveries, watch_breakers
 from polyport.server.origins import Origins
 from polyport.server.problems import error_of_status, problem_response
 from polyport.server.rates import RateLimits
@@ -134,7 +134,7 @@ def build_services(runtime: Runtime) -> Services:
     """The services of a process: engine, access, metrics."""
     registry = CollectorRegistry()
     Gauge("polyport_info", "The version that runs.", ["version"], registry=registry).labels(__version__).set(1)
-    _watch_breakers(runtime.breakers, registry)
+    watch_breakers(runtime.breakers, registry)
     engine = Engine(Desk(runtime))
     return Services(
         engine=engine,
@@ -145,17 +145,11 @@ def build_services(runtime: Runtime) -> Services:
         streams=Streams(runtime),
         rereader=Rereader(engine.desk),
         registry=registry,
+        store_metrics=StoreMetrics(runtime, registry),
+        deliveries=count_deliveries(registry),
         requests=Counter("polyport_http_requests", "Requests by route and status.", ["method", "route", "status"], registry=registry),
         durations=Histogram("polyport_http_request_seconds", "Time to answer, by route.", ["method", "route"], registry=registry),
     )
-
-
-def _watch_breakers(breakers: Breakers, registry: CollectorRegistry) -> None:
-    circuits = Gauge("polyport_circuits_open", "Hosts and connections of partners that are left alone now.", ["of"], registry=registry)
-    circuits.labels("host").set_function(lambda: breakers.counts()[0])
-    circuits.labels("connection").set_function(lambda: breakers.counts()[1])
-    opened = Gauge("polyport_circuits_opened_total", "How often a host or a connection began to be left alone.", registry=registry)
-    opened.set_function(lambda: breakers.opened)
 
 
 def build_app(services: Services) -> ASGIApp:
@@ -214,7 +208,7 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
         runtime.vault.forget("account")  # keys of connections that another process deleted
         runtime.events.forget()
 
-    courier = Courier(runtime, services.reconnects)
+    courier = Courier(runtime, services.reconnects, lambda kind, outcome: services.deliveries.labels(kind, outcome).inc())
     worker = Worker(services.engine, forget, (*chores(services), Chore(name="tidy-events", seconds=TIDY_SECONDS, work=courier.tidy)))
     await worker.start()
     courier.start()

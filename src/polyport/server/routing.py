@@ -32,6 +32,7 @@ from polyport.engine.run import Engine
 from polyport.errors import ConnectionInvalid, Fault, Forbidden, InternalError, NotFound, Overloaded, PolyportError, ValidationFailed
 from polyport.paths import format_path
 from polyport.server.access import Access, Principal
+from polyport.server.metrics import StoreMetrics
 from polyport.server.problems import problem_response
 from polyport.server.rates import Headers, RateLimits
 from polyport.server.streams import Streams
@@ -121,6 +122,8 @@ class Services:
     streams: Streams
     rereader: Rereader
     registry: CollectorRegistry
+    store_metrics: StoreMetrics
+    deliveries: Counter
     requests: Counter
     durations: Histogram
 

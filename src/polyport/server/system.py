@@ -52,6 +52,7 @@ async def readyz(call: Call) -> Answer:
 
 async def metrics(call: Call) -> Answer:
     """GET /metrics."""
+    await call.services.store_metrics.look()
     return Answer(content=generate_latest(call.services.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -27,6 +27,16 @@ class EventFilter:
     before: str = LAST
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """How many events wait, wait for a paused endpoint and are dead letters, each counted up to a limit, and when the oldest that waits was made."""
+
+    waiting: int
+    paused: int
+    dead: int
+    oldest: int | None
+
+
 def insert_event(event: OutgoingEvent, *, connection: tuple[int, int, str] | None = None) -> Statement:
     """The statement that keeps an event, for the unit of the change that it tells.
 
@@ -73,6 +83,11 @@ class Outbox:
         """When the next event is due."""
         due = (await self.database.read("next_event_due"))[0][0]
         return int(due) if due is not None else None
+
+    async def census(self, limit: int) -> Census:
+        """How events stand, those of all accounts."""
+        waiting, paused, dead, oldest = (await self.database.read("census_of_events", {"limit": limit, "parked": PARKED}))[0]
+        return Census(waiting=int(waiting), paused=int(paused), dead=int(dead), oldest=None if oldest is None else int(oldest))
 
     async def lanes_due(self, now: int) -> list[str]:
         """The lanes that hold a due event, the one that waits longest first."""

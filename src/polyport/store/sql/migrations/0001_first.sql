@@ -417,6 +417,8 @@ CREATE INDEX outbox_by_end ON outbox (status, ended_at) WHERE ended_at IS NOT NU
 CREATE INDEX outbox_by_lane ON outbox (lane, due_at) WHERE status = 'pending';
 CREATE INDEX outbox_of_user ON outbox (account_id, external_user_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX outbox_due ON outbox (due_at) WHERE status = 'pending';
+-- What waits for an attempt, in the order in which it happened; what waits for a paused endpoint (due never) does not count.
+CREATE INDEX outbox_waiting ON outbox (created_at) WHERE status = 'pending' AND due_at < 9007199254740992;
 CREATE INDEX outbox_waiting_for ON outbox (endpoint_id, due_at) WHERE status = 'pending' AND endpoint_id IS NOT NULL;
 
 -- What was taken of partners' budgets: units in spans of time, each of which counts until a moment; places for requests at a time, by process (owner);

@@ -35,6 +35,14 @@ ORDER BY event_id DESC LIMIT :limit;
 -- When the next event is due.
 SELECT MIN(due_at) FROM outbox WHERE status = 'pending';
 
+-- name: census_of_events
+-- How many events wait, wait for a paused endpoint and are dead letters, each counted up to a limit; and since when the oldest waits.
+SELECT
+    (SELECT COUNT(*) FROM (SELECT 1 FROM outbox INDEXED BY outbox_waiting WHERE status = 'pending' AND due_at < 9007199254740992 LIMIT :limit)),
+    (SELECT COUNT(*) FROM (SELECT 1 FROM outbox INDEXED BY outbox_due WHERE status = 'pending' AND due_at = :parked LIMIT :limit)),
+    (SELECT COUNT(*) FROM (SELECT 1 FROM outbox INDEXED BY outbox_by_end WHERE status = 'dead' AND ended_at IS NOT NULL LIMIT :limit)),
+    (SELECT MIN(created_at) FROM outbox INDEXED BY outbox_waiting WHERE status = 'pending' AND due_at < 9007199254740992);
+
 -- name: lanes_due
 -- The lanes that hold a due event, and since when: one step through the index for each lane, however many events wait in it.
 WITH RECURSIVE lanes (lane) AS (
