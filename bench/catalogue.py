@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import sys
@@ -15,7 +16,7 @@ from typing import Final
 import msgspec
 
 from bench.machine import resident
-from polyport.catalog import Catalog
+from polyport.catalog import Catalog, Wanted
 from polyport.manifest.load import partner_folders
 
 PARTNERS: Final = 30
@@ -70,10 +71,8 @@ def main() -> None:
         seconds, grown = time.perf_counter() - began, resident() - before
     if catalog.problems:
         raise SystemExit("\n".join(map(str, catalog.problems)))
-    partners = list(catalog.partners)
-    loaded = Loaded(
-        partners=len(partners), operations=sum(len(each.operations) for each in partners), files=count, seconds=seconds, mb=grown
-    )
+    operations = asyncio.run(catalog.seen_by(None).list_operations(Wanted())).total
+    loaded = Loaded(partners=catalog.count, operations=operations, files=count, seconds=seconds, mb=grown)
     sys.stdout.write(msgspec.json.encode(loaded).decode() + "\n")
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from bench.machine import resident
 from bench.partner import CONNECTION, OPERATION, PERSON, PERSON_FIELDS, runner_data
-from polyport.catalog import Catalog
+from polyport.catalog import Catalog, Wanted
 from polyport.engine.caller import Caller, open_caller
 from polyport.engine.calls import ListItems, exchange, list_custom_fields
 from polyport.engine.operation import Program, Understood, build_scope, compile_operation, understand
@@ -145,7 +145,8 @@ def main() -> None:
     catalog = Catalog.load((), "http://127.0.0.1:8080")
     seconds = time.perf_counter() - began
     grown = resident() - before
-    partner, operation = catalog.operation(OPERATION)
+    seen = catalog.seen_by(None)
+    partner, operation = asyncio.run(seen.operation(OPERATION))
     program = compile_operation(partner, operation)
     caller = open_caller(
         partner,
@@ -156,10 +157,8 @@ def main() -> None:
         timeout=30.0,
         clock=lambda: datetime.now(UTC),
     )
-    operations = sum(len(known.operations) for known in catalog.partners)
-    micro = Micro(
-        partners=len(list(catalog.partners)), operations=operations, load_seconds=seconds, load_mb=grown, steps=_steps(program, caller)
-    )
+    operations = asyncio.run(seen.list_operations(Wanted())).total
+    micro = Micro(partners=catalog.count, operations=operations, load_seconds=seconds, load_mb=grown, steps=_steps(program, caller))
     sys.stdout.write(msgspec.json.encode(micro).decode() + "\n")
 
 

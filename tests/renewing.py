@@ -182,7 +182,7 @@ class Fleet:
 async def put_app(runtime: Runtime) -> None:
     """Make the installation a client of the partner."""
     app = NewApp(partner_id=PARTNER, client_id=CLIENT, client_secret=CLIENT_SECRET)
-    await runtime.apps.put(None, runtime.catalog.partner(PARTNER), app, runtime.now_ms())
+    await runtime.apps.put(None, await runtime.catalog.seen_by(None).partner(PARTNER), app, runtime.now_ms())
 
 
 def write_connectors(folder: Path) -> Path:

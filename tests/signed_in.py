@@ -168,7 +168,8 @@ class House:
 
     async def bench(self) -> Any:
         """The open connection."""
-        return await self.desk.bench(self.account, self.engine.runtime.catalog.partner(PARTNER), self.connection)
+        partner = await self.engine.runtime.catalog.seen_by(self.account).partner(PARTNER)
+        return await self.desk.bench(self.account, partner, self.connection)
 
     async def run(self) -> str:
         """Run the action; what became of it."""

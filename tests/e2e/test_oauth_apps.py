@@ -128,7 +128,7 @@ async def test_an_account_sees_and_ends_its_own_app_and_no_other(house: Served):
 
 async def test_the_app_of_an_account_wins_over_that_of_the_installation_which_serves_all_others(house: Served):
     runtime, other = house.runtime, await house.second_account()
-    hubspot = runtime.catalog.partner(HUBSPOT)
+    hubspot = await runtime.catalog.seen_by(1).partner(HUBSPOT)
     await runtime.apps.put(None, hubspot, NewApp(partner_id=HUBSPOT, client_id="shared", client_secret="shared-client-secret"), 1)
     await put(house, APP)
 
@@ -148,7 +148,7 @@ def _choice(found: Any) -> str:
 
 
 async def test_an_app_for_one_way_serves_no_other(house: Served):
-    hubspot = house.runtime.catalog.partner(HUBSPOT)
+    hubspot = await house.runtime.catalog.seen_by(1).partner(HUBSPOT)
     await put(house, APP | {"auth": _choice(hubspot)})
     assert await house.runtime.apps.serving(1, hubspot, _choice(hubspot)) is not None
     assert await house.runtime.apps.serving(1, hubspot, "another") is None
@@ -165,7 +165,7 @@ async def test_a_secret_is_sealed_and_opens_under_a_new_master_key_after_a_rotat
     fresh = await runtime.repo.oauth_apps.get(1, HUBSPOT)
     assert fresh is not None
     assert (key_id_of(record.data_key), key_id_of(fresh.data_key)) == (done.idle[-1], done.key_id)
-    hubspot = runtime.catalog.partner(HUBSPOT)
+    hubspot = await runtime.catalog.seen_by(1).partner(HUBSPOT)
     opened = await runtime.apps.serving(1, hubspot, _choice(hubspot))
     assert opened is not None
     assert SECRET in opened.material.values()
@@ -173,7 +173,7 @@ async def test_a_secret_is_sealed_and_opens_under_a_new_master_key_after_a_rotat
 
 async def test_an_app_whose_key_is_gone_is_told_and_can_be_entered_anew(house: Served, monkeypatch: pytest.MonkeyPatch):
     await put(house, APP)
-    hubspot = house.runtime.catalog.partner(HUBSPOT)
+    hubspot = await house.runtime.catalog.seen_by(1).partner(HUBSPOT)
     monkeypatch.setattr(house.runtime.apps, "_vault", Vault(Keyring(b"k" * 32)))
     with pytest.raises(ConnectionInvalid, match="secret cannot be opened"):
         await house.runtime.apps.serving(1, hubspot, _choice(hubspot))
@@ -183,7 +183,7 @@ async def test_an_app_whose_key_is_gone_is_told_and_can_be_entered_anew(house: S
 
 
 async def test_two_who_set_an_app_at_once_do_not_mix_it(house: Served, monkeypatch: pytest.MonkeyPatch):
-    hubspot, apps = house.runtime.catalog.partner(HUBSPOT), house.runtime.apps
+    hubspot, apps = await house.runtime.catalog.seen_by(1).partner(HUBSPOT), house.runtime.apps
     new = NewApp(partner_id=HUBSPOT, client_id="one", client_secret="a-secret")
 
     async def blind(*_given: object) -> None:

@@ -301,7 +301,7 @@ async def test_no_repr_shows_a_secret(searched: Searched):
     record = (await runtime.repo.connections.page(account, ConnectionFilter(), sort="-credentialId", limit=1, offset=0))[0][0]
     opened = await runtime.connections.open(account, record.connection_id)
     assert record.status == "active"
-    partner = runtime.catalog.partner(PARTNER)
+    partner = await runtime.catalog.seen_by(None).partner(PARTNER)
     caller = searched.served.services.engine.desk.caller(partner, record.auth, opened.fields)
     shown = [
         repr(thing)

@@ -2,7 +2,7 @@
 
 from typing import Any, assert_type
 
-from polyport.catalog import Catalog, Page, Wanted
+from polyport.catalog import Catalog, Page, View, Wanted
 from polyport.engine.desk import Desk
 from polyport.engine.record import Ask, Done
 from polyport.engine.run import Engine
@@ -30,16 +30,17 @@ network: Network = Canned()
 
 async def running(runtime: Runtime, engine: Engine, run: Run) -> None:
     assert_type(runtime.settings, Settings)
-    assert_type(runtime.catalog.operation(1), tuple[Partner, Action | Trigger])
+    assert_type(await runtime.catalog.seen_by(1).operation(1), tuple[Partner, Action | Trigger])
     assert_type(await runtime.network.send(Request(method="GET", url="https://example.com")), Reply)
     assert_type(await engine.run_sync(Ask(account_id=1, operation_id=2, mode="sync")), Done)
     assert_type(await engine.dry_run(Ask(account_id=1, operation_id=2, mode="sync")), list[dict[str, Any]])
     assert_type(await engine.run_once(run), Done)
+    assert_type(await runtime.catalog.seen_by(None).list_partners(Wanted()), Page)
     assert_type(run.status, RunStatus)
 
 
 def reading(catalog: Catalog, runtime: Runtime) -> None:
-    assert_type(catalog.list_partners(Wanted()), Page)
+    assert_type(catalog.seen_by(None), View)
     assert_type(load_settings({}, port=1), Settings)
     assert_type(parse_path("a.b"), Path)
     assert_type(Engine(Desk(runtime)).desk, Desk)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from engines import CREATE, SEND, Bench, listed, open_bench
+from engines import CREATE, SEND, Bench, listed, open_bench, sample_partner
+from polyport.catalog import Catalog
 from polyport.engine import desk as desk_module
 from polyport.engine.connect import (
     checked_fields,
@@ -15,6 +16,7 @@ from polyport.engine.connect import (
     replace_fields,
 )
 from polyport.engine.connect import test_connection as prove_connection
+from polyport.engine.desk import Desk
 from polyport.engine.files import files_in_place, keep_files
 from polyport.engine.operation import Outcome
 from polyport.engine.record import Ask
@@ -40,18 +42,18 @@ def _owners(_request):
 
 
 async def _open(bench: Bench):
-    partner = bench.engine.runtime.catalog.partner(9)
+    partner = await bench.engine.runtime.catalog.seen_by(bench.account).partner(9)
     return await bench.desk.bench(bench.account, partner, bench.connection)
 
 
 async def test_requests_are_passed_on_only_to_partners_with_an_address(anyio_backend, tmp_path):
-    async with open_bench(tmp_path) as found:
-        assert found.desk.program(passing_id(9, "GET")).partner.file.id == 9
-        homeless = found.engine.runtime.catalog.partner(9)
-        bare = homeless.model_copy(update={"file": homeless.file.model_copy(update={"base": None})})
-        found.engine.runtime.catalog.partner = lambda _id: bare
+    served = sample_partner()
+    async with open_bench(tmp_path, served) as found:
+        assert (await found.desk.program(found.account, passing_id(9, "GET"))).partner is served
+        bare = served.model_copy(update={"file": served.file.model_copy(update={"base": None})})
+        runtime = replace(found.engine.runtime, catalog=Catalog([bare], [], "http://127.0.0.1"))
         with pytest.raises(NotFound, match="no address of its own"):
-            found.desk.program(passing_id(9, "POST"))
+            await Desk(runtime).program(found.account, passing_id(9, "POST"))
 
 
 async def test_what_is_kept_has_bounds(bench: Bench):

@@ -99,7 +99,7 @@ async def test_a_call_that_follows_another_waits_for_its_permit_instead_of_leavi
 
 
 async def test_calls_outside_of_runs_take_permits_too_and_each_waits_for_itself(bench: Bench):
-    caller = bench.desk.caller(bench.desk.runtime.catalog.partner(9), "key", {"key": "k-123456"}, 77)
+    caller = bench.desk.caller(await bench.desk.runtime.catalog.seen_by(None).partner(9), "key", {"key": "k-123456"}, 77)
     program = compile_call(Call.model_validate({"path": "/me"}), {})
     await exchange(caller, program, {"connection": {}})
     with pytest.raises(PartnerRateLimited) as refused:
@@ -109,7 +109,7 @@ async def test_calls_outside_of_runs_take_permits_too_and_each_waits_for_itself(
 
 async def test_a_permit_that_was_taken_ahead_and_not_used_is_given_back(tmp_path):
     async with open_bench(tmp_path, limited(limit=None, seconds=None, concurrency=1)) as bench:
-        program = bench.desk.program(PUT)
+        program = await bench.desk.program(bench.account, PUT)
         opened = await bench.desk.bench(bench.account, program.partner, bench.connection)
         for _attempt in range(3):
             gate = bench.desk.gate(program, opened, 5.0)
@@ -123,7 +123,12 @@ async def test_a_refusal_that_asks_to_wait_is_kept_for_the_others(bench: Bench):
     bench.line.answer = lambda _request: Reply(status=429, headers=(("Retry-After", "90"),), body=b"{}")
     done = await bench.engine.run_sync(bench.ask(CREATE))
     assert done.error.details.reason is None
-    assert bench.desk.runtime.budgets.opens_at(bench.desk.toll(bench.desk.program(CREATE), bench.connection), bench.connection) > 0
+    assert (
+        bench.desk.runtime.budgets.opens_at(
+            bench.desk.toll(await bench.desk.program(bench.account, CREATE), bench.connection), bench.connection
+        )
+        > 0
+    )
 
 
 @pytest.fixture
@@ -173,7 +178,7 @@ async def test_what_is_a_failure_of_the_partner_and_what_is_not(fragile: Bench, 
 
 
 async def test_a_call_that_meets_an_open_breaker_on_its_way_is_not_sent(fragile: Bench):
-    gate = fragile.desk.gate(fragile.desk.program(PUT), await _opened(fragile), 1.0)
+    gate = fragile.desk.gate(await fragile.desk.program(fragile.account, PUT), await _opened(fragile), 1.0)
     breakers = fragile.desk.runtime.breakers
     for _failure in range(2):
         breakers.failed(fragile.connection, "api.example.com")
@@ -184,7 +189,7 @@ async def test_a_call_that_meets_an_open_breaker_on_its_way_is_not_sent(fragile:
 
 
 async def _opened(bench: Bench):
-    program = bench.desk.program(PUT)
+    program = await bench.desk.program(bench.account, PUT)
     return await bench.desk.bench(bench.account, program.partner, bench.connection)
 
 
@@ -194,6 +199,9 @@ def lane_of(bench: Bench, operation=PUT):
 
 async def test_lanes_whose_budget_is_used_up_are_not_claimed_and_their_next_runs_are_told_why(bench: Bench):
     holder = LaneHolder(bench.desk)
+    for _look in range(2):
+        assert not holder.room(lambda _lane: True)(lane_of(bench)), "the operation is being fetched"
+    await holder.fetched()
     assert holder.room(lambda _lane: True)(lane_of(bench))
     await bench.engine.run_sync(bench.ask(PUT))
     ids = [(await bench.engine.start(bench.ask(PUT, mode="async")))[1].run_id for _run in range(2)]
@@ -228,9 +236,12 @@ async def test_lanes_whose_partner_is_left_alone_are_not_claimed(fragile: Bench)
 
 
 async def test_a_lane_of_an_operation_that_there_is_not_is_claimed_so_that_its_runs_can_end(bench: Bench):
-    assert LaneHolder(bench.desk).room(lambda _lane: True)(lane_of(bench, 424242))
+    holder, lane = LaneHolder(bench.desk), lane_of(bench, 424242)
+    assert not holder.room(lambda _lane: True)(lane)
+    await holder.fetched()
+    assert holder.room(lambda _lane: True)(lane)
     with pytest.raises(NotFound):
-        bench.desk.program(424242)
+        await bench.desk.program(bench.account, 424242)
 
 
 async def test_a_connection_that_was_asked_to_wait_is_left_to_its_own_turn_where_nothing_is_declared(fragile: Bench):

@@ -231,7 +231,7 @@ async def test_secrets_that_were_replaced_during_a_check_are_not_judged_by_it(ho
     await house.after(2 * DAY)
     judged = await house.record()
     await runtime.repo.connections.replace_secrets(record, now=runtime.now_ms())
-    await note_refused(house.bench.desk, judged, ConnectionInvalid())
+    await note_refused(house.bench.desk, await runtime.catalog.seen_by(None).partner(9), judged, ConnectionInvalid())
     found = await house.record()
     assert (found.status, found.generation, found.refusals) == ("active", 2, 0)
 
@@ -240,7 +240,7 @@ async def test_a_refusal_that_the_status_tells_already_only_moves_the_next_look(
     record = await house.record()
     told = ConnectionInvalid()
     told.details = replace(told.details, connection_id=record.connection_id)
-    await house.health._refused(record, told)
+    await house.health._refused(await house.bench.desk.runtime.catalog.seen_by(None).partner(9), record, told)
     found = await house.record()
     assert (found.status, found.refusals, found.check_at < record.check_at) == ("active", 1, True)
 

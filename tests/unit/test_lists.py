@@ -40,7 +40,7 @@ def _down(_request):
 
 
 async def _open(bench: Bench):
-    return await bench.desk.bench(bench.account, bench.engine.runtime.catalog.partner(9), bench.connection)
+    return await bench.desk.bench(bench.account, await bench.engine.runtime.catalog.seen_by(None).partner(9), bench.connection)
 
 
 async def _read(bench: Bench, **more) -> ListItems:

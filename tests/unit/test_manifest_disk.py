@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from polyport.catalog import Catalog
 from polyport.cli.scaffold import write_partner
-from polyport.manifest.disk import is_file, is_folder
+from polyport.manifest.disk import Files, is_file, is_folder, listed
 from polyport.manifest.lint import lint_folder
 from polyport.manifest.load import load_partner, partner_folders
 from polyport.manifest.rules import RULES
@@ -111,7 +112,7 @@ def test_a_partner_that_may_not_be_read_stops_no_other(depot, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)
     catalog = Catalog.load([str(depot.parent)], "http://localhost")
     assert f"depot/actions/create_item.yaml:1:1: The file {WORDS}" in map(str, catalog.problems)
-    assert 225 in {partner.file.id for partner in catalog.partners}
+    assert asyncio.run(catalog.seen_by(None).partner(225)).file.slug == "pipedrive"
 
 
 def test_a_folder_of_partners_that_may_not_be_looked_into_is_named(tmp_path, monkeypatch):
@@ -122,3 +123,19 @@ def test_a_folder_of_partners_that_may_not_be_looked_into_is_named(tmp_path, mon
     monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
     with pytest.raises(Unreadable, match="mine:1:1: The folder"):
         partner_folders(tmp_path / "mine")
+
+
+def test_files_that_are_on_no_disk_are_looked_at_like_a_folder():
+    held = Files("depot", {"partner.yaml": b"id: 1", "actions/create.yaml": "title: Größe".encode(), "actions/more/deep.yaml": b""})
+    assert (held.name, str(held), held.is_dir(), held.is_file()) == ("depot", "depot", True, False)
+    assert [each.name for each in listed("depot", held)] == ["actions", "partner.yaml"]
+    actions = held / "actions"
+    assert (actions.is_dir(), str(actions), (held / "lists").is_dir()) == (True, "actions", False)
+    assert [each.name for each in listed("actions", actions)] == ["create.yaml", "more"]
+    create = held.joinpath("actions", "create.yaml")
+    with create.open() as file:
+        assert file.read() == create.read_text() == "title: Größe"
+    with create.open("rb") as file:
+        assert file.read() == create.read_bytes()
+    with pytest.raises(FileNotFoundError):
+        (held / "icon.svg").open("rb")

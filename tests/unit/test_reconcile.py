@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from engines import Bench, open_bench
+from polyport.catalog import Catalog
 from polyport.engine.reconcile import LOOKS_MS, Reconciler, following
 from polyport.errors import Conflict
 from polyport.store.base import Stale, Statement
@@ -210,11 +211,13 @@ async def test_what_can_no_longer_be_looked_for_stays_in_doubt(bench: Bench):
     assert (done.run.status, done.run.probe_at, shop.looks) == (RunStatus.UNCERTAIN, None, 0)
 
 
-async def test_an_action_that_no_longer_says_how_is_not_asked_about(bench: Bench):
+async def test_an_action_that_no_longer_says_how_is_not_asked_about(bench: Bench, monkeypatch):
     shop, clock = Shop(bench), Later(bench)
     doubtful = await _doubt(bench)
-    program = bench.desk.program(ORDER)
-    bench.desk._programs[ORDER] = replace(program, operation=program.operation.model_copy(update={"reconcile": None}))
+    program = await bench.desk.program(bench.account, ORDER)
+    operation = program.operation.model_copy(update={"reconcile": None})
+    newer = Catalog([program.partner.model_copy(update={"actions": (operation,)})], [], "http://127.0.0.1")
+    monkeypatch.setattr(bench.desk, "runtime", replace(bench.desk.runtime, catalog=newer))
     clock.forward(3)
     await Reconciler(bench.engine).sweep()
     done = await _read(bench, doubtful)

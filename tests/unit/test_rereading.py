@@ -44,7 +44,8 @@ class House:
         return (await self.bench.engine.runtime.connections.record(self.bench.account, self.bench.connection)).data_status
 
     async def owners(self) -> list[str]:
-        bench = await self.bench.desk.bench(self.bench.account, self.bench.engine.runtime.catalog.partner(9), self.bench.connection)
+        partner = await self.bench.engine.runtime.catalog.seen_by(self.bench.account).partner(9)
+        bench = await self.bench.desk.bench(self.bench.account, partner, self.bench.connection)
         found = await self.bench.desk.lists(bench).get(bench.caller.partner.lists["owners"], {})
         return [item["name"] for item in found.items]
 
@@ -155,7 +156,7 @@ async def test_what_a_living_process_works_on_is_left_to_it(house: House):
 
 
 async def test_a_list_that_is_not_for_this_connection_holds_nothing_up(house: House):
-    lists = house.bench.engine.runtime.catalog.partner(9).lists
+    lists = (await house.bench.engine.runtime.catalog.seen_by(None).partner(9)).lists
     lists |= {
         "hidden": list_spec("hidden"),
         "later": list_spec("later"),
@@ -175,7 +176,8 @@ async def test_a_connection_that_is_refused_is_checked_and_asked_for_nothing_mor
     await house.settle()
     record = await house.bench.engine.runtime.connections.record(house.bench.account, house.bench.connection)
     assert (record.status, record.data_status, record.check_at) == ("active", DATA_AGAIN, house.bench.engine.runtime.now_ms())
-    await note_refused(house.bench.desk, record, ConnectionInvalid())
+    partner = await house.bench.engine.runtime.catalog.seen_by(None).partner(9)
+    await note_refused(house.bench.desk, partner, record, ConnectionInvalid())
     with pytest.raises(ConnectionInvalid):
         await house.ask()
 

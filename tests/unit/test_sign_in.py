@@ -49,6 +49,7 @@ class House:
 
     desk: Desk
     account: int
+    served: Any
     link: Any = None
     token: str = ""
     answer: Callable[[Request], Reply] = lambda _request: json_reply('{"access_token": "token-canary-1", "name": "Ada"}')
@@ -63,12 +64,8 @@ class House:
         return self.desk.runtime
 
     @property
-    def partner(self) -> Any:
-        return self.runtime.catalog.partner(9)
-
-    @property
     def choice(self) -> Any:
-        return self.partner.file.connection.auth[0]
+        return self.served.file.connection.auth[0]
 
     async def begin(self, *chosen: str, **fields: str) -> Back:
         """Go to the partner; what comes back from there."""
@@ -90,7 +87,7 @@ class House:
 
 
 async def open_house(folder: Path, served: Any) -> AsyncIterator[House]:
-    house = House(desk=None, account=0)  # type: ignore[arg-type]  # it is made in the next lines
+    house = House(desk=None, account=0, served=served)  # type: ignore[arg-type]  # it is made in the next lines
     catalog = Catalog([served], [], "http://127.0.0.1")
     async with open_runtime(load_settings({}, data=folder), catalog=catalog, network=house) as runtime:
         house.desk = Desk(runtime)

@@ -15,7 +15,7 @@ from rich.console import Console
 from polyport.apps import SECRET_LONGEST, NewApp, missing, needed_secrets, sign_in_schemes
 from polyport.cli.logs import set_up_log
 from polyport.cli.serving import run_loop
-from polyport.errors import SetupError, ValidationFailed
+from polyport.errors import NotFound, SetupError, ValidationFailed
 from polyport.manifest.model import Partner
 from polyport.runtime import DATABASE, Runtime, open_runtime
 from polyport.settings import Settings, load_settings
@@ -47,7 +47,7 @@ def set_command(
     """
 
     async def work(runtime: Runtime) -> None:
-        found = _partner(runtime, partner)
+        found = await _partner(runtime, partner)
         secret = _secret(found, auth)
         new = NewApp(
             partner_id=found.file.id,
@@ -76,9 +76,9 @@ def list_command(data: Folder = None) -> None:
     async def work(runtime: Runtime) -> None:
         held = {app.partner_id: app for app in await runtime.repo.oauth_apps.all(None)}
         _say(f"Address to register at partners: {runtime.settings.redirect_uri}")
-        for found in sorted(runtime.catalog.partners, key=lambda each: each.file.slug):
-            if not sign_in_schemes(found):
-                continue
+        seen = runtime.catalog.seen_by(None)
+        partners = [await seen.partner(each) for each in await seen.signing_in()]
+        for found in sorted(partners, key=lambda each: each.file.slug):
             app = held.get(found.file.id)
             lacking = ", ".join(missing(found, app))
             shown = (
@@ -94,20 +94,21 @@ def remove_command(partner: PartnerName, data: Folder = None) -> None:
     """Remove the installation's OAuth app for a partner: connections that were made with it cannot be renewed."""
 
     async def work(runtime: Runtime) -> None:
-        found = _partner(runtime, partner)
+        found = await _partner(runtime, partner)
         await runtime.apps.delete(None, found.file.id)
         _say(f"{found.file.title}: removed.")
 
     _with_runtime(data, work)
 
 
-def _partner(runtime: Runtime, name: str) -> Partner:
-    for found in runtime.catalog.partners:
-        if name in {found.file.slug, str(found.file.id)}:
-            if not sign_in_schemes(found):
-                raise SetupError(f"Customers of {found.file.title} do not sign in: it needs no OAuth app.")
-            return found
-    raise SetupError(f"There is no partner {name}; polyport oauth-app list shows those where customers sign in.")
+async def _partner(runtime: Runtime, name: str) -> Partner:
+    try:
+        found = await runtime.catalog.seen_by(None).find(name)
+    except NotFound:
+        raise SetupError(f"There is no partner {name}; polyport oauth-app list shows those where customers sign in.") from None
+    if not sign_in_schemes(found):
+        raise SetupError(f"Customers of {found.file.title} do not sign in: it needs no OAuth app.")
+    return found
 
 
 def _secret(partner: Partner, auth: str | None) -> dict[str, str]:

@@ -103,7 +103,7 @@ def made(desk: Desk, ready: Ready) -> Connection:
 async def prepare_connection(desk: Desk, new: NewConnection) -> Ready:
     """What ``create_connection`` does, but for keeping it. Raises what that raises."""
     runtime = desk.runtime
-    partner = runtime.catalog.partner(new.partner_id)
+    partner = await runtime.catalog.seen_by(new.account_id).partner(new.partner_id)
     choice = choose_auth(partner, new.auth, new.fields)
     fields = checked_fields(partner, choice, new.fields)
     pending = not new.verify and is_verified(partner)
@@ -116,7 +116,7 @@ async def ready_connection(
 ) -> Ready:
     """A new connection of these fields, with what proving them taught; ``pending``: that is still to be done."""
     runtime = desk.runtime
-    partner = runtime.catalog.partner(new.partner_id)
+    partner = await runtime.catalog.seen_by(new.account_id).partner(new.partner_id)
     connection_id = await runtime.repo.connections.reserve_id()
     data_key = runtime.connections.new_key(new.account_id, connection_id)
     now = runtime.now_ms()
@@ -149,7 +149,7 @@ async def ready_connection(
 async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any], auth: str | None) -> Connection:
     """Give a connection new fields; those not given stay. Raises what ``create_connection`` raises, or ``Conflict``."""
     runtime = desk.runtime
-    partner = runtime.catalog.partner(record.partner_id)
+    partner = await runtime.catalog.seen_by(record.account_id).partner(record.partner_id)
     same = auth is None or auth == record.auth
     try:
         before = runtime.connections.unseal(record) if same else {}
@@ -169,16 +169,15 @@ async def replace_fields(desk: Desk, record: Connection, given: Mapping[str, Any
 async def prepare_renewal(desk: Desk, record: Connection, choice: AuthChoice, given: Mapping[str, Any]) -> Ready:
     """A connection with these fields and no others, proved, not kept. Raises what ``create_connection`` raises."""
     runtime = desk.runtime
-    partner = runtime.catalog.partner(record.partner_id)
+    partner = await runtime.catalog.seen_by(record.account_id).partner(record.partner_id)
     fields = checked_fields(partner, choice, given)
     proved = await _proved(desk, partner, choice, fields)
-    return ready_renewal(desk, record, choice, {**fields, **proved.learned}, proved)
+    return ready_renewal(desk, partner, record, choice, {**fields, **proved.learned}, proved)
 
 
-def ready_renewal(desk: Desk, record: Connection, choice: AuthChoice, fields: Mapping[str, Any], proved: Proved) -> Ready:
+def ready_renewal(desk: Desk, partner: Partner, record: Connection, choice: AuthChoice, fields: Mapping[str, Any], proved: Proved) -> Ready:
     """A connection with these fields in place of its own; they were proved, and hold what they taught."""
     runtime = desk.runtime
-    partner = runtime.catalog.partner(record.partner_id)
     now = runtime.now_ms()
     changed = replace(
         record,
@@ -209,7 +208,7 @@ async def test_connection(desk: Desk, account_id: int, connection_id: int) -> tu
     record = await runtime.connections.record(account_id, connection_id)
     error: PolyportError | None = None
     try:
-        caller = desk.tester(record)
+        caller = await desk.tester(record)
     except PolyportError as unopened:  # the partner was not asked, so it has refused nothing
         error = unopened
         await _note(desk, record, _unchanged(record, error))
@@ -221,10 +220,10 @@ async def test_connection(desk: Desk, account_id: int, connection_id: int) -> tu
 async def _ask(desk: Desk, record: Connection, caller: Caller) -> PolyportError | None:
     """Make the verify call and note what it found; its error if there was one."""
     try:
-        await note_working(desk, record, await verify(caller))
+        await note_working(desk, caller.partner, record, await verify(caller))
     except ConnectionInvalid as refused:
         if refused.details.connection_id is None:
-            await note_refused(desk, record, refused)
+            await note_refused(desk, caller.partner, record, refused)
         else:  # its status says so already
             desk.forget()
         return refused
@@ -247,7 +246,7 @@ async def confirm_refusal(desk: Desk, bench: Bench, error: PolyportError) -> Pol
             return error
         await verify(bench.caller)
     except ConnectionInvalid as again:
-        await note_refused(desk, record, again)
+        await note_refused(desk, bench.caller.partner, record, again)
         return error
     except PolyportError:
         return error
@@ -256,16 +255,16 @@ async def confirm_refusal(desk: Desk, bench: Bench, error: PolyportError) -> Pol
     return PartnerError(f"The partner refused the request: {message}", Details(upstream=details.upstream, suggested_fix=fix))
 
 
-async def note_working(desk: Desk, record: Connection, account: str | None) -> None:
+async def note_working(desk: Desk, partner: Partner, record: Connection, account: str | None) -> None:
     """Note that the partner took a connection."""
     now = desk.runtime.now_ms()
-    check_at = _check_at(desk, desk.runtime.catalog.partner(record.partner_id), now)
+    check_at = _check_at(desk, partner, now)
     await _note(desk, record, found_working(check_at, account=account))
 
 
-async def note_refused(desk: Desk, record: Connection, error: PolyportError) -> None:
+async def note_refused(desk: Desk, partner: Partner, record: Connection, error: PolyportError) -> None:
     """Note that the partner refused a connection, and at a second look too."""
-    words = refusal_words(desk.runtime.catalog.partner(record.partner_id), record.auth, error)
+    words = refusal_words(partner, record.auth, error)
     await _note(desk, record, found_refused(desk.runtime.now_ms(), record.refusals, random.random(), words=words))  # noqa: S311  as above
 
 
@@ -295,7 +294,7 @@ async def renew_due(desk: Desk) -> None:
     async def renew(account_id: int, partner_id: int, connection_id: int) -> None:
         async with slots:
             with contextlib.suppress(PolyportError, CallFailed, StoreFault):  # whoever calls next is told
-                bench = await desk.bench(account_id, desk.runtime.catalog.partner(partner_id), connection_id)
+                bench = await desk.bench(account_id, await desk.runtime.catalog.seen_by(account_id).partner(partner_id), connection_id)
                 await authorise(bench.caller)
 
     due = await desk.runtime.repo.grants.due(now, used_after=now - IN_USE_MS, limit=RENEWED_MOST)

@@ -70,7 +70,7 @@ async def resolve(desk: Desk, account_id: int, operation_id: int, credential_dat
 
     Raises ``NotFound``, ``ValidationFailed``, ``ConnectionInvalid`` or, where custom fields cannot be read, the partner's fault.
     """
-    program = desk.program(operation_id)
+    program = await desk.program(account_id, operation_id)
     positions = read_positions(program, credential_data)
     bench = await desk.bench(account_id, program.partner, positions.connection_id)
     try:
@@ -152,7 +152,7 @@ async def options(
 
     Raises ``ValidationFailed`` when the field is none, has no list, or depends on fields that were not given.
     """
-    program = desk.program(operation_id)
+    program = await desk.program(account_id, operation_id)
     positions = read_positions(program, credential_data)
     bench = await desk.bench(account_id, program.partner, positions.connection_id)
     try:

@@ -91,27 +91,32 @@ class Desk:
         self._touched: dict[int, float] = {}
         self._proved: dict[int, int] = {}
 
-    def program(self, operation_id: int) -> Program:
-        """A compiled operation. Raises ``NotFound``."""
+    async def program(self, account_id: int, operation_id: int) -> Program:
+        """A compiled operation that an account sees, in the version that the catalogue has now. Raises ``NotFound``."""
+        partner, operation = await self._operation(account_id, operation_id)
         found = self._programs.get(operation_id)
-        if found is None:
-            partner, operation = self._operation(operation_id)
+        if found is None or found.operation is not operation or found.partner is not partner:
             found = self._programs[operation_id] = compile_operation(partner, operation)
         return found
 
-    def _operation(self, operation_id: int) -> tuple[Partner, Operation]:
+    def held_program(self, operation_id: int) -> Program | None:
+        """An operation that was compiled already, whoever asked for it."""
+        return self._programs.get(operation_id)
+
+    async def _operation(self, account_id: int, operation_id: int) -> tuple[Partner, Operation]:
         """What a partner's folder says, or the operation that passes requests on to a partner with an address."""
+        seen = self.runtime.catalog.seen_by(account_id)
         partner_id = partner_of(operation_id)
         if partner_id is None:
-            return self.runtime.catalog.operation(operation_id)
-        partner = self.runtime.catalog.partner(partner_id)
+            return await seen.operation(operation_id)
+        partner = await seen.partner(partner_id)
         if partner.file.base is None:
             raise NotFound("This partner has no address of its own that requests could be passed on to.")
         return partner, passing(operation_id)
 
-    def runnable(self, operation_id: int) -> Program:
-        """A compiled operation that can be run. Raises ``NotFound`` or ``UnsupportedTrigger``."""
-        program = self.program(operation_id)
+    async def runnable(self, account_id: int, operation_id: int) -> Program:
+        """A compiled operation that an account sees and that can be run. Raises ``NotFound`` or ``UnsupportedTrigger``."""
+        program = await self.program(account_id, operation_id)
         if isinstance(program.operation, Trigger) and program.operation.type == "webhook":
             raise UnsupportedTrigger
         return program
@@ -137,8 +142,8 @@ class Desk:
 
     async def _open(self, account_id: int, connection_id: int) -> Bench:
         opened = await self.runtime.connections.open(account_id, connection_id)
-        partner = self.runtime.catalog.partner(opened.record.partner_id)
         record = opened.record
+        partner = await self.runtime.catalog.seen_by(account_id).partner(record.partner_id)
         caller = self.caller(partner, record.auth, opened.fields, record.connection_id)
         if caller.scheme is not None and (caller.scheme.exchanges or caller.scheme.keeps):
             grants = self._grants.get(_grant_key(record), caller.grants)
@@ -202,9 +207,9 @@ class Desk:
         )
         return replace(opened, documents=self._documents, gate=gate)
 
-    def tester(self, record: Connection) -> Caller:
+    async def tester(self, record: Connection) -> Caller:
         """A stored connection, opened for a test of its own: a partner that refused it before is asked again. Raises what ``caller`` raises, or ``ConnectionInvalid``."""
-        partner = self.runtime.catalog.partner(record.partner_id)
+        partner = await self.runtime.catalog.seen_by(record.account_id).partner(record.partner_id)
         caller = self.caller(partner, record.auth, self.runtime.connections.unseal(record), record.connection_id)
         if caller.scheme is not None and caller.scheme.keeps:
             return replace(caller, grants=GrantHolder(keeper=self.renewals.keeper(record, insists=True)))

@@ -18,7 +18,8 @@ from polyport.engine.calls import verify
 from polyport.engine.checks import look_again, next_check, second_look
 from polyport.engine.connect import note_refused, note_working
 from polyport.engine.desk import Desk
-from polyport.errors import ConnectionInvalid, NotFound, PartnerRateLimited, PartnerTimeout, PartnerUnavailable, PolyportError
+from polyport.errors import ConnectionInvalid, PartnerRateLimited, PartnerTimeout, PartnerUnavailable, PolyportError
+from polyport.manifest.model import Partner
 from polyport.store.base import Stale
 from polyport.store.records import Connection, ConnectionStatus
 
@@ -49,10 +50,6 @@ class Health:
     async def _check_one(self, partner_id: int) -> None:
         async with self._room:
             repo, now = self._runtime.repo, self._runtime.now_ms()
-            try:
-                self._runtime.catalog.partner(partner_id)
-            except NotFound:  # its folder is gone for now
-                return
             record = await repo.connections.due_check(partner_id, now)
             if record is None:
                 return
@@ -68,7 +65,7 @@ class Health:
         if record.status not in _WATCHED:
             return await self._later(record)
         try:
-            caller = self._desk.tester(record)
+            caller = await self._desk.tester(record)
         except PolyportError as error:  # its secrets cannot be opened, or make no address: the partner has refused nothing
             _log.warning("a connection could not be checked", connection=record.connection_id, reason=error.code)
             return await self._later(record)
@@ -79,7 +76,7 @@ class Health:
         try:
             account = await verify(caller)
         except ConnectionInvalid as refused:
-            await self._refused(record, refused)
+            await self._refused(caller.partner, record, refused)
         except (PartnerUnavailable, PartnerTimeout, PartnerRateLimited) as error:
             await self._postpone(record, self._pause(host, failures, error))
         except PolyportError as error:
@@ -87,11 +84,11 @@ class Health:
             await self._later(record)
         else:
             self._pauses.pop(host, None)
-            await note_working(self._desk, record, account)
+            await note_working(self._desk, caller.partner, record, account)
             if record.status is not ConnectionStatus.ACTIVE:
                 _log.info("a connection is active", connection=record.connection_id, was=record.status.value)
 
-    async def _refused(self, record: Connection, error: PolyportError) -> None:
+    async def _refused(self, partner: Partner, record: Connection, error: PolyportError) -> None:
         """A first refusal is only remembered: what was a slip of the partner is not at the second look."""
         if error.details.connection_id is not None:  # the status of a sign-in says so already
             await self._runtime.repo.connections.move_check(
@@ -101,7 +98,7 @@ class Health:
         if record.refusals == 0:
             await self._runtime.repo.connections.move_check(record, second_look(self._runtime.now_ms(), _jitter()), refusals=1)
             return
-        await note_refused(self._desk, record, error)
+        await note_refused(self._desk, partner, record, error)
         if record.status is not ConnectionStatus.INVALID:
             _log.info("a connection is invalid", connection=record.connection_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -9,8 +10,9 @@ import structlog
 
 from polyport.engine.desk import Desk
 from polyport.engine.gate import left_alone, used_up
+from polyport.engine.operation import Program
 from polyport.engine.record import held_column
-from polyport.errors import NotFound
+from polyport.errors import PolyportError
 from polyport.quotas import Toll
 from polyport.store.base import StoreFault
 from polyport.store.records import Lane
@@ -31,6 +33,8 @@ class LaneHolder:
         self._runtime.budgets.on_open = self._runtime.queue.wake
         self._waits: dict[Lane, tuple[int, str]] = {}
         self._told: dict[Lane, int] = {}
+        self._fetching: dict[int, asyncio.Task[None]] = {}
+        self._absent: set[int] = set()
 
     def room(self, has_place: Callable[[Lane], bool]) -> Callable[[Lane], bool]:
         """What says, run by run, whether one more of a lane may be claimed now. ``has_place`` is asked first."""
@@ -46,7 +50,10 @@ class LaneHolder:
                 return False
             if not has_place(lane):
                 return False
-            toll = self._toll(lane)
+            program = self._desk.held_program(lane.operation_id)
+            if program is None and self._fetches(lane):
+                return False
+            toll = self._toll(lane, program)
             if is_open(toll, lane.place):
                 return True
             until = budgets.opens_at(toll, lane.place)
@@ -72,8 +79,28 @@ class LaneHolder:
                 _log.warning("runs could not be told why they wait", reason=str(fault))
                 return
 
-    def _toll(self, lane: Lane) -> Toll | None:
+    def _toll(self, lane: Lane, program: Program | None) -> Toll | None:
+        """What a run of a lane takes of its partner's budgets; nothing where there is no such operation any more: the run will say so."""
+        return self._desk.toll(program, lane.place) if program is not None else None
+
+    def _fetches(self, lane: Lane) -> bool:
+        """Whether the operation of a lane is still to be fetched; if so, that is begun, and the lane is looked at again when it is there."""
+        if lane.operation_id in self._absent:
+            self._absent.discard(lane.operation_id)
+            return False
+        if lane.operation_id not in self._fetching:
+            self._fetching[lane.operation_id] = asyncio.create_task(self._fetch(lane))
+        return True
+
+    async def fetched(self) -> None:
+        """Wait for the operations that are being fetched."""
+        await asyncio.gather(*self._fetching.values())
+
+    async def _fetch(self, lane: Lane) -> None:
         try:
-            return self._desk.toll(self._desk.program(lane.operation_id), lane.place)
-        except NotFound:  # the run will say so
-            return None
+            await self._desk.program(lane.account_id, lane.operation_id)
+        except (PolyportError, StoreFault):
+            self._absent.add(lane.operation_id)
+        finally:
+            self._fetching.pop(lane.operation_id, None)
+            self._runtime.queue.wake()

@@ -48,7 +48,7 @@ class NewLink:
 
 async def create_link(runtime: Runtime, new: NewLink) -> tuple[Link, str]:
     """A new link and its token, which nobody can read again. Raises ``NotFound`` for a partner that there is not or that needs no connection."""
-    partner = runtime.catalog.partner(new.partner_id)
+    partner = await runtime.catalog.seen_by(new.account_id).partner(new.partner_id)
     if partner.file.connection is None:
         raise NotFound(f"{partner.file.title} needs no connection.")
     token, token_hash = new_token(TokenPrefix.LINK)
@@ -139,7 +139,8 @@ async def finish_by_fields(desk: Desk, link: Link, auth: str | None, fields: Map
     try:
         if link.renews:
             record = await renewed_record(runtime, link)
-            choice = choose_auth(runtime.catalog.partner(link.partner_id), auth, fields)
+            partner = await runtime.catalog.seen_by(link.account_id).partner(link.partner_id)
+            choice = choose_auth(partner, auth, fields)
             ready = await prepare_renewal(desk, record, choice, fields)
         else:
             ready = await prepare_connection(desk, new_connection(link, auth, fields))

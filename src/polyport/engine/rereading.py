@@ -125,7 +125,7 @@ class Rereader:
         """Read every list of the partner again that depends on nothing, then forget what is older. Raises what speaks against trying the rest."""
         started = self._runtime.now_ms()
         record = await self._runtime.connections.record(account_id, connection_id)
-        partner = self._runtime.catalog.partner(record.partner_id)
+        partner = await self._runtime.catalog.seen_by(account_id).partner(record.partner_id)
         lists = self._desk.lists(await self._desk.bench(account_id, partner, connection_id))
         for spec in partner.lists.values():
             if spec.depends_on or spec.search != "local":

@@ -105,7 +105,7 @@ class Engine:
 
     async def prepare(self, ask: Ask) -> Prepared:
         """Understand an ask. Raises ``NotFound``, ``UnsupportedTrigger``, ``ValidationFailed`` (every fault) or ``ConnectionInvalid``."""
-        program = self.desk.runnable(ask.operation_id)
+        program = await self.desk.runnable(ask.account_id, ask.operation_id)
         positions = read_positions(program, ask.credential_data)
         reading = _reading(program, ask)
         bench = await self.desk.bench(ask.account_id, program.partner, positions.connection_id)
@@ -200,9 +200,9 @@ class Engine:
 
     async def run_sync(self, ask: Ask) -> Done:
         """Accept and run, to the end. What happened is recorded before this returns, also when the caller goes away."""
+        lane = await self._lane(ask)
         if self._open >= self.runtime.settings.runs.sync_limit:
             raise Overloaded
-        lane = self._lane(ask)
         if not self._bulkheads.enter(lane):
             raise Overloaded(
                 "Too many calls to this partner or with this connection are under way: nothing was accepted, try again shortly."
@@ -220,9 +220,9 @@ class Engine:
             self._open -= 1
             self._bulkheads.leave(lane)
 
-    def _lane(self, ask: Ask) -> Lane:
+    async def _lane(self, ask: Ask) -> Lane:
         """What an ask belongs to, before anything is known of it but its words. Raises what ``prepare`` would."""
-        program = self.desk.runnable(ask.operation_id)
+        program = await self.desk.runnable(ask.account_id, ask.operation_id)
         connection_id = read_positions(program, ask.credential_data).connection_id
         partner_id = program.partner.file.id
         return Lane(ask.account_id, connection_id if connection_id is not None else -partner_id, ask.operation_id, partner_id)
@@ -362,7 +362,7 @@ class Engine:
         else:
             if record is not None and record.status is ConnectionStatus.PENDING and prepared.program.calls:
                 with contextlib.suppress(StoreFault):  # the watch proves it in its time
-                    await note_working(self.desk, record, None)
+                    await note_working(self.desk, prepared.program.partner, record, None)
             return done
         status = RunStatus.FAILED if run.repeatable else RunStatus.UNCERTAIN
         error: PolyportError = InternalError() if run.repeatable else in_doubt(InternalError())

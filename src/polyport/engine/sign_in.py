@@ -120,7 +120,7 @@ async def begin_sign_in(
     Raises ``Conflict`` where nothing is set up, ``ValidationFailed`` for fields that make no address, ``PartnerFault`` when the partner does not say where to go.
     """
     runtime = desk.runtime
-    partner = runtime.catalog.partner(link.partner_id)
+    partner = await runtime.catalog.seen_by(link.account_id).partner(link.partner_id)
     app = await serving_app(runtime, link.account_id, partner, choice)
     scheme = choice.scheme
     if app is None or not isinstance(scheme, OAuth2):
@@ -188,7 +188,7 @@ async def finish_sign_in(desk: Desk, back: Back, session: str) -> Landing:
         await runtime.repo.sign_ins.use(held.state_hash, now)
     except Stale:
         return replace(landing, problem="sign_in_repeated")
-    partner = runtime.catalog.partner(link.partner_id)
+    partner = await runtime.catalog.seen_by(link.account_id).partner(link.partner_id)
     try:
         ready = await _exchanged(desk, link, partner, attempt, _granted_code(back, attempt, partner))
     except _Problem as problem:
@@ -287,7 +287,7 @@ async def _exchanged(desk: Desk, link: Link, partner: Partner, attempt: _Attempt
     if attempt.chosen is not None:
         fields[GRANTED] = attempt.scopes
     if link.renews:
-        ready = ready_renewal(desk, await renewed_record(desk.runtime, link), choice, fields, proved)
+        ready = ready_renewal(desk, partner, await renewed_record(desk.runtime, link), choice, fields, proved)
     else:
         ready = await ready_connection(desk, new_connection(link, choice.name, fields), choice, fields, proved)
     return replace(ready, grant=desk.runtime.connections.seal_grant(ready.record, grant, now=desk.runtime.now_ms()))

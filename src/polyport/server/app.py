@@ -202,11 +202,15 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
     """
     services = services or build_services(runtime)
 
+    refreshing: set[asyncio.Task[None]] = set()
+
     def forget() -> None:
         services.engine.desk.forget()
         services.access.forget()
         runtime.vault.forget("account")  # keys of connections that another process deleted
         runtime.events.forget()
+        refreshing.add(refresh := asyncio.create_task(runtime.catalog.refresh()))
+        refresh.add_done_callback(refreshing.discard)
 
     courier = Courier(runtime, services.reconnects, lambda kind, outcome: services.deliveries.labels(kind, outcome).inc())
     worker = Worker(services.engine, forget, (*chores(services), Chore(name="tidy-events", seconds=TIDY_SECONDS, work=courier.tidy)))

@@ -75,23 +75,25 @@ async def read_many(call: Call) -> Answer:
         raise ValidationFailed.of(Fault(path="sort", code="unknown_sort", message="OAuth apps are sorted by title or -title."))
     runtime = call.engine.runtime
     held: dict[int, OAuthApp] = {app.partner_id: app for app in await runtime.repo.oauth_apps.all(call.principal.account_id)}
-    partners = [partner for partner in runtime.catalog.partners if sign_in_schemes(partner) and only in {None, partner.file.id}]
-    partners.sort(key=lambda partner: (partner.file.title.lower(), partner.file.id), reverse=wanted.sort == "-title")
+    seen = runtime.catalog.seen_by(call.principal.account_id)
+    partners = [partner_id for partner_id in await seen.signing_in() if only in {None, partner_id}]
+    if wanted.sort == "-title":
+        partners.reverse()
     found = partners[wanted.offset : wanted.offset + wanted.per_page]
     meta = page_meta(wanted.page, wanted.per_page, len(partners))
-    return Answer(data=[_item(call, partner, held.get(partner.file.id)) for partner in found], meta=meta)
+    return Answer(data=[_item(call, await seen.partner(each), held.get(each)) for each in found], meta=meta)
 
 
 async def read(call: Call) -> Answer:
     """GET /oauth-apps/{partnerId}."""
-    partner, repo = _partner(call), call.engine.runtime.repo.oauth_apps
+    partner, repo = await _partner(call), call.engine.runtime.repo.oauth_apps
     own = await repo.get(call.principal.account_id, partner.file.id)
     return Answer(data=_item(call, partner, own or await repo.get(None, partner.file.id)))
 
 
 async def put(call: Call) -> Answer:
     """PUT /oauth-apps/{partnerId}."""
-    partner, body = _partner(call), call.body(AppBody)
+    partner, body = await _partner(call), call.body(AppBody)
     runtime = call.engine.runtime
     new = NewApp(partner_id=partner.file.id, **body.model_dump())
     app = await runtime.apps.put(call.principal.account_id, partner, new, runtime.now_ms())
@@ -101,14 +103,14 @@ async def put(call: Call) -> Answer:
 
 async def delete(call: Call) -> Answer:
     """DELETE /oauth-apps/{partnerId}."""
-    partner = _partner(call)
+    partner = await _partner(call)
     await call.engine.runtime.apps.delete(call.principal.account_id, partner.file.id)
     call.engine.desk.forget()
     return Answer()
 
 
-def _partner(call: Call) -> Partner:
-    partner = call.engine.runtime.catalog.partner(call.id("partnerId"))
+async def _partner(call: Call) -> Partner:
+    partner = await call.engine.runtime.catalog.seen_by(call.principal.account_id).partner(call.id("partnerId"))
     if not sign_in_schemes(partner):
         raise NotFound("Customers of this partner do not sign in: it needs no OAuth app.")
     return partner

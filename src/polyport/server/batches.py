@@ -57,7 +57,7 @@ async def start(call: Call) -> Answer:
     key = read_key(call)
     body = call.json()
     operation_id, items = _read(body)
-    call.engine.desk.runnable(operation_id)
+    await call.engine.desk.runnable(call.principal.account_id, operation_id)
     shared = body.get("credentialData")
     asks = [_ask(call, operation_id, item, shared) for item in items]
     whole = BatchKey(key=key, body=body) if key is not None else None

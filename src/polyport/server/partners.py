@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from polyport.catalog import Page, Wanted
+from polyport.catalog import Page, View, Wanted
 from polyport.engine.caller import connection_fields
 from polyport.errors import NotFound
 from polyport.kinds.fields import TYPES
@@ -101,29 +101,34 @@ def _wanted(call: Call) -> Wanted:
     return Wanted(filters=query.filters, sort=query.sort, page=query.page, per_page=query.per_page)
 
 
+def _seen(call: Call) -> View:
+    """The catalogue as the caller sees it; one without a token sees what everybody does."""
+    return call.engine.runtime.catalog.seen_by(call.caller.account_id if call.caller is not None else None)
+
+
 async def list_partners(call: Call) -> Answer:
     """GET /partners/info."""
-    return _list(call.engine.runtime.catalog.list_partners(_wanted(call)))
+    return _list(await _seen(call).list_partners(_wanted(call)))
 
 
 async def list_operations(call: Call) -> Answer:
     """GET /partners/trigger-actions/info."""
-    return _list(call.engine.runtime.catalog.list_operations(_wanted(call)))
+    return _list(await _seen(call).list_operations(_wanted(call)))
 
 
 async def read_partner(call: Call) -> Answer:
     """GET /partners/{partnerId}."""
-    return Answer(data=call.engine.runtime.catalog.partner_item(call.id("partnerId")), etag=True)
+    return Answer(data=await _seen(call).partner_item(call.id("partnerId")), etag=True)
 
 
 async def read_operation(call: Call) -> Answer:
     """GET /partners/trigger-actions/{id}."""
-    return Answer(data=call.engine.runtime.catalog.operation_item(call.id("id")), etag=True)
+    return Answer(data=await _seen(call).operation_item(call.id("id")), etag=True)
 
 
 async def credential_fields(call: Call) -> Answer:
     """GET /partners/{partnerId}/credential-fields."""
-    partner = call.engine.runtime.catalog.partner(call.id("partnerId"))
+    partner = await _seen(call).partner(call.id("partnerId"))
     spec = partner.file.connection
     choices = spec.auth if spec is not None else ()
     return Answer(data=[_choice(choice, connection_fields(partner, choice.name)) for choice in choices], etag=True)
@@ -131,7 +136,7 @@ async def credential_fields(call: Call) -> Answer:
 
 async def logo(call: Call) -> Answer:
     """GET /partners/{partnerId}/logo.svg."""
-    icon = call.engine.runtime.catalog.partner(call.id("partnerId")).icon
+    icon = (await _seen(call).partner(call.id("partnerId"))).icon
     if icon is None:
         raise NotFound("This partner has no icon.")
     return Answer(content=icon.encode(), media_type="image/svg+xml", headers=LOGO_HEADERS)

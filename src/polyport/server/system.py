@@ -45,7 +45,7 @@ async def readyz(call: Call) -> Answer:
         raise Overloaded(f"The store cannot be used: {fault}") from None
     if runtime.keys.trouble is not None:
         checks["keyFile"] = runtime.keys.trouble
-    checks["partners"] = sum(1 for _partner in runtime.catalog.partners)
+    checks["partners"] = runtime.catalog.count
     checks["leftOut"] = [str(problem) for problem in runtime.catalog.problems[:100]]
     return Answer(data={"status": "ok", "checks": checks})
 

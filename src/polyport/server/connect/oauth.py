@@ -39,13 +39,15 @@ PROBLEMS: Final[Mapping[str, int]] = {
 async def offered(call: Call, link: Link, choice: AuthChoice) -> bool:
     """Whether a customer can sign in that way: whether there is an app for it."""
     runtime = call.engine.runtime
-    return await serving_app(runtime, link.account_id, runtime.catalog.partner(link.partner_id), choice) is not None
+    partner = await runtime.catalog.seen_by(link.account_id).partner(link.partner_id)
+    return await serving_app(runtime, link.account_id, partner, choice) is not None
 
 
 async def scopes(call: Call, link: Link, choice: AuthChoice) -> dict[str, str]:
     """The scopes that a customer may add, with what each allows."""
     runtime = call.engine.runtime
-    app = await serving_app(runtime, link.account_id, runtime.catalog.partner(link.partner_id), choice)
+    partner = await runtime.catalog.seen_by(link.account_id).partner(link.partner_id)
+    app = await serving_app(runtime, link.account_id, partner, choice)
     return app.choices(choice.scheme) if app is not None and isinstance(choice.scheme, OAuth2) else {}
 
 

@@ -148,7 +148,7 @@ async def _visit(call: Call, told: Mapping[str, str] | QueryParams) -> Visit:
         session = secrets.token_urlsafe(32)
         secure = "; Secure" if runtime.settings.origin.startswith("https:") else ""
         cookie = {"Set-Cookie": f"{COOKIE}={session}; Path={base_path(call) or '/'}; HttpOnly; SameSite=Lax{secure}"}
-    partner = runtime.catalog.partner(link.partner_id)
+    partner = await runtime.catalog.seen_by(link.account_id).partner(link.partner_id)
     return Visit(link=link, token=token, partner=partner, own=own, look=look, session=session, cookie=cookie)
 
 

@@ -1,26 +1,15 @@
-"""The catalogue: which partners and operations there are, how they are described, filtered and searched.
-
-Built from the folders at start; a folder with any fault is left out and named in ``problems``, it never stops the server.
-"""
+"""How partners and operations are shown, filtered, searched, sorted and paged."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final
 
 from rapidfuzz import fuzz
 
-from polyport.errors import Fault, NotFound, ValidationFailed
-from polyport.manifest.budgets import shown
-from polyport.manifest.disk import is_folder
-from polyport.manifest.load import load_partner, partner_folders
+from polyport.errors import Fault, ValidationFailed
 from polyport.manifest.model import Action, Partner, Trigger
-from polyport.manifest.neighbours import clashes
-from polyport.manifest.source import Problem, Unreadable
 
 Operation = Action | Trigger
 Item = dict[str, Any]
@@ -50,106 +39,11 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
+    """What a list shows, and the words by which it is found."""
+
     item: Item
     words: tuple[tuple[float, str], ...]
-
-
-class Catalog:
-    """All partners by id, all operations by id, and their wire items. ``etag`` changes whenever any of them does."""
-
-    def __init__(self, partners: Iterable[Partner], problems: Sequence[Problem], origin: str) -> None:
-        self.problems: list[Problem] = list(problems)
-        self._partners: dict[int, Partner] = {}
-        self._operations: dict[int, tuple[Partner, Operation]] = {}
-        for partner in partners:
-            self._add(partner)
-        ordered = sorted(self._partners.values(), key=lambda partner: partner.file.id)
-        self._partner_entries = [_partner_entry(partner, origin) for partner in ordered]
-        self._operation_entries = [
-            _operation_entry(partner, operation)
-            for partner in ordered
-            for operation in sorted(partner.operations, key=lambda operation: operation.id)
-        ]
-        digest = hashlib.sha256(origin.encode())
-        for partner in ordered:
-            digest.update(partner.digest.encode())
-        self.etag = digest.hexdigest()[:32]
-
-    @classmethod
-    def load(cls, extra: Sequence[str], origin: str) -> Catalog:
-        """Load the bundled partners and those of the extra folders."""
-        roots: list[Any] = [files("polyport").joinpath("connectors"), *(Path(text) for text in extra)]
-        partners: list[Partner] = []
-        problems: list[Problem] = []
-        for root in roots:
-            if not is_folder(root):
-                problems.append(
-                    Problem(file=root.name, message="POLYPORT_CONNECTORS names this, and there is no folder of this name: correct it.")
-                )
-                continue
-            try:
-                folders = partner_folders(root)
-            except Unreadable as error:
-                problems.extend(error.problems)
-                continue
-            for folder in folders:
-                loaded = load_partner(folder)
-                problems.extend(
-                    Problem(file=f"{folder.name}/{found.file}", line=found.line, column=found.column, message=found.message)
-                    for found in loaded.problems
-                )
-                if loaded.partner is not None:
-                    partners.append(loaded.partner)
-        return cls(partners, problems, origin)
-
-    def _add(self, partner: Partner) -> None:
-        shared = [
-            Problem(file=f"{partner.file.slug}/{file}", message=f"{message} This partner is left out.")
-            for file, _key, message in clashes(partner, self._partners.values())
-        ]
-        if shared:
-            self.problems.extend(shared)
-            return
-        self._partners[partner.file.id] = partner
-        self._operations.update({operation.id: (partner, operation) for operation in partner.operations})
-
-    @property
-    def partners(self) -> Iterable[Partner]:
-        """All partners."""
-        return self._partners.values()
-
-    def partner(self, partner_id: int) -> Partner:
-        """A partner by its id. Raises ``NotFound``."""
-        found = self._partners.get(partner_id)
-        if found is None:
-            raise NotFound("There is no partner with this id.")
-        return found
-
-    def operation(self, operation_id: int) -> tuple[Partner, Operation]:
-        """An operation and its partner. Raises ``NotFound``."""
-        found = self._operations.get(operation_id)
-        if found is None:
-            raise NotFound("There is no trigger or action with this id.")
-        return found
-
-    def partner_item(self, partner_id: int) -> Item:
-        """The wire item of a partner, with its budgets. Raises ``NotFound``."""
-        budgets = [shown(budget) for budget in self.partner(partner_id).file.budgets]
-        return next(entry.item for entry in self._partner_entries if entry.item["partnerId"] == partner_id) | {"budgets": budgets}
-
-    def operation_item(self, operation_id: int) -> Item:
-        """The wire item of an operation. Raises ``NotFound``."""
-        self.operation(operation_id)
-        return next(entry.item for entry in self._operation_entries if entry.item["triggerActionId"] == operation_id)
-
-    def list_partners(self, wanted: Wanted) -> Page:
-        """Partners, filtered, searched, sorted, paged. Raises ``ValidationFailed`` for a filter or a sort that there is not."""
-        return _select(self._partner_entries, wanted, _PARTNER_FILTERS)
-
-    def list_operations(self, wanted: Wanted) -> Page:
-        """Operations, filtered, searched, sorted, paged. Raises ``ValidationFailed`` for a filter or a sort that there is not."""
-        return _select(self._operation_entries, wanted, _OPERATION_FILTERS)
 
 
 def auth_types(partner: Partner) -> list[str]:
@@ -158,7 +52,14 @@ def auth_types(partner: Partner) -> list[str]:
     return list(dict.fromkeys(choice.scheme.kind for choice in spec.auth)) if spec is not None else []
 
 
-def _partner_entry(partner: Partner, origin: str) -> _Entry:
+def signs_in(partner: Partner) -> bool:
+    """Whether customers sign in at the partner itself, with an OAuth app."""
+    spec = partner.file.connection
+    return spec is not None and any(choice.scheme.by_link_only for choice in spec.auth)
+
+
+def partner_entry(partner: Partner, origin: str) -> Entry:
+    """A partner as it is listed."""
     file = partner.file
     logo = f"{origin}/partners/{file.id}/logo.svg"
     item = {
@@ -178,10 +79,11 @@ def _partner_entry(partner: Partner, origin: str) -> _Entry:
         "triggersCount": len(partner.triggers),
         "verified": {"how": file.verified.how, "on": file.verified.on.isoformat()},
     }
-    return _Entry(item, _words((3, file.title), (2, file.slug), (1, " ".join(file.categories)), (0.5, file.description)))
+    return Entry(item, _words((3, file.title), (2, file.slug), (1, " ".join(file.categories)), (0.5, file.description)))
 
 
-def _operation_entry(partner: Partner, operation: Operation) -> _Entry:
+def operation_entry(partner: Partner, operation: Operation) -> Entry:
+    """An operation as it is listed."""
     item = {
         "triggerActionId": operation.id,
         "partnerId": partner.file.id,
@@ -199,7 +101,7 @@ def _operation_entry(partner: Partner, operation: Operation) -> _Entry:
         "version": partner.digest[:12],
     }
     words = _words((3, operation.title), (2, operation.name.replace("_", " ")), (2, partner.file.title), (0.5, operation.description))
-    return _Entry(item, words)
+    return Entry(item, words)
 
 
 def _words(*texts: tuple[float, str]) -> tuple[tuple[float, str], ...]:
@@ -230,7 +132,7 @@ def _like(key: str) -> Test:
     return lambda item, value: value.casefold() in str(item[key]).casefold()
 
 
-_PARTNER_FILTERS: Final[Mapping[tuple[str, str], Test]] = {
+PARTNER_FILTERS: Final[Mapping[tuple[str, str], Test]] = {
     ("title", "eq"): _same_text("title"),
     ("title", "like"): _like("title"),
     ("partnerId", "eq"): _whole("partnerId"),
@@ -239,7 +141,7 @@ _PARTNER_FILTERS: Final[Mapping[tuple[str, str], Test]] = {
     ("slug", "like"): _like("slug"),
     ("category", "eq"): lambda item, value: value.casefold() in [name.casefold() for name in item["categories"]],
 }
-_OPERATION_FILTERS: Final[Mapping[tuple[str, str], Test]] = {
+OPERATION_FILTERS: Final[Mapping[tuple[str, str], Test]] = {
     ("partnerId", "eq"): _whole("partnerId"),
     ("isAction", "eq"): _flag("isAction"),
     ("title", "eq"): _same_text("title"),
@@ -251,7 +153,8 @@ _FLAGS: Final = frozenset({"deprecated", "isAction"})
 _SORTS: Final = frozenset({"title", "partnerId", "triggerActionId"})
 
 
-def _select(entries: Sequence[_Entry], wanted: Wanted, tests: Mapping[tuple[str, str], Test]) -> Page:
+def select(entries: Sequence[Entry], wanted: Wanted, tests: Mapping[tuple[str, str], Test]) -> Page:
+    """A page of a list. Raises ``ValidationFailed`` for a filter or a sort that there is not."""
     faults: list[Fault] = []
     query: str | None = None
     found = list(entries)
@@ -284,14 +187,14 @@ def _sort_key(value: Any) -> Any:
     return value.casefold() if isinstance(value, str) else value
 
 
-def _ranked(entries: Sequence[_Entry], query: str) -> list[_Entry]:
+def _ranked(entries: Sequence[Entry], query: str) -> list[Entry]:
     """The entries in which every word of the query is found, the best first; words may be prefixes or have a typo."""
     words = query.casefold().split()[:12]
     scored = [(_score(entry, words), position, entry) for position, entry in enumerate(entries)]
     return [entry for score, _position, entry in sorted(scored, key=lambda row: (-row[0], row[1])) if score > 0]
 
 
-def _score(entry: _Entry, words: Sequence[str]) -> float:
+def _score(entry: Entry, words: Sequence[str]) -> float:
     total = 0.0
     for wanted in words:
         best = max((weight * _closeness(wanted, word) for weight, word in entry.words), default=0.0)

@@ -1,0 +1,10 @@
+"""The catalogue: which partners and operations there are, who sees which, how they are described, filtered and searched.
+
+``Catalog`` holds them all; whoever looks does so through ``Catalog.seen_by(account)``. Partners come from sources (``sources.Source``).
+"""
+
+from polyport.catalog.catalog import Catalog, Operation, View, auth_types
+from polyport.catalog.listing import Page, Wanted
+from polyport.catalog.sources import FolderSource, Offer, Source
+
+__all__ = ["Catalog", "FolderSource", "Offer", "Operation", "Page", "Source", "View", "Wanted", "auth_types"]

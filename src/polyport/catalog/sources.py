@@ -1,0 +1,131 @@
+"""Where partners come from: folders on disk, and whatever else is added while a process is opened (partners that accounts imported).
+
+A source is added to the catalogue of each process when its runtime is opened: ``catalog.add_source(source)``. What it offers is taken up by
+``await catalog.refresh()``:
+
+- *Added*: the source offers one more key. Its files are read and checked whole; with a fault, or where an id or a slug is taken, it is left out and
+  named in ``Catalog.problems``.
+- *Replaced*: the source offers a key with another ``stamp``. Runs that are under way end with the version they began with; whatever asks afterwards
+  gets the new one. A version that has a fault is not taken up: the one before is gone all the same, since the source no longer offers it, so check
+  before you offer (``manifest.load.load_partner`` gives the same faults).
+- *Removed*: the source does not offer the key any more: 404 from then on. Make sure that nothing uses it before that.
+
+The process that changed something calls ``refresh`` itself and sees the change when that returns. The others of the data folder see it within a second:
+write the change and ``bump_epoch`` in one unit, which makes every process call ``refresh``. That costs next to nothing where ``revision`` is what it was.
+
+Ids of partners and operations are one space of numbers for all accounts: a source whose partners belong to accounts gives each its own. Slugs may repeat
+between accounts, but not with a partner that everybody sees. Where two offers clash, the source that was added first has precedence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Protocol
+
+from polyport.manifest.disk import Place, is_folder
+from polyport.manifest.load import partner_folders
+from polyport.manifest.source import Problem, Unreadable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A partner that a source has: its ``key`` there, a ``stamp`` that changes whenever its content does, and the account that alone sees it."""
+
+    key: str
+    stamp: str
+    owner: int | None = None
+
+
+class Source(Protocol):
+    """Partners of one place."""
+
+    @property
+    def name(self) -> str:
+        """What the source is called; no two of a process are called the same, and each is called the same in every process."""
+
+    async def revision(self) -> str:
+        """A text that changes whenever an offer does. Cheap: it is asked for often."""
+
+    async def offers(self) -> tuple[Sequence[Offer], Sequence[Problem]]:
+        """All partners that are there now, and what speaks against there being more."""
+
+    async def folder(self, offer: Offer) -> Place:
+        """The files of an offer: a folder on disk, or ``manifest.disk.Files`` for what is kept elsewhere."""
+
+
+class FolderSource:
+    """The partners in the folders under ``root``, which everybody sees.
+
+    They are looked at once, when the process starts: what is changed later is taken up by the next one.
+    """
+
+    def __init__(self, root: Traversable | Path, *, named_by: str | None = None) -> None:
+        self._root = root
+        self._named_by = named_by
+        self._seen: tuple[Sequence[Offer], Sequence[Problem]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The path of the root."""
+        return str(self._root)
+
+    async def revision(self) -> str:
+        """Stamps of all its files together."""
+        offers, problems = await self.offers()
+        return hashlib.sha256(repr((offers, problems)).encode()).hexdigest()
+
+    async def offers(self) -> tuple[Sequence[Offer], Sequence[Problem]]:
+        """A folder each."""
+        if self._seen is None:
+            self._seen = await asyncio.to_thread(self.look)
+        return self._seen
+
+    async def folder(self, offer: Offer) -> Place:
+        """The folder itself."""
+        return self.place(offer)
+
+    def place(self, offer: Offer) -> Place:
+        """The folder of an offer."""
+        return self._root / offer.key
+
+    def look(self) -> tuple[Sequence[Offer], Sequence[Problem]]:
+        """Look at the folders now."""
+        self._seen = self._look()
+        return self._seen
+
+    def _look(self) -> tuple[Sequence[Offer], Sequence[Problem]]:
+        if not is_folder(self._root):
+            message = f"{self._named_by or 'This installation'} names this, and there is no folder of this name: correct it."
+            return (), (Problem(file=self._root.name, message=message),)
+        try:
+            return tuple(Offer(key=folder.name, stamp=_stamp(folder)) for folder in partner_folders(self._root)), ()
+        except Unreadable as error:
+            return (), error.problems
+
+
+def folder_sources(extra: Sequence[str]) -> list[FolderSource]:
+    """The bundled partners, and those of the folders that the settings name."""
+    bundled = FolderSource(files("polyport").joinpath("connectors"))
+    return [bundled, *(FolderSource(Path(text), named_by="POLYPORT_CONNECTORS") for text in extra)]
+
+
+def _stamp(folder: Traversable | Path) -> str:
+    """Names, sizes and times of the files of a folder that make its partner, as one text."""
+    digest = hashlib.sha256()
+    top = Path(str(folder))
+    for place in (top, *(top / kind for kind in ("actions", "triggers", "lists"))):
+        try:
+            with os.scandir(place) as entries:
+                for entry in sorted(entries, key=lambda each: each.name):
+                    told = entry.stat()
+                    digest.update(f"{entry.name}\0{told.st_size}\0{told.st_mtime_ns}\0{told.st_ino}\0{told.st_mode}\n".encode())
+        except OSError as error:
+            digest.update(f"{place.name}\0{error.errno}\n".encode())
+    return digest.hexdigest()
