@@ -328,7 +328,7 @@ class Engine:
         error = failure.error
         if is_held(error) and not failure.reached:
             return await self._hold_back(run, attempts, error)
-        decision = self._decide(run, failure, attempts)
+        decision = await self._decide(run, failure, attempts)
         if decision.status == "waiting" and decision.wait_ms is not None:
             if run.mode == "sync":
                 return Done(run=replace(run, waited_ms=run.waited_ms + decision.wait_ms), error=error), decision
@@ -406,10 +406,10 @@ class Engine:
         longest = min(self.runtime.settings.partner.timeout_limit, left)
         return replace(caller, until=time.monotonic() + left, timeout=longest if prepared.patient else caller.timeout)
 
-    def _decide(self, run: Run, failure: Failure, attempts: list[dict[str, Any]]) -> Decision:
+    async def _decide(self, run: Run, failure: Failure, attempts: list[dict[str, Any]]) -> Decision:
         settings, now, retry = self.runtime.settings.runs, self.runtime.now_ms(), None
         with contextlib.suppress(NotFound):  # an operation that is gone meanwhile: the run ends by this failure
-            retry = self.desk.program(run.operation_id).operation.retry
+            retry = (await self.desk.program(run.account_id, run.operation_id)).operation.retry
         policy = policy_of(retry, settings.attempts)
         first = int(attempts[0]["startedAt"] * 1000) if attempts else now
         bounds = [
