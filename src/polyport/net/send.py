@@ -1,8 +1,8 @@
-"""The way out: one exchange with a partner, under the egress policy. The only importer of aiohttp.
+"""The way out: one exchange with a partner, under the egress policy. Only this folder imports aiohttp.
 
 What holds for every call:
 
-- **Nothing is sent twice.** aiohttp repeats GET, HEAD, PUT, DELETE and the like by itself when a connection breaks before an answer
+- **Nothing is sent twice.** The short way knows no repeating. aiohttp repeats GET, HEAD, PUT, DELETE and the like by itself when a connection breaks before an answer
   (``_request`` in its client.py, on fresh connections too). It does so for its own ``ClientOSError`` and ``ServerDisconnectedError``
   only; ``_Exchange`` is a middleware that turns them into ``NetworkFault`` before aiohttp sees them. So one hop is at most one
   arrival, for safe methods too: a repeat is the engine's decision, counted, recorded and within the partner's budget.
@@ -13,7 +13,9 @@ What holds for every call:
   out; when none remains the call is refused.
 - ``NetworkFault.reached`` is false only while the request had not been handed to a connection.
 
-Where it stops: aiohttp does not notice a gzip stream that ends early inside a whole HTTP message; the body is then shorter.
+Most calls go the short way of ``wire``; streams, and large bodies, go aiohttp's own.
+
+Where it stops: aiohttp's own way does not notice a gzip stream that ends early inside a whole HTTP message; the body is then shorter.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import io
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from time import perf_counter
 from typing import Final, Self, cast
 
@@ -43,39 +45,28 @@ from aiohttp import (
     ConnectionTimeoutError,
     DummyCookieJar,
     ServerDisconnectedError,
-    TCPConnector,
 )
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import AddrInfoType, Connection
-from aiohttp.hdrs import ACCEPT_ENCODING
 from aiohttp.http import HttpProcessingError
-from aiohttp.tracing import Trace
 from msgspec.structs import replace
 from yarl import URL
 
-from polyport import __version__
-from polyport.errors import BlockedAddress
 from polyport.net.egress import EgressPolicy
+from polyport.net.headers import TOKEN, as_text, checked
 from polyport.net.message import Incoming, NetworkFault, Pairs, Reply, Request, Stream
+from polyport.net.pool import GuardedResolver, Pool, Resolve, ask_system
 from polyport.net.tls import ShownCertificates
-
-Resolve = Callable[[str], Awaitable[list[str]]]
+from polyport.net.wire import REDIRECTS, SHORT, Answer, Wire
 
 _HOPS: Final = 5
 _KEEP_ALIVE: Final = 4.0
 _NAMES_LIVE: Final = 5
 _SILENCE: Final = 30.0
 _LARGE: Final = 2**20
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SAFE: Final = frozenset({"GET", "HEAD"})
-_AGENT: Final = ("User-Agent", f"polyport/{__version__}")
-_ENCODINGS: Final = ("Accept-Encoding", ClientRequest.DEFAULT_HEADERS[ACCEPT_ENCODING])
 _NO_TYPE: Final = ("Content-Type",)
-
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_BAD_VALUE: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
-_FRAMING: Final = frozenset({"host", "content-length", "connection", "transfer-encoding", "upgrade", "expect"})
+_ORIGINS_MOST: Final = 1_024
+_PARTS: Final = re.compile(r"([^:]+://[^/?#]*)([^#]*)")
 # What another origin may see after a redirect; everything else was written for the first one.
 _PUBLIC: Final = frozenset({"accept", "accept-encoding", "accept-language", "range", "user-agent"})
 
@@ -123,11 +114,12 @@ class Sender:
         self._answer_limit = answer_limit
         self._timeout_limit = timeout_limit
         self._connect_limit = connect_limit
-        self._resolve = resolve or _ask_system
+        self._resolve = resolve or ask_system
         self._tls = tls
         self._session: ClientSession | None = None
         self._shown = ShownCertificates(tls)
         self._closed = False
+        self._origins: dict[tuple[str, ssl.SSLContext | bool], ClientRequest] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,11 +137,11 @@ class Sender:
     def opened(self) -> ClientSession:
         """The session, made at its first use because it belongs to the running event loop."""
         if self._session is None:
-            connector = _Connector(
+            connector = Pool(
                 limit=self._connections,
                 limit_per_host=self._connections_per_host,
                 keepalive_timeout=_KEEP_ALIVE,
-                resolver=_GuardedResolver(self._policy, self._resolve),
+                resolver=GuardedResolver(self._policy, self._resolve),
                 use_dns_cache=True,
                 ttl_dns_cache=_NAMES_LIVE,
                 socket_factory=self._make_socket,
@@ -177,10 +169,13 @@ class Sender:
         try:
             async with asyncio.timeout(seconds):
                 started = perf_counter()
-                response, url = await self._follow(request, exchange)
                 limit = self._answer_limit if request.answer_limit is None else request.answer_limit
-                answer = await _read(response, limit, exchange)
-                return Reply(status=response.status, headers=_received(response), body=answer, url=url, elapsed=perf_counter() - started)
+                found, url = await self._follow(request, exchange, limit)
+                if isinstance(found, Answer):
+                    headers, body = found.pairs, found.body
+                else:
+                    headers, body = _received(found), await _read(found, limit, exchange)
+                return Reply(status=found.status, headers=headers, body=body, url=url, elapsed=perf_counter() - started)
         except TimeoutError:
             message = f"{exchange.host} did not answer within {seconds:g} seconds."
             raise NetworkFault(message, reached=exchange.reached, timed_out=True) from None
@@ -191,23 +186,32 @@ class Sender:
         seconds = min(request.timeout, self._timeout_limit)
         try:
             async with asyncio.timeout(seconds):
-                response, _url = await self._follow(request, exchange)
+                response, _url = await self._follow(request, exchange, None)
         except TimeoutError:
             message = f"{exchange.host} did not answer within {seconds:g} seconds."
             raise NetworkFault(message, reached=exchange.reached, timed_out=True) from None
+        if isinstance(response, Answer):
+            raise AssertionError("without a limit nothing is collected")
         return _Incoming(response, exchange)
 
-    async def _follow(self, request: Request, exchange: _Exchange) -> tuple[ClientResponse, str]:
-        """The answer at the end of the redirects, its body unread, and its URL."""
+    async def _follow(self, request: Request, exchange: _Exchange, limit: int | None) -> tuple[ClientResponse | Answer, str]:
+        """The answer at the end of the redirects, and its URL. With a ``limit`` it is collected, where the short way serves; else its body is unread."""
         hop = request
         follows = request.follow_redirects and request.method.upper() in _SAFE
         for _ in range(_HOPS + 1):
             exchange.host = self._policy.check_url(hop.url)
-            response = await self._begin(hop, exchange)
-            place = response.headers.get("Location") if follows and response.status in _REDIRECTS else None
+            found: ClientResponse | Answer
+            if SHORT and limit is not None and hop.stream is None and (hop.body is None or len(hop.body) <= _LARGE):
+                found = await self._ask(hop, exchange, limit, follows=follows)
+                told = found.place
+            else:
+                found = await self._begin(hop, exchange)
+                told = found.headers.get("Location")
+            place = told if follows and found.status in REDIRECTS else None
             if place is None:
-                return response, hop.url
-            response.release()
+                return found, hop.url
+            if isinstance(found, ClientResponse):
+                found.release()
             exchange.answered = True
             target = _target(hop.url, place, exchange)
             if not _same_origin(hop.url, target):
@@ -217,16 +221,68 @@ class Sender:
         message = f"{exchange.host} redirects more than {_HOPS} times."
         raise NetworkFault(message, reached=True)
 
+    def _check(self, hop: Request, exchange: _Exchange) -> ssl.SSLContext | bool:
+        """Raise ``NetworkFault`` for a hop that cannot be sent; else what it is secured with."""
+        if self._closed:
+            raise NetworkFault("This server is stopping: nothing is sent any more.", reached=exchange.reached)
+        if not TOKEN.fullmatch(hop.method) or hop.method.upper() == "CONNECT":
+            raise NetworkFault("The method of the request is not one that can be sent.", reached=exchange.reached)
+        return self._shown.context(hop.certificate) if hop.certificate is not None else True
+
+    async def _ask(self, hop: Request, exchange: _Exchange, limit: int, *, follows: bool) -> Answer:
+        """Send one hop the short way, and collect its answer."""
+        context = self._check(hop, exchange)
+        body = hop.body
+        pairs, _has_type = checked(hop.headers, 0 if body is None else len(body))
+        parts = _PARTS.match(hop.url)
+        if parts is None:  # the policy has let no such URL pass
+            raise NetworkFault(f"The request to {exchange.host} is not valid HTTP.", reached=exchange.reached)
+        origin = self._origin(parts[1], context)
+        message = _message(hop.method.upper(), parts[2], origin.headers["Host"], pairs, body)
+        connection = await self._connect(origin, exchange)
+        answer = Answer(limit=limit, bare=hop.method.upper() == "HEAD", follows=follows)
+        try:
+            exchange.left = True
+            if hop.leaves is not None:
+                hop.leaves()
+            await cast("Wire", connection.protocol).ask(message, answer)
+        except BaseException:
+            connection.close()
+            raise
+        if not answer.reusable:
+            connection.close()
+        else:
+            connection.release()
+        if answer.problem is not None:
+            raise NetworkFault(answer.problem.format(host=exchange.host, limit=limit), reached=True)
+        return answer
+
+    def _origin(self, text: str, context: ssl.SSLContext | bool) -> ClientRequest:
+        """What aiohttp tells the connections of an origin by."""
+        key = (text, context)
+        found = self._origins.get(key)
+        if found is None:
+            if len(self._origins) >= _ORIGINS_MOST:
+                self._origins.clear()
+            found = self._origins[key] = ClientRequest("GET", URL(text, encoded=True), loop=asyncio.get_running_loop(), ssl=context)
+        return found
+
+    async def _connect(self, origin: ClientRequest, exchange: _Exchange) -> Connection:
+        """A connection, kept or new. Raises ``NetworkFault`` or ``BlockedAddress``."""
+        session = self.opened
+        try:
+            return await cast("Pool", session.connector).connect(origin, [], session.timeout)
+        except TimeoutError:
+            raise exchange.fault(ConnectionTimeoutError()) from None
+        except _FAILURES as error:
+            raise exchange.fault(error) from None
+
     async def _begin(self, hop: Request, exchange: _Exchange) -> ClientResponse:
         """Send one hop and wait for the head of its answer."""
         method, body = hop.method, hop.body
-        if self._closed:
-            raise NetworkFault("This server is stopping: nothing is sent any more.", reached=exchange.reached)
-        if not _TOKEN.fullmatch(method) or method.upper() == "CONNECT":
-            raise NetworkFault("The method of the request is not one that can be sent.", reached=exchange.reached)
-        context = self._shown.context(hop.certificate) if hop.certificate is not None else True
+        context = self._check(hop, exchange)
         size = hop.stream.size if hop.stream is not None else 0 if body is None else len(body)
-        pairs, has_type = _checked(hop.headers, size)
+        pairs, has_type = checked(hop.headers, size)
         if hop.stream is not None and size is not None:
             pairs.append(("Content-Length", str(size)))
         try:
@@ -258,36 +314,35 @@ class _Outgoing(ClientRequest):
     """A request that adds no headers of its own and remembers whether it was handed to a connection."""
 
     DEFAULT_HEADERS = {}  # noqa: RUF012 - the base class declares it as an instance-free dictionary
-    left = False
-    leaves: Callable[[], None] | None = None
+    exchange: _Exchange | None = None
 
     async def send(self, conn: Connection) -> ClientResponse:
-        self.left = True
-        if self.leaves is not None:
-            self.leaves()
+        if self.exchange is not None:
+            self.exchange.left = True
+            if self.exchange.leaves is not None:
+                self.exchange.leaves()
         return await super().send(conn)
 
 
 class _Exchange:
     """What is known of one ``Sender.send``; also the middleware that keeps aiohttp from repeating a request."""
 
-    __slots__ = ("answered", "broken", "current", "host", "leaves")
+    __slots__ = ("answered", "broken", "host", "leaves", "left")
 
     def __init__(self, leaves: Callable[[], None] | None) -> None:
         self.leaves = leaves
         self.host = "The partner"
         self.answered = False
         self.broken: NetworkFault | None = None
-        self.current: _Outgoing | None = None
+        self.left = False
 
     @property
     def reached(self) -> bool:
         """Whether any byte may have arrived anywhere."""
-        return self.answered or (self.current is not None and self.current.left)
+        return self.answered or self.left
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        self.current = cast("_Outgoing", request)
-        self.current.leaves = self.leaves
+        cast("_Outgoing", request).exchange = self
         try:
             return await handler(request)
         except _FAILURES as error:
@@ -330,6 +385,21 @@ class _Incoming:
         self._response.close()
 
 
+def _message(method: str, target: str, host: str, pairs: list[tuple[str, str]], body: bytes | None) -> bytes:
+    """A whole request as it goes out. A host among the headers takes the place of the address's own."""
+    lines = []
+    for name, value in pairs:
+        if name == "Host":
+            host = value
+        else:
+            lines.append(f"{name}: {value}\r\n")
+    if body is not None or method not in ClientRequest.GET_METHODS:
+        lines.append(f"Content-Length: {len(body or b'')}\r\n")
+    path = target if target[:1] == "/" else f"/{target}"
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{''.join(lines)}\r\n".encode()
+    return head + body if body else head
+
+
 def _data(hop: Request, exchange: _Exchange) -> bytes | io.BytesIO | AsyncIterator[bytes] | None:
     """The body in the form that aiohttp sends it. Large bodies go out piece by piece: the event loop stays free."""
     if hop.stream is not None:
@@ -345,53 +415,6 @@ async def _watched(stream: Stream, exchange: _Exchange) -> AsyncIterator[bytes]:
     except NetworkFault as fault:
         exchange.broken = fault
         raise
-
-
-class _Connector(TCPConnector):
-    """Never hands out a kept connection on which something arrived unasked: that would be taken for the next request's answer."""
-
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            protocol = cast("ResponseHandler", connection.protocol)
-            if not protocol.should_close:
-                return connection
-            connection.close()
-
-
-class _GuardedResolver(AbstractResolver):
-    """Gives only addresses that the policy allows. aiohttp keeps them for ``_NAMES_LIVE`` seconds and asks once for many callers."""
-
-    def __init__(self, policy: EgressPolicy, resolve: Resolve) -> None:
-        self._policy = policy
-        self._resolve = resolve
-
-    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
-        del family  # the connector itself keeps to the family that it asks for
-        addresses = await self._resolve(host)
-        allowed = [address for address in addresses if self._policy.allows(address)]
-        if addresses and not allowed:
-            # The addresses are not told: they describe the network this server stands in.
-            raise BlockedAddress(f"{host} leads to no public address, and this server's operator has not allowed the one it leads to.")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in allowed
-        ]
-
-    async def close(self) -> None:
-        return
-
-
-async def _ask_system(host: str) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    return [str(address[0]) for _, _, _, _, address in found]
 
 
 async def _read(response: ClientResponse, limit: int, exchange: _Exchange) -> bytes:
@@ -429,47 +452,12 @@ async def _gather(response: ClientResponse, limit: int) -> bytes | None:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _checked(headers: Pairs, length: int | None) -> tuple[list[tuple[str, str]], bool]:
-    """The headers to send, and whether a content type is among them.
-
-    Refuses what HTTP does not allow and what would change where a message ends; a correct Content-Length is accepted.
-    """
-    pairs: list[tuple[str, str]] = []
-    # aiohttp drops a repeated header whose spelling differs, so the first spelling holds for all.
-    spelled: dict[str, str] = {}
-    for name, value in headers:
-        if not _TOKEN.fullmatch(name):
-            raise NetworkFault("The name of a header holds characters that HTTP does not allow.", reached=False)
-        if _BAD_VALUE.search(value):
-            raise NetworkFault(f"The header {name} holds characters that HTTP does not allow.", reached=False)
-        folded = name.lower()
-        spelling = spelled.setdefault(folded, name)
-        if folded not in _FRAMING:
-            pairs.append((spelling, value))
-        elif folded == "host":
-            pairs.append(("Host", value))
-        elif folded == "connection" and value.lower() in {"close", "keep-alive"}:
-            pairs.append((spelling, value))
-        elif folded != "content-length" or value != str(length):
-            raise NetworkFault(f"The header {name} is set by the connection itself and cannot be given.", reached=False)
-    if "user-agent" not in spelled:
-        pairs.append(_AGENT)
-    if "accept-encoding" not in spelled:
-        pairs.append(_ENCODINGS)
-    return pairs, "content-type" in spelled
-
-
 def _received(response: ClientResponse) -> Pairs:
     """The answer's headers. Bytes that are not UTF-8 are read as latin-1: lone surrogates would break every later encoder."""
-    return tuple((str(name), value if value.isascii() else _as_text(value)) for name, value in response.headers.items())
-
-
-def _as_text(value: str) -> str:
-    raw = value.encode("utf-8", "surrogateescape")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    return tuple(
+        (str(name), value if value.isascii() else as_text(value.encode("utf-8", "surrogateescape")))
+        for name, value in response.headers.items()
+    )
 
 
 def _target(url: str, place: str, exchange: _Exchange) -> str:

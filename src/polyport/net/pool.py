@@ -1,0 +1,74 @@
+"""Where connections come from and are kept: aiohttp's pool, of wires, and its resolver under the egress policy."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, cast
+
+from aiohttp import ClientRequest, ClientTimeout, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+from polyport.errors import BlockedAddress
+from polyport.net.egress import EgressPolicy
+from polyport.net.wire import Wire
+
+Resolve = Callable[[str], Awaitable[list[str]]]
+
+
+class Pool(TCPConnector):
+    """Makes wires, and never hands out a kept one on which something arrived unasked: that would be taken for the next request's answer."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory: partial[Any] = partial(Wire, loop=self._loop)
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
+        """A connection, kept or new."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = cast("Wire", connection.protocol)
+            if not protocol.should_close:
+                return connection
+            connection.close()
+
+
+class GuardedResolver(AbstractResolver):
+    """Gives only addresses that the policy allows. aiohttp keeps them for a few seconds and asks once for many callers."""
+
+    def __init__(self, policy: EgressPolicy, resolve: Resolve) -> None:
+        self._policy = policy
+        self._resolve = resolve
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
+        """The addresses of a name. Raises ``BlockedAddress`` when none of them may be called."""
+        del family  # the connector itself keeps to the family that it asks for
+        addresses = await self._resolve(host)
+        allowed = [address for address in addresses if self._policy.allows(address)]
+        if addresses and not allowed:
+            # The addresses are not told: they describe the network this server stands in.
+            raise BlockedAddress(f"{host} leads to no public address, and this server's operator has not allowed the one it leads to.")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in allowed
+        ]
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+async def ask_system(host: str) -> list[str]:
+    """The addresses that the system knows of a name. Raises ``OSError``."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return [str(address[0]) for _, _, _, _, address in found]
