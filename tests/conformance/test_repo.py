@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 from msgspec.structs import replace as changed
 
 import stored
-from polyport.store.base import Duplicate, Stale
+from polyport.store.base import Database, Duplicate, Stale
 from polyport.store.connections import ConnectionFilter
 from polyport.store.records import CachedList, ConnectionStatus, File, LinkStatus, Run, RunProof, RunStatus
 from polyport.store.repo import Repo
-from polyport.store.runs import RunFilter
+from polyport.store.runs import RunFilter, Runs
 
 pytestmark = pytest.mark.anyio
 
@@ -464,6 +465,48 @@ async def test_a_page_looks_at_a_bounded_number_of_runs_and_goes_on_where_it_end
         seen += [run.run_id for run in page.runs]
         following = page.following
     assert seen == kept[::-1]
+
+
+async def test_several_filters_give_the_runs_that_fit_all_of_them(repo: Repo, account_id: int) -> None:
+    values: dict[str, list[Any]] = {
+        "status": [RunStatus.FAILED, RunStatus.SUCCEEDED],
+        "partner_id": [7, 8],
+        "operation_id": [70, 71],
+        "connection_id": [9, None],
+        "external_user_id": ["u1", "u'2", None],
+    }
+    runs = [
+        stored.run(account_id, at=1_000 + number, **dict(zip(values, told, strict=True)))
+        for number, told in enumerate(itertools.product(*values.values()))
+    ]
+    await repo.runs.insert_many([(run, None) for run in runs])
+    for first, second, third in itertools.combinations(values, 3):
+        for told in itertools.product(values[first], values[second], [None, *values[third]]):
+            asked = {name: value for name, value in zip((first, second, third), told, strict=True) if value is not None}
+            fitting = [run.run_id for run in runs if all(getattr(run, name) == value for name, value in asked.items())]
+            found = await repo.runs.page(account_id, RunFilter(**asked), limit=100)
+            assert ([run.run_id for run in found.runs], found.following) == (fitting[::-1], None)
+
+
+async def test_a_run_that_changes_while_a_page_is_read_hides_none_of_those_behind_it(database: Database, account_id: int) -> None:
+    class Shifting:
+        """The database, in which the newest run ends between the look at the indexes and the look at the rows."""
+
+        async def read(self, query: str, given: Any = None) -> Any:
+            found = await database.read(query, given)
+            if query == "places_that_fit":
+                await Repo(database).runs.finish(changed(runs[-1], status=RunStatus.FAILED, finished_at=9_000))
+            return found
+
+    runs = [stored.run(account_id, at=1_000 + number, connection_id=9, status=RunStatus.RUNNING, owner="me") for number in range(5)]
+    await Repo(database).runs.insert_many([(run, None) for run in runs])
+    shifting: Any = Shifting()
+    wanted, seen, following = RunFilter(connection_id=9, status="running"), [], RunFilter().before
+    while following is not None:
+        page = await Runs(shifting).page(account_id, replace(wanted, before=following), limit=2)
+        shifting, following = database, page.following
+        seen += [run.run_id for run in page.runs]
+    assert seen == [run.run_id for run in reversed(runs[:-1])]
 
 
 async def test_a_link_is_used_once_and_what_it_led_to_is_kept_with_it_or_not_at_all(repo: Repo, account_id: int) -> None:

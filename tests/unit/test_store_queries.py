@@ -107,6 +107,12 @@ def test_each_filter_of_runs_is_answered_from_its_index_alone_and_sorts_nothing(
     assert plan(schema, name) == f"SEARCH runs USING COVERING INDEX {found}"
 
 
+def test_further_filters_of_runs_are_told_from_their_indexes_alone(schema: sqlite3.Connection) -> None:
+    found = plan(schema, "places_that_fit")
+    for index, column in (("user", "external_user_id"), ("status", "status"), ("operation", "operation_id"), ("partner", "partner_id")):
+        assert f"SEARCH runs USING COVERING INDEX runs_by_{index} (account_id=? AND {column}=? AND run_id=?)" in found
+
+
 def test_runs_at_places_are_found_by_their_places(schema: sqlite3.Connection) -> None:
     assert "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)" in plan(schema, "runs_at")
 
