@@ -240,10 +240,10 @@ def answer(status: int, body: Any = b"", headers: Mapping[str, str] | None = Non
 
 
 @contextlib.asynccontextmanager
-async def upstream(handler: Handler) -> AsyncIterator[Upstream]:
+async def upstream(handler: Handler, listener: socket.socket | None = None) -> AsyncIterator[Upstream]:
     """A partner whose answers the test chooses: ``handler`` gives the bytes of an answer, or ``None`` when it wrote them itself or wants none.
 
-    The connection ends after each answer.
+    The connection ends after each answer. ``listener`` is a bound socket to serve on; without one it is a free port.
     """
     found = Upstream(origin="", handler=handler)
     tasks: set[asyncio.Task[Any]] = set()
@@ -265,7 +265,10 @@ async def upstream(handler: Handler) -> AsyncIterator[Upstream]:
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20)
+    if listener is None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20)
+    else:
+        server = await asyncio.start_server(serve, sock=listener, limit=1 << 20)
     found.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield found

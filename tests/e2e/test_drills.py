@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "name", ["budget", "crash", "disk_full", "noisy_neighbour", "overload", "refresh", "restart", "restore", "rotate_keys", "soak"]
+    "name",
+    ["budget", "callbacks", "crash", "disk_full", "noisy_neighbour", "overload", "refresh", "restart", "restore", "rotate_keys", "soak"],
 )
 def test_a_drill_finds_every_promise_kept(name):
     given = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in ("src", "tests", "."))}
