@@ -41,6 +41,8 @@ class TokenPrefix(StrEnum):
     API_KEY = "ppk_"
     LINK = "ppl_"
     END_USER = "ppu_"
+    CONSOLE = "ppc_"
+    WELCOME = "ppw_"
 
 
 def hash_password(password: str, *, path: str = "password") -> str:

@@ -16,6 +16,7 @@ from polyport.breakers import Breakers
 from polyport.budgets import Budgets
 from polyport.catalog import Catalog
 from polyport.connections import ConnectionBook
+from polyport.console_users import new_link
 from polyport.errors import SetupError
 from polyport.events import Events
 from polyport.keyfile import KEY_FILE, KeyFile
@@ -82,10 +83,14 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstAccount:
-    """The account that was made at first start; ``password`` is set only when it was made up and has to be told once."""
+    """The account that was made at first start; ``password`` and ``welcome`` are set only when they were made up and have to be told once.
+
+    ``welcome`` is a link by which its owner sets a password and comes into the console.
+    """
 
     email: str
     password: str | None
+    welcome: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,12 +196,16 @@ async def make_first_account(settings: Settings, make_password: Callable[[], str
             return None
         email = settings.bootstrap.email.strip().lower() or "admin@localhost"
         given = settings.bootstrap.password.get_secret_value()
-        password = given or make_password()
+        password, now = given or make_password(), int(time.time() * 1000)
         try:
-            await create_account(safe.repo, safe.keys.vault, title=email, email=email, password=password, now=int(time.time() * 1000))
+            await create_account(safe.repo, safe.keys.vault, title=email, email=email, password=password, now=now)
         except Duplicate:
             return None
-        return FirstAccount(email=email, password=None if given else password)
+        if given:
+            return FirstAccount(email=email, password=None)
+        user = await safe.repo.accounts.user_by_email(email)
+        welcome = (await new_link(safe.repo, settings, user, now))[0] if user is not None and settings.console.enabled else None
+        return FirstAccount(email=email, password=password, welcome=welcome)
 
 
 async def create_account(repo: Repo, vault: Vault, *, title: str, email: str, password: str, now: int) -> int:

@@ -88,6 +88,14 @@ class LoginSettings(_Section):
     refresh_lifetime: Positive
 
 
+class ConsoleSettings(_Section):
+    """The web console; times in seconds."""
+
+    enabled: bool
+    idle: Positive
+    lifetime: Positive
+
+
 class PartnerSettings(_Section):
     """Limits of calls to partners; times in seconds, sizes in bytes."""
 
@@ -168,6 +176,7 @@ class Settings(_Section):
     catalog: CatalogSettings
     http: HttpSettings
     login: LoginSettings
+    console: ConsoleSettings
     partner: PartnerSettings
     runs: RunSettings
     events: EventSettings

@@ -27,6 +27,7 @@ def concrete(endpoint: Endpoint) -> str:
         ("{runId}", "run_0"),
         ("{fileId}", "file_0"),
         ("{userId}", "999999"),
+        ("{consoleUserId}", "999999"),
         ("{name}", "x"),
         ("{endpointId}", "999999"),
         ("{eventId}", "evt_0"),

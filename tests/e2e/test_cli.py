@@ -38,6 +38,14 @@ COMMANDS = [
     ("keys", "new"),
     ("keys", "rotate"),
     ("keys", "drop"),
+    ("console-user",),
+    ("console-user", "add"),
+    ("console-user", "link"),
+    ("console-user", "list"),
+    ("console-user", "role"),
+    ("console-user", "remove"),
+    ("audit",),
+    ("audit", "verify"),
 ]
 CONNECTORS = files("polyport").joinpath("connectors")
 CREATE_PERSON = 2250101

@@ -34,6 +34,7 @@ NEVER = {
     "runId": "run_000000000000ffffffffffffffff",
     "fileId": "file_" + "0" * 32,
     "userId": "999999",
+    "consoleUserId": "999999",
     "endpointId": "ep_" + "0" * 24,
     "eventId": "evt_" + "0" * 32,
     "id": "999999",
@@ -75,6 +76,7 @@ async def neighbours(anyio_backend: str, tmp_path_factory: pytest.TempPathFactor
             "runId": run["data"]["runId"],
             "fileId": file,
             "userId": str(user),
+            "consoleUserId": str((await served.call("GET", "/console-users"))[2]["data"][0]["id"]),
             "id": str(key),
             "endpointId": endpoint,
             "eventId": event,
@@ -87,7 +89,7 @@ def owned(endpoint: Endpoint) -> str | None:
     """Which parameter of a path names a thing of an account."""
     if endpoint.path.startswith("/api-keys/"):
         return "id"
-    names = ("credentialId", "linkId", "runId", "fileId", "userId", "endpointId", "eventId")
+    names = ("credentialId", "linkId", "runId", "fileId", "userId", "consoleUserId", "endpointId", "eventId")
     return next((name for name in names if f"{{{name}}}" in endpoint.path), None)
 
 
@@ -175,7 +177,7 @@ async def test_a_foreign_file_in_a_body_answers_like_one_that_never_was(neighbou
 
 
 LISTS = {"/credentials", "/credentials/grant-access-sharing", "/runs"}
-OF_THE_ACCOUNT = {"/api-keys", "/users", "/events", "/event-endpoints"}
+OF_THE_ACCOUNT = {"/api-keys", "/users", "/console-users", "/audit", "/events", "/event-endpoints"}
 # Lists that hold nothing of anybody: they are the same for everyone.
 CATALOGUE = {"/partners/info", "/partners/trigger-actions/info"}
 

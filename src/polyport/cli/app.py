@@ -14,8 +14,10 @@ from rich.console import Console
 
 from polyport import __version__
 from polyport.cli.apps import oauth_apps
+from polyport.cli.audit import audit
 from polyport.cli.backups import backup_command, restore_command
 from polyport.cli.connectors import connectors
+from polyport.cli.console_users import console_users
 from polyport.cli.keys import keys
 from polyport.cli.logs import set_up_log
 from polyport.cli.serving import first_account, listen, run_loop, serve
@@ -37,6 +39,8 @@ app = typer.Typer(
 app.add_typer(connectors, name="connector")
 app.add_typer(oauth_apps, name="oauth-app")
 app.add_typer(keys, name="keys")
+app.add_typer(console_users, name="console-user")
+app.add_typer(audit, name="audit")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder for everything that is written. Default: ./var.", show_default=False)]
 
@@ -65,8 +69,11 @@ def serve_command(
         console.print("[bold]First account[/bold] (shown once, keep it):")
         console.print(f"  e-mail   {made.email}", markup=False, highlight=False, soft_wrap=True)
         console.print(f"  password {made.password}", markup=False, highlight=False, soft_wrap=True)
+        if made.welcome is not None:
+            console.print("[bold]Or open this link once[/bold] to set a password of your own and come into the console:")
+            console.print(f"  {made.welcome}", markup=False, highlight=False, soft_wrap=True)
     host_of_url = f"[{settings.host}]" if ":" in settings.host else settings.host
-    line = f"Polyport {__version__} on http://{host_of_url}:{shown}  (API reference: /docs)"
+    line = f"Polyport {__version__} on http://{host_of_url}:{shown}  (console: /console, API reference: /docs)"
     serve(settings, listener, lambda: console.print(line, markup=False, soft_wrap=True))
 
 

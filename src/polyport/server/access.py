@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request as HttpRequest
 
+from polyport.console_users import scopes_of
 from polyport.errors import Details, Forbidden, RateLimited, TokenExpired, Unauthenticated
 from polyport.passwords import TokenPrefix, digest, hash_password, needs_rehash, new_token, verify_password
 from polyport.runtime import Runtime
@@ -41,6 +42,7 @@ class Principal:
     family: str
     expires_at: int | None
     external_user_id: str | None = None
+    name: str = ""
 
     def may(self, scope: str) -> bool:
         """Whether the token has a scope; ``admin`` holds all."""
@@ -104,6 +106,7 @@ class Access:
             family=token.family,
             expires_at=token.expires_at,
             external_user_id=token.external_user_id,
+            name=token.title,
         )
 
     async def sign_in(self, email: str, password: str, address: str) -> SignedIn:
@@ -111,6 +114,10 @@ class Access:
 
         Raises ``Unauthenticated``, or ``RateLimited`` after too many tries for the e-mail address or from the client's address.
         """
+        return await self._new_tokens(await self.check_password(email, password, address))
+
+    async def check_password(self, email: str, password: str, address: str) -> User:
+        """The user of an e-mail address and a password. Raises what ``sign_in`` raises."""
         await self._count_try(email, address)
         user = await self._runtime.repo.accounts.user_by_email(email)
         stored = user.password_hash if user is not None else None
@@ -120,7 +127,7 @@ class Access:
         await self._runtime.repo.throttles.clear(_by_email(email))
         if needs_rehash(user.password_hash):
             await self._rehash(user, password)
-        return await self._new_tokens(user)
+        return user
 
     async def _rehash(self, user: User, password: str) -> None:
         stronger = await anyio.to_thread.run_sync(hash_password, password, limiter=self._hashing)
@@ -145,7 +152,10 @@ class Access:
             raise Unauthenticated("This refresh token is not valid: sign in again.")
         if found.expires_at is not None and found.expires_at <= self._runtime.now_ms():
             raise TokenExpired
-        signed, tokens = self._made(found.account_id, found.user_id)
+        user = await repo.accounts.user(found.account_id, found.user_id)
+        if user is None:
+            raise Unauthenticated("This refresh token is not valid: sign in again.")
+        signed, tokens = self._made(user)
         try:
             await repo.tokens.replace_family(found.family, found.token_hash, *tokens)
         except Stale:
@@ -162,7 +172,7 @@ class Access:
 
     async def change_password(self, principal: Principal, old: str, new: str, address: str) -> None:
         """A new password; all sign-ins of the user end. Raises ``Unauthenticated``, ``Forbidden``, ``RateLimited`` or ``ValidationFailed``."""
-        if principal.kind != "session" or principal.user_id is None:
+        if principal.kind not in {"session", "console"} or principal.user_id is None:
             raise Forbidden("This token has no password: sign in to change yours.")
         user = await self._runtime.repo.accounts.user(principal.account_id, principal.user_id)
         if user is None:
@@ -176,11 +186,11 @@ class Access:
         self.forget()
 
     async def _new_tokens(self, user: User) -> SignedIn:
-        signed, tokens = self._made(user.account_id, user.user_id)
+        signed, tokens = self._made(user)
         await self._runtime.repo.tokens.insert(*tokens)
         return signed
 
-    def _made(self, account_id: int, user_id: int) -> tuple[SignedIn, tuple[Token, Token]]:
+    def _made(self, user: User) -> tuple[SignedIn, tuple[Token, Token]]:
         now, settings = self._runtime.now_ms(), self._runtime.settings.login
         family = secrets.token_hex(16)
         text, token_hash = new_token(TokenPrefix.SESSION)
@@ -189,12 +199,12 @@ class Access:
             token_id=0,
             token_hash=token_hash,
             kind="session",
-            account_id=account_id,
-            user_id=user_id,
+            account_id=user.account_id,
+            user_id=user.user_id,
             family=family,
             title="",
             prefix=text[:8],
-            scopes="admin",
+            scopes=" ".join(scopes_of(user.role)),
             created_at=now,
             expires_at=now + settings.token_lifetime * 1000,
             last_used_at=None,
@@ -203,8 +213,8 @@ class Access:
             token_id=0,
             token_hash=refresh_hash,
             kind="refresh",
-            account_id=account_id,
-            user_id=user_id,
+            account_id=user.account_id,
+            user_id=user.user_id,
             family=family,
             title="",
             prefix=refresh_text[:8],

@@ -17,6 +17,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polyport import __version__
+from polyport.audit import AuditLog
 from polyport.deliveries import Courier
 from polyport.engine.clock import LOOK_SECONDS as CLOCK_SECONDS
 from polyport.engine.clock import ClockWatch
@@ -34,7 +35,9 @@ from polyport.runtime import Runtime
 from polyport.server import (
     account,
     apps,
+    audit_log,
     batches,
+    console_users,
     credentials,
     end_users,
     endpoints,
@@ -53,6 +56,7 @@ from polyport.server import (
 )
 from polyport.server.access import Access
 from polyport.server.connect import pages
+from polyport.server.console.pages import SCREENS
 from polyport.server.metrics import StoreMetrics, count_deliveries, watch_breakers
 from polyport.server.origins import Origins
 from polyport.server.problems import error_of_status, problem_response
@@ -64,6 +68,8 @@ from polyport.worker import TIDY_SECONDS, Chore, Worker
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *users.ENDPOINTS,
     *account.ENDPOINTS,
+    *console_users.ENDPOINTS,
+    *audit_log.ENDPOINTS,
     *end_users.ENDPOINTS,
     *partners.ENDPOINTS,
     *credentials.ENDPOINTS,
@@ -144,6 +150,8 @@ def build_services(runtime: Runtime) -> Services:
         reconnects=Reconnects(runtime),
         streams=Streams(runtime),
         rereader=Rereader(engine.desk),
+        audit=AuditLog(runtime.repo.audit, runtime.now_ms),
+        endpoints={(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS},
         registry=registry,
         store_metrics=StoreMetrics(runtime, registry),
         deliveries=count_deliveries(registry),
@@ -166,7 +174,8 @@ def build_app(services: Services) -> ASGIApp:
         return response
 
     handlers: dict[Any, Any] = {HTTPException: refuse}
-    routes = [bind(endpoint, services) for endpoint in sorted((*ENDPOINTS, *pages.PAGES), key=_rank)]
+    screens = [screen.endpoint for screen in SCREENS] if services.engine.runtime.settings.console.enabled else []
+    routes = [bind(endpoint, services) for endpoint in sorted((*ENDPOINTS, *pages.PAGES, *screens), key=_rank)]
     if services.engine.runtime.settings.catalog.public:
         routes += [bind_preflight(endpoint) for endpoint in ENDPOINTS if endpoint.public_catalog]
     app = Starlette(routes=routes, exception_handlers=handlers)

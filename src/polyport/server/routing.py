@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from polyport.audit import AuditLog
 from polyport.engine.links import Reconnects
 from polyport.engine.rereading import Rereader
 from polyport.engine.run import Engine
@@ -112,7 +114,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What every handler works with."""
+    """What every handler works with. ``endpoints`` are those of the API by method and path."""
 
     engine: Engine
     access: Access
@@ -121,6 +123,8 @@ class Services:
     reconnects: Reconnects
     streams: Streams
     rereader: Rereader
+    audit: AuditLog
+    endpoints: Mapping[tuple[str, str], Endpoint]
     registry: CollectorRegistry
     store_metrics: StoreMetrics
     deliveries: Counter
@@ -227,6 +231,8 @@ def _fault(fault: Mapping[str, Any]) -> Fault:
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
+_OF_USERS: Final = frozenset({"/user/logout", "/user/password"})
+_MADE: Final = ("credentialId", "id", "endpointId", "appId")  # what names a thing that was made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +278,11 @@ class Endpoint:
     show_error: Callable[[Call, PolyportError], Answer | None] | None = None
 
     @property
+    def audited(self) -> bool:
+        """Whether the audit log tells of it: what changes an account or its connections, not the runs."""
+        return self.method != "GET" and (self.scope in {"admin", "connections:write"} or self.path in _OF_USERS)
+
+    @property
     def shown_path(self) -> str:
         """The path as it is described: a parameter may hold slashes, its name does not say so."""
         return self.path.replace(":path}", "}")
@@ -285,6 +296,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
     reads_body = endpoint.method in {"POST", "PUT", "PATCH", "DELETE"}
     observe = services.durations.labels(endpoint.method, endpoint.path).observe
     counters: dict[int, Any] = {}
+    work = partial(_noted, endpoint) if endpoint.audited else endpoint.handler
 
     async def handle(http: HttpRequest) -> Response:
         started = time.perf_counter()
@@ -303,9 +315,9 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
                 call.content = await read_body(http, limit)
                 if endpoint.body is None:
                     call.body(Body)
-            response = _response(await endpoint.handler(call), http)
+            response = _response(await work(call), http)
         except PolyportError as error:
-            response = _failed(await reconnectable(error, call), call, endpoint)
+            response = await _refused(error, call, endpoint)
         except StoreUnavailable as fault:
             _log.error("the store cannot be used", request_id=call.request_id, reason=str(fault))
             response = _failed(Overloaded("This server cannot use its records now: nothing was accepted."), call, endpoint)
@@ -326,6 +338,52 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
         return response
 
     return Route(endpoint.path, handle, methods=[endpoint.method], name=f"{endpoint.method} {endpoint.path}")
+
+
+async def _noted(endpoint: Endpoint, call: Call) -> Answer:
+    answer = await endpoint.handler(call)
+    await note(call, endpoint, answer)
+    return answer
+
+
+async def _refused(error: PolyportError, call: Call, endpoint: Endpoint) -> Response:
+    if endpoint.audited and isinstance(error, Forbidden):
+        await note(call, endpoint, None)
+    return _failed(await reconnectable(error, call), call, endpoint)
+
+
+async def note(call: Call, endpoint: Endpoint, answer: Answer | None, via: str = "api") -> None:
+    """Write into the audit log who did this; without an answer it was forbidden. End users are the customer's: what they do is not in it.
+
+    It is written after the deed and before the answer. Should that fail, the answer stays true: the log of the server says what could not be noted.
+    """
+    caller = call.caller
+    if caller is None or caller.kind == "end_user":
+        return
+    target = call.http.url.path
+    if answer is not None and answer.status == 201 and isinstance(answer.data, dict):
+        made = next((answer.data[name] for name in _MADE if answer.data.get(name) is not None), None)
+        target += f"/{made}" if made is not None else ""
+    try:
+        await call.services.audit.note(
+            caller.account_id,
+            via=via,
+            actor=await _actor(call, caller),
+            action=f"{endpoint.method} {endpoint.path}",
+            target=target,
+            status=answer.status if answer is not None else Forbidden().status,
+            came=(call.address, call.request_id),
+        )
+    except StoreFault:
+        _log.exception("the audit log could not be written", request_id=call.request_id, method=endpoint.method, path=target)
+
+
+async def _actor(call: Call, caller: Principal) -> tuple[str, str]:
+    """Who it was, as an id and as a name."""
+    if caller.kind == "api_key":
+        return f"key/{caller.token_id}", caller.name
+    user = await call.engine.runtime.repo.accounts.user(caller.account_id, caller.user_id or 0)
+    return f"user/{caller.user_id}", user.email if user is not None else ""
 
 
 def bind_preflight(endpoint: Endpoint) -> Route:

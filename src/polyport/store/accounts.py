@@ -11,6 +11,15 @@ from polyport.store.rows import build, params
 _BUMP = Statement(query="bump_epoch")
 
 
+def sign_outs(user_id: int) -> tuple[Statement, ...]:
+    """What ends all sign-ins of a user, at the API and in the console."""
+    return (
+        Statement(query="delete_sessions_of_user", params={"user_id": user_id}),
+        Statement(query="delete_console_sessions_of_user", params={"user_id": user_id}),
+        _BUMP,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Accounts:
     """Accounts and the people who sign in for them."""
@@ -23,12 +32,13 @@ class Accounts:
         return int(rows[0][0][0])
 
     async def create(self, account: Account, *, email: str, password_hash: str) -> User:
-        """Make an account with its first user. Raises ``Duplicate`` when the e-mail address is taken."""
+        """Make an account with its first user, who owns it. Raises ``Duplicate`` when the e-mail address is taken."""
         user = User(
             user_id=0,
             account_id=account.account_id,
             email=email.strip().lower(),
             password_hash=password_hash,
+            role="owner",
             created_at=account.created_at,
         )
         rows = await self.database.write(
@@ -60,9 +70,7 @@ class Accounts:
     async def set_password(self, user_id: int, password_hash: str) -> None:
         """Give a user a new password and end all sign-ins."""
         await self.database.write(
-            Statement(query="set_password", params={"user_id": user_id, "password_hash": password_hash}, expect=1),
-            Statement(query="delete_sessions_of_user", params={"user_id": user_id}),
-            _BUMP,
+            Statement(query="set_password", params={"user_id": user_id, "password_hash": password_hash}, expect=1), *sign_outs(user_id)
         )
 
 
@@ -110,18 +118,19 @@ class Tokens:
         await self.database.write(Statement(query="delete_family", params={"family": family}), _BUMP)
 
     async def revoke_sessions(self, user_id: int) -> None:
-        """End all sign-ins of a user; API keys live on."""
-        await self.database.write(Statement(query="delete_sessions_of_user", params={"user_id": user_id}), _BUMP)
+        """End all sign-ins of a user, those of browsers as well; API keys live on."""
+        await self.database.write(*sign_outs(user_id))
 
     async def touch(self, token_id: int, now: int) -> None:
         """Note that a token was used."""
         await self.database.write(Statement(query="touch_token", params={"token_id": token_id, "now": now}))
 
     async def tidy(self, before: int) -> None:
-        """Drop tokens and windows of tries that ended before a time, a few at once."""
+        """Drop tokens, sessions and windows of tries that ended before a time, a few at once."""
         await self.database.write(
             Statement(query="delete_expired_tokens", params={"before": before}),
             Statement(query="delete_old_throttles", params={"before": before}),
+            Statement(query="delete_old_console_sessions", params={"before": before}),
         )
 
     async def epoch(self) -> int:

@@ -72,12 +72,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A person who signs in for an account."""
+    """A person who signs in for an account. ``role`` is ``owner``, ``developer`` or ``viewer``; an empty hash is of who has no password yet."""
 
     user_id: int
     account_id: int
     email: str
     password_hash: str
+    role: str
     created_at: int
 
 

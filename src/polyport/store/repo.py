@@ -9,6 +9,7 @@ from polyport.store.apps import OAuthApps
 from polyport.store.base import Database, Statement
 from polyport.store.budgets import BudgetUses
 from polyport.store.connections import Connections
+from polyport.store.console import AuditEntries, ConsoleSessions, ConsoleUsers
 from polyport.store.end_users import EndUsers
 from polyport.store.grants import Grants
 from polyport.store.herald import Herald, Silence
@@ -36,6 +37,21 @@ class Repo:
     def tokens(self) -> Tokens:
         """Session tokens, refresh tokens, API keys."""
         return Tokens(self.database)
+
+    @property
+    def console_users(self) -> ConsoleUsers:
+        """The people of an account by role."""
+        return ConsoleUsers(self.database)
+
+    @property
+    def console_sessions(self) -> ConsoleSessions:
+        """Browsers that are signed in."""
+        return ConsoleSessions(self.database)
+
+    @property
+    def audit(self) -> AuditEntries:
+        """Who did what."""
+        return AuditEntries(self.database)
 
     @property
     def end_users(self) -> EndUsers:

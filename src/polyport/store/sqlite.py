@@ -53,6 +53,7 @@ _HEAVY: Final = frozenset(
         "delete_files_of_user",
         "delete_links_of_user",
         "delete_old_events",
+        "delete_old_console_sessions",
         "delete_old_keys",
         "delete_old_leases",
         "delete_old_links",

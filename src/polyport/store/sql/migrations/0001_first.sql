@@ -21,13 +21,56 @@ CREATE TABLE master_keys (
     retired_at INTEGER
 ) WITHOUT ROWID;
 
+-- The people who sign in for an account. Who has no password yet has an empty hash, which no password leads to.
 CREATE TABLE users (
     user_id       INTEGER PRIMARY KEY AUTOINCREMENT,
     account_id    INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
     email         TEXT    NOT NULL UNIQUE,
     password_hash TEXT    NOT NULL,
+    role          TEXT    NOT NULL CHECK (role IN ('owner', 'developer', 'viewer')),
     created_at    INTEGER NOT NULL
 );
+CREATE INDEX users_by_account ON users (account_id, user_id);
+
+-- Browsers that are signed in to the console; of the secret in their cookie only the hash is kept. seen_at is when one was seen last, to the minute.
+CREATE TABLE console_sessions (
+    session_hash BLOB    NOT NULL PRIMARY KEY,
+    account_id   INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    user_id      INTEGER NOT NULL REFERENCES users (user_id) ON DELETE CASCADE,
+    address      TEXT    NOT NULL,
+    browser      TEXT    NOT NULL,
+    created_at   INTEGER NOT NULL,
+    seen_at      INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX console_sessions_by_user ON console_sessions (user_id);
+CREATE INDEX console_sessions_by_end ON console_sessions (expires_at);
+
+-- Links by which a user sets a password, once; each user has one at most.
+CREATE TABLE console_links (
+    user_id    INTEGER NOT NULL PRIMARY KEY REFERENCES users (user_id) ON DELETE CASCADE,
+    link_hash  BLOB    NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+);
+
+-- Who did what, one chain for each account: hash is the SHA-256 of the entry with the hash of the entry before it (prior) in it.
+CREATE TABLE audit_entries (
+    account_id INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    sequence   INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    via        TEXT    NOT NULL CHECK (via IN ('api', 'console', 'command')),
+    actor      TEXT    NOT NULL,
+    actor_name TEXT    NOT NULL,
+    action     TEXT    NOT NULL,
+    target     TEXT    NOT NULL,
+    status     INTEGER NOT NULL,
+    address    TEXT    NOT NULL,
+    request_id TEXT    NOT NULL,
+    prior      BLOB    NOT NULL,
+    hash       BLOB    NOT NULL,
+    PRIMARY KEY (account_id, sequence)
+) WITHOUT ROWID;
 
 CREATE TABLE tokens (
     token_id     INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -8,7 +8,7 @@ UPDATE sequences SET value = value + 1 WHERE name = 'account' RETURNING value;
 
 -- name: insert_user
 -- A new user of an account; gives the id.
-INSERT INTO users (account_id, email, password_hash, created_at) VALUES (:account_id, :email, :password_hash, :created_at) RETURNING user_id;
+INSERT INTO users (account_id, email, password_hash, role, created_at) VALUES (:account_id, :email, :password_hash, :role, :created_at) RETURNING user_id;
 
 -- name: count_accounts
 -- How many accounts there are.
@@ -24,11 +24,11 @@ SELECT account_id, title, data_key, created_at FROM accounts ORDER BY account_id
 
 -- name: user_by_email
 -- The user with this e-mail address (kept in lower case).
-SELECT user_id, account_id, email, password_hash, created_at FROM users WHERE email = :email;
+SELECT user_id, account_id, email, password_hash, role, created_at FROM users WHERE email = :email;
 
 -- name: user
 -- One user of an account.
-SELECT user_id, account_id, email, password_hash, created_at FROM users WHERE user_id = :user_id AND account_id = :account_id;
+SELECT user_id, account_id, email, password_hash, role, created_at FROM users WHERE user_id = :user_id AND account_id = :account_id;
 
 -- name: set_password
 -- A user's new password.

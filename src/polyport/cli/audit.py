@@ -1,0 +1,51 @@
+"""``polyport audit``: verifying an exported audit log, anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from polyport.audit import verify
+from polyport.errors import SetupError
+
+audit = typer.Typer(help="The audit log: verify what was exported.", no_args_is_help=True)
+
+
+@audit.callback()
+def _group() -> None:
+    """The audit log: verify what was exported."""
+
+
+@audit.command("verify")
+def verify_command(
+    file: Annotated[Path, typer.Argument(help="What GET /audit/export gave.")],
+    head: Annotated[str | None, typer.Option(help="The hash that its end has to have, if you kept it.", show_default=False)] = None,
+) -> None:
+    """Verify an exported audit log: every entry against its hash, and each against the one before it.
+
+    Exit code 0: it is as it was written. 1: it is not, and the first entry that is wrong is named.
+    """
+    found = verify(_entries(file))
+    if found.broken_at is not None:
+        raise SetupError(f"The audit log is broken at entry {found.broken_at}: {found.why}")
+    if head is not None and found.head != head:
+        raise SetupError(f"The audit log ends with {found.head}, not with {head}: its end is missing, or all of it was written anew.")
+    typer.echo(f"{found.entries} entries, all as they were written. The end: {found.head or 'none'}")
+
+
+def _entries(file: Path) -> Iterator[Mapping[str, Any]]:
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = None
+            if not isinstance(entry, dict):
+                raise SetupError(f"{file}, line {number}: this is no entry of an audit log.")
+            yield entry

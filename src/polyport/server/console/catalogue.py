@@ -1,0 +1,83 @@
+"""The catalogue: which partners there are, found as one types; one partner with everything that is known of it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from polyport.server.console.member import Member
+from polyport.server.console.screen import screen
+from polyport.server.console.show import Entry, chosen, options, page, pager
+from polyport.server.console.within import ask
+from polyport.server.routing import Answer, Call
+
+PER_PAGE: Final = 48
+OPERATIONS_MOST: Final = 100
+ENTRY: Final = Entry(title="Catalogue", path="/catalogue", icon="catalogue", place=20, scope="catalog:read")
+KINDS: Final = {
+    "action": "Action",
+    "apiTrigger": "Trigger, read on demand",
+    "webhookTrigger": "Trigger, sent by the partner",
+    "tool": "Tool",
+}
+
+
+async def show(call: Call, member: Member) -> Answer:
+    """GET /console/catalogue."""
+    given = chosen(call, "q", "category", "deprecated")
+    query: dict[str, Any] = {
+        "q": given.get("q"),
+        "filter[category]": given.get("category"),
+        "filter[deprecated]": given.get("deprecated"),
+        "page": call.http.query_params.get("page"),
+        "per-page": PER_PAGE,
+    }
+    if "q" not in given:
+        query["sort"] = "title"
+    answer = await ask(call, member, "GET /partners/info", query=query)
+    categories = sorted({name for partner in call.engine.runtime.catalog.partners for name in partner.file.categories})
+    return page(
+        call,
+        member,
+        "catalogue.html",
+        title="Catalogue",
+        partners=answer.data,
+        pager=pager(call, answer.meta or {}),
+        filters=given,
+        categories=options([(name, name.replace("-", " ").capitalize()) for name in categories], given.get("category"), "All categories"),
+        deprecated=options([("0", "Not deprecated"), ("1", "Deprecated")], given.get("deprecated"), "All partners"),
+    )
+
+
+async def show_partner(call: Call, member: Member) -> Answer:
+    """GET /console/catalogue/{partnerId}."""
+    partner_id = call.id("partnerId")
+    partner = (await ask(call, member, "GET /partners/{partnerId}", partnerId=partner_id)).data
+    fields = (await ask(call, member, "GET /partners/{partnerId}/credential-fields", partnerId=partner_id)).data
+    given = chosen(call, "q", "kind")
+    query = {
+        "filter[partnerId]": partner_id,
+        "filter[kind]": given.get("kind"),
+        "q": given.get("q"),
+        "per-page": OPERATIONS_MOST,
+        "page": call.http.query_params.get("page"),
+    }
+    found = await ask(call, member, "GET /partners/trigger-actions/info", query=query)
+    return page(
+        call,
+        member,
+        "partner.html",
+        title=partner["title"],
+        partner=partner,
+        choices=fields,
+        operations=found.data,
+        pager=pager(call, found.meta or {}),
+        filters=given,
+        kind_names=KINDS,
+        kinds=options(list(KINDS.items()), given.get("kind"), "All kinds"),
+    )
+
+
+SCREENS: Final = (
+    screen("GET", "/catalogue", show, "The catalogue", scope="catalog:read"),
+    screen("GET", "/catalogue/{partnerId}", show_partner, "A partner", scope="catalog:read"),
+)

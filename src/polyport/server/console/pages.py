@@ -1,0 +1,27 @@
+"""All pages of the console. A new page is a module of its own, with ``SCREENS`` and maybe ``ENTRY``, and one line here."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from polyport.server.console import (
+    catalogue,
+    entrance,
+    home,
+)
+from polyport.server.console.screen import Screen, open_screen
+from polyport.server.console.show import Entry, Navigation, static
+
+PAGES: Final[tuple[ModuleType, ...]] = (
+    entrance,
+    home,
+    catalogue,
+)
+
+SCREENS: Final[tuple[Screen, ...]] = (
+    open_screen("GET", "/static/{name}", static, "Its files"),
+    *(found for module in PAGES for found in module.SCREENS),
+)
+ENTRIES: Final[tuple[Entry, ...]] = tuple(module.ENTRY for module in PAGES if hasattr(module, "ENTRY"))
+Navigation.entries = tuple(sorted(ENTRIES, key=lambda entry: entry.place))

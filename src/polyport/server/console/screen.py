@@ -1,0 +1,87 @@
+"""A page of the console as a route: who may see it, and the proof that a form is one of ours, are looked at here, once, for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from polyport.errors import Forbidden, PolyportError
+from polyport.server.connect.forms import read_form
+from polyport.server.console.member import FIELD, HEADER, Member, check_origin, check_proof, find_member
+from polyport.server.console.show import moved, problem
+from polyport.server.routing import Answer, Call, Endpoint
+
+FORM_LIMIT: Final = 1024 * 1024
+Handler = Callable[[Call, Member], Awaitable[Answer]]
+OpenHandler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """A page or an action. ``scope`` is what a role needs for it: ``""`` for everybody who is signed in, ``None`` for those who are not."""
+
+    endpoint: Endpoint
+    scope: str | None
+
+
+def screen(method: str, path: str, handler: Handler, summary: str, *, scope: str) -> Screen:
+    """A page for people who are signed in; a form is read into ``call.http.state.form`` (``form(call)``)."""
+
+    async def enter(call: Call) -> Answer:
+        member = call.http.state.member = await find_member(call)
+        if member is None:
+            return _to_sign_in(call)
+        if not member.may(scope):
+            raise Forbidden(f"A {member.user.role} may not do this: it needs the scope {scope}.")
+        if method != "GET":
+            check_origin(call)
+            call.http.state.form = read_form(call.content)
+            check_proof(member, call.http.headers.get(HEADER) or form(call).get(FIELD, ""))
+        return await handler(call, member)
+
+    return Screen(endpoint=_endpoint(method, path, enter, summary), scope=scope)
+
+
+def open_screen(method: str, path: str, handler: OpenHandler, summary: str) -> Screen:
+    """A page for people who are not signed in."""
+
+    async def enter(call: Call) -> Answer:
+        if method != "GET":
+            check_origin(call)
+            call.http.state.form = read_form(call.content)
+        return await handler(call)
+
+    return Screen(endpoint=_endpoint(method, path, enter, summary), scope=None)
+
+
+def form(call: Call) -> Mapping[str, str]:
+    """What the form of this call was filled in with."""
+    found: Mapping[str, str] = getattr(call.http.state, "form", {})
+    return found
+
+
+def _to_sign_in(call: Call) -> Answer:
+    here = call.http.url.path
+    if call.http.method == "GET" and not call.http.headers.get("hx-request"):
+        asked = here + (f"?{call.http.url.query}" if call.http.url.query else "")
+        return moved(call, "/sign-in", next=asked if here != "/console" else None)
+    return moved(call, "/sign-in")
+
+
+def _show_error(call: Call, error: PolyportError) -> Answer:
+    return problem(call, getattr(call.http.state, "member", None), error)
+
+
+def _endpoint(method: str, path: str, handler: OpenHandler, summary: str) -> Endpoint:
+    return Endpoint(
+        method=method,
+        path=f"/console{path}",
+        handler=handler,
+        tag="Console",
+        summary=summary,
+        scope=None,
+        raw=True,
+        form_limit=FORM_LIMIT if method != "GET" else None,
+        show_error=_show_error,
+    )

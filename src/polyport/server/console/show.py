@@ -1,0 +1,257 @@
+"""How the console looks: templates, the headers that go with every page, and what templates have at hand."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from polyport import __version__
+from polyport.errors import NotFound, PolyportError
+from polyport.server.console.member import FIELD, HEADER, Member, base_path
+from polyport.server.routing import Answer, Call, entity_tag
+from polyport.server.wire import encode
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+JSON_MOST: Final = 200_000
+
+# Nothing from elsewhere, nothing inline, in nobody's frame; partners' icons come from this server.
+PAGE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Vary": "HX-Request",
+}
+_STATIC: Final = {
+    "console.css": ("polyport.server.console", "static/console.css", "text/css; charset=utf-8"),
+    "console.js": ("polyport.server.console", "static/console.js", "text/javascript; charset=utf-8"),
+    "htmx.js": ("js_lib_htmx", "static/htmx/htmx.min.js", "text/javascript; charset=utf-8"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An entry of the navigation. It is shown to who has the ``scope``; ``place`` orders the entries; ``icon`` is one of ``icons.html``."""
+
+    title: str
+    path: str
+    icon: str
+    place: int
+    scope: str = ""
+
+
+class Navigation:
+    """The entries of all pages there are."""
+
+    entries: tuple[Entry, ...] = ()
+
+
+def page(
+    call: Call,
+    member: Member | None,
+    template: str,
+    /,
+    *,
+    title: str,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Answer:
+    """A page of a template. Templates have ``member``, ``may(scope)``, ``url(path, **query)``, ``here`` (the path), ``proof`` and what is in ``more``."""
+    runtime = call.engine.runtime
+    base = f"{base_path(runtime)}/console"
+    here = call.http.url.path.removeprefix("/console") or "/"
+
+    def url(path: str = "", **query: Any) -> str:
+        given = {name: value for name, value in query.items() if value not in {None, ""}}
+        return base + path + (f"?{urlencode(given)}" if given else "")
+
+    html = (
+        _environment()
+        .get_template(template)
+        .render(
+            title=title,
+            member=member,
+            may=member.may if member is not None else lambda _scope: False,
+            entries=[entry for entry in Navigation.entries if member is not None and member.may(entry.scope)],
+            url=url,
+            root=base_path(runtime),
+            asset=lambda name: f"{base}/static/{name}?v={_asset_tag(name)}",
+            here=here,
+            query=dict(call.http.query_params),
+            proof=member.proof if member is not None else "",
+            proof_field=FIELD,
+            proof_headers=encode({HEADER: member.proof}).decode() if member is not None else "{}",
+            version=__version__,
+            **more,
+        )
+    )
+    return Answer(content=html.encode(), status=status, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS | dict(headers or {}))
+
+
+def moved(call: Call, path: str, *, headers: Mapping[str, str] | None = None, **query: Any) -> Answer:
+    """On to another page of the console: the answer to a form, and to a page that is elsewhere."""
+    given = {name: value for name, value in query.items() if value not in {None, ""}}
+    location = f"{base_path(call.engine.runtime)}/console{path}" + (f"?{urlencode(given)}" if given else "")
+    # A script that follows the redirect of a form by itself would put the whole page into a part of it: it is told to go there.
+    told = {"HX-Redirect": location} if call.http.headers.get("hx-request") else {"Location": location}
+    status = 200 if "HX-Redirect" in told else 303
+    return Answer(content=b"", status=status, media_type="text/plain", headers=PAGE_HEADERS | told | dict(headers or {}))
+
+
+def problem(call: Call, member: Member | None, error: PolyportError) -> Answer:
+    """An error as a page; for a part of a page, as a notice in it."""
+    part = bool(call.http.headers.get("hx-request"))
+    headers = {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"} if part else {}
+    return page(
+        call,
+        member,
+        "notice.html" if part else "problem.html",
+        title="Not found" if isinstance(error, NotFound) else "That did not work",
+        status=error.status,
+        headers=headers,
+        error=error,
+        request_id=call.request_id,
+    )
+
+
+async def static(call: Call) -> Answer:
+    """GET /console/static/{name}."""
+    name = call.text("name")
+    if name not in _STATIC:
+        raise NotFound
+    headers = {"X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
+    content = _asset(name)
+    if "gzip" in call.http.headers.get(
+        "accept-encoding", ""
+    ):  # pages themselves are not packed: what of them is secret could be guessed by their size
+        content, headers["Content-Encoding"] = _packed(name), "gzip"
+    if call.http.query_params.get("v") == _asset_tag(name):
+        headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return Answer(content=content, media_type=_STATIC[name][2], headers=headers, etag=True)
+
+
+@cache
+def _asset(name: str) -> bytes:
+    package, path, _kind = _STATIC[name]
+    return files(package).joinpath(path).read_bytes()
+
+
+@cache
+def _packed(name: str) -> bytes:
+    return gzip.compress(_asset(name), 9, mtime=0)
+
+
+@cache
+def _asset_tag(name: str) -> str:
+    return entity_tag(_asset(name)).strip('"')[:12]
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415  the server starts faster without it
+
+    folder = files("polyport.server.console").joinpath("templates")
+    made = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
+    )
+    made.filters |= {"iso": iso, "moment": moment, "pretty": pretty, "thousands": thousands, "took": took, "cut": cut}
+    return made
+
+
+def iso(seconds: float) -> str:
+    """A time in unix seconds as ISO 8601, for machines."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def moment(seconds: float) -> str:
+    """A time in unix seconds for people without script: in UTC, and it says so."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%d %b %Y, %H:%M UTC")
+
+
+def pretty(value: Any) -> str:
+    """JSON for people, cut where it is too long to be looked at."""
+    text = msgspec.json.format(encode(value), indent=2).decode()
+    return text if len(text) <= JSON_MOST else f"{text[:JSON_MOST]}\n... and {len(text) - JSON_MOST:,} more characters"
+
+
+def thousands(value: int) -> str:
+    """A number with thousands apart."""
+    return f"{value:,}"
+
+
+def took(milliseconds: float | None) -> str:
+    """How long something took."""
+    if milliseconds is None:
+        return "-"
+    if milliseconds < 1_000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1_000
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+
+
+def cut(text: object, most: int = 120) -> str:
+    """The beginning of a text that may be very long."""
+    whole = str(text)
+    return whole if len(whole) <= most else whole[: most - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pager:
+    """The ways from one page of a list to the next. A list with a cursor knows only the one ahead and the beginning."""
+
+    first: str | None = None
+    before: str | None = None
+    after: str | None = None
+    total: int | None = None
+
+
+def pager(call: Call, meta: Mapping[str, Any]) -> Pager:
+    """The pager of an answer's ``meta``: by cursor, or by number."""
+    query = {name: value for name, value in call.http.query_params.items() if value and name not in {"page", "cursor"}}
+    path = base_path(call.engine.runtime) + call.http.url.path
+
+    def to(**more: Any) -> str:
+        given = query | more
+        return path + (f"?{urlencode(given)}" if given else "")
+
+    if "nextCursor" in meta:
+        following = meta["nextCursor"]
+        begun = "cursor" in call.http.query_params
+        return Pager(first=to() if begun else None, after=to(cursor=following) if following else None)
+    number, last = int(meta["page"]), int(meta["totalPages"])
+    found = Pager(total=int(meta["totalItemsCount"]))
+    if number > 1:
+        found = replace(found, before=to(page=number - 1) if number > 2 else to())
+    return replace(found, after=to(page=number + 1)) if number < last else found
+
+
+def chosen(call: Call, *names: str) -> dict[str, str]:
+    """What the query string says of some filters; empty ones are not there."""
+    return {name: value for name in names if (value := call.http.query_params.get(name, "").strip())}
+
+
+def options(pairs: Sequence[tuple[str, str]], now: str | None, empty: str) -> list[dict[str, Any]]:
+    """The options of a select, the empty one first."""
+    return [{"key": "", "label": empty, "chosen": not now}, *({"key": key, "label": label, "chosen": key == now} for key, label in pairs)]

@@ -1,0 +1,158 @@
+"""The people of an account and their browsers in the console, and the audit log: what ``Repo`` says about them in terms of a ``Database``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from polyport.store.accounts import sign_outs
+from polyport.store.base import Database, DbRow, Statement
+from polyport.store.records import User
+from polyport.store.rows import build, columns, params
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleSession:
+    """A browser that is signed in to the console; only the SHA-256 of its secret is kept."""
+
+    session_hash: bytes
+    account_id: int
+    user_id: int
+    address: str
+    browser: str
+    created_at: int
+    seen_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One entry of an account's audit log: ``actor`` did ``action`` to ``target``, and it ended with an HTTP ``status``.
+
+    ``via`` is ``api``, ``console`` or ``command``. ``prior`` is the hash of the entry before, ``hash`` that of this one.
+    """
+
+    account_id: int
+    sequence: int
+    at: int
+    via: str
+    actor: str
+    actor_name: str
+    action: str
+    target: str
+    status: int
+    address: str
+    request_id: str
+    prior: bytes
+    hash: bytes
+
+
+def _entry(row: DbRow) -> AuditEntry:
+    return AuditEntry(**dict(zip(columns(AuditEntry), row, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleUsers:
+    """The people who sign in for accounts, and the links by which they set a password."""
+
+    database: Database
+
+    async def of(self, account_id: int) -> list[User]:
+        """All of an account."""
+        rows = await self.database.read("users_of_account", {"account_id": account_id})
+        return [User(**dict(zip(columns(User), row, strict=True))) for row in rows]
+
+    async def add(self, user: User) -> User:
+        """Make a user (the ``user_id`` is ignored). Raises ``Duplicate`` when the e-mail address is taken."""
+        rows = await self.database.write(Statement(query="insert_user", params=params(user, "user_id"), expect=1))
+        return replace(user, user_id=int(rows[0][0][0]))
+
+    async def set_role(self, account_id: int, user_id: int, role: str) -> None:
+        """Give a user another role; all sign-ins end. Raises ``Stale`` when there is no such user, or no other owner."""
+        given = {"account_id": account_id, "user_id": user_id, "role": role}
+        await self.database.write(Statement(query="set_role", params=given, expect=1), *sign_outs(user_id))
+
+    async def delete(self, account_id: int, user_id: int) -> None:
+        """Drop a user; all sign-ins end, API keys stay. Raises ``Stale`` when there is no such user, or no other owner."""
+        given = {"account_id": account_id, "user_id": user_id}
+        await self.database.write(
+            *sign_outs(user_id), Statement(query="keep_keys_of_user", params=given), Statement(query="delete_user", params=given, expect=1)
+        )
+
+    async def put_link(self, user_id: int, link_hash: bytes, *, now: int, expires_at: int) -> None:
+        """Keep a link by which a user sets a password; an older one ends."""
+        given = {"user_id": user_id, "link_hash": link_hash, "created_at": now, "expires_at": expires_at}
+        await self.database.write(Statement(query="put_console_link", params=given))
+
+    async def by_link(self, link_hash: bytes, now: int) -> User | None:
+        """The user whom a link is for."""
+        return build(User, await self.database.read("console_link", {"link_hash": link_hash, "now": now}))
+
+    async def use_link(self, user: User, link_hash: bytes, *, email: str, password_hash: str, now: int) -> None:
+        """Use a link: the user has this e-mail address and this password from now on, and all sign-ins end.
+
+        Raises ``Stale`` when the link was used already, ``Duplicate`` when the e-mail address is somebody else's.
+        """
+        await self.database.write(
+            Statement(query="use_console_link", params={"link_hash": link_hash, "now": now}, expect=1),
+            Statement(query="set_email", params={"user_id": user.user_id, "email": email.strip().lower()}, expect=1),
+            Statement(query="set_password", params={"user_id": user.user_id, "password_hash": password_hash}, expect=1),
+            *sign_outs(user.user_id),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSessions:
+    """Browsers that are signed in to the console."""
+
+    database: Database
+
+    async def insert(self, session: ConsoleSession, instead_of: bytes | None = None) -> None:
+        """Keep a new session; the one that the same browser had before ends."""
+        ended = () if instead_of is None else (Statement(query="delete_console_session", params={"session_hash": instead_of}),)
+        await self.database.write(*ended, Statement(query="insert_console_session", params=params(session)))
+
+    async def get(self, session_hash: bytes, *, now: int, idle_before: int) -> ConsoleSession | None:
+        """A session that still stands."""
+        given = {"session_hash": session_hash, "now": now, "idle_before": idle_before}
+        return build(ConsoleSession, await self.database.read("console_session", given))
+
+    async def of(self, user_id: int, *, now: int, idle_before: int) -> list[ConsoleSession]:
+        """The sessions of a user, the latest first."""
+        given = {"user_id": user_id, "now": now, "idle_before": idle_before}
+        rows = await self.database.read("console_sessions_of_user", given)
+        return [ConsoleSession(**dict(zip(columns(ConsoleSession), row, strict=True))) for row in rows]
+
+    async def see(self, session_hash: bytes, now: int) -> None:
+        """Note that a browser was seen."""
+        await self.database.write(Statement(query="see_console_session", params={"session_hash": session_hash, "now": now}))
+
+    async def end(self, session_hash: bytes) -> None:
+        """Sign a browser out."""
+        await self.database.write(Statement(query="delete_console_session", params={"session_hash": session_hash}))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntries:
+    """The audit logs of accounts: entries are added at the end, and never changed."""
+
+    database: Database
+
+    async def last(self, account_id: int) -> AuditEntry | None:
+        """The end of an account's chain."""
+        return build(AuditEntry, await self.database.read("last_audit_entry", {"account_id": account_id}))
+
+    async def add(self, entry: AuditEntry) -> None:
+        """Add the next entry. Raises ``Duplicate`` when another process has added one of its number."""
+        await self.database.write(Statement(query="insert_audit_entry", params=params(entry)))
+
+    async def before(self, account_id: int, sequence: int, *, limit: int) -> list[AuditEntry]:
+        """Entries before one of them, the latest first."""
+        return self._made(await self.database.read("audit_entries", {"account_id": account_id, "before": sequence, "limit": limit}))
+
+    async def after(self, account_id: int, sequence: int, *, limit: int) -> list[AuditEntry]:
+        """Entries after one of them, in order."""
+        return self._made(await self.database.read("audit_entries_from", {"account_id": account_id, "after": sequence, "limit": limit}))
+
+    def _made(self, rows: Sequence[DbRow]) -> list[AuditEntry]:
+        return [_entry(row) for row in rows]

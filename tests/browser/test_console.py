@@ -1,0 +1,141 @@
+"""The console in a real browser: signing in, the catalogue, by keyboard, on a phone, in the dark, without script."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from browser.watched import DESK, PHONE, Watched, opened, too_wide, violations
+from e2e.served import EMAIL, PASSWORD, Served
+
+pytestmark = pytest.mark.anyio
+
+LOOKS = [(DESK, "light"), (PHONE, "dark")]  # colours and widths do not depend on each other
+ARTIFACTS = Path(os.environ.get("TEST_ARTIFACTS", "test-artifacts")) / "console"
+# What a person sees who signs in; a new page is added here and is looked at in every look.
+PAGES = {
+    "catalogue": "/console/catalogue",
+    "catalogue-none": "/console/catalogue?q=zzzzqqqq",
+    "partner": "/console/catalogue/225",
+    "you": "/console/you",
+    "not-found": "/console/catalogue/999999",
+}
+
+
+async def sign_in(page: Page, served: Served, path: str = "/console") -> None:
+    await page.goto(served.origin + path)
+    await page.get_by_label("E-mail address").fill(EMAIL)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("navigation", name="Console")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
+    """The cookies of a browser that is signed in."""
+    async with opened(browser) as watched:
+        await sign_in(watched.page, house)
+        return dict(await watched.page.context.storage_state())
+
+
+@pytest.fixture
+async def watched(browser: Browser, state: dict[str, Any]) -> AsyncIterator[Watched]:
+    async with opened(browser, storage_state=state) as found:
+        yield found
+
+
+def assert_quiet(watched: Watched, served: Served, *allowed: str) -> None:
+    """No request left for another host, and the browser complained of nothing."""
+    assert watched.hosts == {urlsplit(served.origin).netloc}
+    assert [told for told in watched.complaints if not any(each in told for each in allowed)] == []
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_has_no_barrier_fits_and_asks_nobody_else(
+    browser: Browser, house: Served, state: dict[str, Any], name: str, viewport: Any, scheme: Any
+):
+    async with opened(browser, storage_state=state, viewport=viewport, color_scheme=scheme) as watched:
+        await watched.page.goto(house.origin + PAGES[name])
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        await watched.page.screenshot(path=ARTIFACTS / f"{name}-{viewport['width']}-{scheme}.png", full_page=True)
+        assert not await too_wide(watched.page)
+        assert await violations(watched.page) == []
+        assert_quiet(watched, house, "404")
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
+async def test_the_sign_in_has_no_barrier(browser: Browser, house: Served, viewport: Any, scheme: Any):
+    async with opened(browser, house.origin + "/console", viewport=viewport, color_scheme=scheme) as watched:
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        await watched.page.screenshot(path=ARTIFACTS / f"sign-in-{viewport['width']}-{scheme}.png")
+        assert await violations(watched.page) == []
+        await watched.page.get_by_label("E-mail address").fill(EMAIL)
+        await watched.page.get_by_label("Password").fill("wrong")
+        await watched.page.keyboard.press("Enter")
+        await expect(watched.page.get_by_role("alert")).to_contain_text("wrong")
+        await expect(watched.page.get_by_label("E-mail address")).to_have_value(EMAIL)
+        assert await violations(watched.page) == []
+
+
+async def test_a_search_shows_what_fits_as_one_types_and_stays_in_the_address(watched: Watched, house: Served):
+    page = watched.page
+    await page.goto(house.origin + "/console/catalogue")
+    await page.keyboard.press("/")
+    await page.keyboard.type("pipedriv")
+    await expect(page.get_by_role("link", name="Airtable")).to_have_count(0)
+    await expect(page.get_by_role("link", name="Pipedrive")).to_be_visible()
+    await expect(page).to_have_url(house.origin + "/console/catalogue?q=pipedriv")
+    await expect(page.get_by_role("searchbox")).to_be_focused()
+    await page.reload()
+    await expect(page.get_by_role("searchbox")).to_have_value("pipedriv")
+    await page.get_by_role("link", name="Pipedrive").click()
+    await expect(page.get_by_role("heading", name="Pipedrive", level=1)).to_be_visible()
+    await page.go_back()
+    await expect(page.get_by_role("searchbox")).to_have_value("pipedriv")
+    assert_quiet(watched, house)
+
+
+async def test_the_keyboard_reaches_the_content_first_and_then_the_navigation(watched: Watched, house: Served):
+    page = watched.page
+    await page.goto(house.origin + "/console/catalogue")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    await page.keyboard.press("Enter")
+    assert await page.evaluate("document.activeElement.id") == "main"
+
+
+async def test_it_works_without_script(browser: Browser, house: Served):
+    async with opened(browser, java_script_enabled=False) as watched:
+        page = watched.page
+        await sign_in(page, house)
+        await page.goto(house.origin + "/console/catalogue")
+        await page.get_by_role("searchbox").fill("pipedrive")
+        await page.get_by_role("button", name="Filter").click()
+        await expect(page.get_by_role("link", name="Pipedrive")).to_be_visible()
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_text("You are signed out.")).to_be_visible()
+
+
+async def test_the_first_page_is_small(browser: Browser, house: Served, state: dict[str, Any]):
+    async with opened(browser, storage_state=state) as watched:
+        await watched.page.goto(house.origin + "/console")
+        await watched.page.wait_for_load_state("networkidle")
+        sizes = [await request.sizes() for request in watched.requests if not request.url.startswith("data:")]
+        assert len(sizes) >= 4
+        assert sum(size["responseBodySize"] + size["responseHeadersSize"] for size in sizes) < 100_000
+
+
+async def test_nothing_of_a_page_stays_in_the_browsers_storage(watched: Watched, house: Served):
+    page = watched.page
+    await page.goto(house.origin + "/console/catalogue")
+    await page.get_by_role("searchbox").fill("pipedrive")
+    await expect(page.get_by_role("link", name="Airtable")).to_have_count(0)
+    assert await page.evaluate("localStorage.length + sessionStorage.length") == 0
