@@ -242,7 +242,7 @@ async def test_every_page_says_that_nothing_comes_from_elsewhere_and_nothing_is_
     assert found.headers["x-frame-options"] == "DENY"
     assert found.headers["cache-control"] == "no-store"
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:|\shx-on", content)
-    assert {url.split("/")[1] for url in re.findall(r'(?:src|href|action)="(?!data:|#)([^"]+)"', content)} <= {"console", "partners"}
+    assert {url.split("/")[1] for url in re.findall(r'(?:src|href|action)="(?!data:|#)([^"]+)"', content)} == {"console"}
 
 
 async def test_files_are_sent_packed_to_who_takes_that_and_kept_as_long_as_they_stay(owner: Browsing):

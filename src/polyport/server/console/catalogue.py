@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec import structs
+
+from polyport.catalog import Wanted
 from polyport.server.console.member import Member
 from polyport.server.console.screen import screen
 from polyport.server.console.show import Entry, chosen, options, page, pager
@@ -12,6 +15,7 @@ from polyport.server.routing import Answer, Call
 
 PER_PAGE: Final = 48
 OPERATIONS_MOST: Final = 100
+EVERYTHING: Final = 1_000_000
 ENTRY: Final = Entry(title="Catalogue", path="/catalogue", icon="catalogue", place=20, scope="catalog:read")
 KINDS: Final = {
     "action": "Action",
@@ -34,7 +38,8 @@ async def show(call: Call, member: Member) -> Answer:
     if "q" not in given:
         query["sort"] = "title"
     answer = await ask(call, member, "GET /partners/info", query=query)
-    categories = sorted({name for partner in call.engine.runtime.catalog.partners for name in partner.file.categories})
+    seen = await call.engine.runtime.catalog.seen_by(member.user.account_id).list_partners(Wanted(per_page=EVERYTHING))
+    categories = sorted({name for item in seen.items for name in item["categories"]})
     return page(
         call,
         member,
@@ -77,7 +82,14 @@ async def show_partner(call: Call, member: Member) -> Answer:
     )
 
 
+async def logo(call: Call, member: Member) -> Answer:
+    """GET /console/logos/{partnerId}: also of partners that this account alone sees."""
+    found = await ask(call, member, "GET /partners/{partnerId}/logo.svg", partnerId=call.id("partnerId"))
+    return structs.replace(found, headers={**found.headers, "Cache-Control": "private, max-age=3600"})
+
+
 SCREENS: Final = (
     screen("GET", "/catalogue", show, "The catalogue", scope="catalog:read"),
     screen("GET", "/catalogue/{partnerId}", show_partner, "A partner", scope="catalog:read"),
+    screen("GET", "/logos/{partnerId}", logo, "A partner's icon", scope="catalog:read"),
 )
