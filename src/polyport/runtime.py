@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,7 @@ from polyport.accounts import AccountBoxes, account_scope
 from polyport.apps import AppBook
 from polyport.breakers import Breakers
 from polyport.budgets import Budgets
-from polyport.catalog import Catalog
+from polyport.catalog import Catalog, open_catalog
 from polyport.connections import ConnectionBook
 from polyport.console_users import new_link
 from polyport.errors import SetupError
@@ -152,9 +153,12 @@ async def open_runtime(
             repo.budget_uses, owner=safe.processes.owner, now_ms=partial(milliseconds, time_now), is_alive=safe.processes.is_alive
         )
         stack.push_async_callback(budgets.close)
+        if catalog is None:
+            catalog = await asyncio.to_thread(open_catalog, settings.data, settings.connectors, settings.origin)
+            stack.callback(catalog.close)
         yield Runtime(
             settings=settings,
-            catalog=catalog or Catalog.load(settings.connectors, settings.origin),
+            catalog=catalog,
             repo=repo,
             vault=vault,
             keys=safe.keys,

@@ -141,13 +141,30 @@ async def test_slugs_may_repeat_between_accounts_ids_may_not(house: House):
     await house.put(4, OTHER, slug="depot")
     assert (house.catalog.count, house.catalog.problems) == (2, [])
     await house.put(5, slug="depot")
-    assert house.catalog.count == 2
-    assert [problem.file for problem in house.catalog.problems] == ["depot/partner.yaml", "depot/partner.yaml"]
+    await house.put(6, OWN, slug="depot")
+    assert (house.catalog.count, house.catalog.problems) == (3, [])
+    assert [each.message for each in house.catalog.problems_of("shelf", "6")] == [
+        'The partner "3" has the same slug; choose another one. This partner is left out.'
+    ]
     house.shelf.held["again"] = (OTHER, folder(3, slug="another"))
     await house.catalog.refresh()
-    assert house.catalog.count == 2
-    told = [problem.message for problem in house.catalog.problems_of("shelf", "again")]
-    assert told == ["This id is taken by a partner of somebody else; choose another one. This partner is left out."] * 2
+    assert [each.message for each in house.catalog.problems_of("shelf", "again")] == [
+        "A partner of somebody else has the same id; choose another one. This partner is left out.",
+        "A partner of somebody else has the same id for an operation; choose another one. This partner is left out.",
+    ]
+
+
+async def test_what_everybody_sees_comes_first_and_what_stood_back_comes_when_the_other_is_gone(house: House):
+    await house.put(3, OWN)
+    await house.catalog.seen_by(OWN).partner(3)
+    house.shelf.held["shared"] = (None, folder(3, slug="shared", operation="For all"))
+    await house.catalog.refresh()
+    assert await house.titles(OWN) == await house.titles(None) == ["For all"]
+    assert "comes first" in house.catalog.problems_of("shelf", "3")[0].message
+    del house.shelf.held["shared"]
+    await house.catalog.refresh()
+    assert (await house.titles(OWN), await house.titles(None)) == (["Create a thing"], [])
+    assert house.catalog.problems_of("shelf", "3") == []
 
 
 async def test_what_is_wrong_with_a_partner_of_an_account_is_told_to_who_asks_for_it_alone(house: House):

@@ -13,7 +13,7 @@ from polyport.catalog import Catalog
 from polyport.cli.scaffold import write_partner
 from polyport.manifest.disk import Files, is_file, is_folder, listed
 from polyport.manifest.lint import lint_folder
-from polyport.manifest.load import load_partner, partner_folders
+from polyport.manifest.load import content_digest, load_partner, part_of, partner_folders
 from polyport.manifest.rules import RULES
 from polyport.manifest.source import LIMIT, Unreadable
 
@@ -139,3 +139,29 @@ def test_files_that_are_on_no_disk_are_looked_at_like_a_folder():
         assert file.read() == create.read_bytes()
     with pytest.raises(FileNotFoundError):
         (held / "icon.svg").open("rb")
+
+
+def test_the_digest_of_a_folder_changes_with_the_content_of_its_files_and_with_nothing_else():
+    held = {"partner.yaml": b"id: 1", "actions/create.yaml": b"id: 2", "icon.svg": b"<svg/>"}
+    digest = content_digest(Files("depot", held))
+    assert digest is not None
+    assert content_digest(Files("another", {**held, "notes.md": b"words", "import.json": b"{}"})) == digest
+    for name in held:
+        assert content_digest(Files("depot", {**held, name: b"other"})) != digest
+        assert content_digest(Files("depot", {each: content for each, content in held.items() if each != name})) != digest
+
+
+def test_a_folder_with_a_file_that_may_not_be_read_has_no_digest(monkeypatch):
+    def refuse(_self):
+        raise PermissionError(13, "Permission denied")
+
+    for method in ("read_bytes", "iterdir"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Files, method, refuse)
+            assert content_digest(Files("depot", {"partner.yaml": b"", "actions/create.yaml": b""})) is None
+
+
+def test_a_part_of_a_partner_is_made_of_its_data_alone():
+    assert part_of("lists/owners.yaml", {"name": "owners", "title": "Owners", "call": {"path": "/owners"}}).title == "Owners"
+    told = {"id": 1, "name": "do_it", "title": "Do it", "idempotent": True, "call": {"path": "/things"}}
+    assert part_of("actions/do_it.yaml", told).kind == "action"

@@ -3,147 +3,182 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+import contextlib
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
-from polyport.catalog.listing import (
-    OPERATION_FILTERS,
-    PARTNER_FILTERS,
-    Entry,
-    Item,
-    Operation,
-    Page,
-    Wanted,
-    auth_types,
-    operation_entry,
-    partner_entry,
-    select,
-    signs_in,
-)
+import msgspec
+import structlog
+
+from polyport.catalog.building import Builder, plan, problems_in
+from polyport.catalog.listing import Item, Operation, Page, Wanted, operation_row, partner_row, understand
+from polyport.catalog.loaded import Head, Kept, Opened, pinned
+from polyport.catalog.search import Search
 from polyport.catalog.sources import Offer, Source, folder_sources
 from polyport.errors import NotFound
-from polyport.manifest.budgets import shown
-from polyport.manifest.disk import Place
-from polyport.manifest.load import load_partner
 from polyport.manifest.model import Partner
 from polyport.manifest.neighbours import clashes
 from polyport.manifest.source import Problem
+from polyport.store.base import StoreUnavailable
+from polyport.store.catalogue import CatalogIndex, IndexDamaged, OfferRow, Reach, Stored
+from polyport.store.sqlite_catalogue import SqliteCatalogue
 
-__all__ = ["Catalog", "Operation", "View", "auth_types"]
-
+TOOLS: Final = 1
+THREADS: Final = 2
 _NO_PARTNER: Final = "There is no partner with this id."
 _NO_OPERATION: Final = "There is no trigger or action with this id."
+_log: Final = structlog.get_logger("polyport.catalog")
+
+T = TypeVar("T")
+Allowed = Callable[[int], Awaitable[frozenset[int] | None]]
 
 
-_Loaded = tuple[Partner, int | None, tuple[str, str, str] | None]
-_Found = tuple[str, Offer, Place]
-_Told = dict[tuple[str, str], list[Problem]]
+_READERS: Final = ("*.py", "manifest/**/*.py", "kinds/**/*.py", "catalog/*")  # what decides what becomes of a folder
+_UNUSED_SECONDS: Final = 30 * 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A partner that was taken up: of which account, from which offer of which source."""
-
-    partner: Partner
-    owner: int | None
-    entry: Entry
-    operations: dict[int, tuple[Operation, Entry]]
-    place: tuple[str, str, str] | None = None
+async def _everything(_account_id: int) -> frozenset[int] | None:
+    return None
 
 
 class Catalog:
     """All partners of a process. ``problems`` names what was left out, and why: a partner with any fault never stops the server.
 
-    ``partners`` stand in it for good; what sources offer is taken up by ``refresh``.
+    An index knows them all; those that are used are loaded from it when they are first asked for, and kept while there is room. ``partners`` stand in it
+    for good; what sources offer is taken up by ``refresh``. ``allowed`` tells which partners an account is limited to, if it is.
     """
 
-    def __init__(self, partners: Iterable[Partner], problems: Sequence[Problem], origin: str) -> None:
+    def __init__(self, partners: Iterable[Partner], problems: Sequence[Problem], origin: str, *, index: CatalogIndex | None = None) -> None:
         self._origin = origin
+        self._index = index if index is not None else SqliteCatalogue()
+        # Without a file there is one connection: one thread has it.
+        self._threads = ThreadPoolExecutor(THREADS if index is not None else 1, thread_name_prefix="polyport-catalog")
+        self._search = Search(self._index)
         self._sources: list[Source] = []
-        self._own: list[_Loaded] = [(partner, None, None) for partner in partners]
-        self._known: Sequence[Problem] = problems
         self._revisions: dict[str, str] = {}
-        self._partners: dict[int, _Held] = {}
-        self._operations: dict[int, tuple[_Held, Operation]] = {}
+        self._told: dict[str, Sequence[Problem]] = {"": tuple(problems)}
+        self._generation = -1
+        self._era = 0
+        self._owned: dict[tuple[str, str], list[Problem]] = {}
         self._refreshing = asyncio.Lock()
-        self.problems: list[Problem] = []
-        self._take_up(self._own, problems, _Told())
+        self._kept = Kept()
+        self._limits: dict[int, frozenset[int] | None] = {}
+        self.allowed: Allowed = _everything
+        self.problems: list[Problem] = list(problems)
+        self.count = 0
+        for partner in partners:
+            self._pin(partner)
+        self._catch_up()
 
     @classmethod
-    def load(cls, extra: Sequence[str], origin: str) -> Catalog:
-        """The bundled partners and those of the extra folders, loaded and checked here and now."""
-        catalog = cls((), (), origin)
-        found: list[_Found] = []
-        problems: list[Problem] = []
+    def load(cls, extra: Sequence[str], origin: str, index: CatalogIndex | None = None) -> Catalog:
+        """The bundled partners and those of the extra folders, here and now; without an ``index`` in one of this process alone."""
+        catalog = cls((), (), origin, index=index)
         for source in folder_sources(extra):
             catalog.add_source(source)
-            offers, told = source.look()
-            problems.extend(told)
-            found.extend((source.name, offer, source.place(offer)) for offer in offers)
-        catalog._take_up(*catalog._checked(found, problems))
+            offers, catalog._told[source.name] = source.look()
+            catalog._revisions[source.name] = source.mark()
+            with catalog._index.building():
+                todo = plan(catalog._index, source.name, offers)
+                builder = Builder(catalog._index, source.name, len(catalog._sources))
+                builder.clear(todo.gone)
+                for offer in todo.fresh:
+                    builder.take(offer, source.place(offer), todo.held.get((source.name, offer.key)))
+        catalog._generation = -1
+        catalog._catch_up()
         return catalog
+
+    def _pin(self, partner: Partner) -> None:
+        """Keep a partner for good."""
+        for other in self._kept.pinned():
+            for file, _key, message in clashes(partner, (other.partner,)):
+                self.problems.append(Problem(file=f"{partner.file.slug}/{file}", message=f"{message} This partner is left out."))
+                return
+        rows = [operation_row(partner, each, None) for each in partner.operations]
+        offer = OfferRow("", str(partner.file.id), 0, "", "", None, partner.file.id, False, "[]")
+        self._index.change((), [offer], Stored(partner=partner_row(partner, None), operations=rows, documents={}))
+        self._kept.pin(pinned(partner))
+        self._told[""] = tuple(self.problems)
 
     def add_source(self, source: Source) -> None:
         """Let one more source be taken up by the next ``refresh``."""
         self._sources.append(source)
 
     async def refresh(self) -> None:
-        """Take up what the sources offer now. Where nothing changed it costs a look at each source's ``revision``."""
+        """Take up what the sources offer now, and what other processes took up. Where nothing changed it costs a look at each source's ``revision``.
+
+        An index that is damaged is made anew.
+        """
         async with self._refreshing:
-            revisions = {source.name: await source.revision() for source in self._sources}
-            if revisions == self._revisions:
-                return
-            found: list[_Found] = []
-            problems: list[Problem] = []
-            for source in self._sources:
-                offers, told = await source.offers()
-                problems.extend(told)
-                found.extend([(source.name, offer, await source.folder(offer)) for offer in offers])
-            self._take_up(*await asyncio.to_thread(self._checked, found, problems))
-            self._revisions = revisions
+            try:
+                await self._refresh()
+            except IndexDamaged as damage:
+                _log.warning("the index of the catalogue is built again", reason=str(damage))
+                await self._renew()
 
-    def _checked(self, found: Sequence[_Found], told: Sequence[Problem]) -> tuple[list[_Loaded], list[Problem], _Told]:
-        """The offers that are whole, and every problem; what is held already is not read again."""
-        loaded, problems, owned = list(self._own), [*self._known, *told], _Told()
-        held = {each.place: each for each in self._partners.values() if each.place is not None}
-        for name, offer, folder in found:
-            place = (name, offer.key, offer.stamp)
-            known = held.get(place)
-            if known is not None and known.owner == offer.owner:
-                loaded.append((known.partner, offer.owner, place))
+    async def _refresh(self) -> None:
+        changed = [source for source in self._sources if await source.revision() != self._revisions.get(source.name)]
+        if changed:
+            lock = self._index.building()
+            await self._off(lock.__enter__)
+            try:
+                for source in changed:
+                    await self._take_up(source)
+                await self._try_again(changed)
+            finally:
+                await self._off(partial(lock.__exit__, None, None, None))
+            self._generation = -1  # what the sources said of themselves counts too
+        await self._off(self._catch_up)
+
+    async def _take_up(self, source: Source) -> None:
+        """Bring the index in step with a source. Nobody else changes it meanwhile, so what the source says now is the newest there is."""
+        revision = await source.revision()
+        offers, self._told[source.name] = await source.offers()
+        todo = await self._off(partial(plan, self._index, source.name, offers))
+        builder = Builder(self._index, source.name, self._sources.index(source) + 1)
+        await self._off(partial(builder.clear, todo.gone))
+        for offer in todo.fresh:
+            folder = await source.folder(offer)
+            await self._off(partial(builder.take, offer, folder, todo.held.get((source.name, offer.key))))
+        self._revisions[source.name] = revision
+
+    async def _try_again(self, changed: Sequence[Source]) -> None:
+        """What stood back behind another one, in sources that did not change, may have its place now."""
+        rows = [row for row in await self._off(self._index.offers) if row.clash]
+        for position, source in enumerate(self._sources, 1):
+            if source in changed:
                 continue
-            read = load_partner(folder)
-            lines = [
-                Problem(file=f"{folder.name}/{each.file}", line=each.line, column=each.column, message=each.message)
-                for each in read.problems
-            ]
-            if offer.owner is None:
-                problems.extend(lines)
-            elif lines:
-                owned[(name, offer.key)] = lines
-            if read.partner is not None:
-                loaded.append((read.partner, offer.owner, place))
-        return loaded, problems, owned
+            builder = Builder(self._index, source.name, position)
+            for row in rows:
+                if row.source == source.name:
+                    offer = Offer(key=row.key, stamp=row.stamp, owner=row.owner)
+                    await self._off(partial(builder.take, offer, await source.folder(offer), row))
 
-    def _take_up(self, loaded: Sequence[_Loaded], problems: Sequence[Problem], owned: _Told) -> None:
-        partners: dict[int, _Held] = {}
-        told = list(problems)
-        for partner, owner, place in loaded:
-            shared = [problem for other in partners.values() for problem in _shared(partner, owner, other)]
-            if shared and owner is not None and place is not None:
-                owned[place[:2]] = shared
-            elif shared:
-                told.extend(shared)
-            else:
-                operations = {each.id: (each, operation_entry(partner, each)) for each in partner.operations}
-                partners[partner.file.id] = _Held(partner, owner, partner_entry(partner, self._origin), operations, place)
-        self._partners = dict(sorted(partners.items()))
-        self._operations = {
-            number: (held, operation) for held in self._partners.values() for number, (operation, _entry) in sorted(held.operations.items())
-        }
+    def _catch_up(self) -> None:
+        """Drop what the index has in another version by now."""
+        generation = self._index.generation()
+        if generation == self._generation:
+            return
+        rows = self._index.offers()
+        order = {source.name: position for position, source in enumerate(self._sources)}
+        told = [problem for name in ("", *order) for problem in self._told.get(name, ())]
+        shared = [row for row in rows if row.owner is None and row.source in order]
+        told += [problem for row in sorted(shared, key=lambda row: (order[row.source], row.key)) for problem in problems_in(row)]
         self.problems = told
-        self._owned = owned
+        self._owned = {(row.source, row.key): problems_in(row) for row in rows if row.owner is not None and row.problems != "[]"}
+        self.count = self._index.count()
+        for partner_id in self._kept.partners():
+            row = self._index.partner(partner_id)
+            self._kept.drop_unless(partner_id, row.digest if row is not None else None, row.owner if row is not None else None)
+        self._generation = generation
 
     def problems_of(self, source: str, key: str) -> list[Problem]:
         """What was wrong with an offer that an account alone sees: ``problems`` does not name these, since everybody may read it."""
@@ -153,27 +188,99 @@ class Catalog:
         """What an account sees: what everybody sees, and its own. ``None`` is nobody in particular: the public catalogue, the shell."""
         return View(self, account_id)
 
-    @property
-    def count(self) -> int:
-        """How many partners there are, those of accounts included."""
-        return len(self._partners)
+    def forget(self) -> None:
+        """Ask again which partners accounts are limited to."""
+        self._limits.clear()
 
-    def partner_of(self, partner_id: int) -> _Held | None:
-        """A partner, whoever looks."""
-        return self._partners.get(partner_id)
+    def on_drop(self, drop: Callable[[int], object]) -> None:
+        """Tell somebody of every operation, by id, that is no longer kept here."""
+        self._kept.watchers.append(drop)
 
-    def operation_of(self, operation_id: int) -> tuple[_Held, Operation] | None:
-        """An operation with its partner, whoever looks."""
-        return self._operations.get(operation_id)
+    def close(self) -> None:
+        """Release everything."""
+        self._threads.shutdown(wait=True)
+        self._index.close()
 
-    def __iter__(self) -> Iterator[_Held]:
-        return iter(self._partners.values())
+    async def _off(self, work: Callable[[], T]) -> T:
+        """Do something in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def reading(self, work: Callable[[CatalogIndex], T]) -> T:
+        """Read the index in a thread; one that is damaged is made anew first. Raises ``StoreUnavailable``."""
+        era = self._era
+        try:
+            return await self._off(partial(work, self._index))
+        except IndexDamaged as damage:
+            if not self._sources:
+                raise
+            _log.warning("the index of the catalogue cannot be read", reason=str(damage))
+        async with self._refreshing:
+            if era == self._era:  # nobody else did it while this one waited
+                await self._renew()
+        return await self._off(partial(work, self._index))
+
+    async def _renew(self) -> None:
+        """Make the index anew, and build it."""
+        await self._off(self._index.renew)
+        self._era += 1
+        self._revisions.clear()
+        await self._refresh()
+
+    def limit(self, account_id: int) -> frozenset[int] | None:
+        """The partners that an account is limited to, as far as that is known here. Raises ``KeyError``."""
+        return self._limits[account_id]
+
+    async def learn_limit(self, account_id: int) -> frozenset[int] | None:
+        """Ask which partners an account is limited to. The tools go with every list: they send nothing anywhere."""
+        told = await self.allowed(account_id)
+        found = None if told is None else told | {TOOLS}
+        if len(self._limits) > 10_000:
+            self._limits.clear()
+        self._limits[account_id] = found
+        return found
+
+    def kept_operation(self, operation_id: int) -> Opened | None:
+        """An operation that is loaded."""
+        return self._kept.operation(operation_id)
+
+    def kept_head(self, partner_id: int) -> Head | None:
+        """A partner that is loaded."""
+        return self._kept.head(partner_id)
+
+    async def load_head(self, partner_id: int, sees: Callable[[int, int | None], bool]) -> Head | None:
+        """A partner from the index, if it is seen."""
+        return await self.reading(lambda index: self._kept.load_head(index, partner_id, sees))
+
+    async def load_operation(self, operation_id: int, sees: Callable[[int, int | None], bool]) -> Opened | None:
+        """An operation from the index, if it is seen: it alone, not the others of its partner."""
+        return await self.reading(lambda index: self._kept.load_operation(index, operation_id, sees))
+
+    def list(self, index: CatalogIndex, kind: str, reach: Reach, wanted: Wanted) -> Page:
+        """A page of a list. Raises ``ValidationFailed``."""
+        ordered, question = understand(wanted, kind)
+        start = (wanted.page - 1) * wanted.per_page
+        if question is None:
+            found, total = index.page(kind, reach, ordered, start, wanted.per_page)
+        else:
+            found, total = self._search.page(kind, question, reach, ordered, start, wanted.per_page)
+        return Page(items=[self.item(kind, each) for each in found], page=wanted.page, per_page=wanted.per_page, total=total)
+
+    def item(self, kind: str, content: bytes, *, whole: bool = False) -> Item:
+        """An item as it is shown. Lists show no budgets."""
+        item: dict[str, Any] = msgspec.json.decode(content)
+        if kind == "partner":
+            logo = f"{self._origin}/partners/{item['partnerId']}/logo.svg"
+            item["logo"] = {"100x100": logo, "original": logo}
+            if not whole:
+                del item["budgets"]
+        return item
 
 
 class View:
     """The catalogue as one account sees it. What it does not see answers like what is not there.
 
-    A partner may have to be loaded: what gives one is awaited, and gives at once what is loaded already.
+    A partner may have to be loaded: what gives one is awaited, and gives at once what is loaded already. All of it raises ``StoreUnavailable`` when the
+    index cannot be read.
     """
 
     __slots__ = ("_account_id", "_catalog")
@@ -183,69 +290,125 @@ class View:
         self._account_id = account_id
 
     async def partner(self, partner_id: int) -> Partner:
-        """A partner by its id. Raises ``NotFound``."""
-        return self._held(partner_id).partner
+        """A partner by its id: its file, lists and icon. Its operations are not in it: each is loaded by itself. Raises ``NotFound``."""
+        sees = await self._seeing()
+        head = self._catalog.kept_head(partner_id)
+        if head is None:
+            head = await self._catalog.load_head(partner_id, sees)
+        if head is None or not sees(partner_id, head.owner):
+            raise NotFound(_NO_PARTNER)
+        return head.partner
 
     async def operation(self, operation_id: int) -> tuple[Partner, Operation]:
         """An operation and its partner. Raises ``NotFound``."""
-        found = self._catalog.operation_of(operation_id)
-        if found is None or not self._sees(found[0]):
+        found = self._catalog.kept_operation(operation_id)
+        try:
+            limit = self._catalog.limit(self._account_id) if self._account_id is not None else None
+        except KeyError:
+            limit = await self._catalog.learn_limit(self._account_id or 0)
+        if found is None:
+            found = await self._catalog.load_operation(operation_id, partial(_sees, self._account_id, limit))
+        if found is None or not _sees(self._account_id, limit, found.head.partner.file.id, found.head.owner):
             raise NotFound(_NO_OPERATION)
-        return found[0].partner, found[1]
+        return found.head.partner, found.operation
 
     async def partner_item(self, partner_id: int) -> Item:
         """The wire item of a partner, with its budgets. Raises ``NotFound``."""
-        held = self._held(partner_id)
-        return held.entry.item | {"budgets": [shown(budget) for budget in held.partner.file.budgets]}
+        sees = await self._seeing()
+        row = await self._catalog.reading(lambda index: index.partner(partner_id))
+        if row is None or not sees(partner_id, row.owner):
+            raise NotFound(_NO_PARTNER)
+        return self._catalog.item("partner", row.item, whole=True)
 
     async def operation_item(self, operation_id: int) -> Item:
         """The wire item of an operation. Raises ``NotFound``."""
-        await self.operation(operation_id)
-        found = self._catalog.operation_of(operation_id)
-        if found is None:
+        sees = await self._seeing()
+        found = await self._catalog.reading(lambda index: index.operation(operation_id))
+        if found is None or not sees(found[0].partner_id, found[0].owner):
             raise NotFound(_NO_OPERATION)
-        return found[0].operations[operation_id][1].item
+        return self._catalog.item("operation", found[1])
 
     async def list_partners(self, wanted: Wanted) -> Page:
         """Partners, filtered, searched, sorted, paged. Raises ``ValidationFailed`` for a filter or a sort that there is not."""
-        return select([held.entry for held in self._seen()], wanted, PARTNER_FILTERS)
+        reach = await self._reach()
+        return await self._catalog.reading(lambda index: self._catalog.list(index, "partner", reach, wanted))
 
     async def list_operations(self, wanted: Wanted) -> Page:
         """Operations, filtered, searched, sorted, paged. Raises ``ValidationFailed`` for a filter or a sort that there is not."""
-        return select([entry for held in self._seen() for _operation, entry in held.operations.values()], wanted, OPERATION_FILTERS)
+        reach = await self._reach()
+        return await self._catalog.reading(lambda index: self._catalog.list(index, "operation", reach, wanted))
+
+    async def ids(self) -> list[int]:
+        """The ids of all partners, by title."""
+        reach = await self._reach()
+        return await self._catalog.reading(lambda index: index.ids(reach))
 
     async def signing_in(self) -> list[int]:
         """The ids of the partners whose customers sign in with an OAuth app, by title."""
-        found = [held.partner.file for held in self._seen() if signs_in(held.partner)]
-        return [file.id for file in sorted(found, key=lambda file: (file.title.lower(), file.id))]
+        reach = await self._reach()
+        return await self._catalog.reading(lambda index: index.ids(reach, signs_in=True))
 
     async def find(self, name: str) -> Partner:
         """A partner by its slug, or by its id in digits. Raises ``NotFound``."""
-        for held in self._seen():
-            if name in {held.partner.file.slug, str(held.partner.file.id)}:
-                return held.partner
-        raise NotFound("There is no partner with this slug or id.")
+        reach = await self._reach()
+        found = await self._catalog.reading(lambda index: index.ids(reach, name=name))
+        if not found:
+            raise NotFound("There is no partner with this slug or id.")
+        return await self.partner(found[0])
 
-    def _seen(self) -> list[_Held]:
-        return [held for held in self._catalog if self._sees(held)]
+    async def _limit(self) -> frozenset[int] | None:
+        if self._account_id is None:
+            return None
+        try:
+            return self._catalog.limit(self._account_id)
+        except KeyError:
+            return await self._catalog.learn_limit(self._account_id)
 
-    def _held(self, partner_id: int) -> _Held:
-        held = self._catalog.partner_of(partner_id)
-        if held is None or not self._sees(held):
-            raise NotFound(_NO_PARTNER)
-        return held
+    async def _seeing(self) -> Callable[[int, int | None], bool]:
+        return partial(_sees, self._account_id, await self._limit())
 
-    def _sees(self, held: _Held) -> bool:
-        return held.owner is None or held.owner == self._account_id
+    async def _reach(self) -> Reach:
+        return Reach(owner=self._account_id, allowed=await self._limit())
 
 
-def _shared(partner: Partner, owner: int | None, other: _Held) -> list[Problem]:
-    """What a partner may not share with one that is there already. Of partners of others nothing is told but that a number is taken."""
-    found: list[Problem] = []
-    strangers = other.owner is not None and other.owner != owner
-    for file, key, message in clashes(partner, (other.partner,)):
-        if key == "slug" and strangers and owner is not None:
-            continue
-        told = f"This {key} is taken by a partner of somebody else; choose another one." if strangers else message
-        found.append(Problem(file=f"{partner.file.slug}/{file}", message=f"{told} This partner is left out."))
-    return found
+def _sees(account_id: int | None, limit: frozenset[int] | None, partner_id: int, owner: int | None) -> bool:
+    """Whether an account that is limited to some partners sees the one with this id, of this owner."""
+    return (owner is None or owner == account_id) and (limit is None or partner_id in limit)
+
+
+def index_file(data: Path, extra: Sequence[str]) -> Path:
+    """Where the index is: each set of folders has its own, and each version of the program that reads them."""
+    root = Path(str(files("polyport")))
+    told = hashlib.sha256(f"{sys.version_info[:2]} {[str(Path(each).resolve()) for each in extra]}".encode())
+    for part in _READERS:
+        for path in sorted(root.glob(part)):
+            stat = path.stat()
+            told.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return data / "catalog" / f"{told.hexdigest()[:16]}.db"
+
+
+def open_catalog(data: Path, extra: Sequence[str], origin: str) -> Catalog:
+    """The catalogue of a data folder, over the index in it. Whatever is wrong with the index, there is one."""
+    path = index_file(data, extra)
+    folder = path.parent
+    index, reason = SqliteCatalogue.opened(path)
+    with contextlib.suppress(OSError):
+        os.utime(path)
+        _tidy(folder, path)
+    if reason is not None:
+        _log.warning("the index of the catalogue cannot be kept: every start builds it", folder=str(folder), reason=reason)
+    try:
+        return Catalog.load(extra, origin, index)
+    except StoreUnavailable as fault:
+        _log.warning("the index of the catalogue is built again", reason=str(fault))
+        index.close()
+    return Catalog.load(extra, origin, SqliteCatalogue())
+
+
+def _tidy(folder: Path, own: Path) -> None:
+    """Remove the indexes of earlier versions and other folders that no process has begun with for a month."""
+    for path in folder.glob("*.db"):
+        if path != own and time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
+            for ending in ("", "-wal", "-shm"):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+            path.with_suffix(".lock").unlink(missing_ok=True)

@@ -13,8 +13,12 @@ A source is added to the catalogue of each process when its runtime is opened: `
 The process that changed something calls ``refresh`` itself and sees the change when that returns. The others of the data folder see it within a second:
 write the change and ``bump_epoch`` in one unit, which makes every process call ``refresh``. That costs next to nothing where ``revision`` is what it was.
 
-Ids of partners and operations are one space of numbers for all accounts: a source whose partners belong to accounts gives each its own. Slugs may repeat
-between accounts, but not with a partner that everybody sees. Where two offers clash, the source that was added first has precedence.
+Ids of partners and operations are one space of numbers for all accounts: a source whose partners belong to accounts gives each its own. A slug is one
+among what everybody sees, and one within an account. Where offers clash, one that everybody sees has precedence, then the source that was added first,
+then the key that sorts first; the other is left out until it changes or the first is gone.
+
+What was checked is kept as data in the index of the data folder (``store.catalogue``), and that is what is served: a source is read when an offer is new
+or has another stamp, and at no other time. ``folder`` may be asked again for any offer when the index is lost.
 """
 
 from __future__ import annotations
@@ -78,8 +82,12 @@ class FolderSource:
 
     async def revision(self) -> str:
         """Stamps of all its files together."""
-        offers, problems = await self.offers()
-        return hashlib.sha256(repr((offers, problems)).encode()).hexdigest()
+        await self.offers()
+        return self.mark()
+
+    def mark(self) -> str:
+        """The stamps of what was seen when the folders were looked at."""
+        return hashlib.sha256(repr(self._seen).encode()).hexdigest()
 
     async def offers(self) -> tuple[Sequence[Offer], Sequence[Problem]]:
         """A folder each."""

@@ -5,6 +5,7 @@ All of it is a cache over the store and the folders; ``forget`` drops what anoth
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import time
@@ -83,6 +84,7 @@ class Desk:
         self.runtime = runtime
         self.renewals = Renewals(runtime, runtime.apps if clients is None else clients)
         self._programs: dict[int, Program] = {}
+        runtime.catalog.on_drop(self._drop_program)
         self._benches: OrderedDict[tuple[int, int], Bench] = OrderedDict()
         self._memory = ListMemory(runtime)
         self.tags = Tags()
@@ -96,8 +98,11 @@ class Desk:
         partner, operation = await self._operation(account_id, operation_id)
         found = self._programs.get(operation_id)
         if found is None or found.operation is not operation or found.partner is not partner:
-            found = self._programs[operation_id] = compile_operation(partner, operation)
+            found = self._programs[operation_id] = await asyncio.to_thread(compile_operation, partner, operation)
         return found
+
+    def _drop_program(self, operation_id: int) -> None:
+        self._programs.pop(operation_id, None)
 
     def held_program(self, operation_id: int) -> Program | None:
         """An operation that was compiled already, whoever asked for it."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,11 +22,12 @@ _FOLDERS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (("actions", Action),
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What came of a folder: the partner if it is whole, and every problem found."""
+    """What came of a folder: the partner if it is whole, and every problem found. ``data`` is what stands in each of its files."""
 
     folder: str
     partner: Partner | None
     problems: tuple[Problem, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def load_partner(folder: Place) -> Loaded:
@@ -54,7 +55,29 @@ def load_partner(folder: Place) -> Loaded:
         digest=digest,
     )
     found = check_partner(partner, sources)
-    return Loaded(folder=str(folder), partner=None if found else partner, problems=tuple(found))
+    data = {name: source.data for name, source in sources.items()}
+    return Loaded(folder=str(folder), partner=None if found else partner, problems=tuple(found), data=data)
+
+
+def content_digest(folder: Place) -> str | None:
+    """What is the same as long as the content of every file is that a partner is made of; ``None`` where one may not be read."""
+    problems: list[Problem] = []
+    digest = hashlib.sha256()
+    icon = folder / "icon.svg"
+    try:
+        for name, entry in (*_files(folder, problems), *((("icon.svg", icon),) if is_file(icon) else ())):
+            content = content_of(name, entry)
+            digest.update(f"{name}\0{len(content)}\0".encode())
+            digest.update(content)
+    except Unreadable:
+        return None
+    return None if problems else digest.hexdigest()
+
+
+def part_of(name: str, data: Any) -> Action | Trigger | ListSpec | PartnerFile:
+    """What a file of a partner that was found whole says, from the data in it."""
+    model = next((model for kind, model in _FOLDERS if name.startswith(f"{kind}/")), PartnerFile)
+    return cast("Action | Trigger | ListSpec | PartnerFile", model.model_validate(data, by_alias=True, by_name=False))
 
 
 def partner_folders(root: Place) -> list[Place]:

@@ -6,7 +6,7 @@ the partner's, at the far end of the numbers, where no folder's are.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from polyport.manifest.model import SAFE_METHODS, Action
@@ -38,7 +38,7 @@ def shape_of(*, slash: bool, body: str) -> str:
     return f"{'/' if slash else ''}{body}"
 
 
-@cache
+@lru_cache(maxsize=256)
 def passing(operation_id: int) -> Action:
     """The operation with such an id."""
     reads = (_TOP - operation_id) % 2 == 1

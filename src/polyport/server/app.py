@@ -218,6 +218,7 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
         services.access.forget()
         runtime.vault.forget("account")  # keys of connections that another process deleted
         runtime.events.forget()
+        runtime.catalog.forget()
         refreshing.add(refresh := asyncio.create_task(runtime.catalog.refresh()))
         refresh.add_done_callback(refreshing.discard)
 

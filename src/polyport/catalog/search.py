@@ -1,0 +1,213 @@
+"""Finding by words: whole words, beginnings, parts, synonyms and words with a typo; the best first.
+
+A word of a question becomes a group of words that stand in the catalogue, each with how close it is. What has a word of every group is found. The index
+tells which those are, and of the best few hundred the rank is worked out here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rapidfuzz import fuzz, process
+
+from polyport.catalog.words import synonyms, words_of
+from polyport.store.catalogue import CatalogIndex, Ordered, Reach
+
+WORDS_MOST: Final = 12
+RANKED: Final = 200
+FUZZY_LEAST: Final = 78
+_PREFIX: Final = 0.85
+_SYNONYM: Final = 0.7
+_PART: Final = 0.6
+_WIDE: Final = 24  # words of the catalogue that one word of a question may stand for by a part or a typo
+_SPREAD: Final = 2  # letters by which a word with a typo is longer or shorter
+_WEIGHTS: Final = (3.0, 2.0, 2.0, 0.5)  # of the columns but the marks
+_HEADLINE: Final = "{title name partner}"
+_FULL_TITLE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one word of a question may stand for: words with their closeness, and the beginning of words."""
+
+    words: Mapping[str, float]
+    prefix: str | None
+
+    @property
+    def expression(self) -> str:
+        """As the index is asked for it."""
+        parts = [f'"{word}"' for word in self.words]
+        if self.prefix is not None:
+            parts.append(f'"{self.prefix}"*')
+        return f"({' OR '.join(parts)})"
+
+    @property
+    def exact(self) -> str | None:
+        """The word itself, if it stands in the catalogue."""
+        return next((f'"{word}"' for word, close in self.words.items() if close == 1), None)
+
+    def closeness(self, word: str) -> float:
+        """How close a word is, from 0 to 1."""
+        found = self.words.get(word)
+        if found is not None:
+            return found
+        return _PREFIX if self.prefix is not None and word.startswith(self.prefix) else 0
+
+
+class Vocabulary:
+    """The words of one kind of things in the catalogue."""
+
+    def __init__(self, counted: Sequence[tuple[str, int]]) -> None:
+        self._sorted = [word for word, _count in counted]
+        self._counts = dict(counted)
+        self._by_length: dict[int, list[str]] = {}
+        for word in self._sorted:
+            self._by_length.setdefault(len(word), []).append(word)
+
+    def group(self, word: str, *, lenient: bool) -> Group | None:
+        """What a word may stand for; ``None`` where there is nothing like it. ``lenient`` looks for typos even where there is something better."""
+        found: dict[str, float] = {}
+        if word in self._counts:
+            found[word] = 1.0
+        at = bisect_left(self._sorted, word)
+        begins = at < len(self._sorted) and self._sorted[at].startswith(word)
+        for other in synonyms().get(word, ()):
+            if other in self._counts:
+                found.setdefault(other, _SYNONYM)
+        if not begins or lenient:
+            parts = self._parts(word) if not begins else ()
+            for near, close in parts or self._typos(word):
+                found.setdefault(near, close)
+        return Group(found, word if begins else None) if found or begins else None
+
+    def _parts(self, word: str) -> list[tuple[str, float]]:
+        if len(word) < 3:
+            return []
+        found = sorted((each for each in self._sorted if word in each), key=lambda each: -self._counts[each])
+        return [(each, _PART) for each in found[:_WIDE]]
+
+    def _typos(self, word: str) -> list[tuple[str, float]]:
+        if len(word) < 4:
+            return []
+        near = [each for length in range(len(word) - _SPREAD, len(word) + _SPREAD + 1) for each in self._by_length.get(length, ())]
+        found = process.extract(word, near, scorer=fuzz.ratio, score_cutoff=FUZZY_LEAST, limit=_WIDE)
+        return [(each, score / 100 * _PART) for each, score, _index in found if each != word]
+
+
+class Search:
+    """Searches in an index. It keeps the vocabularies of one state of it."""
+
+    def __init__(self, index: CatalogIndex) -> None:
+        self._index = index
+        self._kept: dict[str, tuple[int, Vocabulary]] = {}
+
+    def _vocabulary(self, kind: str) -> Vocabulary:
+        generation = self._index.generation()
+        held = self._kept.get(kind)
+        if held is None or held[0] != generation:
+            held = self._kept[kind] = (generation, Vocabulary(self._index.vocabulary(kind)))
+        return held[1]
+
+    def page(self, kind: str, question: str, reach: Reach, wanted: Ordered, start: int, limit: int) -> tuple[list[bytes], int]:
+        """Items that are found, and how many there are in all. Where the list is sorted, its order is kept, else the best come first."""
+        words = words_of(question)[:WORDS_MOST]
+        for lenient in (False, True):
+            groups = self._groups(kind, words, lenient=lenient)
+            if groups is None:
+                continue
+            items, total = self._found(kind, groups, reach, wanted, start, limit)
+            if total:
+                return items, total
+        return [], 0
+
+    def _groups(self, kind: str, words: Sequence[str], *, lenient: bool) -> list[Group] | None:
+        vocabulary = self._vocabulary(kind)
+        found: list[Group] = []
+        for word in dict.fromkeys(words):
+            group = vocabulary.group(word, lenient=lenient)
+            if group is None:
+                return None
+            found.append(group)
+        return found or None
+
+    def _found(self, kind: str, groups: Sequence[Group], reach: Reach, wanted: Ordered, start: int, limit: int) -> tuple[list[bytes], int]:
+        every = " AND ".join(group.expression for group in groups)
+        marks = self._marks(reach, wanted)
+        if wanted.sorted or wanted.like is not None or wanted.slug_like is not None or wanted.category is not None or _unmarked(wanted):
+            numbers = list(self._index.narrowed(kind, every, reach, wanted))
+            if not wanted.sorted:
+                numbers = [*self._ranked(kind, groups, numbers[:RANKED]), *numbers[RANKED:]]
+            return self._items(kind, numbers[start : start + limit]), len(numbers)
+        total = self._index.matches(kind, f"({every}){marks}")
+        best = self._best(kind, groups, every, marks, total)
+        if start + limit <= len(best) or len(best) >= total:
+            return self._items(kind, best[start : start + limit]), total
+        headline = self._index.numbers(kind, f"({_HEADLINE} : ({every})){marks}", 0, total)
+        rest = dict.fromkeys([*best, *headline, *self._index.numbers(kind, f"({every}){marks}", 0, total)])
+        return self._items(kind, list(rest)[start : start + limit]), total
+
+    def _best(self, kind: str, groups: Sequence[Group], every: str, marks: str, total: int) -> list[int]:
+        """The numbers that are ranked, the best first: of those that have the words in their names, and exactly as they were asked for, where these are many."""
+        if total <= RANKED:
+            return self._ranked(kind, groups, self._index.numbers(kind, f"({every}){marks}", 0, RANKED))
+        found: dict[int, None] = {}
+        exact = [group.exact for group in groups]
+        if None not in exact:
+            told = " AND ".join(each for each in exact if each is not None)
+            found |= dict.fromkeys(self._index.numbers(kind, f"({_HEADLINE} : ({told})){marks}", 0, RANKED))
+        if len(found) < RANKED:
+            found |= dict.fromkeys(self._index.numbers(kind, f"({_HEADLINE} : ({every})){marks}", 0, RANKED))
+        if not found:
+            found |= dict.fromkeys(self._index.numbers(kind, f"({every}){marks}", 0, RANKED))
+        return self._ranked(kind, groups, list(found)[:RANKED])
+
+    def _ranked(self, kind: str, groups: Sequence[Group], numbers: Sequence[int]) -> list[int]:
+        held = self._index.rows(kind, numbers)
+        scores = {number: _score(held[number][0], groups) for number in numbers if number in held}
+        return sorted(scores, key=lambda number: (-scores[number], number))
+
+    def _items(self, kind: str, numbers: Sequence[int]) -> list[bytes]:
+        held = self._index.rows(kind, numbers)
+        return [held[number][1] for number in numbers if number in held]
+
+    def _marks(self, reach: Reach, wanted: Ordered) -> str:
+        """The filters, as the index knows them by marks."""
+        told = [mark_of(column, value) for column, value in wanted.equal.items()]
+        if reach.allowed is not None:
+            told.append("(" + " OR ".join(mark_of("partner_id", each) for each in sorted(reach.allowed or {0})) + ")")
+        found = "".join(f" AND marks : ({mark})" for mark in told)
+        if self._index.has_private():
+            own = f" NOT marks : {mark_of('owner', reach.owner)}" if reach.owner is not None else ""
+            found += f" NOT (marks : private{own})"
+        return found
+
+
+_MARKS: Final = {"partner_id": "partner", "is_action": "action", "deprecated": "deprecated", "kind": "kind", "owner": "owner"}
+
+
+def mark_of(column: str, value: object) -> str:
+    """The mark by which a filter finds what has a value in a column."""
+    told = int(value) if isinstance(value, bool) else value
+    return f"{_MARKS[column]}{told}".casefold()
+
+
+def _unmarked(wanted: Ordered) -> bool:
+    return any(column not in _MARKS or (isinstance(value, str) and not value.isalnum()) for column, value in wanted.equal.items())
+
+
+def _score(words: str, groups: Sequence[Group]) -> float:
+    """How well something fits: for each word of the question the best place where it stands, and a little for a title that says nothing else."""
+    columns = [line.split() for line in words.split("\n")[: len(_WEIGHTS)]]
+    total = 0.0
+    for group in groups:
+        best = 0.0
+        for weight, column in zip(_WEIGHTS, columns, strict=True):
+            if weight > best:
+                best = max(best, weight * max(map(group.closeness, column), default=0))
+        total += best
+    title = columns[0]
+    said = sum(1 for word in title if any(group.closeness(word) for group in groups))
+    return total + (_FULL_TITLE * said / len(title) if title else 0)

@@ -1,0 +1,400 @@
+"""The index of the catalogue in SQLite: a file that all processes of a data folder share, or one of a process alone where no file can be had."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from polyport.store.base import StoreUnavailable
+from polyport.store.catalogue import COLUMNS, Clash, IndexDamaged, OfferRow, Ordered, PartnerRow, Place, Reach, Stored
+
+FORMAT: Final = 1
+BUSY_MS: Final = 30_000
+CACHE_KB: Final = 4_000  # of each thread that reads
+COUNTS_MOST: Final = 10_000
+_PARTNER: Final = "partner_id, owner, slug, title_key, deprecated, signs_in, categories, digest, words, item"
+_HEAD: Final = "name NOT LIKE 'actions/%' AND name NOT LIKE 'triggers/%'"
+_TABLES: Final = {"partner": "partners", "operation": "operations"}
+
+
+class SqliteCatalogue:
+    """A ``CatalogIndex`` in one file. Each thread has its own connection; without a file there is one connection, for one thread at a time."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.RLock()
+        self._closing: list[Any] = []
+        self._era = 0
+        self._inode = 0
+        self._alone = self._connect() if path is None else None
+        self._counts: dict[Any, int] = {}
+        self._counted = -1
+        if self._alone is not None:
+            _make(self._alone)
+        else:
+            self._open()
+
+    @classmethod
+    def opened(cls, path: Path) -> tuple[SqliteCatalogue, str | None]:
+        """The index in a file. One that cannot be used is made anew; where that cannot be either, one of this process alone, and why."""
+        reason = ""
+        for _try in range(2):
+            try:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return cls(path), None
+            except (sqlite3.Error, OSError, StoreUnavailable) as error:
+                reason = str(error)
+            with contextlib.suppress(OSError):
+                _remove(path)
+        return cls(), reason
+
+    def close(self) -> None:
+        """Release everything."""
+        while self._closing:
+            self._closing.pop()()
+
+    def _connect(self) -> sqlite3.Connection:
+        # An empty name is a file of this connection alone, which the system removes; what is small stays in memory.
+        name = "" if self._path is None else str(self._path)
+        connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
+        self._closing.append(weakref.finalize(self, connection.close))
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+        connection.execute("PRAGMA synchronous=NORMAL")  # a cache: what a crash of the machine takes is built again
+        return connection
+
+    def _open(self) -> None:
+        """Open the file, made if need be."""
+        connection = self._own()
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            present = connection.execute("PRAGMA user_version").fetchone()[0]
+            if present == 0:
+                _make(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        if present not in {0, FORMAT}:
+            raise sqlite3.DatabaseError(f"{self._path} has a format that this program does not know")
+        self._inode = _inode(self._path)
+
+    def _own(self) -> sqlite3.Connection:
+        if self._alone is not None:
+            return self._alone
+        era, found = getattr(self._local, "held", (None, None))
+        if found is None or era != self._era:
+            found = self._connect()
+            self._local.held = (self._era, found)
+        return found
+
+    def renew(self) -> None:
+        """Make a damaged index anew, empty, unless another process did so already. Raises ``StoreUnavailable``."""
+        try:
+            with self._lock, self.building():
+                self.close()
+                self._era += 1
+                if self._path is not None and _inode(self._path) == self._inode:
+                    _remove(self._path)
+                if self._path is None:
+                    self._alone = self._connect()
+                    _make(self._alone)
+                else:
+                    self._open()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"the index of the catalogue cannot be made anew: {error}") from error
+
+    def _read(self, sql: str, given: Sequence[Any] = ()) -> list[Any]:
+        """All rows. Raises ``IndexDamaged`` or ``StoreUnavailable``."""
+        try:
+            with self._lock if self._alone is not None else contextlib.nullcontext():
+                return self._own().execute(sql, given).fetchall()
+        except sqlite3.Error as error:
+            raise _fault(error) from error
+
+    def generation(self) -> int:
+        """A number that grows with every change."""
+        return int(self._read("SELECT value FROM facts WHERE name = 'generation'")[0][0])
+
+    @contextlib.contextmanager
+    def building(self) -> Iterator[None]:
+        """Alone among all processes of the data folder, for as long as it takes."""
+        if self._path is None:
+            yield
+            return
+        file = os.open(self._path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+    def offers(self) -> list[OfferRow]:
+        """Every offer that was taken up or left out."""
+        return [
+            OfferRow(*row)
+            for row in self._read(
+                "SELECT source, key, position, stamp, digest, owner, partner_id, clash, problems FROM offers ORDER BY position, key"
+            )
+        ]
+
+    def clashes(self, partner_id: int, slug: str, owner: int | None, operations: Iterable[int]) -> list[Clash]:
+        """What of a new partner is taken. Slugs are those of an account, or of what everybody sees."""
+        found = [
+            Clash("id", partner_id, *row)
+            for row in self._read("SELECT partner_id, owner FROM partners WHERE partner_id = ?", (partner_id,))
+        ]
+        found += [
+            Clash("slug", 0, *row)
+            for row in self._read(
+                "SELECT partner_id, owner FROM partners WHERE slug = ? AND partner_id != ? AND owner IS ?",
+                (slug, partner_id, owner),
+            )
+        ]
+        found += [
+            Clash("operation", *row)
+            for row in self._read(
+                "SELECT operation_id, partner_id, owner FROM operations WHERE operation_id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(operations)),),
+            )
+        ]
+        return found
+
+    def change(self, gone: Sequence[OfferRow], offers: Sequence[OfferRow], stored: Stored | None) -> None:
+        """In one: what these offers brought goes, these are noted, and a partner comes. Raises ``StoreUnavailable``."""
+        try:
+            with self._lock:
+                connection = self._own()
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    for row in gone:
+                        connection.execute("DELETE FROM offers WHERE source = ? AND key = ?", (row.source, row.key))
+                        if row.partner_id is not None:
+                            _take_out(connection, row.partner_id)
+                    for row in offers:
+                        connection.execute("INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?)", row)
+                    if stored is not None:
+                        _put_in(connection, stored)
+                    connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'generation'")
+                    connection.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                    raise
+        except sqlite3.Error as error:
+            raise _fault(error) from error
+
+    def partner(self, partner_id: int) -> PartnerRow | None:
+        """A partner."""
+        rows = self._read(f"SELECT {_PARTNER} FROM partners WHERE partner_id = ?", (partner_id,))  # noqa: S608  a list of columns
+        return PartnerRow(*rows[0]) if rows else None
+
+    def operation(self, operation_id: int) -> tuple[Place, bytes] | None:
+        """Where an operation is, and its item."""
+        rows = self._read(
+            "SELECT o.partner_id, o.owner, p.digest, o.document, i.item FROM operations o JOIN operation_items i USING (number) "
+            "JOIN partners p USING (partner_id) WHERE o.operation_id = ?",
+            (operation_id,),
+        )
+        return (Place(*rows[0][:4]), rows[0][4]) if rows else None
+
+    def head(self, partner_id: int) -> tuple[PartnerRow, dict[str, bytes]] | None:
+        """A partner with its documents, those of its operations left out; both of one version."""
+        while True:
+            row = self.partner(partner_id)
+            if row is None:
+                return None
+            documents = dict(self._read(f"SELECT name, content FROM documents WHERE partner_id = ? AND {_HEAD}", (partner_id,)))  # noqa: S608  as above
+            again = self.partner(partner_id)
+            if again is not None and again.digest == row.digest:
+                return row, documents
+
+    def document(self, place: Place) -> bytes | None:
+        """The document of an operation; ``None`` where the version of the place is gone."""
+        rows = self._read(
+            "SELECT d.content FROM documents d JOIN partners p USING (partner_id) WHERE d.partner_id = ? AND d.name = ? AND p.digest = ?",
+            (place.partner_id, place.document, place.digest),
+        )
+        return rows[0][0] if rows else None
+
+    def ids(self, reach: Reach, *, signs_in: bool = False, name: str | None = None) -> list[int]:
+        """The ids of partners, by title: all, those where customers sign in, or those with this slug or id."""
+        seen, given = _seen(reach)
+        where = [seen]
+        if signs_in:
+            where.append("signs_in = 1")
+        if name is not None:
+            where.append("(slug = ? OR CAST(partner_id AS TEXT) = ?)")
+            given += [name, name]
+        sql = f"SELECT partner_id FROM partners WHERE {' AND '.join(where)} ORDER BY title_key, partner_id"  # noqa: S608  made of what stands here
+        return [row[0] for row in self._read(sql, given)]
+
+    def count(self) -> int:
+        """How many partners there are, whoever sees them."""
+        return int(self._read("SELECT count(*) FROM partners")[0][0])
+
+    def page(self, kind: str, reach: Reach, wanted: Ordered, start: int, limit: int) -> tuple[list[bytes], int]:
+        """Items of a list, and how many there are in all. Whoever leafs to the end is served from the end."""
+        where, given = _conditions(kind, reach, wanted)
+        total = self._count(f"SELECT count(*) FROM {_TABLES[kind]} WHERE {where}", given)  # noqa: S608  as above
+        limit = max(0, min(limit, total - start))
+        backwards = start > total // 2
+        first = total - start - limit if backwards else start
+        order = _order(kind, wanted, backwards=backwards)
+        sql = f"SELECT number FROM {_TABLES[kind]} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608  as above
+        numbers = [row[0] for row in self._read(sql, [*given, limit, first])] if limit else []
+        held = {number: item for number, (_words, item) in self.rows(kind, numbers).items()}
+        found = [held[number] for number in numbers if number in held]
+        return found[::-1] if backwards else found, total
+
+    def _count(self, sql: str, given: Sequence[Any]) -> int:
+        """A count, kept until anything changes."""
+        generation = self.generation()
+        key = (generation, sql, *given)
+        found = self._counts.get(key)
+        if found is None:
+            found = int(self._read(sql, given)[0][0])
+            if len(self._counts) > COUNTS_MOST or generation != self._counted:
+                self._counts, self._counted = {}, generation
+            self._counts[key] = found
+        return found
+
+    def has_private(self) -> bool:
+        """Whether any partner belongs to an account."""
+        return bool(self._count("SELECT EXISTS (SELECT 1 FROM partners WHERE owner IS NOT NULL)", ()))
+
+    def vocabulary(self, kind: str) -> list[tuple[str, int]]:
+        """Every word that is searched, and in how many places it stands."""
+        sql = f"SELECT term, sum(doc) FROM {kind}_vocabulary WHERE col != 'marks' GROUP BY term ORDER BY term"  # noqa: S608  one of two kinds
+        return [(row[0], row[1]) for row in self._read(sql)]
+
+    def matches(self, kind: str, expression: str) -> int:
+        """How many an expression of words finds."""
+        return self._count(f"SELECT count(*) FROM {kind}_words WHERE {kind}_words MATCH ?", (expression,))  # noqa: S608  as above
+
+    def numbers(self, kind: str, expression: str, start: int, limit: int) -> list[int]:
+        """The numbers of what an expression finds, in the order of numbers."""
+        sql = f"SELECT rowid FROM {kind}_words WHERE {kind}_words MATCH ? ORDER BY rowid LIMIT ? OFFSET ?"  # noqa: S608  as above
+        return [row[0] for row in self._read(sql, (expression, limit, start))]
+
+    def rows(self, kind: str, numbers: Sequence[int]) -> dict[int, tuple[str, bytes]]:
+        """Words and items by number."""
+        marks = ",".join("?" * len(numbers))
+        if kind == "partner":
+            sql = f"SELECT number, words, item FROM partners WHERE number IN ({marks})"  # noqa: S608  marks alone
+        else:
+            sql = f"SELECT number, words, item FROM operations JOIN operation_items USING (number) WHERE number IN ({marks})"  # noqa: S608  as above
+        return {row[0]: (row[1], row[2]) for row in self._read(sql, numbers)}
+
+    def narrowed(self, kind: str, expression: str, reach: Reach, wanted: Ordered) -> Iterator[int]:
+        """The numbers of what an expression finds and a list holds, in the order of the list."""
+        where, given = _conditions(kind, reach, wanted)
+        found = f"number IN (SELECT rowid FROM {kind}_words WHERE {kind}_words MATCH ?)"  # noqa: S608  as above
+        order = _order(kind, wanted, backwards=False)
+        sql = f"SELECT number FROM {_TABLES[kind]} WHERE {found} AND {where} ORDER BY {order}"  # noqa: S608  as above
+        return (row[0] for row in self._read(sql, [expression, *given]))
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    script, buffer = files("polyport.store").joinpath("sql", "catalogue", "schema.sql").read_text("utf-8"), ""
+    for line in script.splitlines(keepends=True):  # ``executescript`` would commit the transaction that holds the lock
+        buffer += line
+        if sqlite3.complete_statement(buffer):
+            connection.execute(buffer)
+            buffer = ""
+    connection.execute(f"PRAGMA user_version={FORMAT}")
+
+
+def _fault(error: sqlite3.Error) -> StoreUnavailable:
+    """A file that is damaged, that another program changed or that is gone is told apart from one that cannot be used just now."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR}:
+        return IndexDamaged(f"the index of the catalogue is damaged: {error}")
+    return StoreUnavailable(f"the index of the catalogue cannot be used: {error}")
+
+
+def _inode(path: Path | None) -> int:
+    try:
+        return path.stat().st_ino if path is not None else 0
+    except OSError:
+        return 0
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _seen(reach: Reach) -> tuple[str, list[Any]]:
+    if reach.allowed is None:
+        return "(owner IS NULL OR owner = ?)", [reach.owner]
+    told = json.dumps(sorted(reach.allowed))
+    return "(owner IS NULL OR owner = ?) AND partner_id IN (SELECT value FROM json_each(?))", [reach.owner, told]
+
+
+def _conditions(kind: str, reach: Reach, wanted: Ordered) -> tuple[str, list[Any]]:
+    seen, given = _seen(reach)
+    where = [seen]
+    for column, value in wanted.equal.items():
+        where.append(f"{column} = ?")
+        given.append(value)
+    for column, part in (("title_key", wanted.like), ("slug", wanted.slug_like)):
+        if part is not None:
+            where.append(f"instr({column}, ?) > 0")
+            given.append(part)
+    if wanted.category is not None and kind == "partner":
+        where.append("instr(categories, ?) > 0")
+        given.append(f"\n{wanted.category}\n")
+    return " AND ".join(where), given
+
+
+def _order(kind: str, wanted: Ordered, *, backwards: bool) -> str:
+    ids = ("partner_id",) if kind == "partner" else ("partner_id", "operation_id")
+    columns = (wanted.sort,) if wanted.sort == ids[-1] != "partner_id" else (wanted.sort, *(each for each in ids if each != wanted.sort))
+    directions = (wanted.reverse, *(False for _column in columns[1:]))
+    return ", ".join(f"{column} {'DESC' if down is not backwards else 'ASC'}" for column, down in zip(columns, directions, strict=True))
+
+
+def _take_out(connection: sqlite3.Connection, partner_id: int) -> None:
+    for kind, table in _TABLES.items():
+        rows = connection.execute(f"SELECT number, words FROM {table} WHERE partner_id = ?", (partner_id,)).fetchall()  # noqa: S608  one of two
+        names = ", ".join(COLUMNS)
+        connection.executemany(
+            f"INSERT INTO {kind}_words ({kind}_words, rowid, {names}) VALUES ('delete', ?, ?, ?, ?, ?, ?)",  # noqa: S608  as above
+            [(number, *words.split("\n")) for number, words in rows],
+        )
+        if kind == "operation":
+            connection.executemany("DELETE FROM operation_items WHERE number = ?", [(number,) for number, _words in rows])
+        connection.execute(f"DELETE FROM {table} WHERE partner_id = ?", (partner_id,))  # noqa: S608  as above
+    connection.execute("DELETE FROM documents WHERE partner_id = ?", (partner_id,))
+
+
+def _put_in(connection: sqlite3.Connection, stored: Stored) -> None:
+    names = ", ".join(COLUMNS)
+    row = stored.partner
+    made = connection.execute(f"INSERT INTO partners ({_PARTNER}) VALUES (?,?,?,?,?,?,?,?,?,?)", row)  # noqa: S608  as above
+    connection.execute(f"INSERT INTO partner_words (rowid, {names}) VALUES (?,?,?,?,?,?)", (made.lastrowid, *row.words.split("\n")))  # noqa: S608  as above
+    for operation in stored.operations:
+        made = connection.execute(
+            "INSERT INTO operations (operation_id, partner_id, owner, is_action, deprecated, kind, title_key, document, words) "
+            "VALUES (?,?,?,?,?,?,?,?,?)",
+            operation[:9],
+        )
+        connection.execute("INSERT INTO operation_items VALUES (?,?)", (made.lastrowid, operation.item))
+        connection.execute(
+            f"INSERT INTO operation_words (rowid, {names}) VALUES (?,?,?,?,?,?)",  # noqa: S608  as above
+            (made.lastrowid, *operation.words.split("\n")),
+        )
+    connection.executemany(
+        "INSERT INTO documents VALUES (?,?,?)", [(row.partner_id, name, content) for name, content in stored.documents.items()]
+    )

@@ -1,0 +1,313 @@
+"""The index of the catalogue: what is read when, what becomes of it when it is damaged, and how processes share it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from polyport.catalog import Catalog, Wanted, building, loaded, open_catalog
+from polyport.errors import NotFound
+from polyport.store.sqlite_catalogue import SqliteCatalogue
+
+pytestmark = pytest.mark.anyio
+ORIGIN = "http://127.0.0.1"
+
+PARTNER = """\
+id: {id}
+slug: {slug}
+title: {title}
+owners: [Somebody]
+base: https://api.example.com
+verified: {{how: cases, on: "2026-11-01"}}
+"""
+ACTION = """\
+id: {id}
+name: {name}
+title: {title}
+idempotent: true
+fields:
+  - {{name: amount, type: decimal, label: Amount, default: 1.10}}
+  - {{name: owner, type: integer, label: Owner, list: owners}}
+call: {{method: PUT, path: /things, body: {{amount: "{{{{amount}}}}"}}}}
+"""
+LIST = "name: {name}\ntitle: Owners\ncall: {{path: /owners}}\n"
+
+
+def write(root: Path, number: int, *names: str, slug: str = "", title: str = "Depot") -> Path:
+    """A partner's folder with an action of each name."""
+    folder = root / (slug or f"depot-{number}")
+    for kind in ("actions", "lists"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    (folder / "partner.yaml").write_text(PARTNER.format(id=number, slug=folder.name, title=title))
+    for place, name in enumerate(names or ("create",)):
+        told = ACTION.format(id=number * 1000 + place, name=name, title=f"{name.title()} a thing")
+        (folder / "actions" / f"{name}.yaml").write_text(told)
+    for name in ("owners", "unused"):
+        (folder / "lists" / f"{name}.yaml").write_text(LIST.format(name=name))
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "partners"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def opened(tmp_path: Path, root: Path) -> Iterator[Opener]:
+    opener = Opener(tmp_path / "data", root)
+    yield opener
+    for catalog in opener.made:
+        catalog.close()
+
+
+class Opener:
+    """Opens the catalogue of a data folder, as a process does at its start, without the bundled partners; notes which folders were parsed meanwhile."""
+
+    def __init__(self, data: Path, root: Path) -> None:
+        self.data = data
+        self.root = root
+        self.made: list[Catalog] = []
+        self.parsed: list[str] = []
+
+    def __call__(self) -> Catalog:
+        self.parsed.clear()
+        self.made.append(open_catalog(self.data, [str(self.root)], ORIGIN))
+        return self.made[-1]
+
+    @property
+    def file(self) -> Path:
+        (found,) = (self.data / "catalog").glob("*.db")
+        return found
+
+
+@pytest.fixture(autouse=True)
+def _watched(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = building.load_partner
+
+    def noted(folder):
+        opened.parsed.append(folder.name)
+        return real(folder)
+
+    monkeypatch.setattr(building, "load_partner", noted)
+    monkeypatch.setattr("polyport.catalog.sources.files", lambda _package: opened.root.parent / "none")
+    (opened.root.parent / "none" / "connectors").mkdir(parents=True)
+
+
+async def titles(catalog: Catalog) -> list[str]:
+    return [item["title"] for item in (await catalog.seen_by(None).list_partners(Wanted())).items]
+
+
+async def test_a_start_with_an_index_parses_what_changed_and_nothing_else(opened: Opener):
+    for number in (3, 4, 5):
+        write(opened.root, number)
+    opened()
+    assert opened.parsed == ["depot-3", "depot-4", "depot-5"]
+    opened()
+    assert opened.parsed == []
+    write(opened.root, 4, "create", "remove")
+    shutil.rmtree(opened.root / "depot-5")
+    write(opened.root, 6)
+    again = opened()
+    assert opened.parsed == ["depot-4", "depot-6"]
+    assert (again.count, again.problems) == (3, [])
+    assert (await again.seen_by(None).operation(4001))[1].name == "remove"
+    with pytest.raises(NotFound):
+        await again.seen_by(None).partner(5)
+
+
+async def test_files_that_were_written_anew_with_the_same_content_are_not_parsed(opened: Opener):
+    folder = write(opened.root, 3)
+    opened()
+    (folder / "partner.yaml").write_bytes((folder / "partner.yaml").read_bytes())
+    write(opened.root, 3)
+    opened()
+    assert opened.parsed == []
+
+
+async def test_a_folder_with_a_fault_is_named_at_every_start_until_it_is_mended(opened: Opener):
+    folder = write(opened.root, 3)
+    (folder / "actions" / "broken.yaml").write_text("id: x\n")
+    write(opened.root, 4)
+    for _start in range(2):
+        catalog = opened()
+        assert catalog.count == 1
+        assert 'depot-3/actions/broken.yaml:1:1: "id" has to be a whole number.' in map(str, catalog.problems)
+    assert opened.parsed == []
+    (folder / "actions" / "broken.yaml").unlink()
+    assert (opened().count, opened.made[-1].problems) == (2, [])
+
+
+async def test_of_two_folders_with_the_same_id_the_first_is_there_and_the_other_once_the_first_is_gone(opened: Opener):
+    write(opened.root, 3, slug="one")
+    write(opened.root, 3, slug="two", title="Second")
+    catalog = opened()
+    assert await titles(catalog) == ["Depot"]
+    assert [str(each) for each in catalog.problems] == [
+        'two/partner.yaml:1:1: The partner "one" has the same id; choose another one. This partner is left out.',
+        'two/actions/create.yaml:1:1: The partner "one" has the same id for an operation; choose another one. This partner is left out.',
+    ]
+    write(opened.root, 3, slug="a-third", title="Third")
+    assert await titles(opened()) == ["Third"], "the first by name, though it came last"
+    shutil.rmtree(opened.root / "a-third")
+    shutil.rmtree(opened.root / "one")
+    last = opened()
+    assert (await titles(last), last.problems) == (["Second"], [])
+
+
+async def test_an_operation_is_loaded_without_the_others_of_its_partner(opened: Opener, monkeypatch: pytest.MonkeyPatch):
+    write(opened.root, 3, *(f"create_{number}" for number in range(30)))
+    catalog = opened()
+    made: list[str] = []
+    real = loaded.part_of
+    monkeypatch.setattr(loaded, "part_of", lambda name, data: made.append(name) or real(name, data))
+    partner, operation = await catalog.seen_by(None).operation(3007)
+    assert made == ["partner.yaml", f"actions/{operation.name}.yaml"]
+    assert partner.lists["owners"].call.path == "/owners"
+    assert made[2:] == ["lists/owners.yaml"]
+    assert (operation.fields[0].default, type(operation.fields[0].default)) == (Decimal("1.10"), Decimal)
+    assert await catalog.seen_by(None).operation(3007) == (partner, operation)
+    assert len(made) == 3
+    assert sorted(partner.lists) == ["owners", "unused"]
+    with pytest.raises(KeyError):
+        partner.lists["none"]
+
+
+async def test_what_is_loaded_has_bounds_and_who_made_something_of_it_is_told(opened: Opener, monkeypatch: pytest.MonkeyPatch):
+    for number in (3, 4, 5):
+        write(opened.root, number, "create", "remove")
+    catalog = opened()
+    dropped: list[int] = []
+    catalog.on_drop(dropped.append)
+    monkeypatch.setattr(loaded, "HEADS_MOST", 2)
+    view = catalog.seen_by(None)
+    for number in (3, 4, 5):
+        await view.operation(number * 1000)
+    assert 3000 in dropped
+    assert 4000 not in dropped
+    assert catalog.kept_head(3) is None
+    monkeypatch.setattr(loaded, "WEIGHT_MOST", 400)
+    dropped.clear()
+    await view.operation(5000)
+    await view.operation(5001)
+    assert 4000 in dropped
+    await view.operation(3000)
+    assert (await view.operation(3000))[1].id == 3000
+
+
+async def test_a_folder_that_is_edited_while_a_process_runs_is_taken_up_by_the_next_one_and_then_by_all(opened: Opener):
+    folder = write(opened.root, 3, title="Before")
+    first = opened()
+    kept = await first.seen_by(None).operation(3000)
+    write(opened.root, 3, "create", "remove", title="After")
+    write(opened.root, 4)
+    await first.refresh()
+    assert await titles(first) == ["Before"]
+    assert await first.seen_by(None).operation(3000) == kept
+    second = opened()
+    assert await titles(second) == ["After", "Depot"]
+    await first.refresh()
+    assert await titles(first) == ["After", "Depot"]
+    partner, _operation = await first.seen_by(None).operation(3001)
+    assert partner.file.title == "After"
+    assert folder.exists()
+
+
+async def test_files_that_are_gone_after_they_were_indexed_do_not_matter_to_who_serves_them(opened: Opener):
+    folder = write(opened.root, 3)
+    catalog = opened()
+    shutil.rmtree(folder)
+    assert (await catalog.seen_by(None).operation(3000))[1].name == "create"
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database", b"SQLite format 3\0" + bytes(4080)])
+async def test_a_damaged_index_is_built_again_at_the_start(opened: Opener, damage: bytes):
+    write(opened.root, 3)
+    opened().close()
+    for ending in ("-wal", "-shm"):
+        opened.file.with_name(opened.file.name + ending).unlink(missing_ok=True)
+    opened.file.write_bytes(damage)
+    assert await titles(opened()) == ["Depot"]
+    assert opened.parsed == ["depot-3"]
+    opened()
+    assert opened.parsed == []
+
+
+async def test_an_index_that_is_damaged_while_it_is_used_is_built_again_once_by_those_who_find_out(opened: Opener):
+    write(opened.root, 3)
+    first, second = opened(), opened()
+    for name in ("", "-wal", "-shm"):
+        with opened.file.with_name(opened.file.name + name).open("r+b") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            file.write(b"\xff" * size)
+    found = await asyncio.gather(*(view.operation(3000) for _reader in range(4) for view in (first.seen_by(None), second.seen_by(None))))
+    assert {operation.name for _partner, operation in found} == {"create"}
+    assert await titles(first) == await titles(second) == ["Depot"]
+
+
+async def test_where_no_index_can_be_kept_there_is_one_of_the_process_alone(opened: Opener):
+    write(opened.root, 3)
+    opened.data.mkdir()
+    (opened.data / "catalog").write_text("a file where a folder is needed")
+    for _start in range(2):
+        catalog = opened()
+        assert opened.parsed == ["depot-3"]
+        assert (await catalog.seen_by(None).operation(3000))[1].name == "create"
+
+
+STARTING = """
+import sys
+from polyport.catalog import building, open_catalog
+from pathlib import Path
+real = building.load_partner
+def noted(folder):
+    print("parsed", folder.name, flush=True)
+    return real(folder)
+building.load_partner = noted
+catalog = open_catalog(Path(sys.argv[1]), [sys.argv[2]], "http://127.0.0.1")
+print("count", catalog.count, flush=True)
+"""
+
+
+async def test_two_processes_that_start_at_once_build_the_index_once(opened: Opener):
+    for number in range(3, 23):
+        write(opened.root, number)
+    given = [sys.executable, "-c", STARTING, str(opened.data), str(opened.root)]
+    running = [subprocess.Popen(given, stdout=subprocess.PIPE, text=True) for _process in range(2)]  # noqa: ASYNC220, S603  both have to run at once
+    told = [process.communicate(timeout=300)[0].splitlines() for process in running]
+    counts = {line for lines in told for line in lines if line.startswith("count")}
+    parsed = [line for lines in told for line in lines if line.startswith("parsed depot")]
+    assert len(counts) == 1
+    assert (len(parsed), len(set(parsed))) == (20, 20)
+
+
+async def test_indexes_of_earlier_versions_go_when_nobody_used_them_for_long(opened: Opener):
+    opened()
+    old, fresh = (opened.data / "catalog" / f"{name}.db" for name in ("old", "fresh"))
+    for path in (old, fresh):
+        path.write_bytes(b"")
+    import os  # noqa: PLC0415  this test alone
+
+    os.utime(old, (1, 1))
+    opened()
+    assert (old.exists(), fresh.exists()) == (False, True)
+
+
+async def test_an_index_of_another_format_is_made_anew(tmp_path: Path):
+    path = tmp_path / "index.db"
+    index, reason = SqliteCatalogue.opened(path)
+    assert reason is None
+    index._own().execute("PRAGMA user_version=99")
+    index.close()
+    index, reason = SqliteCatalogue.opened(path)
+    assert (reason, index.count(), index.offers()) == (None, 0, [])
+    index.close()
