@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
-from browser.watched import DESK, PHONE, Watched, opened, too_wide, violations
-from e2e.served import EMAIL, PASSWORD, Served
+from browser.console import LOOKS, assert_quiet, look_at, shot, sign_in, signed_in_state
+from browser.watched import Watched, opened, violations
+from e2e.served import EMAIL, Served
 
 pytestmark = pytest.mark.anyio
 
-LOOKS = [(DESK, "light"), (PHONE, "dark")]  # colours and widths do not depend on each other
-ARTIFACTS = Path(os.environ.get("TEST_ARTIFACTS", "test-artifacts")) / "console"
 # What a person sees who signs in; a new page is added here and is looked at in every look.
 PAGES = {
     "catalogue": "/console/catalogue",
@@ -28,20 +24,9 @@ PAGES = {
 }
 
 
-async def sign_in(page: Page, served: Served, path: str = "/console") -> None:
-    await page.goto(served.origin + path)
-    await page.get_by_label("E-mail address").fill(EMAIL)
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("navigation", name="Console")).to_be_visible()
-
-
 @pytest.fixture(scope="module")
 async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
-    """The cookies of a browser that is signed in."""
-    async with opened(browser) as watched:
-        await sign_in(watched.page, house)
-        return dict(await watched.page.context.storage_state())
+    return await signed_in_state(browser, house)
 
 
 @pytest.fixture
@@ -50,31 +35,18 @@ async def watched(browser: Browser, state: dict[str, Any]) -> AsyncIterator[Watc
         yield found
 
 
-def assert_quiet(watched: Watched, served: Served, *allowed: str) -> None:
-    """No request left for another host, and the browser complained of nothing."""
-    assert watched.hosts == {urlsplit(served.origin).netloc}
-    assert [told for told in watched.complaints if not any(each in told for each in allowed)] == []
-
-
 @pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
 @pytest.mark.parametrize("name", PAGES)
 async def test_a_page_has_no_barrier_fits_and_asks_nobody_else(
     browser: Browser, house: Served, state: dict[str, Any], name: str, viewport: Any, scheme: Any
 ):
-    async with opened(browser, storage_state=state, viewport=viewport, color_scheme=scheme) as watched:
-        await watched.page.goto(house.origin + PAGES[name])
-        ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        await watched.page.screenshot(path=ARTIFACTS / f"{name}-{viewport['width']}-{scheme}.png", full_page=True)
-        assert not await too_wide(watched.page)
-        assert await violations(watched.page) == []
-        assert_quiet(watched, house, "404")
+    await look_at(browser, house, state, PAGES[name], name, viewport, scheme)
 
 
 @pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
 async def test_the_sign_in_has_no_barrier(browser: Browser, house: Served, viewport: Any, scheme: Any):
     async with opened(browser, house.origin + "/console", viewport=viewport, color_scheme=scheme) as watched:
-        ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        await watched.page.screenshot(path=ARTIFACTS / f"sign-in-{viewport['width']}-{scheme}.png")
+        await shot(watched.page, "sign-in", viewport, scheme)
         assert await violations(watched.page) == []
         await watched.page.get_by_label("E-mail address").fill(EMAIL)
         await watched.page.get_by_label("Password").fill("wrong")
