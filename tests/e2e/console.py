@@ -25,6 +25,12 @@ class Browsing:
         """Open a page."""
         return await self._fetch("GET", path, None, headers)
 
+    async def status(self, path: str) -> int:
+        """The status of a page, or of a stream, which is left at once."""
+        headers = {"Cookie": self.cookie} if self.cookie else {}
+        async with self.served.client.get(self.served.origin + path, headers=headers, allow_redirects=False) as answer:
+            return answer.status
+
     async def post(self, path: str, form: Mapping[str, Any] | None = None, *, proof: str | None = "", **headers: str) -> Reply:
         """Send a form; ``proof`` "" is the right one, ``None`` is none."""
         given = dict(form or {})

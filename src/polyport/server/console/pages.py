@@ -9,6 +9,7 @@ from polyport.server.console import (
     catalogue,
     entrance,
     home,
+    runs,
 )
 from polyport.server.console.screen import Screen, open_screen
 from polyport.server.console.show import Entry, Navigation, static
@@ -17,6 +18,7 @@ PAGES: Final[tuple[ModuleType, ...]] = (
     entrance,
     home,
     catalogue,
+    runs,
 )
 
 SCREENS: Final[tuple[Screen, ...]] = (

@@ -174,24 +174,34 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         loader=FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
     )
-    made.filters |= {"iso": iso, "moment": moment, "pretty": pretty, "thousands": thousands, "took": took, "cut": cut}
+    made.filters |= {"iso": iso, "moment": moment, "pretty": pretty, "thousands": thousands, "took": took, "cut": cut, "readable": readable}
     return made
 
 
 def iso(seconds: float) -> str:
     """A time in unix seconds as ISO 8601, for machines."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def moment(seconds: float) -> str:
     """A time in unix seconds for people without script: in UTC, and it says so."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%d %b %Y, %H:%M UTC")
+    return datetime.fromtimestamp(float(seconds), UTC).strftime("%d %b %Y, %H:%M UTC")
 
 
 def pretty(value: Any) -> str:
     """JSON for people, cut where it is too long to be looked at."""
     text = msgspec.json.format(encode(value), indent=2).decode()
     return text if len(text) <= JSON_MOST else f"{text[:JSON_MOST]}\n... and {len(text) - JSON_MOST:,} more characters"
+
+
+def readable(text: str) -> str:
+    """The body of a request or of an answer: JSON in lines, anything else as it is."""
+    if not text.lstrip().startswith(("{", "[")) or len(text) > JSON_MOST:
+        return text
+    try:
+        return msgspec.json.format(text.encode(), indent=2).decode()
+    except (msgspec.DecodeError, UnicodeError):
+        return text
 
 
 def thousands(value: int) -> str:
@@ -205,7 +215,7 @@ def took(milliseconds: float | None) -> str:
         return "-"
     if milliseconds < 1_000:
         return f"{milliseconds:.0f} ms"
-    seconds = milliseconds / 1_000
+    seconds = float(milliseconds) / 1_000
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

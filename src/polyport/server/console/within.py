@@ -13,7 +13,7 @@ from polyport.server.console.member import Member
 from polyport.server.routing import Answer, Call, check_scope, note
 from polyport.server.wire import encode
 
-_KEPT: Final = frozenset({b"host", b"user-agent"})
+_KEPT: Final = frozenset({b"host", b"user-agent", b"last-event-id"})
 
 
 async def ask(

@@ -76,11 +76,19 @@
     if (!url || !window.EventSource) return;
     source = new EventSource(url);
     source.told = url;
-    source.addEventListener("changed", () => {
-      if (document.hidden) return;
+    const changed = () => {
       const now = document.querySelector("[data-live]");
       if (now && !now.contains(document.activeElement)) htmx.trigger(now, "changed");
-    });
+    };
+    let last = null;
+    for (const name of ["changed", "queued", "running", "waiting", "succeeded", "failed", "uncertain", "cancelled"]) {
+      source.addEventListener(name, (event) => {
+        const first = last === null && name !== "changed";  // how a run stands at first is on the page already, unless it has moved on
+        const same = first && document.querySelector(`[data-live] .status`)?.textContent.trim().toLowerCase() === name;
+        last = event.lastEventId || name;
+        if (!same) changed();
+      });
+    }
     source.onopen = () => document.body.setAttribute("data-following", "");
     source.onerror = () => document.body.removeAttribute("data-following");
   };

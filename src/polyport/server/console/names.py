@@ -1,0 +1,43 @@
+"""The names of things that lists tell by their ids: asked once for a page, and what is gone has a name too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polyport.errors import NotFound
+from polyport.server.console.member import Member
+from polyport.server.console.within import ask
+from polyport.server.routing import Call
+
+
+class Names:
+    """The names on one page."""
+
+    def __init__(self, call: Call, member: Member) -> None:
+        self._call = call
+        self._member = member
+        self._partners: dict[int, str] = {}
+        self._operations: dict[int, str] = {}
+
+    async def partner(self, partner_id: int) -> str:
+        """The title of a partner."""
+        if partner_id not in self._partners:
+            found = await self._item("GET /partners/{partnerId}", partnerId=partner_id)
+            self._partners[partner_id] = found["title"] if found is not None else f"Partner {partner_id}"
+        return self._partners[partner_id]
+
+    async def operation(self, operation_id: int | None) -> str:
+        """The title of an operation; without an id it was a request that was passed on."""
+        if operation_id is None:
+            return "A request of your own"
+        if operation_id not in self._operations:
+            found = await self._item("GET /partners/trigger-actions/{id}", id=operation_id)
+            self._operations[operation_id] = found["title"] if found is not None else f"Operation {operation_id}"
+        return self._operations[operation_id]
+
+    async def _item(self, route: str, **ids: Any) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = (await ask(self._call, self._member, route, **ids)).data
+        except NotFound:
+            return None
+        return found

@@ -1,0 +1,182 @@
+"""Runs in the console: what the list and a run show, whatever other people's text is, and what one does from there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from e2e.console import Browsing, member, text_of
+from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
+
+pytestmark = pytest.mark.anyio
+
+CREATE, GET = 2250101, 2250103
+HOSTILE = "<script>alert(1)</script>\u202egnp.exe <img src=x onerror=alert(2)> {{ 7*7 }} \"'`"
+
+
+@pytest.fixture(scope="module")
+async def owner(anyio_backend: str, house: Served) -> Browsing:
+    browsing = Browsing(served=house)
+    await browsing.sign_in()
+    return browsing
+
+
+@pytest.fixture(scope="module")
+async def connection(anyio_backend: str, house: Served) -> int:
+    return await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
+
+
+async def run(served: Served, connection: int, operation: int, fields: dict[str, Any], mode: str = "sync", **more: Any) -> str:
+    body = {"credentialData": {"0": {"value": connection}}, "runnerData": fields, **more}
+    _status, _headers, answer = await served.call("POST", f"/partners/trigger-actions/{operation}/run/{mode}", body)
+    return str(answer["data"]["runId"] if answer["success"] else answer["error"]["runId"])
+
+
+async def ended(served: Served, run_id: str) -> dict[str, Any]:
+    for _look in range(400):
+        found = (await served.call("GET", f"/runs/{run_id}"))[2]["data"]
+        if found["finishedAt"] is not None:
+            return dict(found)
+        await asyncio.sleep(0.02)
+    raise AssertionError("the run does not end")
+
+
+@pytest.fixture
+async def failed(house: Served, connection: int) -> str:
+    return await run(house, connection, GET, {"id": 999})
+
+
+async def test_a_failed_run_says_what_it_means_and_what_to_do(owner: Browsing, failed: str):
+    text = text_of(await owner.get(f"/console/runs/{failed}"))
+
+    for told in (
+        "The partner read the request and refused it.",
+        "The partner refused the request: Person not found",
+        "Check the ids in the input",
+        "No further attempt is made",
+        "/api/v2/persons/999",
+        "x-api-token: [secret]",
+        '"error": "Person not found"',
+    ):
+        assert told in text, told
+    assert PIPEDRIVE_FIELDS["api_token"] not in text
+
+
+async def test_other_peoples_text_is_text_and_nothing_else(house: Served, owner: Browsing):
+    user = HOSTILE[:60]
+    connection = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, externalUserId=user)
+    run_id = await run(house, connection, CREATE, {"name": HOSTILE}, externalUserId=user, metadata={HOSTILE: HOSTILE + "x" * 10_000})
+    for path in (f"/console/runs/{run_id}", "/console/runs", f"/console/runs?q={user}"):
+        page = await owner.get(path)
+        content = page.content.decode()
+        assert page.status == 200
+        assert "<script>alert" not in content
+        assert "<img src=x" not in content
+        assert "{{ 7*7 }}" in content or path != f"/console/runs/{run_id}"
+        assert "alert(1)" in content, path
+
+
+@pytest.mark.parametrize(
+    ("query", "there"),
+    [
+        ("status=failed", True),
+        ("status=succeeded", False),
+        ("partnerId=225", True),
+        ("since=1h", True),
+        ("triggerActionId=2250103", True),
+        ("q=nobody", False),
+    ],
+)
+async def test_filters_of_the_query_string_narrow_the_list(owner: Browsing, failed: str, query: str, there: bool):
+    content = (await owner.get(f"/console/runs?{query}")).content.decode()
+
+    assert (f"/console/runs/{failed}" in content) is there
+
+
+async def test_a_run_id_in_the_search_leads_to_the_run(owner: Browsing, failed: str):
+    found = await owner.get(f"/console/runs?q={failed}")
+
+    assert (found.status, found.headers["location"]) == (303, f"/console/runs/{failed}")
+    assert (await owner.get("/console/runs?q=run_%0d%0aSet-Cookie:x")).status == 200
+
+
+async def test_the_list_is_paged_by_cursor_and_keeps_its_filters(house: Served, owner: Browsing, connection: int):
+    runs = [{"runnerData": {"id": 999}} for _run in range(30)]
+    body = {"triggerActionId": GET, "credentialData": {"0": {"value": connection}}, "runs": runs}
+    status, _headers, answer = await house.call("POST", "/runs/batch", body)
+    assert status < 300, answer
+    first = (await owner.get("/console/runs?triggerActionId=2250103")).content.decode()
+    following = re.search(r'rel="next" href="([^"]+)"', first)
+    assert following is not None
+    path = following[1].replace("&amp;", "&")
+    second = (await owner.get(path)).content.decode()
+
+    listed = [set(re.findall(r"/console/runs/(run_[0-9a-f]+)\"", content)) for content in (first, second)]
+    assert "triggerActionId=2250103" in path
+    assert len(listed[0]) == 25
+    assert listed[1]
+    assert not listed[0] & listed[1]
+    assert "data-live" in first
+    assert "data-live" not in second, "what is older does not move under the reader's eyes"
+
+
+async def test_a_run_is_replayed_once_however_often_one_presses(house: Served, owner: Browsing, failed: str):
+    content = (await owner.get(f"/console/runs/{failed}")).content.decode()
+    once = re.search(r'name="once" value="([0-9a-f]+)"', content)
+    assert once is not None
+    found = [await owner.post(f"/console/runs/{failed}/replay", {"once": once[1]}) for _press in range(2)]
+    places = {reply.headers["location"] for reply in found}
+
+    assert ([reply.status for reply in found], len(places)) == ([303, 303], 1)
+    made = await ended(house, places.pop().rpartition("/")[2])
+    assert made["replayOf"] == failed
+
+
+async def test_a_run_that_waits_is_cancelled_and_one_that_ended_says_that_it_has(house: Served, owner: Browsing, connection: int):
+    later = int(house.runtime.now_ms() // 1000) + 3600
+    waits = await run(house, connection, CREATE, {"name": "Later"}, "async", notBefore=later)
+    page = text_of(await owner.get(f"/console/runs/{waits}"))
+    assert "It is not to start before that time." in page
+    assert (await owner.post(f"/console/runs/{waits}/cancel")).status == 303
+    assert "Somebody cancelled it." in text_of(await owner.get(f"/console/runs/{waits}"))
+    again = await owner.post(f"/console/runs/{waits}/cancel")
+    assert (again.status, "That did not work" in text_of(again)) == (409, True)
+
+
+async def test_a_viewer_sees_no_button_that_would_be_refused(house: Served, failed: str):
+    viewer = await member(house, "viewer", "viewer@runs.example")
+    content = (await viewer.get(f"/console/runs/{failed}")).content.decode()
+
+    assert "/replay" not in content
+    assert (await viewer.post(f"/console/runs/{failed}/replay")).status == 403
+
+
+async def test_what_was_done_in_the_console_is_in_the_audit_log(house: Served, owner: Browsing, failed: str):
+    await owner.post(f"/console/runs/{failed}/replay")
+    entry = (await house.call("GET", "/audit?per-page=1"))[2]["data"][0]
+
+    assert (entry["via"], entry["action"], entry["target"]) == ("console", "POST /runs/{runId}/replay", f"/runs/{failed}/replay")
+
+
+async def test_the_stream_says_when_the_list_changes(house: Served, owner: Browsing, connection: int):
+    headers = {"Cookie": owner.cookie}
+    async with house.client.get(f"{house.origin}/console/runs/stream?status=succeeded", headers=headers) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert (await answer.content.readuntil(b"\n\n")).startswith(b"retry:")
+        await run(house, connection, CREATE, {"name": "New"})
+        assert b"event: changed" in await asyncio.wait_for(answer.content.readuntil(b"\n\n"), 30)
+    assert (await owner.get("/console/runs/stream?status=none")).status == 422
+
+
+async def test_a_run_of_another_account_is_not_there(house: Served, failed: str):
+    await house.second_account()
+    stranger = Browsing(served=house)
+    await stranger.sign_in("other@example.com")
+
+    for path in (f"/console/runs/{failed}", f"/console/runs/{failed}/stream"):
+        assert (await stranger.get(path)).status == 404
+    assert (await stranger.post(f"/console/runs/{failed}/replay")).status == 404
+    assert "Nothing has run yet" in text_of(await stranger.get("/console/runs"))
