@@ -219,19 +219,12 @@ class PhoneValue:
 
 def coerce_phone(value: Any, region: str | None = None) -> PhoneValue:
     """A phone number. ``00`` before the country code is read as ``+``; whether E.164 is needed is for the wire format to say."""
-    import phonenumbers  # noqa: PLC0415  its tables cost 20 MB: only who sends phone numbers pays
+    from polyport.kinds.phones import e164_of  # noqa: PLC0415  its tables cost 20 MB: only who sends phone numbers pays
 
     text = coerce_string(value).strip()
     if not text or len(text) > 64:
         raise ValueFault("invalid_phone", "A phone number is needed here.")
-    international = "+" + text[2:] if text.startswith("00") else text
-    try:
-        parsed = phonenumbers.parse(international, region)
-    except phonenumbers.NumberParseException:
-        return PhoneValue(text, None)
-    if not phonenumbers.is_possible_number(parsed):
-        return PhoneValue(text, None)
-    return PhoneValue(text, phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+    return PhoneValue(text, e164_of("+" + text[2:] if text.startswith("00") else text, region))
 
 
 def _e164(value: PhoneValue) -> str:
