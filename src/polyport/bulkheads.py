@@ -7,6 +7,7 @@ hang do not fill what the others need. Where a share is all there is, nothing is
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from polyport.store.records import Lane
@@ -17,6 +18,7 @@ CONNECTION_REOPENS: Final = 0.75
 SHARED_REOPENS: Final = 15 / 16
 LITTLE: Final = 8  # an eighth of a share is little
 
+LANES_MOST: Final = 4_096
 _ALL: Final = (-1, 0)
 Key = tuple[int, int]
 
@@ -39,6 +41,7 @@ class Bulkheads:
         self._of_connection = max(1, round(total * connection))
         self._all = _Level(_ALL, total, _kept_from(total, self._of_partner), SHARED_REOPENS)
         self._partner_kept_from = _kept_from(self._of_partner, self._of_connection)
+        self._levels = lru_cache(maxsize=LANES_MOST)(self._levels_of)  # what they are never changes
         self._used: dict[Key, int] = {}
         self._full: set[Key] = set()
         self._tight: set[Key] = set()
@@ -100,7 +103,7 @@ class Bulkheads:
             inner, much = used, max(1, level.most // LITTLE)
         return True
 
-    def _levels(self, lane: Lane) -> tuple[_Level, _Level, _Level]:
+    def _levels_of(self, lane: Lane) -> tuple[_Level, _Level, _Level]:
         connection = _Level((lane.account_id, lane.place), self._of_connection, self._of_connection + 1, CONNECTION_REOPENS)
         partner = _Level((0, lane.partner_id), self._of_partner, self._partner_kept_from, SHARED_REOPENS)
         return connection, partner, self._all

@@ -24,13 +24,14 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from polyport.chance import PIECE, piece
 from polyport.errors import SetupError
 
 KEY_SIZE: Final = 32
 
 _VERSION: Final = b"\x01"
 _ID_SIZE: Final = 8
-_NONCE_SIZE: Final = 12
+_NONCE_SIZE: Final = PIECE
 _TAG_SIZE: Final = 16
 _WRAPPED_SIZE: Final = 1 + _ID_SIZE + _NONCE_SIZE + KEY_SIZE + _TAG_SIZE
 _SEALED_MINIMUM: Final = 1 + _NONCE_SIZE + _TAG_SIZE
@@ -111,7 +112,7 @@ class Keyring:
     def wrap(self, scope: bytes, key: bytes) -> bytes:
         """A data key under the first master key, bound to ``scope``."""
         header = _VERSION + self._first
-        nonce = os.urandom(_NONCE_SIZE)
+        nonce = piece()
         return header + nonce + self._ciphers[self._first].encrypt(nonce, key, b"polyport-key" + header + scope)
 
     def unwrap(self, scope: bytes, wrapped: bytes) -> bytes:
@@ -142,7 +143,7 @@ class Box:
 
     def seal(self, plaintext: bytes, context: str) -> bytes:
         """The value in a form that may be stored: 29 bytes longer, and different each time."""
-        nonce = os.urandom(_NONCE_SIZE)
+        nonce = piece()
         return _VERSION + nonce + self._cipher.encrypt(nonce, plaintext, self._scope + _name(context, "context"))
 
     def open(self, sealed: bytes, context: str) -> bytes:

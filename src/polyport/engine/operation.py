@@ -56,6 +56,7 @@ class Program:
     validator: Validator
     selectors: Validator
     wants_random: bool
+    repeatable: bool = False
     wants_key: bool = False
     gives_files: bool = False
     streamed: frozenset[str] = frozenset()
@@ -84,6 +85,7 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
         operation=operation,
         calls=calls,
         compute=computed,
+        repeatable=operation.repeatable,
         wants_random=any(name[0] == "random" for name in names),
         wants_key=any(call.wants_key for call in calls),
         streamed=streamed_fields(calls, compute, operation.result.value),

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import secrets
 import time
 from collections.abc import Mapping
 from decimal import Decimal
@@ -15,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from polyport.chance import piece
 from polyport.engine.trace import Trace
 from polyport.errors import Fault, PolyportError, ValidationFailed
 from polyport.store.records import Priority, Run
@@ -74,7 +74,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 def new_run_id(now_ms: int) -> str:
     """A run id: its order is that of time."""
-    return f"run_{now_ms:012x}{secrets.token_hex(10)}"
+    return f"run_{now_ms:012x}{piece()[:10].hex()}"
 
 
 def digest_of(ask: Ask) -> bytes:

@@ -103,10 +103,9 @@ class Engine:
         await self.desk.renewals.drain(seconds)
         self.desk.close()
 
-    async def prepare(self, ask: Ask) -> Prepared:
+    async def prepare(self, ask: Ask, known: tuple[Program, Positions] | None = None) -> Prepared:
         """Understand an ask. Raises ``NotFound``, ``UnsupportedTrigger``, ``ValidationFailed`` (every fault) or ``ConnectionInvalid``."""
-        program = await self.desk.runnable(ask.account_id, ask.operation_id)
-        positions = read_positions(program, ask.credential_data)
+        program, positions = known or await self._aim(ask)
         reading = _reading(program, ask)
         bench = await self.desk.bench(ask.account_id, program.partner, positions.connection_id)
         _check_user(ask, bench)
@@ -152,8 +151,13 @@ class Engine:
             return []
         return plan(caller, prepared.program, scope, prepared.reading, prepared.understood.schema)
 
-    async def start(self, ask: Ask) -> tuple[Done | None, Run, Prepared | None]:
-        """Accept a run: understood, then durable. Gives the stored answer instead when the key was used before.
+    async def _aim(self, ask: Ask) -> tuple[Program, Positions]:
+        """What an ask is for: its operation, and where with. Raises ``NotFound``, ``UnsupportedTrigger`` or ``ValidationFailed``."""
+        program = await self.desk.runnable(ask.account_id, ask.operation_id)
+        return program, read_positions(program, ask.credential_data)
+
+    async def start(self, ask: Ask, known: tuple[Program, Positions] | None = None) -> tuple[Done | None, Run, Prepared | None]:
+        """Accept a run: understood, then durable. Gives the stored answer instead when the key was used before. ``known``: what it is for.
 
         Raises what ``prepare`` raises, ``IdempotencyInProgress``, ``IdempotencyMismatch`` or ``Overloaded``; then nothing was accepted.
         """
@@ -162,7 +166,7 @@ class Engine:
             if earlier is not None:
                 return earlier, earlier.run, None
         await self.intake.check_load(ask)
-        prepared = await self.prepare(ask)
+        prepared = await self.prepare(ask, known)
         record = prepared.bench.record
         run = await self.intake.new_run(ask, prepared.program, record)
         try:
@@ -200,7 +204,8 @@ class Engine:
 
     async def run_sync(self, ask: Ask) -> Done:
         """Accept and run, to the end. What happened is recorded before this returns, also when the caller goes away."""
-        lane = await self._lane(ask)
+        known = await self._aim(ask)
+        lane = _lane(ask, *known)
         if self._open >= self.runtime.settings.runs.sync_limit:
             raise Overloaded
         if not self._bulkheads.enter(lane):
@@ -209,7 +214,7 @@ class Engine:
             )
         self._open += 1
         try:
-            earlier, run, prepared = await self.start(ask)
+            earlier, run, prepared = await self.start(ask, known)
             if earlier is not None or prepared is None:
                 return earlier or Done(run=run)
             task = asyncio.create_task(self._to_the_end(run, prepared))
@@ -219,13 +224,6 @@ class Engine:
         finally:
             self._open -= 1
             self._bulkheads.leave(lane)
-
-    async def _lane(self, ask: Ask) -> Lane:
-        """What an ask belongs to, before anything is known of it but its words. Raises what ``prepare`` would."""
-        program = await self.desk.runnable(ask.account_id, ask.operation_id)
-        connection_id = read_positions(program, ask.credential_data).connection_id
-        partner_id = program.partner.file.id
-        return Lane(ask.account_id, connection_id if connection_id is not None else -partner_id, ask.operation_id, partner_id)
 
     async def _to_the_end(self, run: Run, prepared: Prepared) -> Done:
         """Attempt after attempt within the deadline, in this process."""
@@ -425,6 +423,12 @@ class Engine:
             left_ms=min((bound for bound in bounds if bound is not None), default=None),
             jitter=random.random(),  # noqa: S311  it spreads retries, it protects nothing
         )
+
+
+def _lane(ask: Ask, program: Program, positions: Positions) -> Lane:
+    """What an ask belongs to, before more is known of it than what it is for."""
+    connection_id, partner_id = positions.connection_id, program.partner.file.id
+    return Lane(ask.account_id, connection_id if connection_id is not None else -partner_id, ask.operation_id, partner_id)
 
 
 def _of_all_steps(failure: Failure, traces: list[Trace]) -> Failure:

@@ -27,6 +27,7 @@ ROWS_LIMIT: Final = 10_000
 FAULTS_LIMIT: Final = 200
 
 Where = tuple[Step, ...]
+_FILES: Final = (FileValue, list)
 Convert = Callable[[Any, Where, "_Check"], Any]
 
 
@@ -175,7 +176,7 @@ class _Level:
                 values[slot.at[0]] = value
             else:
                 put(values, slot.at, value)
-            if isinstance(value, FileValue | list):
+            if isinstance(value, _FILES):
                 holder, at = (values, slot.at) if slot.key is None else (cast("dict[str, Any]", custom), (slot.key,))
                 _note_files(value, holder, at, (*where, slot.public), state)
 

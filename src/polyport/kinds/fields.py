@@ -282,6 +282,8 @@ def iso_text(value: datetime) -> str:
 
 def unix_number(value: datetime, scale: int = 1) -> int | Decimal:
     """Unix time times ``scale``: a whole number where there is no fraction."""
+    if not value.microsecond:
+        return int(value.timestamp()) * scale  # whole seconds are exact
     microseconds = (value - _EPOCH) // timedelta(microseconds=1) * scale
     whole, rest = divmod(microseconds, 1_000_000)
     return whole if rest == 0 else Decimal(microseconds) / 1_000_000

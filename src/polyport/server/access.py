@@ -17,6 +17,7 @@ from polyport.console_users import scopes_of
 from polyport.errors import Details, Forbidden, RateLimited, TokenExpired, Unauthenticated
 from polyport.passwords import TokenPrefix, digest, hash_password, needs_rehash, new_token, verify_password
 from polyport.runtime import Runtime
+from polyport.server.wire import header as read_header
 from polyport.store.base import Stale
 from polyport.store.records import Token, User
 
@@ -73,7 +74,7 @@ class Access:
 
     async def authenticate(self, request: HttpRequest) -> Principal:
         """The caller of a request. Raises ``Unauthenticated`` or ``TokenExpired``."""
-        header = request.headers.get("authorization")
+        header = read_header(request, b"authorization")
         if header is None:
             raise Unauthenticated
         now = self._runtime.now_ms()

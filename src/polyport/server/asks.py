@@ -18,7 +18,7 @@ from polyport.net.egress import EgressPolicy
 from polyport.runtime import Runtime
 from polyport.server.operations import CREDENTIAL_EXAMPLE
 from polyport.server.routing import Body, Call
-from polyport.server.wire import FAULTS_MOST, ExternalUserId, encode, user_id_fault
+from polyport.server.wire import FAULTS_MOST, ExternalUserId, encode, header, user_id_fault
 from polyport.store.records import Priority
 
 METADATA_LIMIT: Final = 16 * 1024
@@ -63,7 +63,7 @@ def read_ask(call: Call, mode: str) -> tuple[Ask, bool]:
     if not isinstance(body, dict):
         raise ValidationFailed.of(Fault(path="", code="wrong_type", message="The body has to be a JSON object."))
     faults = faults_of(body, mode, call.engine.runtime)
-    key = call.http.headers.get("idempotency-key")
+    key = header(call.http, b"idempotency-key")
     faults += key_faults(key, "Idempotency-Key")
     if faults:
         raise ValidationFailed.of(*faults)
@@ -72,7 +72,7 @@ def read_ask(call: Call, mode: str) -> tuple[Ask, bool]:
 
 def read_key(call: Call) -> str | None:
     """The idempotency key of a request. Raises ``ValidationFailed``."""
-    key = call.http.headers.get("idempotency-key")
+    key = header(call.http, b"idempotency-key")
     if faults := key_faults(key, "Idempotency-Key"):
         raise ValidationFailed.of(*faults)
     return key

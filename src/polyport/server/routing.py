@@ -46,6 +46,8 @@ B = TypeVar("B", bound=BaseModel)
 _log: Final = structlog.get_logger("polyport.server")
 STRANGERS_LIMIT: Final = 64 * 1024  # bytes that are read from who has shown no token yet
 NO_STORE: Final = {"Cache-Control": "no-store"}
+_NO_STORE_RAW: Final = tuple((name.lower().encode(), value.encode()) for name, value in NO_STORE.items())
+_JSON: Final = "application/json"
 _REVALIDATED: Final = {"Cache-Control": "no-cache"}
 # What lets a page of any origin read an open endpoint, and what it is told when it asks first.
 OPENED: Final = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag, X-Request-Id"}
@@ -81,6 +83,18 @@ class _Streamed(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._ended()
+
+
+class _Whole(Response):
+    """The response that most are: JSON, not to be kept by anybody. The framework's own way to the same costs three times as much."""
+
+    def __init__(self, content: bytes, status: int, headers: Mapping[str, str]) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = content
+        self.raw_headers = [(b"content-length", str(len(content)).encode()), (b"content-type", b"application/json"), *_NO_STORE_RAW]
+        if headers:
+            self.raw_headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -439,6 +453,8 @@ def _response(answer: Answer, http: HttpRequest) -> Response:
         content = encode(answer.body)
     else:
         content = encode(success(answer.data, answer.meta, **answer.extra))
+    if not answer.etag and answer.media_type == _JSON and 200 <= answer.status < 204:
+        return _Whole(content, answer.status, answer.headers)
     headers = {**(NO_STORE if not answer.etag else _REVALIDATED), **answer.headers}
     if answer.etag:
         tag = answer.etag if isinstance(answer.etag, str) else entity_tag(content)

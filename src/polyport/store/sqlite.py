@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from polyport.errors import SetupError
 from polyport.store.base import DbRow, Duplicate, Params, Stale, Statement, StoreFault, StoreUnavailable
+from polyport.store.binding import bind, teach_driver
 from polyport.store.queries import load_migrations, load_queries
 from polyport.store.reach import only_user
 
@@ -89,6 +90,8 @@ _TAKEN: Final = frozenset(
 )
 _ASKED_WRONG: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE})
 
+teach_driver()
+
 
 class _Unguarded(Exception):
     """A unit without a savepoint has to be undone."""
@@ -111,8 +114,9 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._sql = {name: query.sql for name, query in load_queries().items()}
-        self._limited = frozenset(name for name, sql in self._sql.items() if ":only_user" in sql)
+        queries = load_queries()
+        self._bound = {name: bind(query.sql) for name, query in queries.items()}
+        self._limited = frozenset(name for name, query in queries.items() if ":only_user" in query.sql)
         self._pending: deque[_Unit] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._writing: sqlite3.Connection | None = None
@@ -206,7 +210,8 @@ class SqliteDatabase:
             if connection is None:
                 connection = self._local.connection = _connect(self._path, read_only=True)
                 self._connections.append(connection)
-            return connection.execute(self._sql[query], params).fetchall()
+            sql, take = self._bound[query]
+            return connection.execute(sql, take(params)).fetchall()
         except Exception as error:
             fault = _fault_of(error, query)
             if fault is not None:
@@ -311,7 +316,8 @@ class SqliteDatabase:
             connection.execute("RELEASE unit")
 
     def _execute(self, connection: sqlite3.Connection, statement: Statement, *, guarded: bool) -> list[DbRow]:
-        cursor = connection.execute(self._sql[statement.query], statement.params)
+        sql, take = self._bound[statement.query]
+        cursor = connection.execute(sql, take(statement.params))
         rows = cursor.fetchall() if cursor.description is not None else []
         if statement.expect is not None:
             changed = len(rows) if cursor.description is not None else cursor.rowcount
