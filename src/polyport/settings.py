@@ -136,6 +136,19 @@ class EventSettings(_Section):
     dead_days: Positive
 
 
+class ImportSettings(_Section):
+    """Limits of imports into a running server; sizes in bytes, times in seconds or days."""
+
+    document_limit: Annotated[int, Field(gt=0, le=64 * 1024 * 1024)]
+    timeout: Positive
+    memory: Annotated[int, Field(ge=256 * 1024 * 1024)]
+    concurrency: Positive
+    partners: Positive
+    versions: Annotated[int, Field(ge=2)]
+    answer_days: Positive
+    keep_days: Positive
+
+
 class ListSettings(_Section):
     """How long what was read for a connection stays good, in seconds."""
 
@@ -180,6 +193,7 @@ class Settings(_Section):
     partner: PartnerSettings
     runs: RunSettings
     events: EventSettings
+    imports: ImportSettings
     lists: ListSettings
     health: HealthSettings
     log: LogSettings

@@ -140,6 +140,23 @@ class Served:
         return str((await self.sign_in(OTHER_EMAIL))["authToken"])
 
 
+async def import_finished(served: Served, slug: str, *, token: str | None = "", **body: Any) -> dict[str, Any]:
+    """Import a description; the import once it has ended, or waits for an answer."""
+    status, _headers, made = await served.call("POST", "/partners/import", {"slug": slug, **body}, token=token)
+    assert status == 202, made
+    return await import_settled(served, made["data"]["importId"], token=token)
+
+
+async def import_settled(served: Served, import_id: str, *, token: str | None = "") -> dict[str, Any]:
+    """An import once it has ended, or waits for an answer."""
+    for _look in range(600):
+        _status, _headers, told = await served.call("GET", f"/partners/imports/{import_id}", token=token)
+        if told["data"]["status"] not in {"queued", "running"}:
+            return dict(told["data"])
+        await asyncio.sleep(0.1)
+    raise AssertionError(told)
+
+
 def make_settings(data: Path, **settings: Any) -> Settings:
     """Settings for a test: each keyword is a setting's environment name without its prefix, in lower case (``login_attempts=3``)."""
     given = {

@@ -31,6 +31,8 @@ def concrete(endpoint: Endpoint) -> str:
         ("{name}", "x"),
         ("{endpointId}", "999999"),
         ("{eventId}", "evt_0"),
+        ("{importId}", "imp_0"),
+        ("{number}", "1"),
         ("{path:path}", "things"),
     ):
         path = path.replace(name, value)

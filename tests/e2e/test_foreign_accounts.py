@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Reply, Served, running_server, running_simulator
+from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Reply, Served, import_finished, running_server, running_simulator
+from petshop import pets
+from polyport.server import imports, private_partners
 from polyport.server.app import ENDPOINTS
 from polyport.server.routing import Endpoint
 
@@ -37,6 +39,8 @@ NEVER = {
     "consoleUserId": "999999",
     "endpointId": "ep_" + "0" * 24,
     "eventId": "evt_" + "0" * 32,
+    "importId": "imp_" + "0" * 28,
+    "partnerId": "2000000009",
     "id": "999999",
 }
 CHANGES: dict[str, object] = {
@@ -70,6 +74,7 @@ async def neighbours(anyio_backend: str, tmp_path_factory: pytest.TempPathFactor
         link = (await served.call("POST", "/credentials/grant-access-sharing", asked, token=own))[2]["data"]["id"]
         endpoint = (await served.call("POST", "/event-endpoints", {"url": "https://hooks.invalid/"}))[2]["data"]["endpointId"]
         event = (await served.call("POST", f"/event-endpoints/{endpoint}/test"))[2]["data"]["eventId"]
+        imported = await import_finished(served, "pets", document=pets())
         mine = {
             "credentialId": str(connection),
             "linkId": str(link),
@@ -80,6 +85,8 @@ async def neighbours(anyio_backend: str, tmp_path_factory: pytest.TempPathFactor
             "id": str(key),
             "endpointId": endpoint,
             "eventId": event,
+            "importId": imported["importId"],
+            "partnerId": str(imported["partnerId"]),
         }
         strangers = dict(zip(STRANGERS, (await served.second_account(), other), strict=True))
         yield Neighbours(served=served, own=own, strangers=strangers, mine=mine, operation=operation)
@@ -89,7 +96,9 @@ def owned(endpoint: Endpoint) -> str | None:
     """Which parameter of a path names a thing of an account."""
     if endpoint.path.startswith("/api-keys/"):
         return "id"
-    names = ("credentialId", "linkId", "runId", "fileId", "userId", "consoleUserId", "endpointId", "eventId")
+    if endpoint in private_partners.ENDPOINTS and "{partnerId}" in endpoint.path:
+        return "partnerId"
+    names = ("importId", "credentialId", "linkId", "runId", "fileId", "userId", "consoleUserId", "endpointId", "eventId")
     return next((name for name in names if f"{{{name}}}" in endpoint.path), None)
 
 
@@ -112,10 +121,12 @@ def told(found: Reply) -> tuple[int, object, list[str]]:
 def test_every_route_with_an_id_of_an_account_is_walked():
     with_ids = {endpoint.path for endpoint in ENDPOINTS if "{" in endpoint.path}
     catalogue = {
-        path for path in with_ids if path.startswith(("/partners/", "/static/", "/oauth-apps/"))
+        path
+        for path in with_ids - {endpoint.path for endpoint in (*imports.ENDPOINTS, *private_partners.ENDPOINTS)}
+        if path.startswith(("/partners/", "/static/", "/oauth-apps/"))
     }  # the last are looked at in test_oauth_apps.py
 
-    assert {endpoint.path for endpoint in WALKED} == with_ids - catalogue
+    assert {endpoint.path for endpoint in WALKED} - {"/partners/{partnerId}"} == with_ids - catalogue - {"/partners/{partnerId}"}
     assert len(WALKED) >= 10
 
 
@@ -125,7 +136,9 @@ async def test_a_foreign_id_answers_like_one_that_never_was(neighbours: Neighbou
     token = neighbours.strangers[stranger]
     name = owned(endpoint)
     assert name is not None
-    path = endpoint.path.replace("{partnerId}", str(PIPEDRIVE))
+    path = endpoint.path.replace("{number}", "1")
+    if name != "partnerId":
+        path = path.replace("{partnerId}", str(PIPEDRIVE))
     for body in bodies(endpoint):
         foreign = await neighbours.served.fetch(endpoint.method, path.replace(f"{{{name}}}", neighbours.mine[name]), body, token=token)
         never = await neighbours.served.fetch(endpoint.method, path.replace(f"{{{name}}}", NEVER[name]), body, token=token)
@@ -177,7 +190,7 @@ async def test_a_foreign_file_in_a_body_answers_like_one_that_never_was(neighbou
 
 
 LISTS = {"/credentials", "/credentials/grant-access-sharing", "/runs"}
-OF_THE_ACCOUNT = {"/api-keys", "/users", "/console-users", "/audit", "/events", "/event-endpoints"}
+OF_THE_ACCOUNT = {"/api-keys", "/users", "/console-users", "/audit", "/events", "/event-endpoints", "/partners/imports", "/partners/own"}
 # Lists that hold nothing of anybody: they are the same for everyone.
 CATALOGUE = {"/partners/info", "/partners/trigger-actions/info"}
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["added", "changed", "removed", "breaks"]
 DEPTH_MOST: Final = 16
+CONNECTION: Final = "connection"
 Print = Mapping[str, Any]
 
 
@@ -66,6 +67,53 @@ def _outputs(level: Mapping[str, Any], before: str, depth: int = 0) -> Iterator[
         yield f"{before}{section['name']}", "rows"
         if depth < DEPTH_MOST:
             yield from _outputs(section, f"{before}{section['name']}.", depth + 1)
+
+
+def connection_print(partner: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a partner's file every connection relies on: where calls go, the ways of authorisation, the fields that all of them have."""
+    spec = partner.get("connection") or {}
+    fields = {field["name"]: bool(field.get("required")) and "default" not in field for field in spec.get("fields", ())}
+    return {
+        "base": partner.get("base"),
+        "auth": {
+            choice["name"]: {
+                "kind": choice["scheme"]["kind"],
+                "fields": {field["name"]: bool(field.get("required")) for field in choice.get("fields", ())},
+            }
+            for choice in spec.get("auth", ())
+        },
+        "fields": fields,
+    }
+
+
+def compare_reports(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """Every change from one import to another, what concerns connections first."""
+    return [
+        *_connection_changes(before.get("connection"), after.get("connection")),
+        *compare(before["operations"], after["operations"]),
+    ]
+
+
+def _connection_changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[Change]:
+    if before is None or after is None:
+        return
+    if before["base"] != after["base"]:
+        yield Change(kind="breaks", operation=CONNECTION, what=f"calls go to {after['base']}, they went to {before['base']}")
+    for name, told in before["auth"].items():
+        now = after["auth"].get(name)
+        if now is None or now["kind"] != told["kind"]:
+            yield Change(kind="breaks", operation=CONNECTION, what=f'the way of authorisation "{name}" is gone')
+            continue
+        for field in sorted(_needed(now["fields"]) - _needed(told["fields"])):
+            yield Change(kind="breaks", operation=CONNECTION, what=f'the way of authorisation "{name}" needs "{field}" now')
+    for field in sorted(_needed(after["fields"]) - _needed(before["fields"])):
+        yield Change(kind="breaks", operation=CONNECTION, what=f'"{field}" is needed now')
+    for name in sorted(after["auth"].keys() - before["auth"].keys()):
+        yield Change(kind="added", operation=CONNECTION, what=f'the way of authorisation "{name}"')
+
+
+def _needed(fields: Mapping[str, bool]) -> set[str]:
+    return {name for name, needed in fields.items() if needed}
 
 
 def compare(before: Mapping[str, Print], after: Mapping[str, Print]) -> list[Change]:

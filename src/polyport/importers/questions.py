@@ -109,6 +109,11 @@ def other_hosts(built: Built, wanted: Wanted) -> set[str]:
     return {host for _name, _kind, host in _aims(built) if host not in own}
 
 
+def hosts_of(built: Built) -> set[str]:
+    """All hosts that calls and sign-ins go to, as far as they are plain."""
+    return {host for host in (host_of(built.partner.get("base")), *(host for _name, _kind, host in _aims(built))) if host is not None}
+
+
 def leave_out_hosts(built: Built, wanted: Wanted) -> None:
     """Leave out what goes to hosts that may not be called."""
     if wanted.origin is None or wanted.hosts is None:

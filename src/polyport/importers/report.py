@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from polyport.importers.documents import clean_text
-from polyport.importers.drift import prints_of
+from polyport.importers.drift import connection_print, prints_of
+from polyport.importers.questions import hosts_of
 
 if TYPE_CHECKING:
     from polyport.importers.partner import Built
@@ -22,6 +23,7 @@ def report_of(built: Built, *, source: str, digest: str, unused: list[str]) -> d
         "format": FORMAT,
         "source": source,
         "sha256": digest,
+        "partnerId": built.partner["id"],
         "title": built.service.title,
         "version": built.service.version,
         "counts": {
@@ -37,6 +39,8 @@ def report_of(built: Built, *, source: str, digest: str, unused: list[str]) -> d
         "webhooks": sorted(built.hooks),
         "asked": built.access.asked,
         "overlayUnused": unused,
+        "hosts": sorted(hosts_of(built)),
+        "connection": connection_print(built.partner),
         "operations": prints_of(built),
     }
 

@@ -14,16 +14,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from polyport.importers.archive import pack, problems_of
 from polyport.importers.documents import Refused, read_document
-from polyport.importers.drift import Change, compare
+from polyport.importers.drift import Change, compare_reports
 from polyport.importers.names import FIRST_OPERATION
 from polyport.importers.overlay import Overlay
-from polyport.importers.partner import Progress, Wanted, beside, build
+from polyport.importers.partner import Built, Progress, Wanted, beside, build
 from polyport.importers.questions import Asking, Question
 from polyport.importers.references import ReadFile, no_files
 from polyport.importers.report import FORMAT, notes_of, report_of, report_text
 from polyport.importers.writing import folder_files
+from polyport.manifest.archives import folder_in, pack
+from polyport.manifest.load import load_partner
 
 SECONDS: Final = 300
 MEMORY: Final = 4 * 1024**3
@@ -99,18 +100,29 @@ def import_document(wanted: Import, read: ReadFile | None = None, progress: Prog
     built = build(data, asked, read or _reader(wanted), progress)
     if overlay is not None:
         overlay.finish(built)
+        _check_ids(built, wanted)
     digest = hashlib.sha256(wanted.content).hexdigest()
     report = report_of(built, source=wanted.source, digest=digest, unused=overlay.unused if overlay is not None else [])
     extra = {"notes.md": notes_of(report, built.service.docs), "import.json": report_text(report)}
-    changes = tuple(compare(told, report["operations"])) if wanted.before is not None else ()
+    changes = tuple(compare_reports(wanted.before, report)) if wanted.before is not None else ()
     files = folder_files(built, extra)
     if not wanted.packed:
         return Imported(files=files, report=report, changes=changes)
     archive = pack(files)
-    if problems := problems_of(archive):
+    if problems := load_partner(folder_in(archive, wanted.slug)).problems:
         shown = " ".join(map(str, problems[:FAULTS_SHOWN]))
         raise Refused(f"What came out has {len(problems)} faults; correct them with an overlay. {shown}")
     return Imported(files={}, archive=archive, report=report, changes=changes)
+
+
+def _check_ids(built: Built, wanted: Import) -> None:
+    """Raise ``Refused`` where an overlay makes a partner of an account's own another partner, or its operations those of another."""
+    if wanted.seed is None:
+        return
+    kept = built.partner.get("id") == wanted.number and built.partner.get("slug") == wanted.slug
+    ids = [part.get("id") for part in (*built.actions.values(), *built.triggers.values())]
+    if not kept or not all(isinstance(one, int) and wanted.first_id <= one < 2 * wanted.first_id for one in ids):
+        raise Refused("An overlay cannot change the ids and the slug of a partner of your own.")
 
 
 def _told(before: Mapping[str, Any] | None) -> Mapping[str, Any]:

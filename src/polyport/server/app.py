@@ -30,6 +30,8 @@ from polyport.engine.reconcile import LOOK_SECONDS, Reconciler
 from polyport.engine.rereading import DATA_SECONDS, Rereader
 from polyport.engine.retention import SWEEP_SECONDS, Retention
 from polyport.engine.run import Engine
+from polyport.importers.working import LOOK_SECONDS as IMPORTS_SECONDS
+from polyport.importers.working import ImportWorker
 from polyport.master_keys import FOLLOW_SECONDS
 from polyport.runtime import Runtime
 from polyport.server import (
@@ -43,9 +45,11 @@ from polyport.server import (
     endpoints,
     events,
     files,
+    imports,
     links,
     operations,
     partners,
+    private_partners,
     proxy,
     run_events,
     run_reads,
@@ -72,6 +76,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *audit_log.ENDPOINTS,
     *end_users.ENDPOINTS,
     *partners.ENDPOINTS,
+    *imports.ENDPOINTS,
+    *private_partners.ENDPOINTS,
     *credentials.ENDPOINTS,
     *links.ENDPOINTS,
     *apps.ENDPOINTS,
@@ -198,6 +204,7 @@ def chores(services: Services) -> tuple[Chore, ...]:
         Chore(name="retention", seconds=SWEEP_SECONDS, work=Retention(desk.runtime).sweep),
         Chore(name="reconcile", seconds=LOOK_SECONDS, work=Reconciler(services.engine).sweep),
         Chore(name="stops", seconds=STOPS_SECONDS, work=services.engine.look_for_stops),
+        Chore(name="imports", seconds=IMPORTS_SECONDS, work=ImportWorker(desk.runtime).work),
         Chore(name="reread", seconds=DATA_SECONDS, work=services.rereader.work),
         *((watch,) if desk.runtime.settings.health.check_every else ()),
     )

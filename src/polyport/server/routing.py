@@ -39,6 +39,7 @@ from polyport.server.problems import problem_response
 from polyport.server.rates import Headers, RateLimits
 from polyport.server.streams import Streams
 from polyport.server.wire import FAULTS_MOST, FORM, encode, parse_json, read_body, success
+from polyport.settings import Settings
 from polyport.store.base import StoreFault, StoreUnavailable
 from polyport.store.reach import limit_reach
 
@@ -267,7 +268,7 @@ class Endpoint:
     changed; ``media`` is the type of an answer that is bytes alone; ``also`` are other successes, by status, with the model of their ``data`` (``None``: no
     body). A page for people takes a
     form of so many bytes (``form_limit``) in place of JSON, and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered
-    as everywhere).
+    as everywhere). ``body_limit`` gives the largest body where that is another than everywhere.
     """
 
     method: str
@@ -289,6 +290,7 @@ class Endpoint:
     raw: bool = False
     media: str | None = None
     form_limit: int | None = None
+    body_limit: Callable[[Settings], int] | None = None
     show_error: Callable[[Call, PolyportError], Answer | None] | None = None
 
     @property
@@ -306,7 +308,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
     """The route of an endpoint."""
     settings = services.engine.runtime.settings
     opened = endpoint.public_catalog and settings.catalog.public
-    limit = settings.http.body_limit if endpoint.scope is not None else min(STRANGERS_LIMIT, settings.http.body_limit)
+    limit = _body_limit(endpoint, settings)
     reads_body = endpoint.method in {"POST", "PUT", "PATCH", "DELETE"}
     observe = services.durations.labels(endpoint.method, endpoint.path).observe
     counters: dict[int, Any] = {}
@@ -398,6 +400,12 @@ async def _actor(call: Call, caller: Principal) -> tuple[str, str]:
         return f"key/{caller.token_id}", caller.name
     user = await call.engine.runtime.repo.accounts.user(caller.account_id, caller.user_id or 0)
     return f"user/{caller.user_id}", user.email if user is not None else ""
+
+
+def _body_limit(endpoint: Endpoint, settings: Settings) -> int:
+    if endpoint.body_limit is not None:
+        return endpoint.body_limit(settings)
+    return settings.http.body_limit if endpoint.scope is not None else min(STRANGERS_LIMIT, settings.http.body_limit)
 
 
 def bind_preflight(endpoint: Endpoint) -> Route:

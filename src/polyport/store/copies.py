@@ -77,7 +77,7 @@ def make_ready(path: Path) -> None:
     """Make a copy ready to take the place of its database: nothing in it goes on by itself, and no id is given out twice."""
     with _told(path), contextlib.closing(_plain(path)) as database:
         database.execute("BEGIN IMMEDIATE")
-        for name in ("hold_restored_running", "hold_restored_queue"):
+        for name in ("hold_restored_running", "hold_restored_queue", "cancel_restored_imports"):
             database.execute(load_queries()[name].sql, {"owner": RESTORED})
         database.execute("UPDATE sequences SET value = value + ? WHERE name IN ('account', 'connection')", (IDS_LEFT_OUT,))
         database.execute("UPDATE sqlite_sequence SET seq = seq + ?", (IDS_LEFT_OUT,))

@@ -318,7 +318,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     its outcome is known: a run found dead in that state is ``uncertain``. ``owner`` is the process that works on it. ``due_at`` is when it may be taken (again).
     ``queued_ms`` is for how long it was due and nobody took it, ``waited_ms`` for how long it was not to be taken: before its start, and between attempts.
     ``cancel_at`` is when it was asked to stop. ``replay_of`` is the run it repeats. ``reconciles``: a doubt can be looked into at the
-    partner; ``probe_at`` is when that is done next, ``settled`` the JSON of what the last look found. ``error`` is the JSON of the error record. ``sealed_input``, ``sealed_result`` and ``sealed_attempts`` are ciphertext under the account's key.
+    partner; ``probe_at`` is when that is done next, ``settled`` the JSON of what the last look found. ``partner_version`` is the version of an account's own partner that it was accepted with. ``error`` is the JSON of the error record. ``sealed_input``, ``sealed_result`` and ``sealed_attempts`` are ciphertext under the account's key.
 
     A ``Struct``, as everything is that a run makes several of: frozen dataclasses set their fields one by one, which costs six to fifty times as much.
     """
@@ -350,6 +350,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     reconciles: bool
     probe_at: int | None
     settled: str | None
+    partner_version: int | None = None
     callback_url: str | None
     metadata: str
     error: str | None

@@ -17,6 +17,7 @@ from polyport.store.keys import Keys
 from polyport.store.leases import Leases
 from polyport.store.links import Links, OwnSettings
 from polyport.store.outbox import PARKED, Endpoints, Outbox
+from polyport.store.private_partners import Imports, PrivatePartners
 from polyport.store.runs import Runs
 from polyport.store.sign_ins import SignIns
 
@@ -102,6 +103,16 @@ class Repo:
     def oauth_apps(self) -> OAuthApps:
         """What Polyport is at partners where customers sign in."""
         return OAuthApps(self.database)
+
+    @property
+    def private_partners(self) -> PrivatePartners:
+        """Partners of accounts' own."""
+        return PrivatePartners(self.database)
+
+    @property
+    def imports(self) -> Imports:
+        """Imports of partners."""
+        return Imports(self.database)
 
     @property
     def sign_ins(self) -> SignIns:

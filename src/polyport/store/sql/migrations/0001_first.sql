@@ -294,6 +294,7 @@ CREATE TABLE runs (
     reconciles       INTEGER NOT NULL,
     probe_at         INTEGER,
     settled          TEXT,
+    partner_version  INTEGER,
     callback_url     TEXT,
     metadata         TEXT    NOT NULL,
     error            TEXT,
@@ -314,6 +315,8 @@ CREATE INDEX runs_ended ON runs ((sealed_input IS NULL), finished_at) WHERE fini
 CREATE INDEX runs_by_lane ON runs (account_id, place, operation_id, priority, due_at, run_id) WHERE status IN ('queued', 'waiting');
 CREATE INDEX runs_due ON runs (priority, due_at) WHERE status IN ('queued', 'waiting');
 CREATE INDEX runs_to_probe ON runs (probe_at) WHERE probe_at IS NOT NULL;
+-- Runs of accounts' own partners that have not ended, by the version that they were accepted with.
+CREATE INDEX runs_of_versions ON runs (account_id, partner_id, partner_version) WHERE partner_version IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX runs_by_owner ON runs (owner) WHERE status = 'running';
 CREATE INDEX runs_to_stop ON runs (owner) WHERE status = 'running' AND cancel_at IS NOT NULL;
 
@@ -478,3 +481,71 @@ CREATE TABLE budget_uses (
 ) WITHOUT ROWID;
 CREATE INDEX budget_uses_by_end ON budget_uses (until);
 CREATE INDEX budget_uses_by_owner ON budget_uses (owner) WHERE owner IS NOT NULL;
+
+-- Partners that accounts imported for themselves: nobody else sees them. live is the version that serves, newest the last number that was given out. A
+-- removed one keeps its row: under the same slug it comes back with the same ids. deprecation is the JSON of what its users are told.
+CREATE TABLE private_partners (
+    partner_id  INTEGER PRIMARY KEY,
+    account_id  INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    slug        TEXT    NOT NULL,
+    title       TEXT    NOT NULL,
+    state       TEXT    NOT NULL CHECK (state IN ('draft', 'live', 'deprecated', 'removed')),
+    live        INTEGER,
+    newest      INTEGER NOT NULL,
+    deprecation TEXT,
+    generation  INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    UNIQUE (account_id, slug)
+);
+
+-- What each import made of them, sealed under the account's key: folder is the archive of the partner's folder, report what the importer says of it and
+-- what differs from the version that was live. digest is that of everything that went in: the same again is no new version.
+CREATE TABLE partner_versions (
+    partner_id    INTEGER NOT NULL REFERENCES private_partners (partner_id) ON DELETE CASCADE,
+    number        INTEGER NOT NULL,
+    account_id    INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    import_id     TEXT    NOT NULL,
+    digest        TEXT    NOT NULL,
+    content_hash  TEXT    NOT NULL,
+    source        TEXT    NOT NULL,
+    title         TEXT    NOT NULL,
+    api_version   TEXT    NOT NULL,
+    counts        TEXT    NOT NULL,
+    answers       TEXT    NOT NULL,
+    breaks        INTEGER NOT NULL,
+    size          INTEGER NOT NULL,
+    made_by       TEXT    NOT NULL,
+    made_at       INTEGER NOT NULL,
+    published_by  TEXT,
+    published_at  INTEGER,
+    sealed_report BLOB    NOT NULL,
+    sealed_folder BLOB    NOT NULL,
+    PRIMARY KEY (partner_id, number)
+);
+
+-- Imports under way and those that ended lately. One that waits for an answer keeps what it has read (sealed_input): the answer is about just that.
+CREATE TABLE partner_imports (
+    import_id    TEXT    NOT NULL PRIMARY KEY,
+    account_id   INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    slug         TEXT    NOT NULL,
+    source       TEXT    NOT NULL,
+    asked_by     TEXT    NOT NULL,
+    status       TEXT    NOT NULL CHECK (status IN ('queued', 'running', 'needs_answer', 'done', 'refused', 'cancelled')),
+    step         TEXT    NOT NULL,
+    done         INTEGER NOT NULL,
+    total        INTEGER NOT NULL,
+    owner        TEXT,
+    tries        INTEGER NOT NULL,
+    partner_id   INTEGER,
+    version      INTEGER,
+    outcome      TEXT,
+    created_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL,
+    finished_at  INTEGER,
+    sealed_input BLOB
+);
+CREATE INDEX partner_imports_by_account ON partner_imports (account_id, import_id);
+CREATE UNIQUE INDEX partner_imports_of_slug ON partner_imports (account_id, slug) WHERE status IN ('queued', 'running', 'needs_answer');
+CREATE INDEX partner_imports_open ON partner_imports (status, updated_at) WHERE status IN ('queued', 'running', 'needs_answer');
+CREATE INDEX partner_imports_ended ON partner_imports (finished_at) WHERE finished_at IS NOT NULL;

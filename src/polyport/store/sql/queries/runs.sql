@@ -2,12 +2,12 @@
 -- A new run, complete.
 INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, callback_url, metadata, error,
+    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts)
 VALUES (:run_id, :account_id, :partner_id, :operation_id, :connection_id, COALESCE(:only_user, :external_user_id), :mode, :status, :sending,
     :repeatable, :owner, :attempts,
     :priority, :due_at, :deadline_at, :created_at, :started_at, :finished_at, :cancel_at, :queued_ms, :waited_ms, :upstream_ms, :idempotency_key,
-    :replay_of, :reconciles, :probe_at, :settled, :callback_url, :metadata, :error,
+    :replay_of, :reconciles, :probe_at, :settled, :partner_version, :callback_url, :metadata, :error,
     :sealed_input, :sealed_result, :sealed_attempts);
 
 -- name: insert_idempotency_key
@@ -60,7 +60,7 @@ WHERE rowid IN (
 -- One run of an account.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, callback_url, metadata, error,
+    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts
 FROM runs WHERE account_id = :account_id AND run_id = :run_id AND (:only_user IS NULL OR external_user_id = :only_user);
 
@@ -118,7 +118,7 @@ WHERE (:external_user_id IS NULL OR EXISTS (
 -- Those of the runs at some places that fit, newest first, without their payloads. The plus keeps the account's index out of it: the places are the narrower way.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, callback_url, metadata, error,
+    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
     NULL, NULL, NULL
 FROM runs
 WHERE rowid IN (SELECT value FROM json_each(:places))
@@ -158,7 +158,7 @@ WHERE rowid IN (
 )
 RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, callback_url, metadata, error,
+    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts;
 
 -- name: claim_one
@@ -182,7 +182,7 @@ WHERE rowid = (
 )
 RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, callback_url, metadata, error,
+    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts;
 
 -- name: due_lanes
@@ -254,7 +254,7 @@ SELECT DISTINCT owner FROM runs INDEXED BY runs_by_owner WHERE status = 'running
 -- The runs a process works on, without their payloads.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, callback_url, metadata, error,
+    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
     NULL, NULL, NULL
 FROM runs INDEXED BY runs_by_owner WHERE status = 'running' AND owner = :owner LIMIT 1000;
 
@@ -272,7 +272,7 @@ WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND o
 -- Runs in doubt that are to be looked for at the partner now.
 SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, callback_url, metadata, error,
+    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts
 FROM runs INDEXED BY runs_to_probe WHERE probe_at IS NOT NULL AND probe_at <= :now ORDER BY probe_at LIMIT :limit;
 

@@ -1,14 +1,11 @@
-"""A partner's folder as one archive: the same bytes for the same files, readable without being unpacked anywhere."""
+"""A partner's folder as one archive: the same bytes for the same files, readable as a folder without being unpacked anywhere."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
-
-from polyport.manifest.load import load_partner
-from polyport.manifest.source import Problem
 
 _MOMENT: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows: an archive says nothing of when it was made
 
@@ -24,7 +21,8 @@ def pack(files: Mapping[str, str]) -> bytes:
     return held.getvalue()
 
 
-def problems_of(archive: bytes) -> Sequence[Problem]:
-    """What is wrong with the partner in an archive."""
-    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        return load_partner(zipfile.Path(opened)).problems
+def folder_in(archive: bytes, name: str) -> zipfile.Path:
+    """The folder in an archive, under a name of its own: what reads folders reads it too. One that is no archive raises ``zipfile.BadZipFile``."""
+    opened = zipfile.ZipFile(io.BytesIO(archive))
+    opened.filename = name
+    return zipfile.Path(opened)
