@@ -64,6 +64,7 @@ def run_item(
         "status": run.status,
         "mode": run.mode,
         "partnerId": run.partner_id,
+        "partnerVersion": run.partner_version,
         "triggerActionId": run.operation_id if partner_of(run.operation_id) is None else None,
         "credentialId": run.connection_id,
         "externalUserId": run.external_user_id,

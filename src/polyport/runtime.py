@@ -26,6 +26,7 @@ from polyport.net.egress import EgressPolicy
 from polyport.net.message import Network
 from polyport.net.send import Sender
 from polyport.passwords import hash_password
+from polyport.private_partners import PrivateSource
 from polyport.queue.base import Queue
 from polyport.queue.database import DatabaseQueue
 from polyport.queue.processes import FolderLock, ProcessLock
@@ -60,6 +61,7 @@ class Runtime:
 
     settings: Settings
     catalog: Catalog
+    private: PrivateSource
     repo: Repo
     vault: Vault
     keys: MasterKeys
@@ -156,9 +158,14 @@ async def open_runtime(
         if catalog is None:
             catalog = await asyncio.to_thread(open_catalog, settings.data, settings.connectors, settings.origin)
             stack.callback(catalog.close)
+        private = PrivateSource(repo.private_partners, boxes)
+        catalog.add_source(private)
+        stack.callback(catalog.remove_source, private)
+        await catalog.refresh()
         yield Runtime(
             settings=settings,
             catalog=catalog,
+            private=private,
             repo=repo,
             vault=vault,
             keys=safe.keys,

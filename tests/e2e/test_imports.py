@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -356,3 +357,179 @@ async def test_two_accounts_may_use_the_same_slug(house: Served):
     assert (theirs["status"], theirs["version"]) == ("done", 1)
     _status, _headers, listed = await house.call("GET", "/partners/own", token=other)
     assert [partner["partnerId"] for partner in listed["data"]] == [theirs["partnerId"]]
+
+
+@dataclass(slots=True)
+class Pets:
+    """A pet shop that was imported: how to call it."""
+
+    served: Served
+    shop: Shop
+    partner_id: int
+    operations: dict[str, int]
+    connection: int
+
+    async def run(self, operation: str, /, mode: str = "sync", **runner: Any) -> tuple[int, Any]:
+        body = {"credentialData": {"0": {"value": self.connection}}, "runnerData": runner}
+        status, _headers, told = await self.served.call("POST", f"/partners/trigger-actions/{self.operations[operation]}/run/{mode}", body)
+        return status, told
+
+    async def waiting(self, operation: str, /, **runner: Any) -> str:
+        """A run that is accepted now and starts when its time has come; its id."""
+        body = {"credentialData": {"0": {"value": self.connection}}, "runnerData": runner, "notBefore": int(time.time()) + 86_400 * 300}
+        status, _headers, told = await self.served.call("POST", f"/partners/trigger-actions/{self.operations[operation]}/run/async", body)
+        assert status == 202, told
+        return str(told["data"]["runId"])
+
+
+async def operations_of(served: Served, partner_id: int, *, token: str | None = "") -> dict[str, int]:
+    _status, _headers, listed = await served.call(
+        "GET", f"/partners/trigger-actions/info?per-page=100&filter[partnerId]={partner_id}", token=token
+    )
+    return {item["name"]: item["triggerActionId"] for item in listed["data"]}
+
+
+async def opened(served: Served, shop: Shop, slug: str, **body: Any) -> Pets:
+    """A pet shop of the account's own, with a connection; its API is the shop."""
+    document = pets(servers=[{"url": f"{shop.origin}/v1"}])
+    found = await import_finished(served, slug, document=document, **body)
+    assert found["published"], found
+    partner_id = found["partnerId"]
+    connection = await served.connect(partner_id, {"key": "secret key"})
+    return Pets(served, shop, partner_id, await operations_of(served, partner_id), connection)
+
+
+async def test_an_imported_partner_is_run_like_any_other(house: Served, shop: Shop):
+    mine = await opened(house, shop, "run")
+    shop.files["/v1/pets"] = b'{"id": 7, "name": "Rex", "kind": "dog"}'
+    shop.asked.clear()
+    status, told = await mine.run("create_pet", name="Rex", kind="dog")
+
+    assert (status, told["data"]["result"]["name"]) == (200, "Rex")
+    (asked,) = shop.asked
+    assert (asked.method, asked.target, asked.headers["x-key"]) == ("POST", "/v1/pets", "secret key")
+    _status, _headers, run = await house.call("GET", f"/runs/{told['data']['runId']}")
+    assert run["data"]["partnerVersion"] == 1
+    wrong, told = await mine.run("create_pet", name="R", kind="bird")
+    assert (wrong, {fault["path"] for fault in told["error"]["fields"]}) == (422, {"runnerData.name", "runnerData.kind"})
+    _status, _headers, item = await house.call("GET", f"/partners/{mine.partner_id}")
+    assert (item["data"]["slug"], item["data"]["verified"]["how"], item["data"]["deprecated"]) == ("run", "imported", False)
+    assert item["data"]["logo"]["original"].startswith("data:image/svg+xml;base64,")
+    assert mine.partner_id > 2_000_000_000
+    assert all(number >= 2**50 for number in mine.operations.values())
+
+
+async def test_another_account_finds_nothing_of_a_partner_that_is_not_its_own(house: Served, shop: Shop):
+    mine = await opened(house, shop, "mine-alone")
+    other = await house.second_account()
+    operation, never = mine.operations["create_pet"], 2**50 + 1
+    body = {"credentialData": {"0": {"value": mine.connection}}, "runnerData": {}}
+    calls: list[tuple[str, str, str, Any]] = [
+        ("GET", "/partners/{}", "partner", None),
+        ("GET", "/partners/{}/credential-fields", "partner", None),
+        ("GET", "/partners/{}/logo.svg", "partner", None),
+        ("GET", "/oauth-apps/{}", "partner", None),
+        ("GET", "/partners/trigger-actions/{}", "operation", None),
+        ("GET", "/partners/trigger-actions/{}/schema", "operation", None),
+        ("POST", "/partners/trigger-actions/{}/run/info", "operation", body),
+        ("POST", "/partners/trigger-actions/{}/run/sync", "operation", body),
+        ("POST", "/partners/trigger-actions/{}/run/async", "operation", body),
+    ]
+    for method, path, kind, sent in calls:
+        foreign = await house.fetch(method, path.format(mine.partner_id if kind == "partner" else operation), sent, token=other)
+        unknown = await house.fetch(method, path.format(2_100_000_000 if kind == "partner" else never), sent, token=other)
+        assert (foreign.status, unknown.status) == (404, 404), path
+        assert foreign.json["error"] | {"requestId": ""} == unknown.json["error"] | {"requestId": ""}, path
+    for path, more in (("/credentials", {"fields": {"key": "k"}}), ("/credentials/grant-access-sharing", {})):
+        foreign, unknown = [
+            await house.fetch("POST", path, {"partnerId": number, "title": "x", **more}, token=other)
+            for number in (mine.partner_id, 2_100_000_000)
+        ]
+        assert foreign.status == unknown.status >= 400
+        assert foreign.json["error"] | {"requestId": ""} == unknown.json["error"] | {"requestId": ""}
+    for path in ("/partners/info?filter[slug]=mine-alone", f"/partners/trigger-actions/info?filter[partnerId]={mine.partner_id}"):
+        assert (await house.fetch("GET", path, token=other)).json["data"] == []
+        assert (await house.fetch("GET", path)).json["data"] != []
+
+
+async def test_a_run_goes_on_with_the_version_that_it_was_accepted_with(house: Served, shop: Shop):
+    mine = await opened(house, shop, "pinned")
+    run_id = await mine.waiting("create_pet", name="Rex", kind="dog", tags=["good"])
+    document = without_tags() | {"servers": [{"url": f"{shop.origin}/v2"}]}
+    del document["paths"]["/pets/{pet_id}"]
+    second = await import_finished(house, "pinned", document=document, accept="breaking")
+    assert (second["version"], second["published"]) == (2, True)
+    now = await operations_of(house, mine.partner_id)
+    assert now["create_pet"] == mine.operations["create_pet"]
+
+    status, told = await mine.run("delete_pet", pet_id=7)
+    assert (status, told["error"]["message"]) == (
+        404,
+        '"delete_pet" was in version 1 of "pinned" and is not in version 2, which serves now.',
+    )
+    status, told = await mine.run("create_pet", name="Rex", kind="dog", tags=["good"])
+    assert (status, told["error"]["fields"][0]["path"]) == (422, "runnerData.tags")
+    shop.files["/v2/pets"] = shop.files["/v1/pets"] = b'{"name": "Rex"}'
+    shop.asked.clear()
+    status, told = await mine.run("create_pet", name="Rex", kind="dog")
+    assert (status, [asked.target for asked in shop.asked]) == (200, ["/v2/pets"])
+    _status, _headers, run = await house.call("GET", f"/runs/{told['data']['runId']}")
+    assert run["data"]["partnerVersion"] == 2
+
+    shop.asked.clear()
+    run = await house.runtime.repo.runs.get(1, run_id)
+    assert run is not None
+    assert run.partner_version == 1
+    (claimed,) = await house.runtime.queue.claim(house.runtime.owner, 1, run.due_at, lambda _lane: True)
+    done = await house.services.engine.run_once(claimed)
+    assert (done.run.status, done.run.partner_version) == ("succeeded", 1)
+    assert [asked.target for asked in shop.asked] == ["/v1/pets"]
+    assert json.loads(shop.asked[0].body)["tags"] == ["good"]
+
+
+async def test_a_connection_whose_way_of_authorisation_is_gone_says_so(house: Served, shop: Shop):
+    mine = await opened(house, shop, "other-auth")
+    document = pets(servers=[{"url": f"{shop.origin}/v1"}], security=[{"user": []}])
+    document["components"]["securitySchemes"] = {"user": {"type": "http", "scheme": "basic"}}
+    second = await import_finished(house, "other-auth", document=document, accept="breaking")
+    assert second["changes"]["breaks"] >= 1
+    status, told = await mine.run("create_pet", name="Rex", kind="dog")
+
+    assert (status, told["error"]["code"]) == (409, "connection_invalid")
+    assert "has no more the way of authorisation" in told["error"]["message"]
+    assert "reconnectUrl" in told["error"]
+
+
+async def test_a_deprecated_partner_is_marked_with_all_its_operations(house: Served, shop: Shop):
+    mine = await opened(house, shop, "marked")
+    path = f"/partners/{mine.partner_id}"
+    assert (await house.fetch("PUT", f"{path}/deprecation", {"message": 'Use "Pets 2": 😀\n<b>now</b>', "on": "2027-01-01"})).status == 200
+
+    _status, _headers, item = await house.call("GET", path)
+    assert (item["data"]["deprecated"], item["data"]["deprecation"]) == (True, {"message": 'Use "Pets 2": 😀 now', "on": "2027-01-01"})
+    _status, _headers, listed = await house.call("GET", f"/partners/trigger-actions/info?filter[partnerId]={mine.partner_id}")
+    assert {one["deprecated"] for one in listed["data"]} == {True}
+    shop.files["/v1/pets"] = b'{"name": "Rex"}'
+    status, _told = await mine.run("create_pet", name="Rex", kind="dog")
+    assert status == 200
+    assert (await house.fetch("DELETE", f"{path}/deprecation")).status == 200
+    assert (await house.fetch("GET", path)).json["data"]["deprecated"] is False
+
+
+async def test_a_partner_is_removed_only_when_nothing_uses_it(house: Served, shop: Shop):
+    mine = await opened(house, shop, "used")
+    path = f"/partners/{mine.partner_id}"
+    link = await house.fetch("POST", "/credentials/grant-access-sharing", {"partnerId": mine.partner_id, "title": "L"})
+    run_id = await mine.waiting("create_pet", name="Rex", kind="dog")
+
+    refused = await house.fetch("DELETE", path)
+    assert (refused.status, refused.json["error"]["message"]) == (
+        409,
+        "Pets is in use: 1 connection, 1 open link, 1 run that has not ended. Delete these, or deprecate the partner and wait.",
+    )
+    assert (await house.fetch("DELETE", f"/credentials/grant-access-sharing/{link.json['data']['id']}")).status == 200
+    assert (await house.fetch("POST", f"/runs/{run_id}/cancel")).status == 200
+    assert (await house.fetch("DELETE", f"/credentials/{mine.connection}")).status == 200
+    assert (await house.fetch("DELETE", path)).status == 200
+    assert (await house.fetch("GET", path)).status == 404
+    assert (await house.fetch("GET", f"/runs/{run_id}")).status == 200

@@ -1,19 +1,19 @@
 """A partner's folder as one archive."""
 
 from petshop import imported, pets
-from polyport.manifest.archives import folder_in, pack
+from polyport.manifest.archives import pack, unpack
+from polyport.manifest.disk import Files
 from polyport.manifest.load import load_partner
 
 
-def test_a_folder_in_an_archive_is_read_like_any_other() -> None:
+def test_a_folder_comes_out_of_an_archive_as_it_went_in() -> None:
     files = imported(pets()).files
-    loaded = load_partner(folder_in(pack(files), "pets"))
+    found = unpack(pack(files))
+    loaded = load_partner(Files("pets", found))
 
+    assert {name: text.encode() for name, text in files.items()} == found
     assert loaded.problems == ()
-    assert loaded.folder == "pets/"
     assert loaded.partner is not None
-    assert {action.name for action in loaded.partner.actions} == {"list_pets", "create_pet", "delete_pet"}
-    assert loaded.partner.icon == files["icon.svg"]
 
 
 def test_the_same_files_make_the_same_archive() -> None:

@@ -112,6 +112,10 @@ class Catalog:
         """Let one more source be taken up by the next ``refresh``."""
         self._sources.append(source)
 
+    def remove_source(self, source: Source) -> None:
+        """Forget a source, when what it reads from is closed. What it offered stays until the next ``refresh``."""
+        self._sources = [each for each in self._sources if each is not source]
+
     async def refresh(self) -> None:
         """Take up what the sources offer now, and what other processes took up. Where nothing changed it costs a look at each source's ``revision``.
 
@@ -269,8 +273,9 @@ class Catalog:
         """An item as it is shown. Lists show no budgets."""
         item: dict[str, Any] = msgspec.json.decode(content)
         if kind == "partner":
-            logo = f"{self._origin}/partners/{item['partnerId']}/logo.svg"
-            item["logo"] = {"100x100": logo, "original": logo}
+            if item["logo"] is None:
+                logo = f"{self._origin}/partners/{item['partnerId']}/logo.svg"
+                item["logo"] = {"100x100": logo, "original": logo}
             if not whole:
                 del item["budgets"]
         return item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -80,8 +81,9 @@ def partner_row(partner: Partner, owner: int | None) -> PartnerRow:
         "titles": {"en": file.title} | file.titles,
         "description": file.description,
         "descriptionEn": file.description,
-        "logo": None,
+        "logo": _logo(partner),
         "deprecated": deprecated,
+        "deprecation": _deprecation(partner),
         "region": list(file.region),
         "slug": file.slug,
         "categories": list(file.categories),
@@ -110,6 +112,19 @@ def partner_row(partner: Partner, owner: int | None) -> PartnerRow:
         words="\n".join(lines),
         item=_ENCODER.encode(item),
     )
+
+
+def _logo(partner: Partner) -> Item | None:
+    """The icon of an account's own partner, which is in here: at an address, others could learn that there is one."""
+    if partner.file.version is None or partner.icon is None:
+        return None
+    inside = f"data:image/svg+xml;base64,{base64.b64encode(partner.icon.encode()).decode()}"
+    return {"100x100": inside, "original": inside}
+
+
+def _deprecation(partner: Partner) -> Item | None:
+    told = partner.file.deprecation
+    return {"message": told.message, "on": told.on.isoformat() if told.on is not None else None} if told is not None else None
 
 
 def operation_row(partner: Partner, operation: Operation, owner: int | None) -> OperationRow:

@@ -37,8 +37,10 @@ from polyport.vault import Box
 CALLERS_MOST: Final = 1_024
 CALLER_SECONDS: Final = 60.0
 TAGS_MOST: Final = 4_096
+OLDER_MOST: Final = 256
 TOUCH_SECONDS: Final = 60.0
 PROOFS_A_CYCLE: Final = 24
+_NO_OPERATION: Final = "There is no trigger or action with this id."
 _EXPIRED: Final = "The sign-in of this connection has expired: the customer has to connect again."
 
 
@@ -85,6 +87,7 @@ class Desk:
         self.renewals = Renewals(runtime, runtime.apps if clients is None else clients)
         self._programs: dict[int, Program] = {}
         runtime.catalog.on_drop(self._drop_program)
+        self._older: OrderedDict[tuple[int, int, int], Program] = OrderedDict()
         self._benches: OrderedDict[tuple[int, int], Bench] = OrderedDict()
         self._memory = ListMemory(runtime)
         self.tags = Tags()
@@ -93,12 +96,36 @@ class Desk:
         self._touched: dict[int, float] = {}
         self._proved: dict[int, int] = {}
 
-    async def program(self, account_id: int, operation_id: int) -> Program:
-        """A compiled operation that an account sees, in the version that the catalogue has now. Raises ``NotFound``."""
+    async def program(self, account_id: int, operation_id: int, pinned: tuple[int, int] | None = None) -> Program:
+        """A compiled operation that an account sees, in the version that the catalogue has now, or in that of the account's own partner which is ``pinned``.
+
+        Raises ``NotFound``.
+        """
+        if pinned is not None:
+            return await self._pinned(account_id, operation_id, *pinned)
         partner, operation = await self._operation(account_id, operation_id)
         found = self._programs.get(operation_id)
         if found is None or found.operation is not operation or found.partner is not partner:
             found = self._programs[operation_id] = await asyncio.to_thread(compile_operation, partner, operation)
+        return found
+
+    async def _pinned(self, account_id: int, operation_id: int, partner_id: int, version: int) -> Program:
+        """An operation as it was in the version of its partner that a run was accepted with."""
+        if (await self.runtime.catalog.seen_by(account_id).partner(partner_id)).file.version == version:
+            return await self.program(account_id, operation_id)
+        key = (partner_id, operation_id, version)
+        found = self._older.get(key)
+        if found is None:
+            partner = await self.runtime.private.version(account_id, partner_id, version)
+            if partner_of(operation_id) is not None:
+                operation: Operation | None = passing(operation_id)
+            else:
+                operation = next((each for each in partner.operations if each.id == operation_id), None)
+            if operation is None:
+                raise NotFound(_NO_OPERATION)
+            found = self._older[key] = await asyncio.to_thread(compile_operation, partner, operation)
+            while len(self._older) > OLDER_MOST:
+                self._older.popitem(last=False)
         return found
 
     def _drop_program(self, operation_id: int) -> None:
@@ -113,15 +140,18 @@ class Desk:
         seen = self.runtime.catalog.seen_by(account_id)
         partner_id = partner_of(operation_id)
         if partner_id is None:
-            return await seen.operation(operation_id)
+            try:
+                return await seen.operation(operation_id)
+            except NotFound:
+                raise self.runtime.private.lost(account_id, operation_id) or NotFound(_NO_OPERATION) from None
         partner = await seen.partner(partner_id)
         if partner.file.base is None:
             raise NotFound("This partner has no address of its own that requests could be passed on to.")
         return partner, passing(operation_id)
 
-    async def runnable(self, account_id: int, operation_id: int) -> Program:
-        """A compiled operation that an account sees and that can be run. Raises ``NotFound`` or ``UnsupportedTrigger``."""
-        program = await self.program(account_id, operation_id)
+    async def runnable(self, account_id: int, operation_id: int, pinned: tuple[int, int] | None = None) -> Program:
+        """A compiled operation that an account sees and that can be run; ``pinned`` as for ``program``. Raises ``NotFound`` or ``UnsupportedTrigger``."""
+        program = await self.program(account_id, operation_id, pinned)
         if isinstance(program.operation, Trigger) and program.operation.type == "webhook":
             raise UnsupportedTrigger
         return program
@@ -135,8 +165,8 @@ class Desk:
                 Fault(path="credentialData.0", code="required", message="A connection of this partner is needed here.")
             )
         held = self._benches.get((account_id, connection_id))
-        if held is None or time.monotonic() - held.opened_at > CALLER_SECONDS:
-            held = await self._open(account_id, connection_id)
+        if held is None or held.caller.partner.digest != partner.digest or time.monotonic() - held.opened_at > CALLER_SECONDS:
+            held = await self._open(account_id, partner, connection_id)
         record = cast("Connection", held.record)  # what ``_open`` gives has one
         check_reach(record)
         if record.partner_id != partner.file.id:
@@ -145,10 +175,13 @@ class Desk:
         check_usable(record)
         return held
 
-    async def _open(self, account_id: int, connection_id: int) -> Bench:
+    async def _open(self, account_id: int, partner: Partner, connection_id: int) -> Bench:
+        """Open a connection for this version of its partner, or for whichever serves where it is of another one."""
         opened = await self.runtime.connections.open(account_id, connection_id)
         record = opened.record
-        partner = await self.runtime.catalog.seen_by(account_id).partner(record.partner_id)
+        if record.partner_id != partner.file.id:
+            partner = await self.runtime.catalog.seen_by(account_id).partner(record.partner_id)
+        check_auth(partner, record)
         caller = self.caller(partner, record.auth, opened.fields, record.connection_id)
         if caller.scheme is not None and (caller.scheme.exchanges or caller.scheme.keeps):
             grants = self._grants.get(_grant_key(record), caller.grants)
@@ -166,7 +199,7 @@ class Desk:
     def _without_connection(self, partner: Partner) -> Bench:
         key = (0, partner.file.id)
         held = self._benches.get(key)
-        if held is None:
+        if held is None or held.caller.partner.digest != partner.digest:
             held = self._benches[key] = Bench(record=None, caller=self.caller(partner, None, {}), opened_at=time.monotonic())
         return held
 
@@ -206,7 +239,7 @@ class Desk:
             auth,
             fields,
             self.runtime.network,
-            replaced=settings.partner_base_urls.get(partner.file.slug),
+            replaced=settings.partner_base_urls.get(partner.file.slug) if partner.file.version is None else None,
             timeout=settings.partner.timeout,
             clock=self.runtime.clock,
         )
@@ -268,6 +301,15 @@ class Desk:
     def close(self) -> None:
         """Give up what is read in the background."""
         self._memory.close()
+
+
+def check_auth(partner: Partner, record: Connection) -> None:
+    """Raise ``ConnectionInvalid`` for a connection that was made in a way which its partner has no more."""
+    spec = partner.file.connection
+    if spec is not None and all(choice.name != record.auth for choice in spec.auth):
+        message = f"{partner.file.title} has no more the way of authorisation that this connection was made with: connect again."
+        details = Details(suggested_fix=reconnect_advice(record.connection_id), connection_id=record.connection_id)
+        raise ConnectionInvalid(message, details)
 
 
 def check_usable(record: Connection) -> None:

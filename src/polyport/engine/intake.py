@@ -91,6 +91,7 @@ class Intake:
             reconciles=isinstance(operation, Action) and operation.reconcile is not None,
             probe_at=None,
             settled=None,
+            partner_version=program.partner.file.version,
             callback_url=ask.callback_url,
             metadata=encode(dict(ask.metadata)).decode() if ask.metadata else "{}",
             error=None,

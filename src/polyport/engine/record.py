@@ -26,7 +26,10 @@ _CANONICAL: Final = msgspec.json.Encoder(decimal_format="number", order="sorted"
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller asks to be run: the body of ``run/sync`` and ``run/async``, and who asks. ``not_before`` is in unix milliseconds."""
+    """What a caller asks to be run: the body of ``run/sync`` and ``run/async``, and who asks. ``not_before`` is in unix milliseconds.
+
+    ``pinned`` is the account's own partner and the version of it with which the run was accepted; ``None`` is whatever serves.
+    """
 
     account_id: int
     operation_id: int
@@ -45,6 +48,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority = Priority.NORMAL
     not_before: int | None = None
     replay_of: str | None = None
+    pinned: tuple[int, int] | None = None
 
     def content(self) -> dict[str, Any]:
         """What is kept, sealed, to run it later, and what tells one body from another."""
@@ -113,6 +117,11 @@ def _plain_number(value: Decimal) -> int | Decimal:
     return Decimal((sign, tuple(map(int, text)), exponent))
 
 
+def pinned_of(run: Run) -> tuple[int, int] | None:
+    """The account's own partner, and the version of it, that a run was accepted with."""
+    return (run.partner_id, run.partner_version) if run.partner_version is not None else None
+
+
 def ask_of(run: Run, content: Mapping[str, Any]) -> Ask:
     """The ask that a stored run came from."""
     return Ask(
@@ -126,6 +135,7 @@ def ask_of(run: Run, content: Mapping[str, Any]) -> Ask:
         limit=content["limit"],
         raw=content["raw"],
         external_user_id=run.external_user_id,
+        pinned=pinned_of(run),
     )
 
 
@@ -141,6 +151,7 @@ def ask_again(run: Run, content: Mapping[str, Any], idempotency_key: str | None)
         idempotency_key=idempotency_key,
         priority=run.priority,
         replay_of=run.run_id,
+        pinned=None,
     )
 
 

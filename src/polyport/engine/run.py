@@ -41,7 +41,7 @@ from polyport.engine.operation import (
 )
 from polyport.engine.outcome import in_doubt, settled
 from polyport.engine.plan import plan
-from polyport.engine.record import Ask, Done, ask_again, ask_of, attempt_record, decode
+from polyport.engine.record import Ask, Done, ask_again, ask_of, attempt_record, decode, pinned_of
 from polyport.engine.retry import Decision, Failure, decide, policy_of
 from polyport.engine.trace import CallFailed, Trace
 from polyport.errors import (
@@ -153,7 +153,7 @@ class Engine:
 
     async def _aim(self, ask: Ask) -> tuple[Program, Positions]:
         """What an ask is for: its operation, and where with. Raises ``NotFound``, ``UnsupportedTrigger`` or ``ValidationFailed``."""
-        program = await self.desk.runnable(ask.account_id, ask.operation_id)
+        program = await self.desk.runnable(ask.account_id, ask.operation_id, ask.pinned)
         return program, read_positions(program, ask.credential_data)
 
     async def start(self, ask: Ask, known: tuple[Program, Positions] | None = None) -> tuple[Done | None, Run, Prepared | None]:
@@ -407,7 +407,7 @@ class Engine:
     async def _decide(self, run: Run, failure: Failure, attempts: list[dict[str, Any]]) -> Decision:
         settings, now, retry = self.runtime.settings.runs, self.runtime.now_ms(), None
         with contextlib.suppress(NotFound):  # an operation that is gone meanwhile: the run ends by this failure
-            retry = (await self.desk.program(run.account_id, run.operation_id)).operation.retry
+            retry = (await self.desk.program(run.account_id, run.operation_id, pinned_of(run))).operation.retry
         policy = policy_of(retry, settings.attempts)
         first = int(attempts[0]["startedAt"] * 1000) if attempts else now
         bounds = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import secrets
@@ -24,9 +25,6 @@ from polyport.store.private_partners import ImportStatus, PartnerImport
 from polyport.vault import Box
 
 UNDER_WAY_MOST: Final = 20  # imports of one account that have not ended
-FIRST_PRIVATE: Final = 2_000_000_001  # partners' ids from here to the last there can be are those of accounts' own partners
-LAST_PRIVATE: Final = 2**31
-FIRST_PRIVATE_OPERATION: Final = 2**50
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +94,8 @@ def new_import_id(now_ms: int) -> str:
 
 async def start_import(runtime: Runtime, new: NewImport) -> PartnerImport:
     """Accept an import. Raises ``Conflict``, ``ValidationFailed`` for a slug that belongs to a partner of everybody, ``Overloaded``."""
-    if any(partner.file.slug == new.slug for partner in runtime.catalog.partners):
+    with contextlib.suppress(NotFound):
+        await runtime.catalog.seen_by(None).find(new.slug)
         message = "There is a partner with this slug for everybody: choose another one."
         raise ValidationFailed.of(Fault(path="slug", code="taken", message=message))
     now = runtime.now_ms()

@@ -10,8 +10,9 @@ from datetime import date
 from typing import Any, Final
 
 from polyport.errors import Conflict, NotFound
+from polyport.importers.documents import clean_text
 from polyport.importers.drift import Change, compare_reports
-from polyport.importers.working import open_report
+from polyport.importers.working import dropped_with, open_report
 from polyport.runtime import Runtime
 from polyport.store.base import Stale
 from polyport.store.private_partners import PartnerState, PartnerVersion, PrivatePartner, Uses
@@ -47,17 +48,23 @@ async def read_report(runtime: Runtime, version: PartnerVersion) -> dict[str, An
 
 async def changes_to(runtime: Runtime, partner: PrivatePartner, version: PartnerVersion) -> Sequence[Change]:
     """What differs for those who use a partner when this version serves in place of the one that does."""
+    return (await _compared(runtime, partner, version))[0]
+
+
+async def _compared(runtime: Runtime, partner: PrivatePartner, version: PartnerVersion) -> tuple[Sequence[Change], str | None]:
+    """That, and which operations the partner has no more then."""
     if partner.live is None or partner.live == version.number:
-        return ()
+        return (), partner.dropped
     serving = await own_version(runtime, partner, partner.live)
     before, after = await read_report(runtime, serving), await read_report(runtime, version)
-    return await asyncio.to_thread(compare_reports, before["report"], after["report"])
+    changes = await asyncio.to_thread(compare_reports, before["report"], after["report"])
+    return changes, dropped_with(partner, before["report"], after["report"])
 
 
 async def publish(runtime: Runtime, partner: PrivatePartner, number: int, *, by: str, accept_breaking: bool) -> Sequence[Change]:
     """Let a version serve, a newer one or an older one; what differs. Raises ``NotFound``, or ``Conflict`` where it breaks its users and that was not accepted."""
     version = await own_version(runtime, partner, number)
-    changes = await changes_to(runtime, partner, version)
+    changes, dropped = await _compared(runtime, partner, version)
     breaks = [change for change in changes if change.kind == "breaks"]
     if breaks and not accept_breaking:
         told = "; ".join(f"{change.operation}: {change.what}" for change in breaks[:BREAKS_SHOWN])
@@ -68,7 +75,7 @@ async def publish(runtime: Runtime, partner: PrivatePartner, number: int, *, by:
         return ()
     now = runtime.now_ms()
     state = PartnerState.LIVE if partner.state is PartnerState.DRAFT else partner.state
-    after = replace(partner, live=number, state=state, title=version.title, updated_at=now)
+    after = replace(partner, live=number, state=state, title=version.title, dropped=dropped, updated_at=now)
     await _update(runtime, after, replace(version, published_by=by, published_at=now))
     return changes
 
@@ -77,7 +84,7 @@ async def deprecate(runtime: Runtime, partner: PrivatePartner, message: str, on:
     """Tell users of a partner that it goes, and when. Raises ``Conflict`` for one that does not serve."""
     if partner.live is None:
         raise Conflict("This partner has no version that serves: nobody uses it.")
-    told = json.dumps({"message": message, "on": on.isoformat() if on is not None else None})
+    told = json.dumps({"message": clean_text(message, 1_000), "on": on.isoformat() if on is not None else None})
     await _update(runtime, replace(partner, state=PartnerState.DEPRECATED, deprecation=told, updated_at=runtime.now_ms()))
 
 
@@ -95,6 +102,7 @@ async def remove(runtime: Runtime, partner: PrivatePartner) -> None:
     except Stale:
         uses = await partners.uses(partner, now)
         raise Conflict(_in_use(partner, uses) if any((uses.connections, uses.links, uses.runs)) else _CHANGED) from None
+    await runtime.catalog.refresh()
 
 
 def _in_use(partner: PrivatePartner, uses: Uses) -> str:
@@ -112,3 +120,4 @@ async def _update(runtime: Runtime, partner: PrivatePartner, published: PartnerV
         await runtime.repo.private_partners.update(partner, published=published)
     except Stale:
         raise Conflict(_CHANGED) from None
+    await runtime.catalog.refresh()

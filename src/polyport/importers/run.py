@@ -23,7 +23,8 @@ from polyport.importers.questions import Asking, Question
 from polyport.importers.references import ReadFile, no_files
 from polyport.importers.report import FORMAT, notes_of, report_of, report_text
 from polyport.importers.writing import folder_files
-from polyport.manifest.archives import folder_in, pack
+from polyport.manifest.archives import pack
+from polyport.manifest.disk import Files
 from polyport.manifest.load import load_partner
 
 SECONDS: Final = 300
@@ -109,7 +110,7 @@ def import_document(wanted: Import, read: ReadFile | None = None, progress: Prog
     if not wanted.packed:
         return Imported(files=files, report=report, changes=changes)
     archive = pack(files)
-    if problems := load_partner(folder_in(archive, wanted.slug)).problems:
+    if problems := load_partner(Files(wanted.slug, {name: text.encode() for name, text in files.items()})).problems:
         shown = " ".join(map(str, problems[:FAULTS_SHOWN]))
         raise Refused(f"What came out has {len(problems)} faults; correct them with an overlay. {shown}")
     return Imported(files={}, archive=archive, report=report, changes=changes)
@@ -119,6 +120,8 @@ def _check_ids(built: Built, wanted: Import) -> None:
     """Raise ``Refused`` where an overlay makes a partner of an account's own another partner, or its operations those of another."""
     if wanted.seed is None:
         return
+    for key in ("version", "status", "deprecation"):
+        built.partner.pop(key, None)  # these are said of the partner in the server, version by version
     kept = built.partner.get("id") == wanted.number and built.partner.get("slug") == wanted.slug
     ids = [part.get("id") for part in (*built.actions.values(), *built.triggers.values())]
     if not kept or not all(isinstance(one, int) and wanted.first_id <= one < 2 * wanted.first_id for one in ids):

@@ -21,17 +21,9 @@ import structlog
 
 from polyport.importers.documents import Refused
 from polyport.importers.fetching import Fetched, fetch, shown
-from polyport.importers.jobs import (
-    FIRST_PRIVATE,
-    FIRST_PRIVATE_OPERATION,
-    LAST_PRIVATE,
-    Answers,
-    Given,
-    open_given,
-    questions_digest,
-    seal_given,
-)
+from polyport.importers.jobs import Answers, Given, open_given, questions_digest, seal_given
 from polyport.importers.questions import Asking, Question
+from polyport.private_partners import FIRST_PRIVATE, FIRST_PRIVATE_OPERATION, LAST_PRIVATE, folder_context
 from polyport.runtime import Runtime
 from polyport.store.base import Duplicate, Stale
 from polyport.store.private_partners import (
@@ -54,6 +46,7 @@ TIDY_SECONDS: Final = 600.0
 TRIES_MOST: Final = 5
 FOLDER_LIMIT: Final = 128 * 1024 * 1024
 CHANGES_MOST: Final = 2_000
+DROPPED_MOST: Final = 5_000
 _DIED: Final = "The process that worked on it died again and again: the document may be too much for this machine."
 _log: Final = structlog.get_logger("polyport.imports")
 
@@ -140,6 +133,9 @@ class ImportWorker:
         basis = next((version for version in held if partner is not None and version.number == partner.live), latest)
         report = await self._report(box, basis)
         before = report["report"] if report is not None else None
+        if latest is not None and latest.import_id == made.import_id:  # a process died after it had kept the version
+            await self._end(made, given, latest, await self._report(box, latest) or {})
+            return
         if latest is not None and fetched is None and latest.digest == given.digest():
             await self._same(made, latest)
             return
@@ -181,7 +177,7 @@ class ImportWorker:
         if latest is not None and latest.digest == given.digest():
             await self._same(made, latest)
             return
-        await self._keep(made, given, box, found, partner, basis)
+        await self._keep(made, given, box, found, partner, basis, report)
 
     async def _guarded(self, made: PartnerImport, wanted: Import, fetched: Fetched | None) -> Imported:
         """The import itself, in a thread that follows its process. Raises ``Refused``, ``Asking``, ``Stale`` when it was ended from outside."""
@@ -220,6 +216,7 @@ class ImportWorker:
         found: Imported,
         partner: PrivatePartner | None,
         basis: PartnerVersion | None,
+        before: dict[str, Any] | None,
     ) -> None:
         """Keep what was imported as a version; it serves at once where that was asked for and breaks nobody, or that was asked for too."""
         runtime, now = self._runtime, self._runtime.now_ms()
@@ -255,20 +252,13 @@ class ImportWorker:
             published_at=now if publishes else None,
         )
         sealed_report, sealed_folder = await asyncio.to_thread(_sealed, box, version, report, archive)
-        new = NewVersion(version=version, partner=partner, slug=made.slug, report=sealed_report, folder=sealed_folder)
-        kinds = Counter(change.kind for change in found.changes) if serving is not None else {}
-        outcome = {"changes": dict(kinds), "whole": found.whole}
-        if given.publish and not publishes:
-            outcome["reason"] = (
-                "It breaks those who use the version that serves, so it is a draft: publish it with accept: breaking, or leave it."
-            )
-        ended = replace(
-            made, status=ImportStatus.DONE, step="end", partner_id=version.partner_id, version=number, outcome=json.dumps(outcome),
-            updated_at=now, finished_at=now,
-        )  # fmt: skip
+        dropped = dropped_with(partner, before["report"] if before is not None else None, dict(found.report))
+        new = NewVersion(version=version, partner=partner, slug=made.slug, dropped=dropped, report=sealed_report, folder=sealed_folder)
+        dropped = dropped_with(partner, before["report"] if before is not None else None, dict(found.report))
+        new = NewVersion(version=version, partner=partner, slug=made.slug, dropped=dropped, report=sealed_report, folder=sealed_folder)
         try:
-            await runtime.repo.imports.finish(
-                ended, new, owner=runtime.owner, partners_most=self._settings.partners, versions_most=self._settings.versions
+            await runtime.repo.imports.keep(
+                made, new, now=now, partners_most=self._settings.partners, versions_most=self._settings.versions
             )
         except (Stale, Duplicate):
             current = await runtime.repo.imports.get(made.account_id, made.import_id)
@@ -277,6 +267,20 @@ class ImportWorker:
             most = self._settings.partners
             reason = f"This account has {most} partners of its own, which is as many as it may have; or this one was changed meanwhile: try again."
             raise Refused(reason) from None
+        await self._end(made, given, version, report)
+
+    async def _end(self, made: PartnerImport, given: Given, version: PartnerVersion, report: dict[str, Any]) -> None:
+        """End an import whose version is kept; where that serves, it does before anybody hears of it."""
+        published = version.published_at is not None
+        if published:
+            await self._runtime.catalog.refresh()
+        kinds = Counter(change["kind"] for change in report["changes"])
+        outcome: dict[str, Any] = {"changes": kinds, "whole": not report["report"]["leftOut"]}
+        if given.publish and not published:
+            outcome["reason"] = (
+                "It breaks those who use the version that serves, so it is a draft: publish it with accept: breaking, or leave it."
+            )
+        await self._settle(replace(made, partner_id=version.partner_id, version=version.number), ImportStatus.DONE, outcome)
 
     async def _settle(self, made: PartnerImport, status: ImportStatus, outcome: dict[str, Any]) -> None:
         now = self._runtime.now_ms()
@@ -311,6 +315,17 @@ def shown_changes(changes: Sequence[Change]) -> list[dict[str, str]]:
     return [{"kind": change.kind, "operation": change.operation, "what": change.what} for change in ordered[:CHANGES_MOST]]
 
 
+def dropped_with(partner: PrivatePartner | None, before: dict[str, Any] | None, after: dict[str, Any]) -> str | None:
+    """Which operations a partner has no more once a version serves: by id, the name and the last version that had it."""
+    if partner is None or partner.live is None or before is None:
+        return None
+    known: dict[str, list[Any]] = json.loads(partner.dropped) if partner.dropped is not None else {}
+    known |= {str(one["id"]): [one["name"], partner.live] for one in before["operations"].values()}
+    there = {str(one["id"]) for one in after["operations"].values()}
+    found = {number: told for number, told in known.items() if number not in there}
+    return json.dumps(dict(list(found.items())[-DROPPED_MOST:])) if found else None
+
+
 def _sealed(box: Box, version: PartnerVersion, report: dict[str, Any], archive: bytes) -> tuple[bytes, bytes]:
     text = zlib.compress(json.dumps(report, ensure_ascii=False, default=str).encode(), 6)
     return box.seal(text, report_context(version)), box.seal(archive, folder_context(version.partner_id, version.number))
@@ -319,11 +334,6 @@ def _sealed(box: Box, version: PartnerVersion, report: dict[str, Any], archive: 
 def report_context(version: PartnerVersion) -> str:
     """What a report is sealed as."""
     return f"partner/{version.partner_id}/{version.number}/report"
-
-
-def folder_context(partner_id: int, number: int) -> str:
-    """What a folder is sealed as."""
-    return f"partner/{partner_id}/{number}/folder"
 
 
 def open_report(box: Box, version: PartnerVersion, sealed: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A partner's folder as one archive: the same bytes for the same files, readable as a folder without being unpacked anywhere."""
+"""A partner's folder as one archive: the same bytes for the same files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ def pack(files: Mapping[str, str]) -> bytes:
     return held.getvalue()
 
 
-def folder_in(archive: bytes, name: str) -> zipfile.Path:
-    """The folder in an archive, under a name of its own: what reads folders reads it too. One that is no archive raises ``zipfile.BadZipFile``."""
-    opened = zipfile.ZipFile(io.BytesIO(archive))
-    opened.filename = name
-    return zipfile.Path(opened)
+def unpack(archive: bytes) -> dict[str, bytes]:
+    """The files of an archive that ``pack`` made, by their names."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}

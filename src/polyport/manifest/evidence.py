@@ -28,6 +28,13 @@ class Verified(Node):
     on: Annotated[date, BeforeValidator(_day)]
 
 
+class Deprecation(Node):
+    """What users of a deprecated partner are told, and from which day on it may be gone."""
+
+    message: Text
+    on: Annotated[date, BeforeValidator(_day)] | None = None
+
+
 class SpecDifference(Node):
     """A point in which the description is known to be too old or wrong, and ``why``, with the page that tells.
 

@@ -20,7 +20,7 @@ from polyport.kinds.graphql import Document, read_document
 from polyport.kinds.pages import Pager
 from polyport.manifest.base import At, Match, Name, Node, Pattern, Slug, Text
 from polyport.manifest.budgets import Budget
-from polyport.manifest.evidence import Spec, Verified
+from polyport.manifest.evidence import Deprecation, Spec, Verified
 from polyport.manifest.hooks import HookParts
 from polyport.manifest.refusals import ErrorRule
 from polyport.manifest.retries import Retry
@@ -420,7 +420,7 @@ class PartnerFile(Node):
     """``partner.yaml``: identity, where calls go, what a connection is, what all operations share.
 
     ``base`` is a template over ``{{connection}}`` for scheme, host and maybe a path prefix. ``connection`` is absent for partners that need none.
-    ``spec`` names the service's own description.
+    ``spec`` names the service's own description. ``version`` is that of a partner that was imported into a running server, which writes it.
     """
 
     id: int = Key(gt=0, le=2**31)
@@ -431,6 +431,8 @@ class PartnerFile(Node):
     categories: tuple[str, ...] = ()
     region: tuple[int, ...] = (3,)
     status: Literal["active", "deprecated"] = "active"
+    deprecation: Deprecation | None = None
+    version: int | None = Key(default=None, ge=1)
     owners: tuple[str, ...] = Key(min_length=1)
     docs: str | None = None
     base: str | None = None
@@ -445,6 +447,12 @@ class PartnerFile(Node):
     def _spec_is_named(self) -> Self:
         if self.verified.how == "spec" and self.spec is None:
             raise ValueError("verified by spec needs a spec that names the service's description")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_told_is_so(self) -> Self:
+        if self.deprecation is not None and self.status != "deprecated":
+            raise ValueError("a deprecation needs the status deprecated")
         return self
 
 

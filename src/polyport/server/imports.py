@@ -205,6 +205,8 @@ async def _item(call: Call, made: PartnerImport) -> dict[str, Any]:
     version = None
     if done and made.partner_id is not None and made.version is not None:
         version = await runtime.repo.private_partners.version(made.account_id, made.partner_id, made.version)
+        if version is not None and version.published_at is not None:
+            await runtime.catalog.refresh()  # what was imported by another process serves here too, once this tells of it
     return {
         "importId": made.import_id,
         "slug": made.slug,

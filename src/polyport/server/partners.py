@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Final
 
 from polyport.catalog import Page, View, Wanted
@@ -26,6 +27,13 @@ class VerifiedAnswer(Body):
     on: str
 
 
+class DeprecationAnswer(Body):
+    """What users of a deprecated partner are told, and from which day on it may be gone."""
+
+    message: str
+    on: date | None
+
+
 class PartnerAnswer(Body):
     """A partner as the catalogue shows it."""
 
@@ -37,6 +45,7 @@ class PartnerAnswer(Body):
     description_en: str
     logo: dict[str, str]
     deprecated: bool
+    deprecation: DeprecationAnswer | None
     region: list[int]
     slug: str
     categories: list[str]

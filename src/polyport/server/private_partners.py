@@ -21,7 +21,9 @@ from polyport.importers.publishing import (
 )
 from polyport.importers.report import lines_of
 from polyport.importers.working import shown_changes
+from polyport.private_partners import SOURCE
 from polyport.server.imports import who
+from polyport.server.partners import DeprecationAnswer
 from polyport.server.routing import Answer, Body, Call, Endpoint
 from polyport.server.wire import page_meta
 from polyport.store.private_partners import PartnerState, PartnerVersion, PrivatePartner
@@ -40,15 +42,8 @@ class DeprecationBody(Body):
     on: date | None = None
 
 
-class DeprecationAnswer(Body):
-    """What users of a deprecated partner are told."""
-
-    message: str
-    on: date | None
-
-
 class OwnPartnerAnswer(Body):
-    """A partner of the account's own. ``version`` is the one that serves, ``newest`` the last that was made. Times are unix seconds."""
+    """A partner of the account's own. ``version`` is the one that serves, ``newest`` the last that was made; ``problems`` say why it does not serve all the same. Times are unix seconds."""
 
     partner_id: int
     slug: str
@@ -57,6 +52,7 @@ class OwnPartnerAnswer(Body):
     version: int | None
     newest: int
     deprecation: DeprecationAnswer | None
+    problems: list[str]
     created_at: int
     updated_at: int
 
@@ -120,7 +116,7 @@ async def _version(call: Call, partner: PrivatePartner) -> PartnerVersion:
 async def read_many(call: Call) -> Answer:
     """GET /partners/own."""
     found = await call.engine.runtime.repo.private_partners.all(call.principal.account_id)
-    return Answer(data=[_item(partner) for partner in found], meta=page_meta(1, max(1, len(found)), len(found)))
+    return Answer(data=[_item(call, partner) for partner in found], meta=page_meta(1, max(1, len(found)), len(found)))
 
 
 async def versions(call: Call) -> Answer:
@@ -156,20 +152,20 @@ async def put_live(call: Call) -> Answer:
     partner, body = await _partner(call), call.body(PublishBody)
     chosen, runtime = await _version(call, partner), call.engine.runtime
     found = await publish(runtime, partner, chosen.number, by=who(call.principal), accept_breaking=body.accept == "breaking")
-    return Answer(data=_item(await _partner(call)) | {"changes": shown_changes(found)})
+    return Answer(data=_item(call, await _partner(call)) | {"changes": shown_changes(found)})
 
 
 async def put_deprecation(call: Call) -> Answer:
     """PUT /partners/{partnerId}/deprecation."""
     partner, body = await _partner(call), call.body(DeprecationBody)
     await deprecate(call.engine.runtime, partner, body.message, body.on)
-    return Answer(data=_item(await _partner(call)))
+    return Answer(data=_item(call, await _partner(call)))
 
 
 async def delete_deprecation(call: Call) -> Answer:
     """DELETE /partners/{partnerId}/deprecation."""
     await undeprecate(call.engine.runtime, await _partner(call))
-    return Answer(data=_item(await _partner(call)))
+    return Answer(data=_item(call, await _partner(call)))
 
 
 async def delete(call: Call) -> Answer:
@@ -178,7 +174,7 @@ async def delete(call: Call) -> Answer:
     return Answer()
 
 
-def _item(partner: PrivatePartner) -> dict[str, Any]:
+def _item(call: Call, partner: PrivatePartner) -> dict[str, Any]:
     return {
         "partnerId": partner.partner_id,
         "slug": partner.slug,
@@ -187,6 +183,7 @@ def _item(partner: PrivatePartner) -> dict[str, Any]:
         "version": partner.live,
         "newest": partner.newest,
         "deprecation": json.loads(partner.deprecation) if partner.deprecation is not None else None,
+        "problems": [str(problem) for problem in call.engine.runtime.catalog.problems_of(SOURCE, str(partner.partner_id))[:20]],
         "createdAt": partner.created_at // 1000,
         "updatedAt": partner.updated_at // 1000,
     }

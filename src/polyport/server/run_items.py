@@ -45,12 +45,13 @@ class RunSettled(Body):
 
 
 class RunAnswer(Body):
-    """A run. Times are unix seconds, durations milliseconds."""
+    """A run. ``partnerVersion`` is the version of a partner of your own that it was accepted with, and goes on with. Times are unix seconds, durations milliseconds."""
 
     run_id: str
     status: RunStatus
     mode: str
     partner_id: int
+    partner_version: int | None
     trigger_action_id: int | None
     credential_id: int | None
     external_user_id: str | None

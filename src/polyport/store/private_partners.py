@@ -27,7 +27,8 @@ class PartnerState(StrEnum):
 class PrivatePartner:
     """A partner that an account imported for itself. ``live`` is the version that serves, ``newest`` the last number that was given out.
 
-    ``deprecation`` is the JSON of what its users are told. ``generation`` counts the changes.
+    ``deprecation`` is the JSON of what its users are told, ``dropped`` that of operations which earlier versions had: by id, the name and the last version with
+    it. ``generation`` counts the changes.
     """
 
     partner_id: int
@@ -38,6 +39,7 @@ class PrivatePartner:
     live: int | None
     newest: int
     deprecation: str | None
+    dropped: str | None
     generation: int
     created_at: int
     updated_at: int
@@ -72,7 +74,7 @@ class PartnerVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """A version that serves an account: which partner, which version, what it holds, and what its users are told (JSON)."""
+    """A version that serves an account: which partner, which version, what it holds, what its users are told and which operations it has no more (JSON)."""
 
     account_id: int
     partner_id: int
@@ -80,6 +82,7 @@ class Serving:
     number: int
     content_hash: str
     deprecation: str | None
+    dropped: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,7 @@ class NewVersion:
     version: PartnerVersion
     partner: PrivatePartner | None
     slug: str
+    dropped: str | None
     report: bytes = field(repr=False)
     folder: bytes = field(repr=False)
 
@@ -272,8 +276,7 @@ class Imports:
 
     async def advance(self, made: PartnerImport, step: str, done: int, total: int, now: int) -> None:
         """Note how far an import has come. Raises ``Stale`` when it was ended meanwhile."""
-        given = {"import_id": made.import_id, "owner": made.owner, "step": step, "done": done, "total": total, "now": now}
-        await self.database.write(Statement(query="advance_import", params=given, expect=1))
+        await self.database.write(_advance(made, step, done, total, now))
 
     async def keep_input(self, made: PartnerImport, sealed_input: bytes, now: int) -> None:
         """Put what was read in place of what was given. Raises ``Stale`` as above."""
@@ -284,8 +287,8 @@ class Imports:
         """How an import stands after the work of its owner. Raises ``Stale`` as above."""
         await self.database.write(_settle(made, owner))
 
-    async def finish(self, made: PartnerImport, new: NewVersion, *, owner: str, partners_most: int, versions_most: int) -> None:
-        """End an import with the version that it made; of many versions the oldest that nothing needs are dropped.
+    async def keep(self, made: PartnerImport, new: NewVersion, *, now: int, partners_most: int, versions_most: int) -> None:
+        """Keep the version that an import made; of many versions the oldest that nothing needs are dropped.
 
         Raises ``Stale`` when the import was ended, the partner changed, or the account has ``partners_most`` meanwhile, ``Duplicate`` when the id is taken.
         """
@@ -293,7 +296,7 @@ class Imports:
         given = {"account_id": version.account_id, "partner_id": version.partner_id, "most": versions_most - 1}
         held = {**params(version), "sealed_report": new.report, "sealed_folder": new.folder}
         await self.database.write(
-            _settle(made, owner),
+            _advance(made, "publish", made.done, made.total, now),
             _standing(new, partners_most),
             Statement(query="delete_older_versions", params=given),
             Statement(query="insert_partner_version", params=held, expect=1),
@@ -333,6 +336,11 @@ class Imports:
         )
 
 
+def _advance(made: PartnerImport, step: str, done: int, total: int, now: int) -> Statement:
+    given = {"import_id": made.import_id, "owner": made.owner, "step": step, "done": done, "total": total, "now": now}
+    return Statement(query="advance_import", params=given, expect=1)
+
+
 def _settle(made: PartnerImport, owner: str) -> Statement:
     names = ("import_id", "status", "step", "partner_id", "version", "outcome", "updated_at", "finished_at")
     return Statement(query="settle_import", params={name: getattr(made, name) for name in names} | {"owner": owner}, expect=1)
@@ -352,6 +360,7 @@ def _standing(new: NewVersion, most: int) -> Statement:
             live=None,
             newest=version.number,
             deprecation=None,
+            dropped=None,
             generation=1,
             created_at=version.made_at,
             updated_at=version.made_at,
@@ -360,7 +369,7 @@ def _standing(new: NewVersion, most: int) -> Statement:
     state = (PartnerState.LIVE if serves else PartnerState.DRAFT) if comes else before.state
     after = replace(before, state=state, live=version.number if serves else before.live, newest=version.number, updated_at=version.made_at)
     if serves or before.state is PartnerState.REMOVED:
-        after = replace(after, title=version.title)
+        after = replace(after, title=version.title, dropped=new.dropped)
     if new.partner is None:
         return Statement(query="insert_private_partner", params={**params(after), "most": most}, expect=1)
     if before.state is PartnerState.REMOVED:

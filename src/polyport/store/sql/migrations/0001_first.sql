@@ -483,7 +483,8 @@ CREATE INDEX budget_uses_by_end ON budget_uses (until);
 CREATE INDEX budget_uses_by_owner ON budget_uses (owner) WHERE owner IS NOT NULL;
 
 -- Partners that accounts imported for themselves: nobody else sees them. live is the version that serves, newest the last number that was given out. A
--- removed one keeps its row: under the same slug it comes back with the same ids. deprecation is the JSON of what its users are told.
+-- removed one keeps its row: under the same slug it comes back with the same ids. deprecation is the JSON of what its users are told, dropped that of operations
+-- which earlier versions had and this one has not.
 CREATE TABLE private_partners (
     partner_id  INTEGER PRIMARY KEY,
     account_id  INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
@@ -493,6 +494,7 @@ CREATE TABLE private_partners (
     live        INTEGER,
     newest      INTEGER NOT NULL,
     deprecation TEXT,
+    dropped     TEXT,
     generation  INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL,

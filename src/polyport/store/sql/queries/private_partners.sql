@@ -1,22 +1,22 @@
 -- name: private_partner
 -- One partner of an account's own, also a removed one.
-SELECT partner_id, account_id, slug, title, state, live, newest, deprecation, generation, created_at, updated_at
+SELECT partner_id, account_id, slug, title, state, live, newest, deprecation, dropped, generation, created_at, updated_at
 FROM private_partners WHERE partner_id = :partner_id AND account_id = :account_id;
 
 -- name: private_partner_by_slug
 -- One partner of an account's own by its slug, also a removed one.
-SELECT partner_id, account_id, slug, title, state, live, newest, deprecation, generation, created_at, updated_at
+SELECT partner_id, account_id, slug, title, state, live, newest, deprecation, dropped, generation, created_at, updated_at
 FROM private_partners WHERE account_id = :account_id AND slug = :slug;
 
 -- name: private_partners
 -- All partners of an account's own but for those that were removed.
-SELECT partner_id, account_id, slug, title, state, live, newest, deprecation, generation, created_at, updated_at
+SELECT partner_id, account_id, slug, title, state, live, newest, deprecation, dropped, generation, created_at, updated_at
 FROM private_partners WHERE account_id = :account_id AND state <> 'removed' ORDER BY slug;
 
 -- name: serving_partners
 -- Every account's own partners that have a version that serves, by the content of that.
 SELECT private_partners.account_id, private_partners.partner_id, private_partners.slug, private_partners.live, partner_versions.content_hash,
-    private_partners.deprecation
+    private_partners.deprecation, private_partners.dropped
 FROM private_partners JOIN partner_versions ON partner_versions.partner_id = private_partners.partner_id AND partner_versions.number = private_partners.live
 WHERE private_partners.state IN ('live', 'deprecated') ORDER BY private_partners.partner_id;
 
@@ -26,19 +26,19 @@ SELECT 1 FROM private_partners WHERE partner_id = :partner_id;
 
 -- name: insert_private_partner
 -- A new partner of an account's own, unless the account has as many as it may have.
-INSERT INTO private_partners (partner_id, account_id, slug, title, state, live, newest, deprecation, generation, created_at, updated_at)
-SELECT :partner_id, :account_id, :slug, :title, :state, :live, :newest, :deprecation, :generation, :created_at, :updated_at
+INSERT INTO private_partners (partner_id, account_id, slug, title, state, live, newest, deprecation, dropped, generation, created_at, updated_at)
+SELECT :partner_id, :account_id, :slug, :title, :state, :live, :newest, :deprecation, :dropped, :generation, :created_at, :updated_at
 WHERE (SELECT COUNT(*) FROM private_partners WHERE account_id = :account_id AND state <> 'removed') < :most;
 
 -- name: revive_private_partner
 -- A partner that was removed comes back, unless the account has as many as it may have.
-UPDATE private_partners SET state = :state, live = :live, deprecation = NULL, title = :title, newest = :newest, generation = generation + 1, updated_at = :updated_at
+UPDATE private_partners SET state = :state, live = :live, deprecation = NULL, dropped = :dropped, title = :title, newest = :newest, generation = generation + 1, updated_at = :updated_at
 WHERE partner_id = :partner_id AND account_id = :account_id AND state = 'removed' AND generation = :generation
     AND (SELECT COUNT(*) FROM private_partners WHERE account_id = :account_id AND state <> 'removed') < :most;
 
 -- name: update_private_partner
 -- Another standing of a partner in place of that of this generation.
-UPDATE private_partners SET title = :title, state = :state, live = :live, newest = :newest, deprecation = :deprecation, generation = generation + 1,
+UPDATE private_partners SET title = :title, state = :state, live = :live, newest = :newest, deprecation = :deprecation, dropped = :dropped, generation = generation + 1,
     updated_at = :updated_at
 WHERE partner_id = :partner_id AND account_id = :account_id AND generation = :generation;
 
@@ -98,7 +98,7 @@ SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM connections WHERE account_id = :acco
 
 -- name: remove_private_partner
 -- Remove a partner that nothing uses.
-UPDATE private_partners SET state = 'removed', live = NULL, deprecation = NULL, generation = generation + 1, updated_at = :now
+UPDATE private_partners SET state = 'removed', live = NULL, deprecation = NULL, dropped = NULL, generation = generation + 1, updated_at = :now
 WHERE partner_id = :partner_id AND account_id = :account_id AND generation = :generation
     AND NOT EXISTS (SELECT 1 FROM connections WHERE account_id = :account_id AND partner_id = :partner_id AND (:only_user IS NULL OR external_user_id = :only_user))
     AND NOT EXISTS (SELECT 1 FROM links WHERE account_id = :account_id AND partner_id = :partner_id AND (:only_user IS NULL OR external_user_id = :only_user) AND status IN (0, 2, 3) AND expires_at > :now)
