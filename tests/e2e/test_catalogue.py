@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 PARTNERS, OPERATIONS = "/partners/info", "/partners/trigger-actions/info"
 PARTNER_KEYS = {
     "partnerId", "title", "titleEn", "titles", "description", "descriptionEn", "logo", "deprecated", "region", "slug", "categories",
-    "authTypes", "actionsCount", "triggersCount", "verified",
+    "authTypes", "actionsCount", "triggersCount", "verified", "deprecation",
 }  # fmt: skip
 OPERATION_KEYS = {
     "triggerActionId", "partnerId", "name", "title", "description", "descriptionEn", "isAction", "deprecated", "kind", "isRunnable",

@@ -24,6 +24,7 @@ def report_of(built: Built, *, source: str, digest: str, unused: list[str]) -> d
         "source": source,
         "sha256": digest,
         "partnerId": built.partner["id"],
+        "partnerTitle": built.partner["title"],
         "title": built.service.title,
         "version": built.service.version,
         "counts": {

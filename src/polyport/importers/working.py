@@ -232,28 +232,8 @@ class ImportWorker:
             "against": serving.number if serving is not None else None,
             "changes": shown_changes(found.changes) if serving is not None else [],
         }
-        version = PartnerVersion(
-            partner_id=int(found.report["partnerId"]),
-            number=number,
-            account_id=made.account_id,
-            import_id=made.import_id,
-            digest=given.digest(),
-            content_hash=hashlib.sha256(archive).hexdigest(),
-            source=made.source,
-            title=str(found.report["title"] or made.slug)[:200],
-            api_version=str(found.report["version"])[:100],
-            counts=json.dumps(found.report["counts"]),
-            answers=msgspec.json.encode(Answers(asked=given.asked, base=given.base, hosts=given.hosts)).decode(),
-            breaks=breaks,
-            size=len(archive),
-            made_by=made.asked_by,
-            made_at=now,
-            published_by=made.asked_by if publishes else None,
-            published_at=now if publishes else None,
-        )
+        version = _version(made, given, found, number=number, breaks=breaks, published=publishes, now=now)
         sealed_report, sealed_folder = await asyncio.to_thread(_sealed, box, version, report, archive)
-        dropped = dropped_with(partner, before["report"] if before is not None else None, dict(found.report))
-        new = NewVersion(version=version, partner=partner, slug=made.slug, dropped=dropped, report=sealed_report, folder=sealed_folder)
         dropped = dropped_with(partner, before["report"] if before is not None else None, dict(found.report))
         new = NewVersion(version=version, partner=partner, slug=made.slug, dropped=dropped, report=sealed_report, folder=sealed_folder)
         try:
@@ -324,6 +304,29 @@ def dropped_with(partner: PrivatePartner | None, before: dict[str, Any] | None, 
     there = {str(one["id"]) for one in after["operations"].values()}
     found = {number: told for number, told in known.items() if number not in there}
     return json.dumps(dict(list(found.items())[-DROPPED_MOST:])) if found else None
+
+
+def _version(made: PartnerImport, given: Given, found: Imported, *, number: int, breaks: int, published: bool, now: int) -> PartnerVersion:
+    report, archive = found.report, found.archive or b""
+    return PartnerVersion(
+        partner_id=int(report["partnerId"]),
+        number=number,
+        account_id=made.account_id,
+        import_id=made.import_id,
+        digest=given.digest(),
+        content_hash=hashlib.sha256(archive).hexdigest(),
+        source=made.source,
+        title=str(report["partnerTitle"])[:200],
+        api_version=str(report["version"])[:100],
+        counts=json.dumps(report["counts"]),
+        answers=msgspec.json.encode(Answers(asked=given.asked, base=given.base, hosts=given.hosts)).decode(),
+        breaks=breaks,
+        size=len(archive),
+        made_by=made.asked_by,
+        made_at=now,
+        published_by=made.asked_by if published else None,
+        published_at=now if published else None,
+    )
 
 
 def _sealed(box: Box, version: PartnerVersion, report: dict[str, Any], archive: bytes) -> tuple[bytes, bytes]:
