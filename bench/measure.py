@@ -11,12 +11,15 @@ from statistics import median
 from typing import Final
 
 from bench.load import Job, Load
-from bench.partner import FORWARDED, run_body
+from bench.partner import FORWARDED, run_body, trigger_body
 from bench.processes import Cores, Meter, NotMeasured, Process
-from bench.servers import RUN_PATH, Stage, Start, start_polyport, start_upstream
+from bench.servers import RUN_PATH, TRIGGER_PATH, Stage, Start, start_polyport, start_upstream
 
-CALLERS: Final = (1, 16, 64)
-MOST_CALLERS: Final = CALLERS[-1]
+CALLERS: Final = (1, 16, 64, 256)
+MOST_CALLERS: Final = 64  # what ratios and aims are told for
+# With a partner that takes a while, few callers tell nothing of what a server can do: it is hidden behind their waiting.
+DELAY: Final = 50
+DELAYED_CALLERS: Final = (1, 64, 256)
 DRAIN_SECONDS: Final = 300.0
 
 Say = Callable[[str], None]
@@ -39,10 +42,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The samples of one job, one a round."""
+    """The samples of one job, one a round. ``delay`` is what the upstream takes for an answer, in ms."""
 
     name: str
     callers: int
+    delay: int = 0
     samples: list[Sample]
 
 
@@ -99,18 +103,24 @@ class _Subject:
 
 
 def _subjects(stage: Stage) -> dict[str, _Subject]:
-    polyport, forwarder, upstream = stage.polyport, stage.forwarder, stage.upstream
+    polyport, forwarder, upstream, nginx = stage.polyport, stage.forwarder, stage.upstream, stage.nginx
     body = run_body(polyport.connection)
 
     def run(name: str, mode: str, sent: str, expect: int) -> _Subject:
         served = polyport.served
-        path = f"{RUN_PATH}/{mode}"
+        path = f"{TRIGGER_PATH if name == 'polyport trigger' else RUN_PATH}/{mode}"
         return _Subject(name=name, port=served.port, path=path, body=sent, expect=expect, process=served.process, token=polyport.token)
 
     found = (
         _Subject(name="direct", port=upstream.port, path=FORWARDED, body=body, expect=201, process=upstream.process),
         _Subject(name="forwarder", port=forwarder.port, path="/", body=body, expect=201, process=forwarder.process),
+        *(
+            ()
+            if nginx is None
+            else (_Subject(name="nginx", port=nginx.port, path=FORWARDED, body=body, expect=201, process=nginx.process),)
+        ),
         run("polyport sync", "sync", body, 200),
+        run("polyport trigger", "sync", trigger_body(polyport.connection), 200),
         run("polyport dry run", "sync", run_body(polyport.connection, dry_run=True), 200),
         run("polyport async", "async", body, 202),
     )
@@ -141,20 +151,31 @@ def _call(stage: Stage, subject: _Subject, callers: int, plan: Plan, *, warmup: 
 def measure_sync(stage: Stage, plan: Plan, say: Say) -> list[Row]:
     """Throughput and latency of all rows, in turn, round after round."""
     subjects = _subjects(stage)
-    order = [(name, callers) for callers in CALLERS for name in ("direct", "forwarder", "polyport sync")]
-    order.append(("polyport dry run", MOST_CALLERS))
-    rows = {key: Row(name=key[0], callers=key[1], samples=[]) for key in order}
-    arrived, runs = stage.arrivals(), 0
+    order = _order(subjects)
+    rows = {key: Row(name=key[0], callers=key[1], delay=key[2], samples=[]) for key in order}
+    arrived, runs, present = stage.arrivals(), 0, 0
     for number in range(1, plan.rounds + 1):
-        for name, callers in order:
+        for name, callers, delay in order:
+            if delay != present:
+                stage.delay(delay)
+                present = delay
             load, sample = _call(stage, subjects[name], callers, plan, warmup=plan.warmup)
-            rows[name, callers].samples.append(sample)
+            rows[name, callers, delay].samples.append(sample)
             runs += load.total if name == "polyport sync" else 0
-        done = rows["polyport sync", MOST_CALLERS].samples[-1]
+        done = rows["polyport sync", MOST_CALLERS, 0].samples[-1]
         say(f"sync round {number} of {plan.rounds}: {done.rate:,.0f} runs/s at {MOST_CALLERS} callers")
+    stage.delay(0)
     if (more := stage.arrivals() - arrived) != runs:
         raise NotMeasured(f"{runs} synchronous runs were answered, but {more} persons arrived at the upstream")
     return list(rows.values())
+
+
+def _order(subjects: Mapping[str, _Subject]) -> list[tuple[str, int, int]]:
+    """The jobs of a round by name, callers and the upstream's delay: what is compared stands side by side."""
+    compared = [name for name in ("direct", "nginx", "forwarder", "polyport sync") if name in subjects]
+    found = [(name, callers, 0) for callers in CALLERS for name in compared]
+    found += [(name, MOST_CALLERS, 0) for name in ("polyport trigger", "polyport dry run")]
+    return found + [(name, callers, DELAY) for callers in DELAYED_CALLERS for name in compared]
 
 
 def measure_async(stage: Stage, plan: Plan, say: Say) -> list[Drain]:
@@ -233,6 +254,6 @@ def ratio_of(measured: Sequence[float], yardstick: Sequence[float]) -> Ratio:
     return Ratio(median=median(found), lowest=min(found), highest=max(found))
 
 
-def rows_by_key(rows: Sequence[Row]) -> Mapping[tuple[str, int], Row]:
-    """Rows by name and callers."""
-    return {(row.name, row.callers): row for row in rows}
+def rows_by_key(rows: Sequence[Row]) -> Mapping[tuple[str, int, int], Row]:
+    """Rows by name, callers and delay."""
+    return {(row.name, row.callers, row.delay): row for row in rows}

@@ -7,11 +7,15 @@ import json
 from typing import Any, Final
 
 OPERATION: Final = 2250101
+TRIGGER: Final = 2250501
+TRIGGER_ITEMS: Final = 10
 PARTNER: Final = 225
 PERSONS: Final = "/api/v2/persons"
 # The direct callers and the forwarder post here: the same answer, counted apart from what Polyport sends.
 FORWARDED: Final = "/forwarded"
 ARRIVALS: Final = "/arrivals"
+# Behind it comes how many milliseconds the upstream lets pass before it answers, from now on.
+DELAY: Final = "/delay/"
 
 TIER: Final = "0bb397cdbaedaf09d02c1b294f4442218e4b0259"
 ACCOUNT_NUMBER: Final = "dca458e00f3bf2cd4e6f8f194d405ff972994acc"
@@ -95,12 +99,25 @@ def run_body(connection: int, *, dry_run: bool = False) -> str:
     return json.dumps(body | {"dryRun": True} if dry_run else body)
 
 
+def trigger_body(connection: int) -> str:
+    """The JSON body of a run that reads the newest persons."""
+    return json.dumps({"credentialData": {"0": {"value": connection}}, "limit": TRIGGER_ITEMS})
+
+
 def answers() -> dict[tuple[str, str], tuple[int, Any]]:
     """Method and path to status and JSON."""
     created = (201, {"success": True, "data": PERSON})
     return {
         ("POST", PERSONS): created,
         ("POST", FORWARDED): created,
+        ("GET", PERSONS): (
+            200,
+            {
+                "success": True,
+                "data": [PERSON | {"id": 2000 - index} for index in range(TRIGGER_ITEMS)],
+                "additional_data": {"next_cursor": None},
+            },
+        ),
         ("GET", "/api/v1/users/me"): (200, {"success": True, "data": _USER}),
         ("GET", "/api/v1/users"): (200, {"success": True, "data": [_USER]}),
         ("GET", "/api/v2/personFields"): (200, {"success": True, "data": PERSON_FIELDS, "additional_data": {"next_cursor": None}}),

@@ -102,14 +102,12 @@ class Process:
     core: int
 
     def cpu_seconds(self) -> float:
-        """User and system time so far, of this process and its children."""
-        ticks = 0
+        """User and system time so far, of this process and its children, to the nanosecond: the ticks of /proc are ten milliseconds long."""
+        found = 0.0
         for pid in self._family():
             with contextlib.suppress(OSError):
-                # The name in the second column may hold spaces and brackets: the numbers start behind its last bracket.
-                columns = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-                ticks += int(columns[11]) + int(columns[12])
-        return ticks / _TICKS
+                found += time.clock_gettime(_clock_of(pid))
+        return found
 
     def memory(self) -> tuple[float, float]:
         """Resident memory now and at its highest, in MB (10^6 bytes), of this process and its children."""
@@ -141,6 +139,11 @@ class Process:
         for stream in (self.popen.stdin, self.popen.stdout):
             if stream is not None:
                 stream.close()
+
+
+def _clock_of(pid: int) -> int:
+    """The id of the clock of a process's CPU time, as clock_getcpuclockid(3) makes it on Linux."""
+    return (~pid << 3) | 2
 
 
 def start_process(

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -14,12 +15,26 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.load import Generator
-from bench.partner import ARRIVALS, CONNECTION, OPERATION
+from bench.partner import ARRIVALS, CONNECTION, DELAY, FORWARDED, OPERATION, TRIGGER
 from bench.processes import Cores, Meter, NotMeasured, Process, free_port, start_module, start_process, wait_for_answer
 
 EMAIL: Final = "bench@example.com"
 PASSWORD: Final = "polyport-bench"  # noqa: S105  it guards made-up data on 127.0.0.1 for the length of a benchmark
 RUN_PATH: Final = f"/partners/trigger-actions/{OPERATION}/run"
+TRIGGER_PATH: Final = f"/partners/trigger-actions/{TRIGGER}/run"
+_NGINX: Final = """\
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 100000000;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  upstream partner {{ server 127.0.0.1:{upstream}; keepalive 512; keepalive_requests 100000000; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=2048;
+    location / {{ proxy_pass http://partner; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+  }}
+}}
+"""
 
 
 def ask(port: int, method: str, path: str, body: Any = None, *, token: str = "", expect: int = 200) -> Any:
@@ -77,12 +92,18 @@ class Stage:
 
     upstream: Served
     forwarder: Served
+    nginx: Served | None
     polyport: Polyport
     generator: Generator
 
     def processes(self) -> tuple[Process, ...]:
         """All of them."""
-        return self.upstream.process, self.forwarder.process, self.polyport.served.process, self.generator.process
+        found = (self.upstream.process, self.forwarder.process, self.polyport.served.process, self.generator.process)
+        return found if self.nginx is None else (*found, self.nginx.process)
+
+    def delay(self, milliseconds: int) -> None:
+        """Let the upstream take so long for an answer from now on."""
+        ask(self.upstream.port, "GET", f"{DELAY}{milliseconds}")
 
     def arrivals(self) -> int:
         """How many persons Polyport has posted to the upstream."""
@@ -108,6 +129,21 @@ def _serve(process: Process, port: int, path: str) -> Served:
     wait_for_answer(process, port, path)
     start = Start(seconds=time.perf_counter() - began, cpu=process.cpu_seconds(), others=meter.others())
     return Served(process=process, port=port, start=start)
+
+
+def start_nginx(stack: contextlib.ExitStack, folder: Path, core: int, upstream: int) -> Served | None:
+    """Start nginx as a proxy with one worker and kept connections; ``None`` where it is not installed."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        return None
+    port, home = free_port(), folder / "nginx"
+    home.mkdir()
+    config = home / "nginx.conf"
+    config.write_text(_NGINX.format(folder=home, upstream=upstream, port=port), "utf-8")
+    log = stack.enter_context((folder / "nginx.log").open("ab"))
+    process = start_process("nginx", [program, "-p", str(home), "-c", str(config), "-e", "stderr"], core, log=log)
+    stack.callback(process.stop)
+    return _serve(process, port, FORWARDED)
 
 
 def start_generator(stack: contextlib.ExitStack, folder: Path, core: int) -> Generator:
@@ -156,6 +192,7 @@ def open_stage(folder: Path, cores: Cores) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
         upstream = start_upstream(stack, folder, cores.load)
         forwarder = _start(stack, folder, "forwarder", (port := free_port(), upstream.port), port, cores.server)
+        nginx = start_nginx(stack, folder, cores.server, upstream.port)
         polyport = sign_in(start_polyport(stack, folder, cores.server, upstream.port))
         generator = start_generator(stack, folder, cores.load)
-        yield Stage(upstream=upstream, forwarder=forwarder, polyport=polyport, generator=generator)
+        yield Stage(upstream=upstream, forwarder=forwarder, nginx=nginx, polyport=polyport, generator=generator)

@@ -1,4 +1,4 @@
-"""An instant partner: an HTTP server that does nothing but read a request to its end and write a fixed answer.
+"""A partner: an HTTP server that does nothing but read a request to its end and write a fixed answer, at once or after a delay.
 
 Run as ``python -m bench.upstream PORT``. It has to be much faster than what is measured through it; the row "direct" shows by how much.
 """
@@ -14,7 +14,7 @@ from typing import Any, Final
 import httptools
 import uvloop
 
-from bench.partner import ARRIVALS, PERSONS, answers
+from bench.partner import ARRIVALS, DELAY, PERSONS, answers
 
 _REASONS: Final = {200: "OK", 201: "Created", 404: "Not Found"}
 
@@ -29,12 +29,14 @@ _ANSWERS: Final = {(method.encode(), path.encode()): _message(*told) for (method
 _NOT_FOUND: Final = _message(404, {"success": False, "error": "There is no such page."})
 _PERSONS: Final = PERSONS.encode()
 _ARRIVALS: Final = ARRIVALS.encode()
+_DELAY: Final = DELAY.encode()
 
 
 class _Count:
-    """How many persons were posted by Polyport."""
+    """How many persons were posted by Polyport, and how many seconds pass before an answer."""
 
     persons = 0
+    delay = 0.0
 
 
 class _Connection(asyncio.Protocol):
@@ -68,9 +70,17 @@ class _Connection(asyncio.Protocol):
         if path == _ARRIVALS:
             self._transport.write(_message(200, self._count.persons))
             return
+        if path.startswith(_DELAY):
+            self._count.delay = int(path[len(_DELAY) :]) / 1000
+            self._transport.write(_message(200, self._count.delay))
+            return
         if path == _PERSONS and method == b"POST":
             self._count.persons += 1
-        self._transport.write(_ANSWERS.get((method, path), _NOT_FOUND))
+        answer = _ANSWERS.get((method, path), _NOT_FOUND)
+        if self._count.delay:
+            asyncio.get_running_loop().call_later(self._count.delay, self._transport.write, answer)
+        else:
+            self._transport.write(answer)
 
 
 async def _serve(port: int) -> None:
