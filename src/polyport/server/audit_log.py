@@ -50,8 +50,8 @@ async def read_many(call: Call) -> Answer:
     cursor = params.get("cursor") or str(NEWEST)
     if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 16:
         raise ValidationFailed.of(Fault(path="cursor", code="invalid_cursor", message="This is no cursor of the audit log."))
-    limit = query.per_page
-    found = await call.engine.runtime.repo.audit.before(call.principal.account_id, int(cursor), limit=limit + 1)
+    limit, target = query.per_page, params.get("target") or None
+    found = await call.engine.runtime.repo.audit.before(call.principal.account_id, int(cursor), limit=limit + 1, target=target)
     following = str(found[limit - 1].sequence) if len(found) > limit else None
     meta = {"perPage": limit, "nextCursor": following, "hasMore": following is not None}
     return Answer(data=[shown(entry) | {"at": seconds(entry.at)} for entry in found[:limit]], meta=meta)
@@ -92,6 +92,7 @@ ENDPOINTS: Final = (
                 schema={"type": "integer", "minimum": 1, "maximum": PER_PAGE_MOST, "default": PER_PAGE},
             ),
             Param(name="cursor", description="meta.nextCursor of the page before."),
+            Param(name="target", description="What it was done to, by its path: /credentials/1001."),
         ),
     ),
     Endpoint(

@@ -146,9 +146,12 @@ class AuditEntries:
         """Add the next entry. Raises ``Duplicate`` when another process has added one of its number."""
         await self.database.write(Statement(query="insert_audit_entry", params=params(entry)))
 
-    async def before(self, account_id: int, sequence: int, *, limit: int) -> list[AuditEntry]:
-        """Entries before one of them, the latest first."""
-        return self._made(await self.database.read("audit_entries", {"account_id": account_id, "before": sequence, "limit": limit}))
+    async def before(self, account_id: int, sequence: int, *, limit: int, target: str | None = None) -> list[AuditEntry]:
+        """Entries before one of them, the latest first; with a target those about it and what is below it."""
+        given = {"account_id": account_id, "before": sequence, "limit": limit}
+        if target is None:
+            return self._made(await self.database.read("audit_entries", given))
+        return self._made(await self.database.read("audit_entries_of_target", {**given, "target": target}))
 
     async def after(self, account_id: int, sequence: int, *, limit: int) -> list[AuditEntry]:
         """Entries after one of them, in order."""

@@ -41,3 +41,10 @@ class Names:
         except NotFound:
             return None
         return found
+
+
+def deed(call: Call, action: str) -> str:
+    """What an entry of the audit log says was done, in the words of the API's description."""
+    method, _, path = action.partition(" ")
+    endpoint = call.services.endpoints.get((method, path))
+    return endpoint.summary if endpoint is not None else action.removeprefix("console ").capitalize()

@@ -7,6 +7,7 @@ from typing import Final
 
 from polyport.server.console import (
     catalogue,
+    connections,
     entrance,
     home,
     runs,
@@ -18,6 +19,7 @@ PAGES: Final[tuple[ModuleType, ...]] = (
     entrance,
     home,
     catalogue,
+    connections,
     runs,
 )
 

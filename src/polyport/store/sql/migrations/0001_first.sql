@@ -71,6 +71,7 @@ CREATE TABLE audit_entries (
     hash       BLOB    NOT NULL,
     PRIMARY KEY (account_id, sequence)
 ) WITHOUT ROWID;
+CREATE INDEX audit_entries_by_target ON audit_entries (account_id, target, sequence);
 
 CREATE TABLE tokens (
     token_id     INTEGER PRIMARY KEY AUTOINCREMENT,

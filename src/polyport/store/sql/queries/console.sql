@@ -80,6 +80,16 @@ VALUES (:account_id, :sequence, :at, :via, :actor, :actor_name, :action, :target
 SELECT account_id, sequence, at, via, actor, actor_name, action, target, status, address, request_id, prior, hash FROM audit_entries
 WHERE account_id = :account_id AND sequence < :before ORDER BY sequence DESC LIMIT :limit;
 
+-- name: audit_entries_of_target
+-- Entries about one thing, and what was done to it, before one of them, the latest first.
+SELECT account_id, sequence, at, via, actor, actor_name, action, target, status, address, request_id, prior, hash FROM audit_entries
+WHERE account_id = :account_id AND sequence < :before AND sequence IN (
+    SELECT sequence FROM audit_entries INDEXED BY audit_entries_by_target WHERE account_id = :account_id AND target = :target
+    UNION ALL
+    SELECT sequence FROM audit_entries INDEXED BY audit_entries_by_target
+    WHERE account_id = :account_id AND target > :target || '/' AND target < :target || '0'
+) ORDER BY sequence DESC LIMIT :limit;
+
 -- name: audit_entries_from
 -- Entries of a chain after one of them, in order: to verify and to export.
 SELECT account_id, sequence, at, via, actor, actor_name, action, target, status, address, request_id, prior, hash FROM audit_entries

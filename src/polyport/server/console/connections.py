@@ -1,0 +1,241 @@
+"""Connections: whether they work at a glance, making one by its fields or by a link, testing, reconnecting, deleting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from polyport.engine.caller import connection_fields
+from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, PartnerFault, PolyportError, ValidationFailed
+from polyport.manifest.model import AuthChoice, Partner
+from polyport.server.connect.forms import MARK, Control, control, given_fields, with_errors
+from polyport.server.connect.words import LANGUAGES, words_of
+from polyport.server.console.member import Member
+from polyport.server.console.names import Names, deed
+from polyport.server.console.qr import qr_path
+from polyport.server.console.screen import form, screen
+from polyport.server.console.show import Entry, chosen, cut, moved, options, page, pager
+from polyport.server.console.within import ask
+from polyport.server.routing import Answer, Call
+from polyport.store.records import ConnectionStatus
+
+ENTRY: Final = Entry(title="Connections", path="/connections", icon="connections", place=30, scope="connections:read")
+PER_PAGE: Final = 25
+LOOKED_AT: Final = 100
+SHOWN_RUNS: Final = 8
+STATUSES: Final = {
+    "active": "Works",
+    "pending": "Not proved yet",
+    "invalid": "Refused by the partner",
+    "expired": "Has to sign in again",
+}
+SORTS: Final = (("-credentialId", "Newest first"), ("title", "By title"))
+_TOLD_IN_THE_FORM: Final = (ValidationFailed, PartnerFault, BlockedAddress, Conflict, ConnectionInvalid)
+
+
+async def show(call: Call, member: Member) -> Answer:
+    """GET /console/connections."""
+    given = chosen(call, "q", "status", "externalUserId", "partnerId", "sort")
+    query = {
+        "filter[title][like]": given.get("q"),
+        "filter[status]": given.get("status"),
+        "filter[externalUserId]": given.get("externalUserId"),
+        "filter[partnerId]": given.get("partnerId"),
+        "sort": given.get("sort", "-credentialId"),
+        "page": call.http.query_params.get("page"),
+        "per-page": PER_PAGE,
+    }
+    answer = await ask(call, member, "GET /credentials", query=query)
+    names = Names(call, member)
+    connections = [item | {"partner": await names.partner(item["partnerId"])} for item in answer.data]
+    return page(
+        call,
+        member,
+        "connections.html",
+        title="Connections",
+        connections=connections,
+        pager=pager(call, answer.meta or {}),
+        filters=given,
+        narrowed=given.get("partnerId") and await names.partner(int(given["partnerId"])),
+        health=await _health(call, member),
+        status_names=STATUSES,
+        statuses=options(list(STATUSES.items()), given.get("status"), "All statuses"),
+        sorts=[{"key": key, "label": label, "chosen": key == query["sort"]} for key, label in SORTS],
+    )
+
+
+async def _health(call: Call, member: Member) -> list[dict[str, Any]]:
+    """How many connections there are of each status."""
+    found = []
+    for status in ConnectionStatus:
+        answer = await ask(call, member, "GET /credentials", query={"filter[status]": status.value, "per-page": 1})
+        found.append({"status": status.value, "label": STATUSES[status.value], "count": (answer.meta or {})["totalItemsCount"]})
+    return found
+
+
+async def show_connection(call: Call, member: Member) -> Answer:
+    """GET /console/connections/{credentialId}."""
+    return await _connection(call, member)
+
+
+async def _connection(
+    call: Call, member: Member, *, tested: Mapping[str, Any] | None = None, fault: str | None = None, status: int = 200
+) -> Answer:
+    credential_id = call.id("credentialId")
+    item = (await ask(call, member, "GET /credentials/{credentialId}", credentialId=credential_id)).data
+    names = Names(call, member)
+    runs: list[dict[str, Any]] = []
+    if member.may("runs:read"):
+        runs = list((await ask(call, member, "GET /runs", query={"credentialId": credential_id, "per-page": LOOKED_AT})).data)
+    used: dict[int | None, int] = {}
+    for run in runs:
+        used[run["triggerActionId"]] = used.get(run["triggerActionId"], 0) + 1
+    history: Sequence[Mapping[str, Any]] = ()
+    if member.may("admin"):
+        entries = (await ask(call, member, "GET /audit", query={"target": f"/credentials/{credential_id}", "per-page": 20})).data
+        history = [entry | {"what": deed(call, entry["action"])} for entry in entries]
+    return page(
+        call,
+        member,
+        "connection.html",
+        title=cut(item["title"], 60),
+        status=status,
+        item=item,
+        partner=await names.partner(item["partnerId"]),
+        status_names=STATUSES,
+        used=[{"id": key, "title": await names.operation(key), "count": count} for key, count in used.items()],
+        looked_at=len(runs),
+        runs=[run | {"operation": await names.operation(run["triggerActionId"])} for run in runs[:SHOWN_RUNS]],
+        history=history,
+        tested=tested,
+        fault=fault,
+    )
+
+
+async def test(call: Call, member: Member) -> Answer:
+    """POST /console/connections/{credentialId}/test."""
+    found = (await ask(call, member, "POST /credentials/{credentialId}/test", credentialId=call.id("credentialId"))).data
+    return await _connection(call, member, tested=found)
+
+
+async def rename(call: Call, member: Member) -> Answer:
+    """POST /console/connections/{credentialId}/title."""
+    body = {"title": form(call).get("title", "").strip()}
+    await ask(call, member, "PATCH /credentials/{credentialId}", credentialId=call.id("credentialId"), body=body)
+    return moved(call, f"/connections/{call.id('credentialId')}")
+
+
+async def delete(call: Call, member: Member) -> Answer:
+    """POST /console/connections/{credentialId}/delete: with the title typed."""
+    credential_id = call.id("credentialId")
+    item = (await ask(call, member, "GET /credentials/{credentialId}", credentialId=credential_id)).data
+    if form(call).get("confirm", "").strip() != cut(item["title"], 80).strip():
+        return await _connection(call, member, fault="That was not the title of this connection: nothing was deleted.", status=422)
+    await ask(call, member, "DELETE /credentials/{credentialId}", credentialId=credential_id)
+    return moved(call, "/connections")
+
+
+async def reconnect(call: Call, member: Member) -> Answer:
+    """POST /console/connections/{credentialId}/reconnect."""
+    link = (await ask(call, member, "POST /credentials/{credentialId}/reconnect", credentialId=call.id("credentialId"), body={})).data
+    return await _link(call, member, link)
+
+
+async def _link(call: Call, member: Member, link: Mapping[str, Any]) -> Answer:
+    names = Names(call, member)
+    partner = await names.partner(link["partnerId"])
+    return page(call, member, "link.html", title=f"Link to connect {partner}", link=link, partner=partner, qr=qr_path(link["url"]))
+
+
+async def new(call: Call, member: Member) -> Answer:
+    """GET /console/connections/new."""
+    return await _new(call, member, call.http.query_params.get("auth"))
+
+
+async def _new(
+    call: Call, member: Member, auth: str | None, *, given: Mapping[str, Any] | None = None, error: PolyportError | None = None
+) -> Answer:
+    told = form(call).get("partnerId") or call.http.query_params.get("partnerId", "")
+    if not told.isdecimal() or not told.isascii() or len(told) > 16:
+        return moved(call, "/catalogue")
+    partner = await call.engine.runtime.catalog.seen_by(member.user.account_id).partner(int(told))
+    ways = [choice for choice in _ways(partner) if not choice.scheme.by_link_only]
+    way = next((choice for choice in ways if choice.name == auth), ways[0] if ways else None)
+    variables = connection_fields(partner, way.name) if way is not None else ()
+    controls: Sequence[Control] = [control(variable, (given or {}).get(variable.name)) for variable in variables]
+    rest: tuple[str, ...] = ()
+    if error is not None:
+        controls, rest = with_errors(controls, error, words_of("en"), partner.file.title)
+    return page(
+        call,
+        member,
+        "new_connection.html",
+        title=f"Connect {partner.file.title}",
+        status=error.status if error is not None else 200,
+        partner={"partnerId": partner.file.id, "title": partner.file.title},
+        needs=bool(_ways(partner)),
+        ways=ways,
+        way=way,
+        controls=controls,
+        mark=MARK,
+        rest=rest,
+        filled=form(call),
+        languages=LANGUAGES,
+    )
+
+
+def _ways(partner: Partner) -> Sequence[AuthChoice]:
+    return partner.file.connection.auth if partner.file.connection is not None else ()
+
+
+async def create(call: Call, member: Member) -> Answer:
+    """POST /console/connections/new."""
+    told = form(call)
+    auth, partner_id = told.get("auth", ""), told.get("partnerId", "")
+    if not partner_id.isdecimal() or not partner_id.isascii() or len(partner_id) > 16:
+        return moved(call, "/catalogue")
+    partner = await call.engine.runtime.catalog.seen_by(member.user.account_id).partner(int(partner_id))
+    if auth not in {choice.name for choice in _ways(partner)}:
+        return await _new(call, member, None)
+    given = given_fields(told, connection_fields(partner, auth))
+    body = _about(told, partner) | {"partnerId": partner.file.id, "fields": given, "auth": auth}
+    try:
+        made = (await ask(call, member, "POST /credentials", body=body)).data
+    except _TOLD_IN_THE_FORM as error:
+        return await _new(call, member, auth, given=given, error=error)
+    return moved(call, f"/connections/{made['credentialId']}")
+
+
+async def create_link(call: Call, member: Member) -> Answer:
+    """POST /console/connections/link."""
+    told = form(call)
+    partner_id = told.get("partnerId", "")
+    if not partner_id.isdecimal() or not partner_id.isascii() or len(partner_id) > 16:
+        return moved(call, "/catalogue")
+    partner = await call.engine.runtime.catalog.seen_by(member.user.account_id).partner(int(partner_id))
+    language = told.get("language", "")
+    body = _about(told, partner) | {"partnerId": partner.file.id} | ({"language": language} if language else {})
+    try:
+        made = (await ask(call, member, "POST /credentials/grant-access-sharing", body=body)).data
+    except _TOLD_IN_THE_FORM as error:
+        return await _new(call, member, None, error=error)
+    return await _link(call, member, made)
+
+
+def _about(told: Mapping[str, str], partner: Partner) -> dict[str, Any]:
+    """What people say of a connection: a title, and whose it is."""
+    user = told.get("externalUserId", "").strip()
+    return {"title": told.get("title", "").strip() or partner.file.title} | ({"externalUserId": user} if user else {})
+
+
+SCREENS: Final = (
+    screen("GET", "/connections", show, "Connections", scope="connections:read"),
+    screen("GET", "/connections/new", new, "Make a connection", scope="connections:write"),
+    screen("POST", "/connections/new", create, "Make a connection by its fields", scope="connections:write"),
+    screen("POST", "/connections/link", create_link, "Make a link by which a customer connects", scope="connections:write"),
+    screen("GET", "/connections/{credentialId}", show_connection, "A connection", scope="connections:read"),
+    screen("POST", "/connections/{credentialId}/test", test, "Test a connection", scope="connections:write"),
+    screen("POST", "/connections/{credentialId}/title", rename, "Give a connection another title", scope="connections:write"),
+    screen("POST", "/connections/{credentialId}/reconnect", reconnect, "Make a link to connect again", scope="connections:write"),
+    screen("POST", "/connections/{credentialId}/delete", delete, "Delete a connection", scope="connections:write"),
+)
