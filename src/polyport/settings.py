@@ -118,6 +118,7 @@ class RunSettings(_Section):
     connection_share: Share
     sync_wait: Annotated[float, Field(ge=0, le=60)]
     queue_limit: Positive
+    queue_limit_per_account: Positive
     idempotency_hours: Positive
     attempts: Positive
     keep_days: Positive

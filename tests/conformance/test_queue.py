@@ -15,7 +15,7 @@ import stored
 from polyport.queue.base import Queue
 from polyport.queue.processes import ProcessLock
 from polyport.store.base import Stale
-from polyport.store.records import PRIORITY_LEAD_MS, Priority, Run, RunStatus
+from polyport.store.records import PRIORITY_LEAD_MS, Lane, Priority, Run, RunStatus
 from polyport.store.repo import Repo
 
 pytestmark = pytest.mark.anyio
@@ -150,19 +150,39 @@ async def test_a_wait_after_a_full_claim_ends_at_once_because_more_may_be_due(re
 
 
 async def test_the_depth_counts_what_waits_and_follows_announcements_and_claims(repo: Repo, queue: Queue, account_id: int) -> None:
-    for _number in range(3):
-        await repo.runs.insert(stored.run(account_id))
-    assert await queue.depth(100) == 3
-    queue.announce()
-    assert await queue.depth(100) == 4
+    runs = [stored.run(account_id) for _number in range(3)]
+    for run in runs:
+        await repo.runs.insert(run)
+    assert (await queue.depth(), await queue.depth(account_id), await queue.depth(account_id + 1)) == (3, 3, 0)
+    queue.announce(runs[0])
+    assert (await queue.depth(), await queue.depth(account_id), await queue.depth(account_id + 1)) == (4, 4, 0)
     await queue.claim("me", 2, 2_000)
-    assert await queue.depth(100) == 2
+    assert (await queue.depth(), await queue.depth(account_id), await queue.depth(account_id + 1)) == (2, 2, 0)
 
 
-async def test_the_depth_is_counted_up_to_a_limit(repo: Repo, queue: Queue, account_id: int) -> None:
-    for _number in range(5):
-        await repo.runs.insert(stored.run(account_id))
-    assert await queue.depth(3) == 3
+async def test_the_depth_is_right_whatever_became_of_runs(repo: Repo, queue: Queue, account_id: int) -> None:
+    other = await stored.account(repo, "other@example.com")
+    for number in range(6):
+        await repo.runs.insert(stored.run(other if number == 5 else account_id, at=1_000 + number))
+    await repo.runs.insert(stored.running(account_id, "me"))
+    first, second, third, fourth, _fifth = [run for run in await queue.claim("me", 9, 2_000) if run.account_id == account_id]
+    await repo.runs.reschedule(replace(first, due_at=9_000))
+    await repo.runs.finish(replace(second, status=RunStatus.SUCCEEDED, finished_at=2_500))
+    await repo.runs.reschedule(replace(third, due_at=9_000))
+    await repo.runs.hold(Lane.of(third), error="{}", limit=9, now=9_500)
+    await repo.runs.reschedule(replace(fourth, due_at=9_000))
+    await repo.runs.cancel(fourth, error="{}", now=3_000)
+    assert (await queue.depth(), await queue.depth(account_id), await queue.depth(other)) == (2, 2, 0)
+
+
+async def test_lanes_beyond_those_of_one_look_are_found(repo: Repo, queue: Queue, account_id: int) -> None:
+    runs = [stored.run(account_id, at=1_000 + number, connection_id=1_000 + number, operation_id=number % 3) for number in range(450)]
+    runs += [stored.run(account_id, at=1_000, connection_id=1_000, operation_id=7), stored.run(account_id, at=99_000, connection_id=5)]
+    await repo.runs.insert_many([(run, None) for run in runs])
+    claimed: list[str] = []
+    while found := await queue.claim("me", 64, 2_000):
+        claimed += [run.run_id for run in found]
+    assert sorted(claimed) == sorted(run.run_id for run in runs if run.due_at <= 2_000)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,13 @@ class Load:
         return [asyncio.create_task(part) for part in (*work, *(self._cancelled(bay, kind) for kind in kinds))]
 
 
+async def _cancel_what_nobody_knows(bay: Bay) -> None:
+    """Cancel delayed runs whose acceptance was cut off: their caller never heard their ids."""
+    while found := (await bay.served.fetch("GET", "/runs?status=queued&per-page=100")).json["data"]:
+        for run in found:
+            await bay.served.fetch("POST", f"/runs/{run['runId']}/cancel")
+
+
 async def _partner(asked: Asked) -> bytes:
     """Of five runs three succeed, one is refused, one is left in doubt."""
     await asyncio.sleep(0.01)
@@ -241,6 +248,7 @@ async def drill(folder: Path, quick: bool, report: Report) -> None:
         async with running_process(folder, depot, token=token, workers=2, events_timeout=PATIENCE) as server:
             bay = server.bay(depot, connection)
             await asyncio.gather(*load.begin(bay, KINDS, size.wave))
+            await _cancel_what_nobody_knows(bay)
             await asyncio.sleep(1)  # the first attempts at the absent one are over
             await stack.enter_async_context(upstream(receivers.handler("absent"), listener))
             events, _took = await _settled(bay, size.seconds)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from e2e.depot import ASK, CREATE, NEW, PUT, Bay, open_bay, open_depot
+from e2e.depot import ASK, CREATE, NEW, PARTNER, PUT, SECRET, Bay, open_bay, open_depot
 from e2e.served import Asked, answer
 
 pytestmark = pytest.mark.anyio
@@ -125,6 +126,25 @@ async def test_a_full_queue_refuses_early_and_takes_runs_again_later(tmp_path):
         assert await bay.count_runs() == len(told) - len(refused)
         await asyncio.sleep(0.6)
         assert (await bay.run(PUT, {"id": "7"}, mode="async", key="key 7")).status == 202
+
+
+async def test_an_account_whose_runs_fill_its_part_of_the_queue_leaves_room_for_others(tmp_path):
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_queue_limit_per_account=3) as bay:
+        later = int(time.time()) + 3600
+        told = [await bay.run(PUT, {"id": "7"}, mode="async", notBefore=later) for _run in range(5)]
+        assert [reply.status for reply in told] == [202, 202, 202, 503, 503]
+        assert "this account" in told[-1].json["error"]["message"]
+        batch = {"triggerActionId": PUT, "credentialData": {"0": bay.connection}, "runs": [{"runnerData": {"id": "7"}}]}
+        assert (await bay.served.fetch("POST", "/runs/batch", batch)).status == 503
+        assert (await bay.run(PUT, {"id": "7"})).status == 200
+        token = await bay.served.second_account()
+        theirs = await bay.served.connect(PARTNER, {"key": SECRET}, token=token)
+        asked = {"credentialData": {"0": {"value": theirs}}, "runnerData": {"id": "7"}}
+        path = f"/partners/trigger-actions/{PUT}/run/async"
+        assert (await bay.served.fetch("POST", path, asked, token=token)).status == 202
+        assert (await bay.served.fetch("POST", f"/runs/{told[0].json['data']['runId']}/cancel")).status == 200
+        await asyncio.sleep(0.6)
+        assert (await bay.run(PUT, {"id": "7"}, mode="async")).status == 202
 
 
 async def test_synchronous_runs_beyond_the_limit_are_refused_before_anything_is_kept(tmp_path):

@@ -178,6 +178,8 @@ class Life(RuleBasedStateMachine):
             assert (run.finished_at is not None) == (run.status in FINAL)
             assert (run.owner is not None) == (run.status == RunStatus.RUNNING) or run.status in FINAL or run.status == RunStatus.WAITING
             self.seen[run_id] = run.status
+        ((waiting,),) = self.do(self.runtime.repo.database.read("queue_depth"))
+        assert waiting == sum(status in {"queued", "waiting"} for status in self.seen.values())
 
     @invariant()
     def what_may_not_be_repeated_is_not_sent_again(self) -> None:

@@ -60,9 +60,8 @@ def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) 
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("due_lanes", "runs_by_lane"),
+        ("lanes_after", "runs_by_lane"),
         ("next_due", "runs_due"),
-        ("queue_depth", "runs_due"),
         ("runs_to_stop", "runs_to_stop"),
         ("running_owners", "runs_by_owner"),
         ("strip_ended_runs", "runs_ended"),

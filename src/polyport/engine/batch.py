@@ -41,9 +41,7 @@ async def start_batch(engine: Engine, account_id: int, asks: Sequence[Ask | Poly
 
     Raises ``Overloaded``, ``IdempotencyMismatch`` or ``IdempotencyInProgress`` for the batch as a whole; then nothing was accepted.
     """
-    limit = engine.runtime.settings.runs.queue_limit
-    if await engine.runtime.queue.depth(limit) + len(asks) > limit:
-        raise Overloaded
+    await engine.intake.check_load(account_id, len(asks))
     mark = await _mark_of(engine, account_id, whole) if whole is not None else None
     keyed = _with_keys(asks, whole)
     for _try in range(TRIES):

@@ -49,11 +49,13 @@ class Intake:
             return None
         return key
 
-    async def check_load(self, ask: Ask) -> None:
-        """Raise ``Overloaded`` when the queue is full."""
-        limit = self._runtime.settings.runs.queue_limit
-        if ask.mode == "async" and await self._runtime.queue.depth(limit) >= limit:
+    async def check_load(self, account_id: int, runs: int = 1) -> None:
+        """Raise ``Overloaded`` when so many more runs would be too many in the queue, or too many of one account."""
+        limits, queue = self._runtime.settings.runs, self._runtime.queue
+        if await queue.depth() + runs > limits.queue_limit:
             raise Overloaded
+        if await queue.depth(account_id) + runs > limits.queue_limit_per_account:
+            raise Overloaded("As many runs of this account wait as may: nothing was accepted, try again when some have ended.")
 
     async def new_run(self, ask: Ask, program: Program, record: Connection | None) -> Run:
         """The run of an ask that was understood, as it is to be recorded."""

@@ -165,7 +165,8 @@ class Engine:
             earlier = await self.intake.earlier(ask)
             if earlier is not None:
                 return earlier, earlier.run, None
-        await self.intake.check_load(ask)
+        if ask.mode == "async":
+            await self.intake.check_load(ask.account_id)
         prepared = await self.prepare(ask, known)
         record = prepared.bench.record
         run = await self.intake.new_run(ask, prepared.program, record)

@@ -34,8 +34,8 @@ class Queue(Protocol):
     async def wait(self, seconds: float) -> None:
         """Return when a run may be due, at the latest after ``seconds``."""
 
-    async def depth(self, most: int) -> int:
-        """How many runs wait, counted up to ``most``."""
+    async def depth(self, account_id: int | None = None) -> int:
+        """How many runs wait, of all accounts or of one."""
 
     async def recover(self, now: int) -> int:
         """Give back or settle the runs of owners that are dead; how many there were."""

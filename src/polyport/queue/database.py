@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from msgspec.structs import replace
@@ -23,8 +24,10 @@ from polyport.store.runs import run_of_row
 
 POLL: Final = 0.25
 LONG_LOOK: Final = 0.02
+LANES: Final = 200  # looked at without a pause: two milliseconds
 CLAIM_MOST: Final = 64  # runs of one claim: other writes wait for it
 DEPTH_AGE: Final = 0.5
+DEPTHS_MOST: Final = 10_000
 
 _CUT: Final = PartnerUnavailable(
     "The server stopped while the request was under way.",
@@ -57,6 +60,14 @@ _HARMLESS: Final = InternalError(
 )
 
 
+@dataclass(slots=True)
+class _Depth:
+    """How many runs waited, and when (a reading of the clock) that was counted."""
+
+    count: int
+    at: float
+
+
 class DatabaseQueue:
     """A ``Queue`` over the runs of one database. The ``herald`` gives the events of runs that it settles."""
 
@@ -68,11 +79,11 @@ class DatabaseQueue:
         self._next = math.inf
         self._turns = Turns()
         self._looked, self._rest = -math.inf, 0.0
-        self._depth, self._depth_at = 0, -math.inf
+        self._depths: dict[int | None, _Depth] = {}
 
     def announce(self, run: Run | None = None) -> None:
         """Wake those who wait in this process."""
-        self._depth += 1
+        self._came(run.account_id if run is not None else None, 1)
         if run is None or self._turns.add(Lane.of(run)):  # a lane that is known is claimed already, or waits until it may be
             self._due.set()
 
@@ -105,7 +116,8 @@ class DatabaseQueue:
         if self._turns:
             self._due.set()
         runs = [run_of_row(row) for rows in found for row in rows]
-        self._depth = max(0, self._depth - len(runs))
+        for run in runs:
+            self._came(run.account_id, -1)
         return sorted(runs, key=_turn)
 
     async def _anything_due(self, now: int) -> bool:
@@ -115,12 +127,20 @@ class DatabaseQueue:
 
     async def _look(self, now: int) -> None:
         """Learn of the lanes that other processes, or time, gave runs. Where there are very many, looking takes a tenth of the time at most."""
-        began = time.monotonic()
-        if began < self._looked + (max(POLL, self._rest) if self._turns else self._rest):
+        if time.monotonic() < self._looked + (max(POLL, self._rest) if self._turns else self._rest):
             return
-        self._turns.add_all(Lane(*row) for row in await self._database.read("due_lanes", {"now": now}))
+        took, after = 0.0, (0, 0, 0)
+        while True:
+            began = time.monotonic()
+            given = dict(zip(("account_id", "place", "operation_id"), after, strict=True))
+            rows = await self._database.read("lanes_after", {**given, "now": now, "limit": LANES})
+            self._turns.add_all(Lane(*lane) for *lane, due in rows if due)
+            took += time.monotonic() - began
+            if len(rows) < LANES:
+                break
+            after = rows[-1][:3]
+            await asyncio.sleep(0)  # others in between: there may be a hundred thousand lanes
         self._looked = time.monotonic()
-        took = self._looked - began
         self._rest = 9 * took if took > LONG_LOOK else 0.0
 
     async def wait(self, seconds: float) -> None:
@@ -130,13 +150,22 @@ class DatabaseQueue:
             async with asyncio.timeout(left):
                 await self._due.wait()
 
-    async def depth(self, most: int) -> int:
-        """How many runs wait, as counted at most half a second ago, plus what was announced and less what was claimed since."""
-        if time.monotonic() - self._depth_at > DEPTH_AGE:
-            self._depth_at = time.monotonic()
-            rows = await self._database.read("queue_depth", {"limit": most})
-            self._depth = int(rows[0][0])
-        return self._depth
+    async def depth(self, account_id: int | None = None) -> int:
+        """How many runs wait, as counted at most half a second ago, plus what was announced and less what was claimed here since."""
+        held = self._depths.get(account_id)
+        if held is None or time.monotonic() - held.at > DEPTH_AGE:
+            query = "queue_depth" if account_id is None else "queue_depth_of_account"
+            ((count,),) = await self._database.read(query, {"account_id": account_id} if account_id is not None else None)
+            if len(self._depths) > DEPTHS_MOST:
+                self._depths.clear()
+            held = self._depths[account_id] = _Depth(int(count), time.monotonic())
+        return held.count
+
+    def _came(self, account_id: int | None, count: int) -> None:
+        for key in {None, account_id}:
+            held = self._depths.get(key)
+            if held is not None:
+                held.count = max(0, held.count + count)
 
     async def recover(self, now: int) -> int:
         """Give back or settle the runs of dead processes.

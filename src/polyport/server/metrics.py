@@ -36,7 +36,7 @@ class StoreMetrics:
         self._found = []
         runtime = self._runtime
         try:
-            runs = await runtime.queue.depth(runtime.settings.runs.queue_limit)
+            runs = await runtime.queue.depth()
             events = await runtime.repo.outbox.census(COUNTED_MOST)
         except StoreFault:
             return

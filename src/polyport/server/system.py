@@ -39,7 +39,7 @@ async def readyz(call: Call) -> Answer:
     try:
         await runtime.repo.database.ready()
         checks["store"] = "ok"
-        checks["queued"] = await runtime.queue.depth(runtime.settings.runs.queue_limit)
+        checks["queued"] = await runtime.queue.depth()
         checks["masterKeys"] = await runtime.keys.recent_census()
     except StoreFault as fault:
         raise Overloaded(f"The store cannot be used: {fault}") from None

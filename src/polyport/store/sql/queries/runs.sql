@@ -185,13 +185,11 @@ RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_
     reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
     sealed_input, sealed_result, sealed_attempts;
 
--- name: due_lanes
--- The lanes in which runs are due. The first run of each lane is found by a seek, so a long backlog costs no more than a short one.
+-- name: lanes_after
+-- The next lanes with runs that wait, after one, and whether a run is due there. The first run of each lane is found by a seek, so a long backlog costs no more than a short one;
+-- that there are very many lanes is met by taking a few at once.
 WITH RECURSIVE lanes (account_id, place, operation_id, partner_id) AS (
-    SELECT * FROM (
-        SELECT account_id, place, operation_id, partner_id FROM runs INDEXED BY runs_by_lane WHERE status IN ('queued', 'waiting')
-        ORDER BY account_id, place, operation_id, priority, due_at, run_id LIMIT 1
-    ) AS first
+    SELECT :account_id, :place, :operation_id, 0
     UNION ALL
     SELECT following.account_id, following.place, following.operation_id, following.partner_id
     FROM lanes JOIN runs AS following ON following.rowid = COALESCE(
@@ -209,9 +207,9 @@ WITH RECURSIVE lanes (account_id, place, operation_id, partner_id) AS (
             ORDER BY account_id, place, operation_id, priority, due_at, run_id LIMIT 1
         )
     )
+    LIMIT :limit + 1
 )
-SELECT account_id, place, operation_id, partner_id FROM lanes
-WHERE EXISTS (
+SELECT account_id, place, operation_id, partner_id, EXISTS (
     SELECT 1 FROM runs INDEXED BY runs_by_lane WHERE status IN ('queued', 'waiting') AND account_id = lanes.account_id AND place = lanes.place
         AND operation_id = lanes.operation_id AND priority = 1 AND due_at <= :now
 ) OR EXISTS (
@@ -220,7 +218,8 @@ WHERE EXISTS (
 ) OR EXISTS (
     SELECT 1 FROM runs INDEXED BY runs_by_lane WHERE status IN ('queued', 'waiting') AND account_id = lanes.account_id AND place = lanes.place
         AND operation_id = lanes.operation_id AND priority = 2 AND due_at <= :now
-);
+) AS due
+FROM lanes WHERE (account_id, place, operation_id) <> (:account_id, :place, :operation_id);
 
 -- name: next_due
 -- When the next run is due.
@@ -243,8 +242,12 @@ WHERE rowid IN (
 ) RETURNING 1;
 
 -- name: queue_depth
--- How many runs wait, counted up to a limit.
-SELECT COUNT(*) FROM (SELECT 1 FROM runs INDEXED BY runs_due WHERE status IN ('queued', 'waiting') LIMIT :limit);
+-- How many runs wait.
+SELECT COALESCE(SUM(runs), 0) FROM waiting_runs;
+
+-- name: queue_depth_of_account
+-- How many runs of an account wait.
+SELECT COALESCE(SUM(runs), 0) FROM waiting_runs WHERE account_id = :account_id;
 
 -- name: running_owners
 -- The processes that work on runs.
