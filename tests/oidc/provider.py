@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import aiohttp
 import pytest
 
+from node_packages import NotThere, install
+
 HERE: Final = Path(__file__).parent
-INSTALL_SECONDS: Final = 300
 START_SECONDS: Final = 60
 
 
@@ -71,26 +69,13 @@ def installed() -> Path:
 
     Where node or npm cannot be had, the test that asks is skipped, unless these tests are said to be required.
     """
-    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
-    if missing:
-        _skip(f"{' and '.join(missing)} is not installed")
-    lock = (HERE / "package-lock.json").read_bytes()
-    folder = Path(sys.prefix) / f"oidc-{hashlib.sha256(lock).hexdigest()[:12]}"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not (folder / "ready").exists():
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(HERE / name, folder / name)
-            command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)  # noqa: S603  a command of our own
-            if done.returncode:
-                _skip(f"npm ci failed: {done.stderr[-500:]}")
-            (folder / "ready").touch()
-    return folder
+    try:
+        return install(HERE, "oidc")
+    except NotThere as error:
+        _skip(str(error))
 
 
-def _skip(reason: str) -> None:
+def _skip(reason: str) -> NoReturn:
     assert os.environ.get("OIDC_TESTS") != "required", f"the real OAuth server cannot be started: {reason}"
     pytest.skip(f"THE REAL OAUTH SERVER IS NOT THERE: {reason}")
 

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 
-from polyport.kinds.bodies import ENCODERS, encode_form, inner_name
+from polyport.kinds.bodies import ENCODERS, STYLED, inner_name
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import Call, QueryStyle
 from polyport.net.message import Pairs, Request, Stream
@@ -154,7 +154,8 @@ def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: fl
     if program.body is not None and method not in {"GET", "HEAD"}:
         value = _posted(program, program.body.render(scope))
         if value is not MISSING:
-            content_type, body = encode_form(value, call.form_style) if call.encoding == "form" else ENCODERS[call.encoding](value)
+            styled = STYLED.get(call.encoding)
+            content_type, body = styled(value, call.form_style) if styled is not None else ENCODERS[call.encoding](value)
     told = program.content_type.render(scope) if program.content_type is not None else None
     headers = _headers(program, scope, to_text(told) if told else content_type)
     if call.idempotency_header is not None and (key := get(scope.get("run"), ("key",))) is not MISSING:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from polyport.importers.described import Endpoint, Parameter
 from polyport.importers.documents import clean_text
-from polyport.importers.inputs import NONE, Inputs, Level, Spot
+from polyport.importers.inputs import Inputs, Level, Spot
 from polyport.importers.names import field_name, title, unique
-from polyport.importers.scalars import constant, input_field, is_scalar, list_field
+from polyport.importers.samples import NONE
+from polyport.importers.scalars import input_field, is_sample, is_scalar, list_field
 from polyport.importers.views import View, Views
 
 _HOLE: Final = re.compile(r"\{([^{}]*)\}")
 _FORM, _PARTS = "application/x-www-form-urlencoded", "multipart/form-data"
 _JOINED: Final = {"spaceDelimited": "space", "pipeDelimited": "pipe"}
-_HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
-_WORD: Final = {"path": "path", "query": "query", "header": "header", "cookie": "cookie"}
+_STARTS: Final = frozenset({"page", "pageNumber", "page_number", "offset", "start", "skip"})
+_JOINED_STYLES: Final = frozenset({"form", "spaceDelimited", "pipeDelimited"})
+_HEADER: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_COOKIE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 
 
 class Unsayable(ValueError):
@@ -27,13 +30,14 @@ class Unsayable(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A call with its inputs. ``json_only`` are places that are described but are a field for JSON here."""
+    """A call with its inputs. ``json_only`` are places that are described but are a field for JSON here; ``left`` is what is not in it, and why."""
 
     call: dict[str, Any]
     fields: list[dict[str, Any]]
     sections: list[dict[str, Any]]
     json_only: list[str]
     parameters: dict[str, str]
+    left: list[tuple[str, str]]
 
 
 class CallMaker:
@@ -45,10 +49,12 @@ class CallMaker:
         self._hidden = hidden
         body = endpoint.body
         self._media = body.media.partition(";")[0].strip().lower() if body is not None else ""
-        self._inputs = Inputs(views, uploads=self._media == _PARTS)
+        nested = frozenset(name for name, style in body.styles.items() if style == "brackets") if body is not None else frozenset[str]()
+        self._inputs = Inputs(views, uploads=self._media == _PARTS, nested=nested)
         self._level = Level(rows=False, names=set())
         self._call: dict[str, Any] = {}
         self._placed: dict[str, str] = {}
+        self._left: list[tuple[str, str]] = []
 
     def make(self) -> Made:
         """The call. Raises ``Unsayable``."""
@@ -64,7 +70,14 @@ class CallMaker:
             sections=self._level.sections,
             json_only=self._inputs.json_only,
             parameters=self._placed,
+            left=self._left,
         )
+
+    def _look(self, schema: Any) -> View:
+        """A schema where all is text: what may be anything is one too."""
+        view = self._views.look(schema)
+        view = view.widest or view
+        return replace(view, kind="string") if view.kind == "any" else view
 
     def _given(self, place: str) -> list[Parameter]:
         return [one for one in self._endpoint.parameters if one.place == place and (place, one.name) not in self._hidden]
@@ -79,14 +92,14 @@ class CallMaker:
         seen: dict[str, str] = {}
 
         def fill(found: re.Match[str]) -> str:
-            raw = found[1].lstrip("+/;.?").rstrip("*")
+            raw = found[1].lstrip("+/;.?").rstrip("*+")
             if raw not in seen:
                 one = (
                     described.get(raw)
                     or described.get(found[1])
                     or Parameter(name=raw or "part", place="path", required=True, schema={"type": "string"})
                 )
-                seen[raw] = self._path_part(one)
+                seen[raw] = self._path_part(one, several=found[1].endswith("+") or found[1].startswith("+"))
             return seen[raw]
 
         filled = _HOLE.sub(fill, path)
@@ -96,21 +109,23 @@ class CallMaker:
         for name, value in parse_qsl(query.lstrip("?"), keep_blank_values=True):
             self._call.setdefault("query", {})[_HOLE.sub(fill, name)] = _HOLE.sub(fill, value)
 
-    def _path_part(self, one: Parameter) -> str:
-        view = self._views.look(one.schema)
-        items = self._views.look(view.items) if view.kind == "array" else None
+    def _path_part(self, one: Parameter, *, several: bool) -> str:
+        """What stands for a part of the path; ``several``: it may be more than one segment."""
+        view = self._look(one.schema)
+        items = self._look(view.items) if view.kind == "array" else None
         name = self._name(one)
+        mark = {"matrix": f";{one.name}=", "label": "."}.get(one.style, "")
         if items is not None and is_scalar(items):
             self._add(one, list_field(items, view, name, title(one.name), required=True))
-            return f'{{{{{name} | join: ","}}}}'
+            return f'{mark}{{{{{name} | join: ","}}}}'
         made = input_field(view, name, title(one.name), required=True)
         if made["type"] not in {"string", "integer", "decimal", "boolean", "date", "datetime"}:
             made["type"] = "string"
             made.pop("options", None)
         self._add(one, made)
-        if view.told.get("x-segments") is True:
+        if made["type"] == "string" and (several or view.told.get("x-segments") is True):
             return f'{{{{{name} | split: "/"}}}}'
-        return f"{{{{{name}}}}}"
+        return f"{mark}{{{{{name}}}}}"
 
     def _name(self, one: Parameter) -> str:
         return unique(field_name(one.name), self._level.names)
@@ -129,7 +144,7 @@ class CallMaker:
         for one in self._given("query"):
             if "{{" in one.name or "}}" in one.name:
                 continue
-            view = self._views.look(one.schema)
+            view = self._look(one.schema)
             if one.as_json:
                 found = self._inputs.put(self._level, one.schema, Spot(around=(one.name,), at=(one.name,)), required=one.required)
                 if found is not NONE:
@@ -140,21 +155,21 @@ class CallMaker:
             elif view.kind in {"object", "union"} and (view.properties or view.variants):
                 self._query_object(one, query)
             else:
-                single = constant(view)
+                single = view.constant
                 if single is not None and one.required:
                     query[one.name] = str(single).lower() if isinstance(single, bool) else str(single)
                     continue
                 name = self._name(one)
                 made = input_field(view, name, title(one.name), required=one.required)
                 self._add(one, made)
-                query[one.name] = f"{{{{{name} | json}}}}" if made["type"] == "object" and view.kind != "any" else f"{{{{{name}}}}}"
+                query[one.name] = f"{{{{{name} | json}}}}" if made["type"] == "object" else f"{{{{{name}}}}}"
         if query:
             self._call["query"] = query
         if styles:
             self._call["queryStyles"] = styles
 
     def _query_list(self, one: Parameter, view: View, query: dict[str, Any], styles: dict[str, str]) -> None:
-        items = self._views.look(view.items)
+        items = self._look(view.items)
         name = self._name(one)
         key = one.name
         if is_scalar(items):
@@ -167,33 +182,66 @@ class CallMaker:
             query[key] = f"{{{{{name}}}}}"
             return
         made = {"name": name, "type": "object[]", "label": title(one.name), **({"required": True} if one.required else {})}
+        if items.kind == "object":
+            made["holds"] = "object"
         self._add(one, made)
         query[key] = f"{{{{{name} | json}}}}"
 
     def _query_object(self, one: Parameter, query: dict[str, Any]) -> None:
         """An object nests with brackets; in the usual style of forms its members stand side by side."""
+        if one.style in _JOINED_STYLES and not one.explode:
+            name = self._name(one)
+            made = {"name": name, "type": "string", "label": title(one.name), **({"required": True} if one.required else {})}
+            between = {"spaceDelimited": "spaces", "pipeDelimited": "|"}.get(one.style, "commas")
+            self._add(one, made)
+            made["hint"] = clean_text(f"{one.description} Names and values in turn, with {between} between them.", 400)
+            self._inputs.json_only.append(one.name)
+            query[one.name] = f"{{{{{name}}}}}"
+            return
         found = self._inputs.put(self._level, one.schema, Spot(around=(one.name,), at=(one.name,)), required=one.required)
         if found is NONE:
             return
+        if isinstance(found, dict) and found.get("...") == {}:
+            found = {name: piece for name, piece in found.items() if name != "..."}
         if one.style == "form" and one.explode and isinstance(found, dict) and not found.keys() & query.keys() and "..." not in found:
             query.update(found)
+            self._send_something(found, one)
         elif isinstance(found, str) and one.style == "form":
             query[one.name] = f"{found[:-2]} | json}}}}"
         else:
             query[one.name] = found
 
+    def _send_something(self, found: dict[str, Any], one: Parameter) -> None:
+        """Of an object that is needed and has no member that is, a member goes with the value that it has anyway: else nothing would be there."""
+        if not one.required:
+            return
+        by_name = {field["name"]: field for field in self._level.fields}
+        members = {name: by_name[piece.strip("{}")] for name, piece in found.items() if str(piece).strip("{}") in by_name}
+        if any(field.get("required") for field in members.values()):
+            return
+        described = self._views.look(one.schema).properties
+        for name, field in members.items():
+            told = self._views.look(described[name]).told if name in described else {}
+            default = told.get("default", told.get("minimum") if name in _STARTS else None)
+            if is_sample(default, field):
+                field["default"] = default
+                return
+
     def _headers(self) -> None:
         headers: dict[str, str] = {}
         for one in self._given("header"):
             if not _HEADER.fullmatch(one.name):
+                self._left.append(
+                    (f"the header {one.name} of {self._endpoint.call}", "A header's name consists of letters, digits, _, . and -.")
+                )
                 continue
-            view = self._views.look(one.schema)
-            single = constant(view)
+            view = self._look(one.schema)
+            single = view.constant
             if single is not None and one.required:
                 headers[one.name] = str(single)
                 continue
             name = self._name(one)
-            items = self._views.look(view.items) if view.kind == "array" else None
+            items = self._look(view.items) if view.kind == "array" else None
             if items is not None and is_scalar(items):
                 self._add(one, list_field(items, view, name, title(one.name), required=one.required))
                 headers[one.name] = f'{{{{{name} | join: ","}}}}'
@@ -201,14 +249,30 @@ class CallMaker:
             made = input_field(view, name, title(one.name), required=one.required)
             self._add(one, made)
             headers[one.name] = f"{{{{{name} | json}}}}" if made["type"] == "object" else f"{{{{{name}}}}}"
-        cookies = self._given("cookie")
-        if len(cookies) == 1 and "Cookie" not in headers:
-            one = cookies[0]
-            name = self._name(one)
-            self._add(one, input_field(self._views.look(one.schema), name, title(one.name), required=one.required) | {"type": "string"})
-            headers["Cookie"] = f"{one.name}={{{{{name}}}}}"
+        self._cookies(headers)
         if headers:
             self._call["headers"] = headers
+
+    def _cookies(self, headers: dict[str, str]) -> None:
+        """The cookies that are needed, in one header; where none is, the first that may be given."""
+        given = [one for one in self._given("cookie") if _COOKIE.fullmatch(one.name)] if "Cookie" not in headers else []
+        taken = [one for one in given if one.required] or given[:1]
+        for one in self._given("cookie"):
+            if one not in taken:
+                self._left.append(
+                    (f"the cookie {one.name} of {self._endpoint.call}", "Only cookies that are needed can stand side by side.")
+                )
+        parts = []
+        for one in taken:
+            name = self._name(one)
+            view = self._look(one.schema)
+            made = input_field(view, name, title(one.name), required=one.required)
+            if made["type"] not in {"string", "integer", "decimal", "boolean"}:
+                made = {key: made[key] for key in ("name", "label", "required", "hint") if key in made} | {"type": "string"}
+            self._add(one, made)
+            parts.append(f"{one.name}={{{{{name}}}}}")
+        if parts:
+            headers["Cookie"] = "; ".join(parts)
 
     def _body(self) -> None:
         body = self._endpoint.body
@@ -231,11 +295,13 @@ class CallMaker:
 
     def _root(self, schema: Any, *, required: bool) -> Any:
         view = self._views.look(schema)
-        if view.kind == "object" and view.properties and (required or not self._inputs._needs(view)):  # noqa: SLF001  the same question
-            return self._inputs.members(self._level, view, Spot(flat=frozenset({view.key})))
+        body = self._endpoint.body
+        sample = NONE if body is None or body.sample is None else body.sample
+        if view.kind == "object" and view.properties and (required or not self._inputs.needs(view)):
+            return self._inputs.members(self._level, view, Spot(flat=frozenset({view.key}), sample=sample))
         if view.kind == "array":
-            return self._inputs.put(self._level, schema, Spot(around=("items",), at=("items",)), required=required)
-        return self._inputs.put(self._level, schema, Spot(), required=required)
+            return self._inputs.put(self._level, schema, Spot(around=("items",), at=("items",), sample=sample), required=required)
+        return self._inputs.put(self._level, schema, Spot(sample=sample), required=required)
 
     def _form_body(self, schema: Any, *, required: bool) -> None:
         parts = self._media == _PARTS
@@ -246,7 +312,7 @@ class CallMaker:
             return
         if isinstance(found, dict) and parts:
             found = {name: self._part(piece) for name, piece in found.items()}
-        if isinstance(found, dict) and not parts and "brackets" not in body.styles.values():
+        if isinstance(found, dict) and (parts or "brackets" not in body.styles.values()):
             self._call["formStyle"] = "repeat"
         self._call["body"] = found
 

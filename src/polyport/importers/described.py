@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+_HOLE: Final = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,20 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Where the paths stand; ``{name}`` in ``url`` is a part that varies, described under ``variables`` (``default``, ``enum``, ``description``)."""
+
+    url: str
+    variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    description: str = ""
+
+    @property
+    def usual(self) -> str:
+        """The address with the parts that vary as they usually are; those that nothing is said of stay."""
+        return _HOLE.sub(lambda hole: str(self.variables.get(hole[1], {}).get("default", hole[0])), self.url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One operation. ``server`` is its own address where it is not the service's; ``security`` are the names of schemes it can go with, ``None``: as all do."""
 
@@ -66,22 +83,13 @@ class Endpoint:
     body: Body | None = None
     answer: Answer = Answer(media="", schema=None)
     link_header: bool = False
-    server: str | None = None
+    server: Server | None = None
     open: bool = False
 
     @property
     def call(self) -> str:
         """Method and path."""
         return f"{self.method} {self.path}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """Where the paths stand; ``{name}`` in ``url`` is a part that varies, described under ``variables`` (``default``, ``enum``, ``description``)."""
-
-    url: str
-    variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,19 +7,19 @@ and what holds itself is a section that is like the one around it. What has no f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from polyport.importers.names import field_name, snake, title, unique
-from polyport.importers.scalars import Field, constant, hint_of, input_field, is_file, is_scalar, list_field
+from polyport.importers.samples import NONE, Samples
+from polyport.importers.scalars import Field, hint_of, input_field, is_file, is_sample, is_scalar, list_field
 from polyport.importers.views import View, Views
 
 FIELDS_MOST: Final = 400
 FIELDS_OF_A_PART: Final = 120
 DEPTH_MOST: Final = 7
 PLACED_DEPTH: Final = 6
-NONE: Final = object()  # nothing of this stands in the template
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Spot:
     """Where a value stands: its wire path in the row (``at``), the words around it (``around``), what it depends on (``when``).
 
     ``sections`` maps the key of each schema that a section around stands for to that section's name; ``flat`` are the schemas that were taken apart on
-    the way here.
+    the way here. ``sample`` is what the document's example has here.
     """
 
     at: tuple[str, ...] = ()
@@ -46,28 +46,38 @@ class Spot:
     sections: Mapping[str, str] = field(default_factory=dict)
     flat: frozenset[str] = frozenset()
     depth: int = 0
+    sample: Any = NONE
 
     def inside(self, name: str, view: View | None = None) -> Spot:
         """The spot of a member."""
         flat = self.flat | {view.key} if view is not None else self.flat
-        return replace(self, at=(*self.at, name), around=(*self.around, name), flat=flat, depth=self.depth + 1)
+        return replace(
+            self, at=(*self.at, name), around=(*self.around, name), flat=flat, depth=self.depth + 1, sample=_within(self.sample, name)
+        )
 
 
 class Inputs:
     """Makes the inputs of one operation. ``json_only`` counts the places that are a field for JSON though their shape is described."""
 
-    def __init__(self, views: Views, *, uploads: bool = False, fields_most: int = FIELDS_MOST) -> None:
+    def __init__(
+        self, views: Views, *, uploads: bool = False, nested: frozenset[str] = frozenset(), fields_most: int = FIELDS_MOST
+    ) -> None:
+        """``uploads``: the body consists of parts, of which those in ``nested`` are written with brackets and other objects as JSON."""
         self._views = views
+        self._nested = nested
+        self._samples = Samples(views)
         self._uploads = uploads
         self._left = fields_most
         self.json_only: list[str] = []
 
     def put(self, level: Level, schema: Any, spot: Spot, *, required: bool) -> Any:
         """Put a value into a level; the piece of the template that stands for it, or ``NONE``."""
-        view = self._views.look(schema)
+        return self._put(level, self._views.look(schema), spot, required=required)
+
+    def _put(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
         if view.told.get("readOnly") is True:
             return NONE
-        single = constant(view)
+        single = view.constant
         if single is not None and required and spot.when is None and not level.rows:
             return single
         if view.kind == "array":
@@ -81,6 +91,8 @@ class Inputs:
     def _scalar(self, level: Level, view: View, spot: Spot, *, required: bool, single: Any = None) -> Any:
         name, label = self._named(level, spot)
         made = input_field(view, name, label, required=required, uploads=self._uploads)
+        if "sample" not in made and is_sample(spot.sample, made):
+            made["sample"] = spot.sample
         if single is not None and required:
             made["default"] = single
         return self._add_field(level, made, spot)
@@ -112,6 +124,9 @@ class Inputs:
             made["hint"] = hint
         if described:
             self.json_only.append(".".join(spot.at) or name)
+        sample = self._samples.fitting(view, spot.sample) if described or spot.sample is not NONE else NONE
+        if sample is not NONE:
+            made["sample"] = sample
         return self._add_field(level, made, spot)
 
     def _are_objects(self, view: View) -> bool:
@@ -126,7 +141,10 @@ class Inputs:
     # lists
 
     def _array(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
+        if view.places:
+            return self._tuple(level, view, spot, required=required)
         items = self._views.look(view.items)
+        items = items.widest or items
         if is_scalar(items):
             if self._uploads and is_file(items) and level.rows:
                 return self._json(level, view, spot, required=required, described=False)
@@ -137,7 +155,9 @@ class Inputs:
             return self._add_field(level, made, spot)
         if items.kind in {"object", "union"} and self._is_tellable(items, spot):
             return self._section(level, items, spot, required=required, around=view)
-        if items.kind == "array" and is_scalar(self._views.look(items.items)):
+        if items.places and self._are_scalars(items.places):
+            return self._tuples(level, items, view, spot, required=required)
+        if items.kind == "array" and not items.places and is_scalar(self._views.look(items.items)):
             return self._lists(level, items, view, spot, required=required)
         return self._json(level, view, spot, required=required, described=items.kind not in {"any", "object"} or bool(items.properties))
 
@@ -148,6 +168,29 @@ class Inputs:
         section = {"name": name, "label": label, "shape": "values", "fields": [inner]}
         return self._add_section(level, section, view, spot, required=required)
 
+    def _tuple(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
+        """A list whose elements differ by their place: a field for each where all are there, else JSON."""
+        if not required or level.rows or spot.when is not None or not self._are_scalars(view.places):
+            return self._json(level, view, spot, required=required, described=True)
+        return [
+            self._put(level, self._views.look(one), spot.inside(str(number)), required=True) for number, one in enumerate(view.places, 1)
+        ]
+
+    def _tuples(self, level: Level, items: View, view: View, spot: Spot, *, required: bool) -> Any:
+        """A list of such lists: rows whose fields are the elements in their order."""
+        name, label = self._named(level, spot)
+        row = Level(rows=True, names=set())
+        for number, one in enumerate(items.places, 1):
+            inner = self._views.look(one)
+            own = unique(field_name(inner.text("title") or f"value_{number}"), row.names)
+            row.fields.append(input_field(inner, own, title(own), required=True))
+        return self._add_section(
+            level, {"name": name, "label": label, "shape": "lists", "fields": row.fields}, view, spot, required=required
+        )
+
+    def _are_scalars(self, schemas: Sequence[Any]) -> bool:
+        return all(is_scalar(self._views.look(one)) for one in schemas)
+
     # objects
 
     def _object(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
@@ -156,7 +199,9 @@ class Inputs:
         if not self._is_tellable(view, spot):
             return self._json(level, view, spot, required=required, described=True)
         recurs = view.key in spot.flat or view.key in spot.sections
-        needs = self._needs(view)
+        needs = self.needs(view)
+        if self._uploads and not level.rows and spot.depth == 1 and spot.around[-1] not in self._nested:
+            return self._section(level, view, spot, required=required and needs, one=True)  # a part of its own, written as JSON
         if recurs or (not required and needs) or (level.rows and required and not needs) or spot.depth >= PLACED_DEPTH:
             return self._section(level, view, spot, required=required, one=True)
         if level.rows and not required and view.nullable and self._has_null_default(view):
@@ -182,14 +227,14 @@ class Inputs:
                 placed[name] = found
         return placed
 
-    def _needs(self, view: View, depth: int = 0) -> bool:
+    def needs(self, view: View, depth: int = 0) -> bool:
         """Whether some member of an object has to be given by the caller."""
         for name in view.required:
             inner = self._views.look(view.properties.get(name, {})) if name in view.properties else None
-            if inner is None or inner.told.get("readOnly") is True or (constant(inner) is not None and depth == 0):
+            if inner is None or inner.told.get("readOnly") is True or (inner.constant is not None and depth == 0):
                 continue
             if inner.kind == "object" and inner.properties and depth < DEPTH_MOST and inner.key != view.key:
-                if self._needs(inner, depth + 1):
+                if self.needs(inner, depth + 1):
                     return True
                 continue
             return True
@@ -239,15 +284,18 @@ class Inputs:
             return 1
         if view.kind == "array":
             return self._count(self._views.look(view.items), most, seen | {view.key})
-        members = [*view.properties.values(), *view.variants]
-        if not members:
-            return 1
         total = 0
-        for member in members:
+        for member in view.properties.values():
             total += self._count(self._views.look(member), most - total, seen | {view.key})
             if total > most:
+                return total
+        for member in view.variants:  # what all cases share is there once
+            inner = self._views.look(member)
+            own = {name: value for name, value in inner.properties.items() if name not in view.properties}
+            total += self._count(replace(inner, properties=own), most - total, seen | {view.key}) if own or not inner.properties else 0
+            if total > most:
                 break
-        return total
+        return max(1, total)
 
     # sections
 
@@ -261,7 +309,8 @@ class Inputs:
             section["like"] = spot.sections[view.key]
             return self._add_section(level, section, around or view, spot, required=required)
         row = Level(rows=True, names=set())
-        inside = Spot(sections={**spot.sections, view.key: name}, flat=frozenset(), depth=spot.depth + 1)
+        first = spot.sample if one else _first(spot.sample)
+        inside = Spot(sections={**spot.sections, view.key: name}, flat=frozenset(), depth=spot.depth + 1, sample=first)
         if view.kind == "union":
             self._variants_of_row(row, view, inside)
         else:
@@ -294,38 +343,57 @@ class Inputs:
 
     def _union(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
         """A choice, and a part for each case of it."""
+        if view.widest is not None:
+            return self._scalars(level, view, spot, required=required)
         if level.rows or not self._is_tellable(view, spot):
             if level.rows and self._is_tellable(view, spot) and view.key not in spot.sections:
                 return self._section(level, view, spot, required=required, one=True)
             return self._json(level, view, spot, required=required, described=True)
         shared: dict[str, Any] = {}
-        if view.properties:
+        if view.properties and (required or not (view.tag or view.required)):
             shared = self.members(level, replace_kind(view), replace(spot, flat=spot.flat | {view.key}))
         chooser, keys = self._chooser(level, view, spot, required=required, sent=True)
         parts: list[str] = []
-        for key, schema in zip(keys, view.variants, strict=True):
+        for key, inner in zip(keys, self._cases(view), strict=True):
             case = replace(spot, when={"at": chooser, "equals": key}, around=(*spot.around, key), depth=spot.depth + 1)
-            parts.append(self._case(level, schema, case, required=required, without=frozenset(shared)))
+            whole_case = inner if shared or inner.kind != "object" else _with_shared(inner, view)
+            parts.append(self._case(level, whole_case, case, required=required, without=frozenset(shared)))
         whole = "{{" + " | otherwise: ".join(part.strip("{}") for part in parts if part) + "}}"
         return {**shared, "...": whole} if shared else whole
 
-    def _case(self, level: Level, schema: Any, spot: Spot, *, required: bool, without: frozenset[str]) -> str:
+    def _scalars(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
+        """A choice, and a field for each kind of single value."""
+        if spot.when is not None:
+            return self._json(level, view, spot, required=required, described=True)
+        chooser, keys = self._chooser(level, view, spot, required=required, sent=not level.rows)
+        parts: list[str] = []
+        for key, inner in zip(keys, self._cases(view), strict=True):
+            around = (*spot.around, key) if spot.around else (key,)
+            case = replace(spot, when={"at": chooser, "equals": key}, around=around, depth=spot.depth + 1)
+            parts.append(str(self._scalar(level, inner, case, required=required)))
+        return "{{" + " | otherwise: ".join(part.strip("{}") for part in parts) + "}}"
+
+    def _cases(self, view: View) -> list[View]:
+        """The cases of a union, each with the word in it that tells it apart."""
+        found = [self._views.look(schema) for schema in view.variants]
+        return [tagged(one, view.tag, words) for one, words in zip(found, view.tags, strict=True)] if view.tag else found
+
+    def _case(self, level: Level, view: View, spot: Spot, *, required: bool, without: frozenset[str]) -> str:
         """The part for one case of a union."""
-        view = self._views.look(schema)
         if view.kind != "object" or not view.properties or (view.key in spot.sections):
             made = self._json if view.kind in {"object", "union"} else None
             if made is not None:
                 return str(self._json(level, view, spot, required=required, described=bool(view.properties or view.variants)))
-            return str(self.put(level, schema, spot, required=required))
+            return str(self._put(level, view, spot, required=required))
         name, label = self._named(level, spot)
         row = Level(rows=True, names=set())
-        inside = Spot(sections={**spot.sections, view.key: name}, depth=spot.depth + 1)
+        inside = Spot(sections={**spot.sections, view.key: name}, depth=spot.depth + 1, sample=spot.sample)
         kept = replace(view, properties={key: value for key, value in view.properties.items() if key not in without})
         self.members(row, kept, inside)
         if not row.fields and not row.sections:
             return str(self._json(level, view, spot, required=False, described=False))
         section = {"name": name, "label": label, "shape": "object", "fields": row.fields, "sections": row.sections}
-        return str(self._add_section(level, section, view, spot, required=required or self._needs(view)))
+        return str(self._add_section(level, section, view, spot, required=required or self.needs(view)))
 
     def _chooser(self, level: Level, view: View, spot: Spot, *, required: bool, sent: bool) -> tuple[str, list[str]]:
         """The field that says which case is meant, and the keys of the cases."""
@@ -350,7 +418,7 @@ class Inputs:
             if word and len(word) <= 60:
                 return snake(word)
         for name in view.required:
-            told = constant(self._views.look(view.properties[name])) if name in view.properties else None
+            told = self._views.look(view.properties[name]).constant if name in view.properties else None
             if isinstance(told, str) and told:
                 return snake(told)
         return f"{view.kind}_{number}" if view.kind != "object" else f"case_{number}"
@@ -361,13 +429,32 @@ class Inputs:
         if view.properties:
             self.members(row, replace_kind(view), spot)
         chooser, keys = self._chooser(row, view, spot, required=True, sent=False)
-        for key, schema in zip(keys, view.variants, strict=True):
-            inner = self._views.look(schema)
+        for key, inner in zip(keys, self._cases(view), strict=True):
             if inner.kind != "object" or not inner.properties:
                 continue
             case = replace(spot, when={"at": chooser, "equals": key})
             kept = replace(inner, properties={name: value for name, value in inner.properties.items() if name not in shared})
             self.members(row, kept, case)
+
+
+def _within(sample: Any, name: str) -> Any:
+    """What an example has at a member."""
+    return sample.get(name, NONE) if isinstance(sample, dict) else NONE
+
+
+def _first(sample: Any) -> Any:
+    """What an example has in the first row."""
+    return sample[0] if isinstance(sample, list) and sample else NONE
+
+
+def tagged(view: View, tag: str, words: tuple[str, ...]) -> View:
+    """A case of a union whose member ``tag`` is one of these words."""
+    return replace(view, properties={**view.properties, tag: {"type": "string", "enum": list(words)}}, required=view.required | {tag})
+
+
+def _with_shared(case: View, union: View) -> View:
+    """A case with the members that all have."""
+    return replace(case, properties={**union.properties, **case.properties}, required=case.required | union.required)
 
 
 def _are_apart(row: Level) -> bool:

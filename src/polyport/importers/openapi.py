@@ -13,6 +13,7 @@ from polyport.importers.references import Dangling, References
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 ENDPOINTS_MOST: Final = 20_000
 _OURS: Final = frozenset({"accept", "content-type", "authorization", "content-length", "host"})
+_BODILESS: Final = frozenset({"get", "head", "trace"})
 _FORM, _PARTS = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
@@ -59,7 +60,7 @@ class OpenApi:
             description=clean_text(info.get("description")),
             version=str(info.get("version", ""))[:100],
             docs=text(mapping(self._data.get("externalDocs")).get("url")) or None,
-            servers=tuple(self._servers(self._data.get("servers"))),
+            servers=tuple(self._servers(self._data.get("servers"), self._origin)),
             schemes=schemes,
             security=tuple(_security(self._data.get("security"))),
             endpoints=endpoints,
@@ -73,17 +74,22 @@ class OpenApi:
             self._left.append(Left(pointer=at, what=what, why=str(error)))
             return None
 
-    def _servers(self, told: Any) -> Iterator[Server]:
+    def _servers(self, told: Any, around: str | None) -> Iterator[Server]:
+        """Servers as a part of the document names them; those without a host stand ``around``."""
         for one in sequence(told):
             held = {"url": one} if isinstance(one, str) else mapping(one)
             url = text(held.get("url")).strip()
             if "//" not in url:
-                url = urljoin(self._origin, url or "/") if self._origin else ""
+                url = "" if not around else url if "{" in around.partition("//")[2].partition("/")[0] else urljoin(around, url or "/")
             if url.startswith("//"):
                 url = f"https:{url}"
             if url:
                 variables = {str(name): mapping(value) for name, value in mapping(held.get("variables")).items()}
                 yield Server(url=url.rstrip("/"), variables=variables, description=text(held.get("description"))[:1_000])
+
+    def _around(self) -> str | None:
+        """What the servers of single operations stand around: the first one of the document."""
+        return next((server.url for server in self._servers(self._data.get("servers"), self._origin)), self._origin)
 
     def _endpoints(self) -> Iterator[Endpoint]:
         count = 0
@@ -115,10 +121,15 @@ class OpenApi:
         if not path.startswith("/"):
             path = f"/{path}"
         parameters = self._parameters(item, told, at, what)
-        body = self._body(told, at, what) if method not in {"get", "head", "trace"} else None
+        body = self._body(told, at, what)
+        if method in _BODILESS and body is not None:
+            if mapping(body.schema).keys() & {"$ref", "allOf", "oneOf", "anyOf"} or mapping(mapping(body.schema).get("properties")):
+                why = f"A body of {method.upper()} is not sent: servers do not agree on what it means."
+                self._left.append(Left(pointer=f"{at}/requestBody", what=f"the body of {what}", why=why))
+            body = None
         answer, links = self._answer(told, at, what)
         security = told.get("security")
-        servers = list(self._servers(told.get("servers") or item.get("servers")))
+        servers = list(self._servers(told.get("servers") or item.get("servers"), self._around()))
         return Endpoint(
             method=method.upper(),
             path=path,
@@ -132,7 +143,7 @@ class OpenApi:
             body=body,
             answer=answer,
             link_header=links,
-            server=servers[0].url if servers else None,
+            server=servers[0] if servers else None,
             open=isinstance(security, list) and (not security or {} in security),
         )
 
@@ -152,9 +163,7 @@ class OpenApi:
         if told.get("requestBody") is None:
             return None
         held = mapping(self._follow(told["requestBody"], f"{at}/requestBody", f"the body of {what}"))
-        content = {
-            str(kind): mapping(self._follow(media, at, f"the body of {what}")) for kind, media in mapping(held.get("content")).items()
-        }
+        content = self._content(held, at, f"the body of {what}")
         kind = choose_media(list(content))
         if kind is None:
             return None
@@ -171,6 +180,11 @@ class OpenApi:
             styles=styles,
         )
 
+    def _content(self, held: Mapping[str, Any], at: str, what: str) -> dict[str, Mapping[str, Any]]:
+        """What stands in a body or an answer, by media type; some documents refer to all of it at once."""
+        content = mapping(self._follow(held.get("content"), at, what))
+        return {str(kind): mapping(self._follow(media, at, what)) for kind, media in content.items()}
+
     def _answer(self, told: Mapping[str, Any], at: str, what: str) -> tuple[Answer, bool]:
         answers = mapping(told.get("responses"))
         good = sorted((str(status), status) for status in answers if str(status)[:1] == "2") or [
@@ -179,7 +193,7 @@ class OpenApi:
         for _shown, status in good[:1]:
             held = mapping(self._follow(answers[status], f"{at}/responses", f"the answer of {what}"))
             links = any(str(name).lower() == "link" for name in mapping(held.get("headers")))
-            content = {str(kind): mapping(media) for kind, media in mapping(held.get("content")).items()}
+            content = self._content(held, at, f"the answer of {what}")
             kind = choose_media(list(content))
             if kind is not None:
                 return Answer(media=kind, schema=content[kind].get("schema", {})), links

@@ -112,6 +112,7 @@ class Outputs:
 
     def _field(self, level: _Level, view: View, around: tuple[str, ...], place: _Place) -> None:
         self._left -= 1
+        view = view.widest or view
         kind = type_of(view)
         if view.kind == "array":
             items = self._views.look(view.items)

@@ -129,6 +129,7 @@ def _add_action(built: Built, views: Views, endpoint: Endpoint, naming: Naming) 
     built.actions[action["name"]] = action
     built.endpoints[action["name"]] = endpoint
     built.made[action["name"]] = made
+    built.left += [Left(pointer=endpoint.pointer, what=what, why=why) for what, why in made.left]
     if made.json_only:
         built.json_only[action["name"]] = made.json_only
 
@@ -178,13 +179,13 @@ def _only_reads(endpoint: Endpoint) -> bool:
 
 def _aim(call: dict[str, Any], endpoint: Endpoint, built: Built) -> None:
     """A call to another server than the service's has a whole address; one whose address varies cannot be called."""
-    server = endpoint.server
-    if server is None or server == built.access.base or built.access.base is None:
+    if endpoint.server is None or built.access.base is None or endpoint.server in built.service.servers:
         return
-    if built.service.servers and server in {each.url for each in built.service.servers}:
+    server = endpoint.server.usual
+    if server == built.access.base:
         return
-    if "{" in server or not server.startswith("https://"):
-        raise Unsayable(f'It stands at a server of its own, "{clean_text(server, 100)}", which is no plain https address.')
+    if "{" in server or not server.startswith(("https://", "http://")):
+        raise Unsayable(f'It stands at a server of its own, "{clean_text(server, 100)}", whose address varies.')
     call["url"] = server + call.pop("path")
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from polyport.importers.documents import Refused, read_document
 
 HOPS: Final = 32
+_DEFINED: Final = ("$defs", "definitions")
 FILES_MOST: Final = 2_000
 
 ReadFile = Callable[[str], bytes]
@@ -45,14 +48,48 @@ class References:
         return self._found[reference]
 
     def _look(self, name: str, pointer: str, reference: str) -> Any:
-        if name:
+        if name and name not in self._names:
             return _inside(self._file(name), pointer, reference)
+        if name or (pointer and not pointer.startswith("/")):
+            return self._named(name, pointer, reference)
         try:
             return _inside(self.data, pointer, reference)
         except Dangling:
-            if self._behind is None:
-                raise
-            return _inside(self._behind, pointer, reference)
+            if self._behind is not None:
+                return _inside(self._behind, pointer, reference)
+            return self._defined(pointer, reference)
+
+    def _named(self, name: str, pointer: str, reference: str) -> Any:
+        """What has a name of its own (``$id``, ``$anchor``), or stands inside of that."""
+        if name:
+            return _inside(self._names[name], pointer, reference)
+        if f"#{pointer}" not in self._names:
+            raise Dangling(f'The reference "{reference[:200]}" leads nowhere.')
+        return self._names[f"#{pointer}"]
+
+    def _defined(self, pointer: str, reference: str) -> Any:
+        """What a schema defines for itself under ``$defs``: generators that put schemas together leave such references as they are."""
+        first, _, rest = pointer.removeprefix("/").partition("/")
+        name, _, rest = rest.partition("/")
+        if first not in _DEFINED or f"$defs/{name}" not in self._names:
+            raise Dangling(f'The reference "{reference[:200]}" leads nowhere.')
+        return _inside(self._names[f"$defs/{name}"], rest, reference)
+
+    @cached_property
+    def _names(self) -> dict[str, Any]:
+        """Whatever in the document has a name of its own: ``$id`` as it is written, ``#anchor``, ``$defs/name``. The first of a name has it."""
+        found: dict[str, Any] = {}
+        for node in objects_of(self.data):
+            if isinstance(node.get("$id"), str):
+                found.setdefault(node["$id"], node)
+            for word in ("$anchor", "$dynamicAnchor"):
+                if isinstance(node.get(word), str):
+                    found.setdefault(f"#{node[word]}", node)
+            for word in _DEFINED:
+                if isinstance(node.get(word), dict):
+                    for name, inner in node[word].items():
+                        found.setdefault(f"$defs/{name}", inner)
+        return found
 
     def follow(self, node: Any) -> Any:
         """What stands behind references, however many there are in a row. Raises ``Dangling``."""
@@ -81,6 +118,11 @@ class References:
         return self._files[path]
 
 
+def pointed_at(data: Any, reference: str) -> Any:
+    """What stands at the pointer of a reference, and there alone. Raises ``Dangling``."""
+    return _inside(data, reference.partition("#")[2], reference)
+
+
 def _inside(node: Any, pointer: str, reference: str) -> Any:
     for step in pointer.strip("/").split("/") if pointer.strip("/") else ():
         name = unquote(step).replace("~1", "/").replace("~0", "~")
@@ -98,19 +140,30 @@ def _inside(node: Any, pointer: str, reference: str) -> Any:
 def _anchor(data: Any, path: str) -> None:
     """References of another file as they are seen from the document: each with its file in front."""
     folder = posixpath.dirname(path)
+    for node, told in nodes_with_references(data):
+        name, mark, pointer = told.partition("#")
+        whole = posixpath.join(folder, name) if name and not urlsplit(name).scheme else name or path
+        node["$ref"] = f"{whole}{mark}{pointer}"
+
+
+def nodes_with_references(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every object that refers to something, once, and what it refers to; an object may be changed as it comes."""
+    for node in objects_of(data):
+        if isinstance(node.get("$ref"), str):
+            yield node, node["$ref"]
+
+
+def objects_of(data: Any) -> Iterator[dict[str, Any]]:
+    """Every object in the data, once."""
     seen: set[int] = set()
-    waiting = [data]
+    waiting = deque([data])
     while waiting:
-        node = waiting.pop()
+        node = waiting.popleft()
         if not isinstance(node, dict | list) or id(node) in seen:
             continue
         seen.add(id(node))
         if isinstance(node, dict):
-            told = node.get("$ref")
-            if isinstance(told, str):
-                name, mark, pointer = told.partition("#")
-                whole = posixpath.join(folder, name) if name and not urlsplit(name).scheme else name or path
-                node["$ref"] = f"{whole}{mark}{pointer}"
+            yield node
             waiting.extend(node.values())
         else:
             waiting.extend(node)

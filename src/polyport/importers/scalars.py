@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import re2
@@ -29,12 +29,6 @@ def is_file(view: View) -> bool:
     )
 
 
-def constant(view: View) -> Any:
-    """The one value that a schema allows, or ``None``."""
-    choices = view.choices
-    return choices[0] if choices is not None and len(choices) == 1 and isinstance(choices[0], str | int | bool) else None
-
-
 def input_field(view: View, name: str, label: str, *, required: bool, uploads: bool = False) -> Field:
     """A field for one value. ``uploads``: a text in the format ``binary`` is a file here."""
     found: Field = {"name": name, "type": type_of(view, uploads=uploads), "label": label}
@@ -58,14 +52,30 @@ def input_field(view: View, name: str, label: str, *, required: bool, uploads: b
         )
         if not found["hint"]:
             del found["hint"]
-    sample = view.told.get("example")
-    if _is_of(sample, found["type"]) and (not isinstance(sample, str) or 0 < len(sample) <= 200):
-        found["sample"] = sample
     if view.text("format") == "password" or (
         view.told.get("writeOnly") is True and re.search(r"password|secret|token", name, re.IGNORECASE)
     ):
         found["secret"] = True
+    for sample in examples_of(view.told):
+        if is_sample(sample, found):
+            found["sample"] = sample
+            break
     return found
+
+
+def examples_of(told: Mapping[str, Any]) -> Iterator[Any]:
+    """The values that a schema gives as examples."""
+    if "example" in told:
+        yield told["example"]
+    listed = told.get("examples")
+    yield from listed[:5] if isinstance(listed, list) else ()
+
+
+def is_sample(value: Any, field: Field) -> bool:
+    """Whether a value can be shown as one that the field takes."""
+    if field.get("secret") or not _is_of(value, field["type"]) or (isinstance(value, str) and not 0 < len(value) <= 200):
+        return False
+    return "options" not in field or any(option["key"] == value for option in field["options"])
 
 
 def list_field(items: View, around: View, name: str, label: str, *, required: bool) -> Field:

@@ -19,18 +19,30 @@ def read_swagger(references: References, origin: str | None = None) -> tuple[Ser
     written = {
         **data,
         "openapi": "3.0.3",
-        "servers": _servers(data),
+        "servers": _servers(data, references),
         "components": {"securitySchemes": {str(name): _scheme(told) for name, told in mapping(data.get("securityDefinitions")).items()}},
         "paths": {},
     }
     rewriter = _Rewriter(references)
-    for path, raw in mapping(data.get("paths")).items():
-        written["paths"][path] = rewriter.item(raw)
+    for path, raw in (*mapping(data.get("paths")).items(), *mapping(data.get("x-ms-paths")).items()):
+        written["paths"].setdefault(path, rewriter.item(raw))
     rewritten = References(written, references.read, behind=data)
     return OpenApi(rewritten, origin).read(), rewritten
 
 
-def _servers(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _servers(data: Mapping[str, Any], references: References) -> list[dict[str, Any]]:
+    """The address from its parts; Azure's hosts vary and stand in an extension."""
+    varied = mapping(data.get("x-ms-parameterized-host"))
+    if template := text(varied.get("hostTemplate")):
+        variables: dict[str, Any] = {}
+        for raw in sequence(varied.get("parameters")):
+            try:
+                one = mapping(references.follow(raw))
+            except Dangling:
+                continue
+            variables[text(one.get("name"))] = {key: one[key] for key in ("default", "enum", "description") if key in one}
+        scheme = "https://" if varied.get("useSchemePrefix", True) is not False else ""
+        return [{"url": f"{scheme}{template}/{text(data.get('basePath')).strip('/')}".rstrip("/"), "variables": variables}]
     host, base = text(data.get("host")), text(data.get("basePath"))
     schemes = [scheme for scheme in sequence(data.get("schemes")) if scheme in {"http", "https"}] or ["https"]
     scheme = "https" if "https" in schemes else schemes[0]

@@ -10,19 +10,28 @@ from polyport.importers.references import HOPS, Dangling, References
 
 PARTS_MOST: Final = 40
 DEPTH_MOST: Final = 12
-VARIANTS_MOST: Final = 12
+VARIANTS_MOST: Final = 30
 OPTIONS_MOST: Final = 500
+PLACES_MOST: Final = 20
+CASES_OF_SCALARS: Final = 4
 Kind = Literal["string", "integer", "number", "boolean", "object", "array", "union", "any"]
 SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
 _TYPES: Final = frozenset({"string", "integer", "number", "boolean", "object", "array", "null"})
+_OF_KIND: Final[Mapping[str, Any]] = {"string": str, "integer": int, "number": int, "boolean": bool, "any": str | int | bool}
+_REFERENCES: Final = frozenset({"$ref", "$dynamicRef"})
 _OF_OBJECTS: Final = frozenset({"properties", "additionalProperties", "required", "patternProperties", "maxProperties", "minProperties"})
 _OF_TEXTS: Final = frozenset({"pattern", "minLength", "maxLength"})
+_BOUND_FORMATS: Final = frozenset({"date", "date-time", "uuid", "email", "uri", "hostname"})
 _OF_NUMBERS: Final = frozenset({"minimum", "maximum", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One level of a schema. ``key`` is the same for the same schema. ``choices`` are the values of an enum; ``rest`` what an object's further members are."""
+    """One level of a schema. ``key`` is the same for the same schema. ``choices`` are the values of an enum; ``rest`` what an object's further members are.
+
+    ``places`` are the schemas of a list's first elements, by their place. ``widest`` is a choice of single values as one: where all is text, such as in a
+    query, that is enough. ``tags`` says for each of ``variants`` what the member ``tag`` has to be there.
+    """
 
     kind: Kind
     key: str
@@ -35,6 +44,16 @@ class View:
     rest: Any = None
     items: Any = None
     variants: tuple[Any, ...] = ()
+    places: tuple[Any, ...] = ()
+    widest: View | None = None
+    tag: str = ""
+    tags: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def constant(self) -> Any:
+        """The one single value that the schema allows, or ``None``."""
+        found = self.choices
+        return found[0] if found is not None and len(found) == 1 and isinstance(found[0], _OF_KIND.get(self.kind, ())) else None
 
     def text(self, name: str) -> str:
         """A text that the schema says."""
@@ -53,6 +72,7 @@ class Views:
     def __init__(self, references: References) -> None:
         self._references = references
         self._views: dict[int, tuple[Any, View]] = {}
+        self._children: dict[str, list[Any]] | None = None
         self.dangling: dict[str, str] = {}
 
     def look(self, schema: Any) -> View:
@@ -68,6 +88,8 @@ class Views:
         variants = [one for word in ("oneOf", "anyOf") for one in _listed(told.get(word))]
         if told.get("x-required-only"):
             variants = []
+        if not variants and isinstance(told.get("discriminator"), dict | str):
+            variants = self._heirs(key)
         kept = [one for one in variants if not self._is_null(one)]
         nullable = nullable or len(kept) < len(variants)
         types = [one for one in _types(told) if one in _TYPES]
@@ -109,22 +131,30 @@ class Views:
                 rest=rest,
             )
         items = told.get("items") if kind == "array" else None
-        if isinstance(items, list):  # a tuple: the rows differ by their place
-            items = {}
-        return View(kind=kind, key=key, told=told, nullable=nullable, name=name, choices=choices, items=items)
+        if choices is not None and kind == "array" and isinstance(items, dict) and not any(isinstance(one, list | dict) for one in choices):
+            items = {**items, "enum": list(choices)}  # the choices of the elements, one level too high
+        places = items if isinstance(items, list) else _listed(told.get("prefixItems")) if kind == "array" else []
+        if places:  # a tuple: the elements differ by their place
+            items = told.get("additionalItems", {}) if isinstance(items, list) else items
+        return View(
+            kind=kind, key=key, told=told, nullable=nullable, name=name, choices=choices, items=items, places=tuple(places[:PLACES_MOST])
+        )
 
     def _union(self, kept: list[Any], told: Mapping[str, Any], key: str, name: str, *, nullable: bool) -> View:
         views = [self.look(one) for one in kept]
         nullable = nullable or any(view.nullable for view in views)
         kinds = {view.kind for view in views}
         if kinds <= SCALARS:
-            return _of_scalars(views, told, key, name, nullable=nullable)
+            widest = _of_scalars(views, told, key, name, nullable=nullable)
+            if not _are_told_apart(views) or len(kept) > CASES_OF_SCALARS:
+                return widest
+            return View(kind="union", key=key, told=told, nullable=nullable, name=name, variants=tuple(kept), widest=widest)
         arrays = [view for view in views if view.kind == "array"]
         if len(arrays) == 1 and kinds <= SCALARS | {"array"}:
             return _renamed(arrays[0], told, nullable=nullable)  # one value, or a list of them: a list of one says the same
         if "any" in kinds or len({view.key for view in views}) == 1:
             return View(kind="any", key=key, told=told, nullable=nullable, name=name)
-        shared = {word: told[word] for word in ("properties", "required", "additionalProperties") if word in told}
+        tag, tags = self._tags(kept, views, told)
         return View(
             kind="union",
             key=key,
@@ -132,9 +162,40 @@ class Views:
             nullable=nullable,
             name=name,
             variants=tuple(kept),
-            properties={str(word): value for word, value in _mapping(shared.get("properties")).items()},
-            required=frozenset(str(one) for one in _listed(shared.get("required")) if isinstance(one, str)),
+            properties={str(word): value for word, value in _mapping(told.get("properties")).items() if word != tag},
+            required=frozenset(str(one) for one in _listed(told.get("required")) if isinstance(one, str) and one != tag),
+            tag=tag,
+            tags=tags,
         )
+
+    def _tags(self, kept: list[Any], views: list[View], told: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, ...], ...]]:
+        """The member that tells the cases of a union apart, and what it is in each: as the document maps it, or the name of the schema."""
+        said = told.get("discriminator")
+        tag = said if isinstance(said, str) else _mapping(said).get("propertyName")
+        if not isinstance(tag, str) or not tag or any(view.kind not in {"object", "union"} for view in views):
+            return "", ()
+        mapped = {str(word): str(target) for word, target in _mapping(_mapping(said).get("mapping")).items()}
+        found: list[tuple[str, ...]] = []
+        for one, view in zip(kept, views, strict=True):
+            reference = str(_mapping(one).get("$ref", ""))
+            words = tuple(word for word, target in mapped.items() if target == reference or (view.name and target == view.name))
+            own = self.look(view.properties[tag]).constant if tag in view.properties else None
+            found.append(words or ((own,) if isinstance(own, str) else ()) or (_named(one, view),))
+        return (tag, tuple(found)) if all(all(words) for words in found) else ("", ())
+
+    def _heirs(self, key: str) -> list[Any]:
+        """The schemas that are made of this one (``allOf``), which says by a discriminator that one of them is meant."""
+        if self._children is None:
+            self._children = {}
+            for place in (("components", "schemas"), ("definitions",)):
+                schemas: Any = self._references.data
+                for step in place:
+                    schemas = _mapping(_mapping(schemas).get(step))
+                for name, schema in _mapping(schemas).items():
+                    for part in _listed(_mapping(schema).get("allOf")):
+                        if isinstance(part, dict) and isinstance(part.get("$ref"), str):
+                            self._children.setdefault(part["$ref"], []).append({"$ref": "#/" + "/".join((*place, str(name)))})
+        return self._children.get(key, [])
 
     def _is_null(self, schema: Any) -> bool:
         told: Mapping[str, Any] = schema if isinstance(schema, dict) else {}
@@ -151,23 +212,27 @@ class Views:
             return schema.told, schema.key, schema.name
         key, name, node, own = f"@{id(schema)}", "", schema, dict[str, Any]()
         for _hop in range(HOPS):
-            if not isinstance(node, dict) or "$ref" not in node:
+            if not isinstance(node, dict) or not node.keys() & _REFERENCES:
                 break
-            own = {**{word: value for word, value in node.items() if word not in {"$ref", "allOf"}}, **own}
+            told = node["$ref"] if "$ref" in node else node["$dynamicRef"]
+            own = {**{word: value for word, value in node.items() if word not in _REFERENCES | {"allOf"}}, **own}
             try:
-                key, name = str(node["$ref"]), str(node["$ref"]).rsplit("/", 1)[-1]
-                node = self._references.resolve(node["$ref"])
+                key, name = str(told), str(told).rsplit("/", 1)[-1].lstrip("#")
+                node = self._references.resolve(told)
             except Dangling as error:
                 self.dangling[key] = str(error)
                 node = {}
-        told = {**(node if isinstance(node, dict) else {}), **own}
-        parts = _listed(told.get("allOf"))
+        whole = {**(node if isinstance(node, dict) else {}), **own}
+        parts = _listed(whole.get("allOf"))
         if not parts or depth >= DEPTH_MOST:
-            return {word: value for word, value in told.items() if word != "allOf"}, key, name
+            return {word: value for word, value in whole.items() if word != "allOf"}, key, name
         flat = [self._flatten(part, depth + 1) for part in parts[:PARTS_MOST]]
         if len(flat) == 1 and not name:
-            key, name = flat[0][1] if set(told) <= {"allOf", "description", "title", "nullable", "readOnly", "default"} else key, flat[0][2]
-        return _merged([part for part, _key, _name in flat], {word: value for word, value in told.items() if word != "allOf"}), key, name
+            key, name = (
+                flat[0][1] if set(whole) <= {"allOf", "description", "title", "nullable", "readOnly", "default"} else key,
+                flat[0][2],
+            )
+        return _merged([part for part, _key, _name in flat], {word: value for word, value in whole.items() if word != "allOf"}), key, name
 
 
 class _Ready:
@@ -177,6 +242,12 @@ class _Ready:
 
     def __init__(self, told: dict[str, Any], key: str, name: str) -> None:
         self.told, self.key, self.name = told, key, name
+
+
+def _named(schema: Any, view: View) -> str:
+    """What a case is called by the rule of discriminators; of Azure's, what the schema itself says."""
+    own = view.told.get("x-ms-discriminator-value")
+    return own if isinstance(own, str) else view.name if isinstance(schema, dict) and "$ref" in schema else ""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -267,6 +338,13 @@ def _of_several(types: list[str], told: Mapping[str, Any], key: str, name: str, 
     if "array" in kinds and kinds <= SCALARS | {"array"} and not isinstance(told.get("items"), list):
         return View(kind="array", key=key, told=told, nullable=nullable, name=name, items=told.get("items", {}))
     return View(kind="any", key=key, told=told, nullable=nullable, name=name)
+
+
+def _are_told_apart(views: list[View]) -> bool:
+    """Whether one field cannot take all of these single values: a text that not any text is beside what is none."""
+    texts = [view for view in views if view.kind == "string"]
+    bound = [view for view in texts if view.choices is not None or view.told.keys() & _OF_TEXTS or view.text("format") in _BOUND_FORMATS]
+    return bool(texts) and len(bound) == len(texts) and len(texts) < len(views)
 
 
 def _of_scalars(views: list[View], told: Mapping[str, Any], key: str, name: str, *, nullable: bool) -> View:

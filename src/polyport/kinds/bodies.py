@@ -52,13 +52,15 @@ def encode_form(value: Any, style: FormStyle = "brackets") -> Body:
     return "application/x-www-form-urlencoded", "&".join(pairs).encode()
 
 
-def encode_multipart(value: Any) -> Body:
+def encode_multipart(value: Any, style: FormStyle = "brackets") -> Body:
     """``multipart/form-data``; files are parts with a name and a type. A file that is read while it is sent makes a stream.
+
+    The parts of a list are called ``a[]``, in the style ``repeat`` all ``a``.
 
     The boundary comes from the content, so it is stable and in none of it; where a content is not known yet, it is a random one.
     """
     parts: list[tuple[str, bytes | Source]] = []
-    for name, part in _parts(value):
+    for name, part in _parts(value, _MARKS[style]):
         if isinstance(part, FileValue):
             filename, kind = part.name or "file", part.content_type or "application/octet-stream"
             head = f'Content-Disposition: form-data; name="{_quoted(name)}"; filename="{_quoted(filename)}"\r\nContent-Type: {kind}\r\n\r\n'
@@ -176,6 +178,9 @@ ENCODERS: Final[Mapping[str, Callable[[Any], Body]]] = {
     "bytes": encode_bytes,
     "none": encode_none,
 }
+
+# Those that write lists in a style.
+STYLED: Final[Mapping[str, Callable[[Any, FormStyle], Body]]] = {"form": encode_form, "multipart": encode_multipart}
 
 
 def encode_whole(encoding: Encoding, value: Any) -> tuple[str | None, bytes | None]:

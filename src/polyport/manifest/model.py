@@ -55,7 +55,7 @@ class Call(Node):
 
     ``path`` is appended to the partner's base URL; its placeholders are percent-encoded, each within its segment; a list is as many segments as it has elements. ``url`` replaces base and path: only the generic HTTP
     partner may build it from a value, and egress checks it like any other. ``query``, ``headers``, ``body`` and ``content_type`` are templates; a
-    query or headers may also be one placeholder that gives an object. ``form_style`` writes a list in a form as ``a[]=1&a[]=2`` or ``a=1&a=2``. ``decode`` is how the answer is read, ``csv`` and ``xml`` say more about it; ``file`` keeps its bytes: a result variable of the type file tells the kept file, a later call can send it. ``timeout`` is in seconds. ``save`` names a step whose answer later steps read as ``{{steps.<name>}}``; ``when``
+    query or headers may also be one placeholder that gives an object. ``form_style`` writes a list in a form or in the parts of a multipart body as ``a[]=1&a[]=2`` or ``a=1&a=2``. ``decode`` is how the answer is read, ``csv`` and ``xml`` say more about it; ``file`` keeps its bytes: a result variable of the type file tells the kept file, a later call can send it. ``timeout`` is in seconds. ``save`` names a step whose answer later steps read as ``{{steps.<name>}}``; ``when``
     sends it only if the condition on the scope holds; the result is read from the last call that was sent. ``follow_redirects`` applies to GET and HEAD.
     ``envelope``: the answer is ``{status, headers, body}`` instead of the body alone (header names in lower case).
     ``query_style`` says how a list stands in the query: ``a=1&a=2``, ``a=1,2``, ``a[]=1&a[]=2``, ``a[0]=1&a[1]=2``, ``a=1|2`` or ``a=1 2``; ``query_styles``

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -16,9 +16,10 @@ from typing import Any, Final
 import msgspec
 import re2
 from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
 
 from polyport.engine.schema import Choices, CustomField, Place, Schema
-from polyport.engine.validate import Validator, compile_validator
+from polyport.engine.validate import Validator, compile_fields, compile_validator
 from polyport.errors import Fault
 from polyport.manifest.variables import InputField, InputSection
 from polyport.paths import Step, get, parse_path
@@ -54,16 +55,47 @@ _FORMATS: Final[Mapping[str, Values]] = {
     "hostname": _HOSTS,
     "json": JSON.map(lambda value: msgspec.json.encode(value).decode()),
 }
+_PRINTABLE: Final = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+_PLAIN_OBJECTS: Final = st.dictionaries(st.sampled_from(["a", "Ada", "x-1"]), PLAIN, min_size=1, max_size=2)
+_PLAIN_LISTS: Final = st.lists(PLAIN, min_size=1, max_size=2)
+_PLAIN_FORMATS: Final[Mapping[str, Values]] = {
+    **_FORMATS,
+    "email": st.sampled_from(["ada@example.com", "a.b+c@a.example.org"]),
+    "uri": st.sampled_from(["https://example.com/", "https://a.example.org/b?c=d&e=%20"]),
+    "json": _PLAIN_OBJECTS.map(lambda value: msgspec.json.encode(value).decode()),
+}
 
 
-def inputs(schema: Schema, *, texts: Values = TEXTS, samples: bool = False, nulls: bool = True) -> Values:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taste:
+    """What kind of values is made. ``texts`` is where free texts come from.
+
+    ``samples``: raw JSON is taken from the samples of its fields. ``plain``: values that hardly any service minds, with samples among them.
+    """
+
+    texts: Values = TEXTS
+    samples: bool = False
+    plain: bool = False
+
+    @property
+    def formats(self) -> Mapping[str, Values]:
+        """Texts in the formats that fields can have."""
+        return _PLAIN_FORMATS if self.plain else _FORMATS
+
+    @property
+    def letters(self) -> Values | None:
+        """What texts that match a pattern are made of; nothing: whatever the pattern allows."""
+        return _PRINTABLE if self.plain else None
+
+
+def inputs(schema: Schema, *, texts: Values = TEXTS, samples: bool = False, nulls: bool = True, plain: bool = False) -> Values:
     """Valid inputs of an operation.
 
     ``schema`` says which choices and custom fields there are; for a list that was not read, whatever fits the field is sent. ``texts`` is where free
     texts come from. ``samples``: raw JSON is taken from the samples of its fields, so that what a service wants of its inside holds.
-    ``nulls``: what may be left out may be null too.
+    ``nulls``: what may be left out may be null too. ``plain``: values that hardly any service minds, with the samples of fields among them.
     """
-    maker = _Maker(schema, texts, samples=samples, nulls=nulls)
+    maker = _Maker(schema, Taste(texts=PLAIN if plain else texts, samples=samples, plain=plain), nulls=nulls)
     operation = schema.operation
     writes = operation.custom_fields is not None and operation.custom_fields.writable
     made = maker.level(operation.fields, operation.sections, (), schema.custom if writes else ())
@@ -92,29 +124,46 @@ def open_lists(schema: Schema, names: Sequence[str]) -> Schema:
     return replace(schema, choices={**{name: Choices(items=(), complete=False) for name in names}, **schema.choices}, compiled={})
 
 
-def fields(variables: Sequence[InputField], *, texts: Values = TEXTS) -> Values:
+def fields(variables: Sequence[InputField], *, texts: Values = TEXTS, plain: bool = False) -> Values:
     """Valid values for fields that belong to no operation: selectors, those of a connection."""
-    return _members([(variable.name, variable, value_of(variable, texts=texts)) for variable in variables])
+    return _members([(variable.name, variable, value_of(variable, texts=texts, plain=plain)) for variable in variables])
 
 
 def value_of(
-    variable: InputField, *, texts: Values = TEXTS, choices: Choices | None = None, key_pattern: str | None = None, samples: bool = False
+    variable: InputField,
+    *,
+    texts: Values = TEXTS,
+    choices: Choices | None = None,
+    key_pattern: str | None = None,
+    samples: bool = False,
+    plain: bool = False,
 ) -> Values:
     """Valid values of one field, never null."""
-    one = _chosen(variable, choices, key_pattern)
+    return _value_of(variable, Taste(texts=texts, samples=samples, plain=plain), choices, key_pattern)
+
+
+def _value_of(variable: InputField, taste: Taste, choices: Choices | None, key_pattern: str | None) -> Values:
+    one = _chosen(variable, choices, key_pattern, taste)
     if one is None:
-        one = _typed(variable, texts, samples=samples)
-    if not variable.is_array:
-        return one
-    least = max(variable.min_items or 0, 1 if variable.required else 0)
-    return st.lists(one, min_size=least, max_size=max(least, min(variable.max_items or 3, 3)))
+        one = _typed(variable, taste)
+    if variable.is_array:
+        least = max(variable.min_items or 0, 1 if variable.required else 0)
+        one = st.lists(one, min_size=least, max_size=max(least, min(variable.max_items or 3, 3)))
+    if taste.plain and variable.sample is not None and variable.base_type != "object" and _fits(variable):
+        return st.just(variable.sample) | one
+    return one
+
+
+def _fits(variable: InputField) -> bool:
+    """Whether a field's sample is a value that it takes: of a list of choices it may be any."""
+    alone = variable.model_copy(update={"when": None, "list": None})
+    return not compile_fields([alone]).check({variable.name: variable.sample}).faults
 
 
 class _Maker:
-    def __init__(self, schema: Schema, texts: Values, *, samples: bool, nulls: bool) -> None:
+    def __init__(self, schema: Schema, taste: Taste, *, nulls: bool) -> None:
         self._schema = schema
-        self._texts = texts
-        self._samples = samples
+        self._taste = taste
         self._nulls = nulls
         self._around: dict[str, tuple[InputSection, Place]] = {}
         self._deep = 0
@@ -133,7 +182,7 @@ class _Maker:
         named = variable.list
         choices = self._schema.choices.get(named) if named is not None else None
         pattern = self._schema.key_patterns.get(named) if named is not None else None
-        return value_of(variable, texts=self._texts, choices=choices, key_pattern=pattern, samples=self._samples)
+        return _value_of(variable, self._taste, choices, pattern)
 
     def _rows(self, section: InputSection, place: Place) -> Values:
         like, inner = self._around.get(section.like or "", (section, place))
@@ -161,47 +210,64 @@ def _members(
     return st.fixed_dictionaries(required, optional=optional)
 
 
-def _chosen(variable: InputField, choices: Choices | None, key_pattern: str | None) -> Values | None:
-    """Keys (and sometimes labels that no other choice has), where the field has choices."""
+def _chosen(variable: InputField, choices: Choices | None, key_pattern: str | None, taste: Taste) -> Values | None:
+    """Keys, where the field has choices."""
     if variable.options is not None:
         return st.sampled_from([option.key for option in variable.options])
     if variable.list is None:
         return None
     if choices is not None and choices.items:
         return st.sampled_from([key for key, _label in choices.items])
-    return matching(key_pattern) if key_pattern is not None and variable.base_type == "string" else None
+    if key_pattern is None or variable.base_type != "string":
+        return None
+    if variable.pattern is None and variable.format not in _FORMATS:
+        return matching(key_pattern, variable.min_length or 0, variable.max_length, taste.letters)
+    compiled = re2.compile(key_pattern)
+    return _text(variable, replace(taste, texts=PLAIN)).filter(lambda text: compiled.fullmatch(text) is not None)
 
 
-def matching(pattern: str, least: int = 0, most: int | None = None) -> Values:
-    """Texts that match a pattern whole (RE2's syntax, as far as Python's ``re`` reads it) and have a length within bounds."""
+def matching(pattern: str, least: int = 0, most: int | None = None, letters: Values | None = None) -> Values:
+    """Texts that match a pattern whole (RE2's syntax, as far as Python's ``re`` reads it) and have a length within bounds, made of these ``letters``."""
     compiled = re2.compile(pattern)
-    made = st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True)
-    return made.filter(lambda text: least <= len(text) <= (most or 10_000) and compiled.fullmatch(text) is not None)
+    source = re.compile(pattern, re.ASCII)
+
+    def fits(text: str) -> bool:
+        return least <= len(text) <= (most or 10_000) and compiled.fullmatch(text) is not None
+
+    if letters is not None:
+        try:
+            return st.from_regex(source, fullmatch=True, alphabet=letters).filter(fits)
+        except InvalidArgument:
+            pass  # the pattern wants letters that are not among these
+    return st.from_regex(source, fullmatch=True).filter(fits)
 
 
-def _typed(variable: InputField, texts: Values, *, samples: bool) -> Values:
+def _typed(variable: InputField, taste: Taste) -> Values:
     made = _TYPED.get(variable.base_type)
     if made is not None:
-        return made
+        return _PLAIN_TYPED.get(variable.base_type, made) if taste.plain else made
     if variable.base_type == "string":
-        return _text(variable, texts)
+        return _text(variable, taste)
     if variable.base_type in {"integer", "decimal"}:
         return _number(variable)
-    if variable.holds is not None and not (samples and variable.sample is not None):
-        return _OBJECTS if variable.holds == "object" else st.lists(JSON, min_size=1, max_size=3)
-    if samples and variable.sample is not None:
+    if (taste.samples or taste.plain) and variable.sample is not None:
         return st.just(variable.sample[0] if variable.is_array and isinstance(variable.sample, list) else variable.sample)
-    if samples and not variable.required:
+    if variable.holds is not None:
+        objects, lists = (_PLAIN_OBJECTS, _PLAIN_LISTS) if taste.plain else (_OBJECTS, st.lists(JSON, min_size=1, max_size=3))
+        return objects if variable.holds == "object" else lists
+    if taste.plain:
+        return PLAIN | _PLAIN_OBJECTS
+    if taste.samples and not variable.required:
         return st.nothing()
     return JSON.filter(lambda value: value not in (None, "", [])) if variable.required and not variable.is_array else JSON
 
 
-def _text(variable: InputField, texts: Values) -> Values:
+def _text(variable: InputField, taste: Taste) -> Values:
     least, most = variable.min_length or (1 if variable.required else 0), variable.max_length
     if variable.pattern is not None:
-        return matching(variable.pattern, least, most)
-    made = _FORMATS.get(variable.format or "", texts)
-    if variable.format not in _FORMATS:
+        return matching(variable.pattern, least, most, taste.letters)
+    made = taste.formats.get(variable.format or "", taste.texts)
+    if variable.format not in taste.formats:
         made = made.map(lambda text: text.ljust(least, "x")[:most])
     return made.filter(lambda text: len(text) <= (most or 100_000))
 
@@ -238,4 +304,9 @@ _TYPED: Final[Mapping[str, Values]] = {
         st.sampled_from(["text/plain", "image/png"]),
         st.sampled_from([b"", b"text", b"\x00\xff--polyport-", b"\r\n--b--\r\n"]),
     ),
+}
+_PLAIN_TYPED: Final[Mapping[str, Values]] = {
+    "boolean": st.booleans(),
+    "phone": st.just("+442079460000"),
+    "file": st.builds(_file, st.just("a.txt"), st.just("text/plain"), st.just(b"text")),
 }

@@ -87,15 +87,14 @@ class Document:
             entries.sort(key=lambda entry: (entry[1].count("{"), -len(entry[1])))
         return found
 
-    def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
-        """The operation of a method and a path (still encoded), and the values of the path's parameters."""
+    def find(self, method: str, path: str) -> Iterator[tuple[Operation, dict[str, str]]]:
+        """The operations of a method and a path (still encoded), the likeliest first, each with the values of the path's parameters."""
         for size in (path.count("/"), -1):
             for pattern, template, raw in self._index.get((method, size), ()):
                 match = pattern.fullmatch(path)
                 if match is not None:
                     names = [name.lstrip("+").rstrip("*") for name in _HOLE.findall(template)]
-                    return self.operation(template, raw), dict(zip(names, map(unquote, match.groups()), strict=True))
-        return None
+                    yield self.operation(template, raw), dict(zip(names, map(unquote, match.groups()), strict=True))
 
     def resolve(self, reference: str) -> Any:
         """What a reference points to, in this document or one beside it."""

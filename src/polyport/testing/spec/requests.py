@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from functools import cache
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,6 +19,7 @@ from polyport.testing.spec.graphql import Sdl
 from polyport.testing.spec.schema import Checker, Fault, Upload
 
 _NESTED: Final = re.compile(r"\[([^\]]*)\]")
+AMBIGUOUS_MOST: Final = 5  # paths that differ by the names of their parts alone
 _NO_JSON: Final = object()
 _SIGNED: Final = frozenset({"accept", "content-type", "authorization"})
 _BETWEEN: Final = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|", "tabDelimited": "\t", "deepObject": ","}
@@ -43,12 +45,17 @@ def check_request(documents: Sequence[Document | Sdl], request: Request, base: s
             return [Difference("query", fault.at, fault.message) for fault in document.check(request.body or b"")]
         for server in (base,) if base is not None else document.servers or (None,):
             path = _beneath(server, address)
-            found = document.find(request.method, path) if path is not None else None
-            if found is not None:
-                operation, values = found
-                call = f"{request.method} {operation.path}"
-                return [Difference(call, fault.at, fault.message) for fault in _faults(document, operation, values, query, request)]
+            fitting = document.find(request.method, path) if path is not None else iter(())
+            listed = list(islice(fitting, AMBIGUOUS_MOST))
+            if listed:
+                alike = [one for one in listed if one[0].path.count("{") == listed[0][0].path.count("{")]
+                return min((_differences(document, *one, query, request) for one in alike), key=len)
     return [Difference(f"{request.method} {urlsplit(address).path}", "", "the description knows no such call")]
+
+
+def _differences(document: Document, operation: Operation, values: Mapping[str, str], query: str, request: Request) -> list[Difference]:
+    call = f"{request.method} {operation.path}"
+    return [Difference(call, fault.at, fault.message) for fault in _faults(document, operation, values, query, request)]
 
 
 def _beneath(server: str | None, address: str) -> str | None:
@@ -70,7 +77,7 @@ def _faults(document: Document, operation: Operation, values: Mapping[str, str],
     found: list[Fault] = []
     for parameter in operation.parameters:
         if parameter.place == "path" and parameter.name in values:
-            found += checker.check(parameter.schema, values[parameter.name], f"path.{parameter.name}")
+            found += checker.check(parameter.schema, _of_path(checker, parameter, values[parameter.name]), f"path.{parameter.name}")
         elif parameter.place == "header" and parameter.name.lower() not in _SIGNED:
             text = request.header(parameter.name)
             if text is not None:
@@ -79,6 +86,14 @@ def _faults(document: Document, operation: Operation, values: Mapping[str, str],
                 found.append(Fault(f"header.{parameter.name}", "the description needs this"))
     found += _query_faults(checker, [one for one in operation.parameters if one.place == "query"], query)
     return found + _body_faults(document, operation, request)
+
+
+def _of_path(checker: Checker, parameter: Parameter, text: str) -> Any:
+    """The value of a part of the path as its style writes it."""
+    mark = {"matrix": f";{parameter.name}=", "label": "."}.get(parameter.style, "")
+    text = text.removeprefix(mark)
+    schema = checker.follow(parameter.schema)
+    return text.split(",") if isinstance(schema, dict) and schema.get("type") == "array" else text
 
 
 def _query_faults(checker: Checker, parameters: list[Parameter], query: str) -> list[Fault]:

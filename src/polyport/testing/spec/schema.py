@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 import re2
 
 DEPTH_LIMIT: Final = 64
+_QUIET: Final = re2.Options()
+_QUIET.log_errors = False
 _INTEGER: Final = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -244,10 +247,16 @@ def _kind(value: Any) -> str:
 
 def _matches(pattern: str, text: str) -> bool:
     """Whether a pattern is found in a text; one that RE2 cannot read (it looks around) says nothing."""
+    compiled = _compiled(pattern)
+    return compiled is None or compiled.search(text) is not None
+
+
+@cache
+def _compiled(pattern: str) -> Any:
     try:
-        return re2.search(pattern, text) is not None
+        return re2.compile(pattern, _QUIET)
     except re2.error:
-        return True
+        return None
 
 
 def _size_faults(schema: Mapping[str, Any], size: int, at: str, words: tuple[str, str]) -> list[Fault]:
