@@ -212,7 +212,7 @@ async def open_trier(trial: Trial, origin: str, folder: Path) -> AsyncIterator[T
                 account_id=account, partner_id=trial.partner.file.id, title="Mock", fields=_connection_fields(trial), auth="none"
             )
             connection = await create_connection(engine.desk, new)
-            caller = engine.desk.tester(connection)
+            caller = await engine.desk.tester(connection)
             base = f"{caller.base.origin}{caller.base.prefix}" if caller.base is not None else ""
             detour.servers = tuple(dict.fromkeys(one for one in (base, *trial.servers) if one))
             yield Trier(trial, engine, detour, account, connection.connection_id)
