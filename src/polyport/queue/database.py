@@ -131,11 +131,11 @@ class DatabaseQueue:
             return
         took, after = 0.0, (0, 0, 0)
         while True:
-            began = time.monotonic()
+            began = time.thread_time()  # the work, not what else the machine did meanwhile
             given = dict(zip(("account_id", "place", "operation_id"), after, strict=True))
             rows = await self._database.read("lanes_after", {**given, "now": now, "limit": LANES})
             self._turns.add_all(Lane(*lane) for *lane, due in rows if due)
-            took += time.monotonic() - began
+            took += time.thread_time() - began
             if len(rows) < LANES:
                 break
             after = rows[-1][:3]
