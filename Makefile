@@ -1,6 +1,8 @@
 # Polyport's everyday commands: `make help` lists them. Needs make and Python 3.11 or newer with venv and pip; all else comes from PyPI.
 
 MAKEFLAGS += --no-print-directory
+# Hundreds of tests start the program anew: where bytecode may not be kept, each start compiles all of it again, which takes longer than the test.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test lint format docs bench drill lock clean
 

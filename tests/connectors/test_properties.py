@@ -61,7 +61,7 @@ CALLING = [parameter for parameter in OPERATIONS if parameter.values[1].steps]
 LISTS = [
     pytest.param(slug, spec, id=f"{slug}/{name}") for slug, (partner, _cases) in PARTNERS.items() for name, spec in partner.lists.items()
 ]
-EXAMPLES = int(os.environ.get("POLYPORT_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("POLYPORT_EXAMPLES", "3"))
 few = settings(
     max_examples=EXAMPLES,
     deadline=None,
