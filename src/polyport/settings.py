@@ -144,7 +144,7 @@ class ImportSettings(_Section):
     timeout: Positive
     memory: Annotated[int, Field(ge=256 * 1024 * 1024)]
     concurrency: Positive
-    partners: Positive
+    partners: Annotated[int, Field(ge=0)]
     versions: Annotated[int, Field(ge=2)]
     answer_days: Positive
     keep_days: Positive

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
+from polyport.errors import Conflict, Fault, Forbidden, NotFound, ValidationFailed
 from polyport.importers.documents import clean_text
 from polyport.importers.fetching import shown
 from polyport.importers.questions import Question
@@ -93,7 +93,9 @@ def new_import_id(now_ms: int) -> str:
 
 
 async def start_import(runtime: Runtime, new: NewImport) -> PartnerImport:
-    """Accept an import. Raises ``Conflict``, ``ValidationFailed`` for a slug that belongs to a partner of everybody, ``Overloaded``."""
+    """Accept an import. Raises ``Forbidden`` where the operator wants none, ``Conflict``, ``ValidationFailed`` for a slug of a partner of everybody, ``Overloaded``."""
+    if not runtime.settings.imports.partners:
+        raise Forbidden("This server takes no imports: its operator has turned them off.")
     with contextlib.suppress(NotFound):
         await runtime.catalog.seen_by(None).find(new.slug)
         message = "There is a partner with this slug for everybody: choose another one."

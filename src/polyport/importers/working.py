@@ -10,11 +10,11 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -49,6 +49,7 @@ CHANGES_MOST: Final = 2_000
 DROPPED_MOST: Final = 5_000
 _DIED: Final = "The process that worked on it died again and again: the document may be too much for this machine."
 _log: Final = structlog.get_logger("polyport.imports")
+T = TypeVar("T")
 
 
 class _CutError(Exception):
@@ -83,7 +84,7 @@ class ImportWorker:
         now = time.monotonic()
         if now - self._recovered >= RECOVER_SECONDS:
             self._recovered = now
-            await self._recover()
+            await self.recover()
         if now - self._tidied >= TIDY_SECONDS:
             self._tidied = now
             await self._tidy()
@@ -98,9 +99,10 @@ class ImportWorker:
             _log.exception("an import could not be worked on", import_id=made.import_id)
             await self._settle(made, ImportStatus.REFUSED, {"reason": "The importer failed: the log of the server says how."})
 
-    async def _recover(self) -> None:
+    async def recover(self) -> None:
+        """Give back what nobody works on: of dead processes, and of this one, which works on nothing while it looks."""
         for owner in await self._imports.owners():
-            if owner != self._runtime.owner and not self._runtime.is_alive(owner):
+            if owner == self._runtime.owner or not self._runtime.is_alive(owner):
                 outcome = json.dumps({"reason": _DIED})
                 await self._imports.recover(owner, most=TRIES_MOST, outcome=outcome, now=self._runtime.now_ms())
 
@@ -117,8 +119,8 @@ class ImportWorker:
         fetched: Fetched | None = None
         try:
             if given.url is not None and given.content is None:
-                await self._imports.advance(made, "fetch", 0, 0, self._runtime.now_ms())
-                fetched = await fetch(self._runtime.network, given.url, self._settings.document_limit)
+                fetching = fetch(self._runtime.network, given.url, self._settings.document_limit)
+                fetched = await self._watched(made, "fetch", fetching, _Cut(threading.Event()))
                 given = msgspec.structs.replace(given, content=fetched.content, origin=fetched.url)
                 made = replace(made, source=shown(fetched.url))
             await self._import(made, given, box, fetched)
@@ -137,7 +139,7 @@ class ImportWorker:
             await self._end(made, given, latest, await self._report(box, latest) or {})
             return
         if latest is not None and fetched is None and latest.digest == given.digest():
-            await self._same(made, latest)
+            await self._same(made, given, latest)
             return
         from polyport.importers.run import Import  # noqa: PLC0415  most servers never import anything: they start faster and smaller without it
 
@@ -175,25 +177,31 @@ class ImportWorker:
         if fetched is not None:
             given = msgspec.structs.replace(given, files=dict(fetched.files))
         if latest is not None and latest.digest == given.digest():
-            await self._same(made, latest)
+            await self._same(made, given, latest)
             return
         await self._keep(made, given, box, found, partner, basis, report)
 
     async def _guarded(self, made: PartnerImport, wanted: Import, fetched: Fetched | None) -> Imported:
-        """The import itself, in a thread that follows its process. Raises ``Refused``, ``Asking``, ``Stale`` when it was ended from outside."""
+        """The import itself, in a thread that follows its process. Raises ``Refused``, ``Asking``, and what ``_watched`` raises."""
         from polyport.importers.run import import_guarded  # noqa: PLC0415  as above
 
         cut = _Cut(threading.Event())
         read = partial(fetched.read, asyncio.get_running_loop()) if fetched is not None else None
-        work = asyncio.create_task(asyncio.to_thread(import_guarded, wanted, self._settings.timeout, self._settings.memory, cut.look, read))
+        work = asyncio.to_thread(import_guarded, wanted, self._settings.timeout, self._settings.memory, cut.look, read)
+        return await self._watched(made, "read", work, cut)
+
+    async def _watched(self, made: PartnerImport, step: str, work: Coroutine[Any, Any, T], cut: _Cut) -> T:
+        """Do something, and note meanwhile how far it is. Raises ``Stale``, and gives the work up, when the import was ended from outside."""
+        task = asyncio.create_task(work)
         try:
             while True:
-                await self._imports.advance(made, "read", *cut.at, self._runtime.now_ms())
-                done, _pending = await asyncio.wait({work}, timeout=1.0)
+                await self._imports.advance(made, step, *cut.at, self._runtime.now_ms())
+                done, _pending = await asyncio.wait({task}, timeout=1.0)
                 if done:
-                    return work.result()
+                    return task.result()
         finally:
             cut.asked.set()
+            task.cancel()
 
     async def _ask(self, made: PartnerImport, given: Given, box: Box, questions: Sequence[Question]) -> None:
         sealed = await asyncio.to_thread(seal_given, box, made.import_id, given)
@@ -204,9 +212,12 @@ class ImportWorker:
         ]
         await self._settle(made, ImportStatus.NEEDS_ANSWER, {"asked": questions_digest(tuple(questions)), "questions": told})
 
-    async def _same(self, made: PartnerImport, version: PartnerVersion) -> None:
+    async def _same(self, made: PartnerImport, given: Given, version: PartnerVersion) -> None:
         made = replace(made, partner_id=version.partner_id, version=version.number)
-        await self._settle(made, ImportStatus.DONE, {"unchanged": True})
+        outcome: dict[str, Any] = {"unchanged": True}
+        if given.publish and version.published_at is None:
+            outcome["reason"] = "This version is there already, as a draft: publish it."
+        await self._settle(made, ImportStatus.DONE, outcome)
 
     async def _keep(
         self,
