@@ -60,11 +60,10 @@ def generate(imported: Path, folder: Path, partners: int = PARTNERS, operations:
     taking = {source: itertools.cycle(sorted(source.glob("actions/*.yaml"))) for source in sources}
     sizes = {source: len(list(source.glob("actions/*.yaml"))) for source in sources}
     ordered = sorted(sources, key=lambda source: -sizes[source])
-    share = (operations - LARGE) // max(1, partners - 1)
     written = 0
     for number in range(partners):
         source = ordered[number % len(ordered)]
-        wanted = LARGE if number == 0 else share + (operations - written > share * (partners - number))
+        wanted = LARGE if number == 0 else -(-(operations - written) // (partners - number))
         written += _write(source, folder, number, itertools.islice(taking[source], min(wanted, sizes[source])), written)
     return written
 

@@ -31,7 +31,7 @@ from polyport.queue.base import Queue
 from polyport.queue.database import DatabaseQueue
 from polyport.queue.processes import FolderLock, ProcessLock
 from polyport.settings import Settings
-from polyport.store.base import Duplicate
+from polyport.store.base import Duplicate, StoreFault
 from polyport.store.records import Account
 from polyport.store.repo import Repo
 from polyport.store.sqlite import SqliteDatabase
@@ -158,10 +158,14 @@ async def open_runtime(
         if catalog is None:
             catalog = await asyncio.to_thread(open_catalog, settings.data, settings.connectors, settings.origin)
             stack.callback(catalog.close)
+            if catalog.changed:  # other processes of this data folder take it up
+                with contextlib.suppress(StoreFault):  # a store that cannot be written now: readyz says so
+                    await repo.keys.forget()
         private = PrivateSource(repo.private_partners, boxes)
         catalog.add_source(private)
         stack.callback(catalog.remove_source, private)
         await catalog.refresh()
+        stack.callback(catalog.limit_by, catalog.limit_by(repo.allow_lists.limit))
         yield Runtime(
             settings=settings,
             catalog=catalog,

@@ -3,8 +3,8 @@
 ``Catalog`` holds them all; whoever looks does so through ``Catalog.seen_by(account)``. Partners come from sources (``sources.Source``).
 """
 
-from polyport.catalog.catalog import Catalog, View, open_catalog
+from polyport.catalog.catalog import Catalog, View, index_file, open_catalog
 from polyport.catalog.listing import Operation, Page, Wanted, auth_types
 from polyport.catalog.sources import FolderSource, Offer, Source
 
-__all__ = ["Catalog", "FolderSource", "Offer", "Operation", "Page", "Source", "View", "Wanted", "auth_types", "open_catalog"]
+__all__ = ["Catalog", "FolderSource", "Offer", "Operation", "Page", "Source", "View", "Wanted", "auth_types", "index_file", "open_catalog"]

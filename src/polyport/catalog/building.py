@@ -62,10 +62,15 @@ class Builder:
         if gone:
             self._index.change(gone, (), None)
 
-    def take(self, offer: Offer, folder: Place, before: OfferRow | None) -> None:
-        """Read an offer, and put it in if it is whole and nothing of it is taken. What only has another stamp, and the same content, stays as it is."""
+    def take(self, offer: Offer, folder: Place, before: OfferRow | None, *, anew: bool = False) -> None:
+        """Read an offer, and put it in if it is whole and nothing of it is taken. What only has another stamp, and the same content, stays unless ``anew``."""
         digest = content_digest(folder)
-        if before is not None and digest is not None and (before.digest, before.owner, before.clash) == (digest, offer.owner, False):
+        if (
+            not anew
+            and before is not None
+            and digest is not None
+            and (before.digest, before.owner, before.clash) == (digest, offer.owner, False)
+        ):
             self._index.change((), [before._replace(stamp=offer.stamp, position=self._position)], None)
             return
         gone = [before] if before is not None else []

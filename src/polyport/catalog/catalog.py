@@ -52,8 +52,10 @@ async def _everything(_account_id: int) -> frozenset[int] | None:
 class Catalog:
     """All partners of a process. ``problems`` names what was left out, and why: a partner with any fault never stops the server.
 
+    ``changed`` tells whether the index was changed when it was loaded.
+
     An index knows them all; those that are used are loaded from it when they are first asked for, and kept while there is room. ``partners`` stand in it
-    for good; what sources offer is taken up by ``refresh``. ``allowed`` tells which partners an account is limited to, if it is.
+    for good; what sources offer is taken up by ``refresh``. ``limit_by`` says who knows which partners an account is limited to.
     """
 
     def __init__(self, partners: Iterable[Partner], problems: Sequence[Problem], origin: str, *, index: CatalogIndex | None = None) -> None:
@@ -71,17 +73,22 @@ class Catalog:
         self._refreshing = asyncio.Lock()
         self._kept = Kept()
         self._limits: dict[int, frozenset[int] | None] = {}
-        self.allowed: Allowed = _everything
+        self._allowed: Allowed = _everything
         self.problems: list[Problem] = list(problems)
         self.count = 0
+        self.changed = False
         for partner in partners:
             self._pin(partner)
         self._catch_up()
 
     @classmethod
-    def load(cls, extra: Sequence[str], origin: str, index: CatalogIndex | None = None) -> Catalog:
-        """The bundled partners and those of the extra folders, here and now; without an ``index`` in one of this process alone."""
+    def load(cls, extra: Sequence[str], origin: str, index: CatalogIndex | None = None, *, anew: bool = False) -> Catalog:
+        """The bundled partners and those of the extra folders, here and now; without an ``index`` in one of this process alone.
+
+        ``anew``: every folder is read and checked, whatever the index says.
+        """
         catalog = cls((), (), origin, index=index)
+        before = catalog._index.generation()
         for source in folder_sources(extra):
             catalog.add_source(source)
             offers, catalog._told[source.name] = source.look()
@@ -90,8 +97,9 @@ class Catalog:
                 todo = plan(catalog._index, source.name, offers)
                 builder = Builder(catalog._index, source.name, len(catalog._sources))
                 builder.clear(todo.gone)
-                for offer in todo.fresh:
-                    builder.take(offer, source.place(offer), todo.held.get((source.name, offer.key)))
+                for offer in offers if anew else todo.fresh:
+                    builder.take(offer, source.place(offer), todo.held.get((source.name, offer.key)), anew=anew)
+        catalog.changed = catalog._index.generation() != before
         catalog._generation = -1
         catalog._catch_up()
         return catalog
@@ -192,9 +200,23 @@ class Catalog:
         """What an account sees: what everybody sees, and its own. ``None`` is nobody in particular: the public catalogue, the shell."""
         return View(self, account_id)
 
+    def limit_by(self, allowed: Allowed) -> Allowed:
+        """Say who tells which partners an account is limited to; who did so before."""
+        before, self._allowed = self._allowed, allowed
+        self._limits.clear()
+        return before
+
     def forget(self) -> None:
         """Ask again which partners accounts are limited to."""
         self._limits.clear()
+
+    async def all_ids(self, account_id: int | None) -> list[int]:
+        """The ids of all partners of everybody and of an account, by title, whatever the account is limited to."""
+        return await self.reading(lambda index: index.ids(Reach(owner=account_id)))
+
+    async def ids_of(self, account_id: int | None, name: str) -> list[int]:
+        """The id of the partner with a slug or an id, whatever the account is limited to: its own before what everybody sees."""
+        return await self.reading(lambda index: index.ids(Reach(owner=account_id), name=name))
 
     def on_drop(self, drop: Callable[[int], object]) -> None:
         """Tell somebody of every operation, by id, that is no longer kept here."""
@@ -236,7 +258,7 @@ class Catalog:
 
     async def learn_limit(self, account_id: int) -> frozenset[int] | None:
         """Ask which partners an account is limited to. The tools go with every list: they send nothing anywhere."""
-        told = await self.allowed(account_id)
+        told = await self._allowed(account_id)
         found = None if told is None else told | {TOOLS}
         if len(self._limits) > 10_000:
             self._limits.clear()
@@ -392,8 +414,8 @@ def index_file(data: Path, extra: Sequence[str]) -> Path:
     return data / "catalog" / f"{told.hexdigest()[:16]}.db"
 
 
-def open_catalog(data: Path, extra: Sequence[str], origin: str) -> Catalog:
-    """The catalogue of a data folder, over the index in it. Whatever is wrong with the index, there is one."""
+def open_catalog(data: Path, extra: Sequence[str], origin: str, *, anew: bool = False) -> Catalog:
+    """The catalogue of a data folder, over the index in it. Whatever is wrong with the index, there is one. ``anew``: see ``Catalog.load``."""
     path = index_file(data, extra)
     folder = path.parent
     index, reason = SqliteCatalogue.opened(path)
@@ -403,7 +425,7 @@ def open_catalog(data: Path, extra: Sequence[str], origin: str) -> Catalog:
     if reason is not None:
         _log.warning("the index of the catalogue cannot be kept: every start builds it", folder=str(folder), reason=reason)
     try:
-        return Catalog.load(extra, origin, index)
+        return Catalog.load(extra, origin, index, anew=anew)
     except StoreUnavailable as fault:
         _log.warning("the index of the catalogue is built again", reason=str(fault))
         index.close()

@@ -16,6 +16,7 @@ from polyport import __version__
 from polyport.cli.apps import oauth_apps
 from polyport.cli.audit import audit
 from polyport.cli.backups import backup_command, restore_command
+from polyport.cli.catalogue import catalogue
 from polyport.cli.connectors import connectors
 from polyport.cli.console_users import console_users
 from polyport.cli.keys import keys
@@ -41,6 +42,7 @@ app.add_typer(oauth_apps, name="oauth-app")
 app.add_typer(keys, name="keys")
 app.add_typer(console_users, name="console-user")
 app.add_typer(audit, name="audit")
+app.add_typer(catalogue, name="catalog")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder for everything that is written. Default: ./var.", show_default=False)]
 

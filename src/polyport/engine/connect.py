@@ -203,9 +203,13 @@ def renewed(desk: Desk, ready: Ready) -> Connection:
 
 
 async def test_connection(desk: Desk, account_id: int, connection_id: int) -> tuple[Connection, PolyportError | None]:
-    """Run the partner's verify call and note what it found. Gives the connection as it stands then, and the error if there was one."""
+    """Run the partner's verify call and note what it found. Gives the connection as it stands then, and the error if there was one.
+
+    Raises ``NotFound`` for a connection, or a partner, that the account does not see.
+    """
     runtime = desk.runtime
     record = await runtime.connections.record(account_id, connection_id)
+    await runtime.catalog.seen_by(account_id).partner(record.partner_id)
     error: PolyportError | None = None
     try:
         caller = await desk.tester(record)

@@ -36,6 +36,7 @@ from polyport.master_keys import FOLLOW_SECONDS
 from polyport.runtime import Runtime
 from polyport.server import (
     account,
+    allowed,
     apps,
     audit_log,
     batches,
@@ -72,6 +73,7 @@ from polyport.worker import TIDY_SECONDS, Chore, Worker
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *users.ENDPOINTS,
     *account.ENDPOINTS,
+    *allowed.ENDPOINTS,
     *console_users.ENDPOINTS,
     *audit_log.ENDPOINTS,
     *end_users.ENDPOINTS,

@@ -189,6 +189,7 @@ async def update_data(call: Call) -> Answer:
     record = await _record(call)
     if record.partner_id != call.id("partnerId"):
         raise NotFound("This partner has no connection with this id.")
+    await call.engine.runtime.catalog.seen_by(record.account_id).partner(record.partner_id)
     status = await call.services.rereader.ask(record.account_id, record.connection_id)
     return Answer(data={"updateStatus": status})
 

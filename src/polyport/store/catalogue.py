@@ -145,7 +145,7 @@ class CatalogIndex(Protocol):
         """The document of an operation; ``None`` where the version of the place is gone."""
 
     def ids(self, reach: Reach, *, signs_in: bool = False, name: str | None = None) -> list[int]:
-        """The ids of partners, by title: all, those where customers sign in, or those with this slug or id."""
+        """The ids of partners, by title: all, those where customers sign in, or those with this slug or id, an account's own first."""
 
     def count(self) -> int:
         """How many partners there are, whoever sees them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from polyport.store.accounts import Accounts, Files, Throttles, Tokens
+from polyport.store.allow_lists import AllowLists
 from polyport.store.apps import OAuthApps
 from polyport.store.base import Database, Statement
 from polyport.store.budgets import BudgetUses
@@ -33,6 +34,11 @@ class Repo:
     def accounts(self) -> Accounts:
         """Accounts and users."""
         return Accounts(self.database)
+
+    @property
+    def allow_lists(self) -> AllowLists:
+        """Which partners accounts are limited to."""
+        return AllowLists(self.database)
 
     @property
     def tokens(self) -> Tokens:

@@ -236,7 +236,8 @@ class SqliteCatalogue:
         if name is not None:
             where.append("(slug = ? OR CAST(partner_id AS TEXT) = ?)")
             given += [name, name]
-        sql = f"SELECT partner_id FROM partners WHERE {' AND '.join(where)} ORDER BY title_key, partner_id"  # noqa: S608  made of what stands here
+        first = "owner IS NULL, " if name is not None else ""
+        sql = f"SELECT partner_id FROM partners WHERE {' AND '.join(where)} ORDER BY {first}title_key, partner_id"  # noqa: S608  made of what stands here
         return [row[0] for row in self._read(sql, given)]
 
     def count(self) -> int:

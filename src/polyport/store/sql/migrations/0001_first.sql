@@ -168,6 +168,15 @@ CREATE TABLE oauth_apps (
 );
 CREATE UNIQUE INDEX oauth_apps_by_owner ON oauth_apps (COALESCE(account_id, 0), partner_id);
 
+-- Which partners an account is limited to, by who says so: the operator of the installation, or the account itself. What is in every list is seen.
+CREATE TABLE allow_lists (
+    account_id INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    setter     TEXT    NOT NULL CHECK (setter IN ('operator', 'account')),
+    partners   TEXT    NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (account_id, setter)
+) WITHOUT ROWID;
+
 CREATE TABLE account_settings (
     account_id INTEGER PRIMARY KEY REFERENCES accounts (account_id) ON DELETE CASCADE,
     settings   TEXT    NOT NULL,
