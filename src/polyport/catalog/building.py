@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -109,10 +110,10 @@ class Builder:
 
 
 def _documents(loaded: Loaded) -> dict[str, bytes]:
-    found = {name: _ENCODER.encode(data) for name, data in loaded.data.items()}
+    found: dict[str, Any] = dict(loaded.data)
     if loaded.partner is not None and loaded.partner.icon is not None:
-        found[ICON] = _ENCODER.encode(loaded.partner.icon)
-    return found
+        found[ICON] = loaded.partner.icon
+    return {name: zlib.compress(_ENCODER.encode(data), 1) for name, data in found.items()}
 
 
 def _yields(rival: OfferRow, row: OfferRow) -> bool:

@@ -41,7 +41,14 @@ T = TypeVar("T")
 Allowed = Callable[[int], Awaitable[frozenset[int] | None]]
 
 
-_READERS: Final = ("*.py", "manifest/**/*.py", "kinds/**/*.py", "catalog/*")  # what decides what becomes of a folder
+_READERS: Final = (
+    "*.py",
+    "manifest/**/*.py",
+    "kinds/**/*.py",
+    "catalog/*",
+    "store/*catalogue.py",
+    "store/sql/catalogue/*",
+)  # what decides what becomes of a folder
 _UNUSED_SECONDS: Final = 30 * 24 * 3600
 
 

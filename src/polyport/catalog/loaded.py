@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ class Opened:
 
 def decode(content: bytes) -> Any:
     """A document as it was read from its file: numbers keep their digits."""
-    return _decode(content)
+    return _decode(zlib.decompress(content))
 
 
 def pinned(partner: Partner) -> tuple[Head, list[Opened]]:
@@ -150,14 +151,15 @@ class Kept:
             content = index.document(place)
             if head is not None and content is not None and head.partner.digest == place.digest:
                 break
-        operation = cast("Operation", part_of(place.document, decode(content)))
+        data = zlib.decompress(content)
+        operation = cast("Operation", part_of(place.document, _decode(data)))
         with self._lock:
             if self._heads.get(place.partner_id) is not head:  # it went meanwhile: this one is used once
-                return Opened(head, operation, len(content))
+                return Opened(head, operation, len(data))
             held = self._operations.get(operation_id)
             if held is not None and held.head is head:
                 return held
-            made = self._operations[operation_id] = Opened(head, operation, len(content))
+            made = self._operations[operation_id] = Opened(head, operation, len(data))
             head.loaded.add(operation_id)
             self._heads.move_to_end(place.partner_id)
             self._weight += made.weight

@@ -61,7 +61,7 @@ class OperationRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A partner with all that belongs to it. ``documents`` are its files as JSON, by name."""
+    """A partner with all that belongs to it. ``documents`` are its files as compressed JSON, by name."""
 
     partner: PartnerRow
     operations: Sequence[OperationRow]

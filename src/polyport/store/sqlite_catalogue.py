@@ -69,6 +69,7 @@ class SqliteCatalogue:
         connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
         self._closing.append(weakref.finalize(self, connection.close))
         connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+        connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA synchronous=NORMAL")  # a cache: what a crash of the machine takes is built again
         return connection
 
