@@ -30,6 +30,7 @@ from polyport.engine.reconcile import LOOK_SECONDS, Reconciler
 from polyport.engine.rereading import DATA_SECONDS, Rereader
 from polyport.engine.retention import SWEEP_SECONDS, Retention
 from polyport.engine.run import Engine
+from polyport.engine.sums import SUM_SECONDS, RunSummer
 from polyport.importers.working import LOOK_SECONDS as IMPORTS_SECONDS
 from polyport.importers.working import ImportWorker
 from polyport.master_keys import FOLLOW_SECONDS
@@ -49,6 +50,7 @@ from polyport.server import (
     imports,
     links,
     operations,
+    overview,
     partners,
     private_partners,
     proxy,
@@ -92,6 +94,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *run_reads.ENDPOINTS,
     *run_events.ENDPOINTS,
     *usage.ENDPOINTS,
+    *overview.ENDPOINTS,
     *files.ENDPOINTS,
     *system.ENDPOINTS,
 )
@@ -204,6 +207,7 @@ def chores(services: Services) -> tuple[Chore, ...]:
         Chore(name="erase", seconds=ERASE_SECONDS, work=lambda: erase_users(desk)),
         Chore(name="scrub", seconds=SCRUB_SECONDS, work=lambda: scrub(desk)),
         Chore(name="retention", seconds=SWEEP_SECONDS, work=Retention(desk.runtime).sweep),
+        Chore(name="sums", seconds=SUM_SECONDS, work=RunSummer(desk.runtime).work),
         Chore(name="reconcile", seconds=LOOK_SECONDS, work=Reconciler(services.engine).sweep),
         Chore(name="stops", seconds=STOPS_SECONDS, work=services.engine.look_for_stops),
         Chore(name="imports", seconds=IMPORTS_SECONDS, work=ImportWorker(desk.runtime).work),

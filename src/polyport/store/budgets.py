@@ -58,6 +58,11 @@ class BudgetUses:
         """What counts of these budgets now."""
         return [Taken(*row) for row in await self.database.read("budget_uses", {"quotas": _encode(counts), "now": now})]
 
+    async def in_use(self, prefix: str, now: int, limit: int) -> list[tuple[str, int]]:
+        """The budgets whose keys begin alike of which most counts now, and how much."""
+        rows = await self.database.read("budgets_in_use", {"prefix": prefix, "now": now, "limit": limit})
+        return [(str(key), int(used)) for key, used in rows]
+
     async def move(self, moves: Sequence[tuple[Count, Count]]) -> None:
         """Let units that were taken in one span count in a later one."""
         statements: list[Statement] = []

@@ -69,6 +69,16 @@ class Connections:
         total = await self.database.read("count_connections", given)
         return [_connection(row) for row in rows], int(total[0][0])
 
+    async def by_status(self, account_id: int, partner_id: int | None = None) -> dict[str, int]:
+        """How many of an account's connections, or of those to one partner, stand how."""
+        rows = await self.database.read("connections_by_status", {"account_id": account_id, "partner_id": partner_id})
+        return {str(status): int(count) for status, count in rows}
+
+    async def titles(self, account_id: int, ids: Sequence[int]) -> dict[int, str]:
+        """The titles of those of some connections that are an account's."""
+        told = {"account_id": account_id, "ids": f"[{','.join(map(str, ids))}]"}
+        return {int(connection_id): str(title) for connection_id, title in await self.database.read("titles_of_connections", told)}
+
     async def patch(
         self, account_id: int, connection_id: int, *, title: str, metadata: str, external_user_id: str | None, now: int
     ) -> None:

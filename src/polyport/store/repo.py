@@ -21,6 +21,7 @@ from polyport.store.outbox import PARKED, Endpoints, Outbox
 from polyport.store.private_partners import Imports, PrivatePartners
 from polyport.store.runs import Runs
 from polyport.store.sign_ins import SignIns
+from polyport.store.sums import RunSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,11 @@ class Repo:
     def runs(self) -> Runs:
         """Runs and idempotency keys."""
         return Runs(self.database)
+
+    @property
+    def run_sums(self) -> RunSums:
+        """What pictures of runs are made of."""
+        return RunSums(self.database)
 
     @property
     def outbox(self) -> Outbox:

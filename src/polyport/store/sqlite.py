@@ -39,6 +39,7 @@ T = TypeVar("T")
 # What may touch many rows, or pages that nobody has looked at for long: its batch runs in the thread.
 _HEAVY: Final = frozenset(
     {
+        "add_sums",
         "bury_parked_events",
         "cancel_runs_of_user",
         "claim_events",
@@ -62,8 +63,10 @@ _HEAVY: Final = frozenset(
         "delete_old_leases",
         "delete_old_links",
         "delete_old_sign_ins",
+        "delete_old_sums",
         "delete_old_throttles",
         "delete_ended_runs",
+        "delete_sums_from",
         "delete_tokens_of_user",
         "forget_budget_uses_beyond",
         "forget_keys_of_user",

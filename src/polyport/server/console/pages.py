@@ -10,6 +10,7 @@ from polyport.server.console import (
     connections,
     entrance,
     home,
+    overview,
     runs,
 )
 from polyport.server.console.screen import Screen, open_screen
@@ -18,6 +19,7 @@ from polyport.server.console.show import Entry, Navigation, static
 PAGES: Final[tuple[ModuleType, ...]] = (
     entrance,
     home,
+    overview,
     catalogue,
     connections,
     runs,

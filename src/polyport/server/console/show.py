@@ -40,6 +40,8 @@ PAGE_HEADERS: Final = {
 _STATIC: Final = {
     "console.css": ("polyport.server.console", "static/console.css", "text/css; charset=utf-8"),
     "console.js": ("polyport.server.console", "static/console.js", "text/javascript; charset=utf-8"),
+    "charts.css": ("polyport.server.console", "static/charts.css", "text/css; charset=utf-8"),
+    "charts.js": ("polyport.server.console", "static/charts.js", "text/javascript; charset=utf-8"),
     "htmx.js": ("js_lib_htmx", "static/htmx/htmx.min.js", "text/javascript; charset=utf-8"),
 }
 
@@ -174,7 +176,16 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         loader=FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
     )
-    made.filters |= {"iso": iso, "moment": moment, "pretty": pretty, "thousands": thousands, "took": took, "cut": cut, "readable": readable}
+    made.filters |= {
+        "iso": iso,
+        "moment": moment,
+        "clock": clock,
+        "pretty": pretty,
+        "thousands": thousands,
+        "took": took,
+        "cut": cut,
+        "readable": readable,
+    }
     return made
 
 
@@ -186,6 +197,11 @@ def iso(seconds: float) -> str:
 def moment(seconds: float) -> str:
     """A time in unix seconds for people without script: in UTC, and it says so."""
     return datetime.fromtimestamp(float(seconds), UTC).strftime("%d %b %Y, %H:%M UTC")
+
+
+def clock(seconds: float, span: str) -> str:
+    """A time at the axis of a picture, in UTC: the hour and minute, or for a month the day."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%d %b" if span == "month" else "%H:%M")
 
 
 def pretty(value: Any) -> str:

@@ -4,7 +4,7 @@ CREATE TABLE sequences (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO sequences (name, value) VALUES ('account', 0), ('connection', 1000), ('cache_epoch', 0), ('erased', 0), ('scrubbed', 0), ('fence', 0);
+INSERT INTO sequences (name, value) VALUES ('account', 0), ('connection', 1000), ('cache_epoch', 0), ('erased', 0), ('scrubbed', 0), ('fence', 0), ('runs_summed', 0);
 
 CREATE TABLE accounts (
     account_id INTEGER PRIMARY KEY,
@@ -146,6 +146,7 @@ CREATE TABLE connections (
     updated_at       INTEGER NOT NULL
 );
 CREATE INDEX connections_by_account ON connections (account_id, connection_id);
+CREATE INDEX connections_by_status ON connections (account_id, status, partner_id, external_user_id);
 CREATE INDEX connections_by_user ON connections (account_id, external_user_id, connection_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX connections_by_check ON connections (partner_id, check_at) WHERE check_at IS NOT NULL;
 CREATE INDEX connections_by_data ON connections (data_at) WHERE data_at IS NOT NULL;
@@ -364,6 +365,21 @@ CREATE TABLE usage (
     PRIMARY KEY (account_id, day, partner_id, status)
 ) WITHOUT ROWID;
 
+-- What the pictures of an account are made of: sums over slots of a minute, a quarter of an hour and six hours (grain and slot in seconds), of all partners
+-- together (0) and of each. what is status (key: the status), error (key: the code), own, queue or partner (key: milliseconds, the lower edge of a bin), or
+-- waiting: the most runs that waited at a time. They are written some seconds after runs end; the sequence runs_summed says up to which end.
+CREATE TABLE run_sums (
+    account_id INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    grain      INTEGER NOT NULL,
+    what       TEXT    NOT NULL,
+    partner_id INTEGER NOT NULL,
+    slot       INTEGER NOT NULL,
+    key        TEXT    NOT NULL,
+    n          INTEGER NOT NULL,
+    PRIMARY KEY (account_id, grain, what, partner_id, slot, key)
+) WITHOUT ROWID;
+CREATE INDEX run_sums_by_age ON run_sums (grain, slot);
+
 -- Counted here, so that no way to end a run is forgotten and no count is without its run; day is that of the end, counted from 1970.
 CREATE TRIGGER runs_counted AFTER UPDATE OF finished_at ON runs WHEN NEW.finished_at IS NOT NULL AND OLD.finished_at IS NULL
 BEGIN
@@ -382,6 +398,15 @@ BEGIN
     VALUES (NEW.account_id, NEW.finished_at / 86400000, NEW.partner_id, NEW.status, 1, NEW.attempts, COALESCE(NEW.upstream_ms, 0))
     ON CONFLICT (account_id, day, partner_id, status) DO UPDATE SET runs = runs + 1, attempts = attempts + excluded.attempts,
         upstream_ms = upstream_ms + excluded.upstream_ms;
+    UPDATE run_sums SET n = n - 1
+    WHERE account_id = NEW.account_id AND what = 'status' AND partner_id IN (0, NEW.partner_id) AND key = OLD.status
+        AND (grain, slot) IN (VALUES (60, NEW.finished_at / 60000 * 60), (900, NEW.finished_at / 900000 * 900), (21600, NEW.finished_at / 21600000 * 21600))
+        AND NEW.finished_at < (SELECT value FROM sequences WHERE name = 'runs_summed');
+    INSERT INTO run_sums (account_id, grain, what, partner_id, slot, key, n)
+    SELECT NEW.account_id, grains.value, 'status', partners.value, NEW.finished_at / 1000 / grains.value * grains.value, NEW.status, 1
+    FROM json_each('[60, 900, 21600]') AS grains, json_each(json_array(0, NEW.partner_id)) AS partners
+    WHERE NEW.finished_at < (SELECT value FROM sequences WHERE name = 'runs_summed')
+    ON CONFLICT (account_id, grain, what, partner_id, slot, key) DO UPDATE SET n = n + 1;
 END;
 
 CREATE TABLE idempotency_keys (

@@ -67,3 +67,8 @@ DELETE FROM budget_uses WHERE (key, span) IN (SELECT key, span FROM budget_uses 
 -- name: forget_budget_uses_beyond
 -- Drop what counts until after a moment to which no true clock can have led; places that are held belong to their process.
 DELETE FROM budget_uses WHERE until > :moment AND owner IS NULL;
+
+-- name: budgets_in_use
+-- What counts now of the budgets whose keys begin alike: those of which most was taken.
+SELECT key, SUM(taken) AS used FROM budget_uses WHERE key >= :prefix AND key < :prefix || '~' AND until > :now
+GROUP BY key HAVING used > 0 ORDER BY used DESC, key LIMIT :limit;

@@ -154,3 +154,14 @@ DELETE FROM cached_lists WHERE connection_id = :connection_id AND read_at < :bef
 -- name: delete_cached_lists
 -- Forget what was read from a partner for a connection.
 DELETE FROM cached_lists WHERE connection_id = :connection_id;
+
+-- name: connections_by_status
+-- How many of an account's connections, or of those to one partner, stand how; read from the index alone for a whole account.
+SELECT status, COUNT(*) FROM connections
+WHERE account_id = :account_id AND (:partner_id IS NULL OR partner_id = :partner_id) AND (:only_user IS NULL OR external_user_id = :only_user)
+GROUP BY status;
+
+-- name: titles_of_connections
+-- Those of some connections (:ids, JSON) that are an account's, with their titles.
+SELECT connection_id, title FROM connections
+WHERE connection_id IN (SELECT value FROM json_each(:ids)) AND account_id = :account_id AND (:only_user IS NULL OR external_user_id = :only_user);

@@ -1,0 +1,116 @@
+"""Pictures of series over time, as the parts that templates draw as SVG: heights are parts of a hundred, one unit of width is one slot. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+HIGH: Final = 100.0
+LEAST: Final = 1.5  # what there is at all is seen, however much more there is of something else
+GAP: Final = 0.14
+BELOW_LEAST: Final = 12.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """A path of one kind: its name is its class and stands in the legend."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What is drawn: ``slots`` wide and a hundred high. ``zero`` is where nothing lies; ``most`` and ``least`` are what the upper and the lower edge mean."""
+
+    slots: int
+    shapes: tuple[Shape, ...]
+    most: float
+    zero: float = HIGH
+    least: float = 0.0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to be seen."""
+        return not any(shape.path for shape in self.shapes)
+
+
+def rounded(value: float) -> float:
+    """The next number above that people like to read at an axis: 1, 2, 2.5, 5 or 10 of its size; at least 1."""
+    if value <= 1:
+        return 1
+    size = 1.0
+    while size * 10 < value:
+        size *= 10
+    return next(size * step for step in (1, 2, 2.5, 5, 10) if size * step >= value)
+
+
+def bars(above: Sequence[tuple[str, Sequence[int]]], below: Sequence[tuple[str, Sequence[int]]], slots: int) -> Picture:
+    """Bars that go up for what is well and down for what is not: where a bar lies says what it is, not its colour alone."""
+    most = rounded(max(_totals(above, slots), default=0))
+    depth = max(_totals(below, slots), default=0)
+    if not depth:
+        return Picture(slots=slots, shapes=_stacked(above, slots, HIGH, HIGH / most, up=True), most=most)
+    under = max(BELOW_LEAST, HIGH * depth / (most + depth))
+    zero = HIGH - under
+    scale = min(zero / most, under / depth)
+    shapes = (*_stacked(above, slots, zero, scale, up=True), *_stacked(below, slots, zero, scale, up=False))
+    return Picture(slots=slots, shapes=shapes, most=zero / scale, zero=zero, least=under / scale)
+
+
+def _totals(stacks: Sequence[tuple[str, Sequence[int]]], slots: int) -> list[int]:
+    return [sum(values[index] for _name, values in stacks) for index in range(slots)]
+
+
+def _stacked(stacks: Sequence[tuple[str, Sequence[int]]], slots: int, zero: float, scale: float, *, up: bool) -> tuple[Shape, ...]:
+    ends = [zero] * slots
+    shapes: list[Shape] = []
+    for name, values in stacks:
+        parts: list[str] = []
+        for index, value in enumerate(values):
+            if value:
+                height = max(LEAST, value * scale)
+                top = max(0.0, ends[index] - height) if up else ends[index]
+                height = ends[index] - top if up else min(height, HIGH - top)
+                parts.append(f"M{index + GAP / 2:g} {top:.4g}h{1 - GAP:g}v{height:.4g}h-{1 - GAP:g}z")
+                ends[index] = top if up else top + height
+        shapes.append(Shape(name=name, path="".join(parts)))
+    return tuple(shapes)
+
+
+def lines(series: Sequence[tuple[str, Sequence[float | None]]], slots: int) -> Picture:
+    """Lines through the middles of slots, broken where nothing is known; a value between two unknown ones is a dot."""
+    most = rounded(max((value for _name, values in series for value in values if value is not None), default=0))
+    shapes = tuple(Shape(name=name, path=_line(values, most)) for name, values in series)
+    return Picture(slots=slots, shapes=shapes, most=most)
+
+
+def _line(values: Sequence[float | None], most: float) -> str:
+    parts: list[str] = []
+    drawing = False
+    for index, value in enumerate(values):
+        if value is None:
+            drawing = False
+            continue
+        parts.append(f"{'L' if drawing else 'M'}{index + 0.5:g} {HIGH - HIGH * value / most:.4g}")
+        if not drawing:
+            parts.append("h0.01")
+        drawing = True
+    return "".join(parts)
+
+
+def area(name: str, values: Sequence[int], slots: int) -> Picture:
+    """How much there was of something: a filled step for each slot."""
+    most = rounded(max(values, default=0))
+    path = "".join(
+        f"M{index} {HIGH - (height := max(LEAST, HIGH * value / most)):.4g}h1v{height:.4g}h-1z"
+        for index, value in enumerate(values)
+        if value
+    )
+    return Picture(slots=slots, shapes=(Shape(name=name, path=path),), most=most)
+
+
+def part(value: float, whole: float) -> float:
+    """A value as parts of a hundred of a whole, within its bounds."""
+    return round(min(HIGH, HIGH * value / whole), 2) if whole > 0 else 0.0

@@ -1,0 +1,86 @@
+"""The overview: how the account does, in pictures that are drawn here and can be read as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from polyport.server.console.charts import Picture, area, bars, lines, part
+from polyport.server.console.member import Member
+from polyport.server.console.screen import screen
+from polyport.server.console.show import Entry, chosen, options, page
+from polyport.server.console.within import ask
+from polyport.server.overview import RANGES, STATUSES
+from polyport.server.routing import Answer, Call
+
+ENTRY: Final = Entry(title="Overview", path="/overview", icon="overview", place=10, scope="runs:read")
+RANGE_NAMES: Final = {"hour": "Last hour", "day": "Last day", "month": "Last 30 days"}
+SLOT_NAMES: Final = {"hour": "minute", "day": "quarter of an hour", "month": "six hours"}
+PERCENTILE_NAMES: Final = {"p50": "Half of the runs", "p95": "95 of 100", "p99": "99 of 100"}
+# What a run that did not end well is told as, and in which order it lies below the line.
+BAD: Final = ("failed", "uncertain", "cancelled")
+HEALTH: Final = (("active", "Active"), ("invalid", "Refused"), ("expired", "Expired"), ("pending", "Not connected yet"))
+TICKS: Final = 5
+
+
+async def show(call: Call, member: Member) -> Answer:
+    """GET /console/overview."""
+    given = chosen(call, "range", "partnerId")
+    if given.get("range") not in RANGES:
+        given["range"] = "hour"
+    if not given.get("partnerId", "").isdecimal():
+        given.pop("partnerId", None)
+    data = (await ask(call, member, "GET /overview", query=given)).data
+    slots = data["slots"]
+    partners = {str(each["partnerId"]): each["title"] or f"Partner {each['partnerId']}" for each in data["partners"]}
+    if "partnerId" in given:
+        partners.setdefault(given["partnerId"], f"Partner {given['partnerId']}")
+    return page(
+        call,
+        member,
+        "overview.html",
+        title="Overview",
+        data=data,
+        given=given,
+        ranges=RANGE_NAMES,
+        slot_name=SLOT_NAMES[given["range"]],
+        percentile_names=PERCENTILE_NAMES,
+        partners=options(sorted(partners.items(), key=lambda pair: pair[1].lower()), given.get("partnerId"), "All partners"),
+        bad=BAD,
+        total=sum(data["totals"].values()),
+        ticks=_ticks(slots),
+        runs=_runs(slots),
+        own=_times(slots, "own"),
+        partner_time=_times(slots, "partner"),
+        waiting=area("waiting", [slot["waiting"] for slot in slots], len(slots)),
+        waiting_most=max(slot["waiting"] for slot in slots),
+        part=part,
+        health=[(status, name, data["connections"].get(status, 0)) for status, name in HEALTH],
+        connections=sum(data["connections"].values()),
+        told=_told(data["totals"]),
+    )
+
+
+def _runs(slots: Sequence[Mapping[str, Any]]) -> Picture:
+    def counts(status: str) -> list[int]:
+        return [slot["runs"][status] for slot in slots]
+
+    return bars([("succeeded", counts("succeeded"))], [(status, counts(status)) for status in BAD], len(slots))
+
+
+def _times(slots: Sequence[Mapping[str, Any]], which: str) -> Picture:
+    return lines([(name, [slot["latency"][which][name] for slot in slots]) for name in PERCENTILE_NAMES], len(slots))
+
+
+def _ticks(slots: Sequence[Mapping[str, Any]]) -> list[int]:
+    """A few times below a picture, the first and the last included."""
+    last = len(slots) - 1
+    return [slots[round(last * index / (TICKS - 1))]["at"] for index in range(TICKS)]
+
+
+def _told(totals: Mapping[str, int]) -> str:
+    """The runs of a range in words, for who does not see the picture."""
+    return ", ".join(f"{totals[status]:,} {status}" for status in STATUSES)
+
+
+SCREENS: Final = (screen("GET", "/overview", show, "How the account does", scope="runs:read"),)

@@ -1,0 +1,91 @@
+-- name: summed_until
+-- Up to which moment the runs that ended are in the sums.
+SELECT value FROM sequences WHERE name = 'runs_summed';
+
+-- name: next_end
+-- When the first run ended from a moment on; the ends of runs with their payloads lie apart from those without.
+SELECT MIN(finished_at) FROM (
+    SELECT MIN(finished_at) AS finished_at FROM runs INDEXED BY runs_ended
+    WHERE (sealed_input IS NULL) = 0 AND finished_at >= :after AND finished_at IS NOT NULL
+    UNION ALL
+    SELECT MIN(finished_at) FROM runs INDEXED BY runs_ended WHERE (sealed_input IS NULL) = 1 AND finished_at >= :after AND finished_at IS NOT NULL
+);
+
+-- name: sums_of_ends
+-- What is summed of the runs that ended in a stretch of time, of one account or of all: by minute, how they ended, with which errors, and how long they took.
+-- A time is the lower edge of its bin, a tenth wide at most. Told for a whole account only.
+WITH ended AS (
+    SELECT account_id, partner_id, finished_at / 60000 * 60 AS slot, status, CASE WHEN status = 'succeeded' THEN NULL ELSE error ->> 'code' END AS code,
+        upstream_ms, queued_ms, finished_at - created_at - waited_ms - queued_ms - upstream_ms AS own_ms
+    FROM runs INDEXED BY runs_ended
+    WHERE (sealed_input IS NULL) IN (0, 1) AND finished_at >= :after AND finished_at < :before AND finished_at IS NOT NULL
+        AND (:account_id IS NULL OR account_id = :account_id) AND :only_user IS NULL
+    LIMIT :limit
+),
+timed AS (
+    SELECT account_id, partner_id, slot, 'own' AS what, MAX(0, own_ms) AS ms, COUNT(*) AS n FROM ended WHERE upstream_ms IS NOT NULL GROUP BY 1, 2, 3, 5
+    UNION ALL
+    SELECT account_id, partner_id, slot, 'queue', queued_ms, COUNT(*) FROM ended WHERE upstream_ms IS NOT NULL GROUP BY 1, 2, 3, 5
+    UNION ALL
+    SELECT account_id, partner_id, slot, 'partner', upstream_ms, COUNT(*) FROM ended WHERE upstream_ms > 0 GROUP BY 1, 2, 3, 5
+)
+SELECT account_id, partner_id, slot, 'status' AS what, status AS key, COUNT(*) AS n FROM ended GROUP BY 1, 2, 3, 5
+UNION ALL
+SELECT account_id, partner_id, slot, 'error', code, COUNT(*) FROM ended WHERE code IS NOT NULL GROUP BY 1, 2, 3, 5
+UNION ALL
+SELECT account_id, partner_id, slot, what, CASE
+    WHEN ms < 20 THEN ms WHEN ms < 50 THEN ms / 2 * 2 WHEN ms < 100 THEN ms / 5 * 5
+    WHEN ms < 200 THEN ms / 10 * 10 WHEN ms < 500 THEN ms / 20 * 20 WHEN ms < 1000 THEN ms / 50 * 50
+    WHEN ms < 2000 THEN ms / 100 * 100 WHEN ms < 5000 THEN ms / 200 * 200 WHEN ms < 10000 THEN ms / 500 * 500
+    WHEN ms < 20000 THEN ms / 1000 * 1000 WHEN ms < 50000 THEN ms / 2000 * 2000 WHEN ms < 100000 THEN ms / 5000 * 5000
+    WHEN ms < 200000 THEN ms / 10000 * 10000 WHEN ms < 500000 THEN ms / 20000 * 20000 WHEN ms < 1000000 THEN ms / 50000 * 50000
+    ELSE 1000000 END, SUM(n) FROM timed GROUP BY 1, 2, 3, 4, 5;
+
+-- name: waiting_by_account
+-- How many runs of each account wait, counted up to a limit each.
+SELECT account_id, (
+    SELECT COUNT(*) FROM (
+        SELECT 1 FROM runs INDEXED BY runs_by_lane WHERE status IN ('queued', 'waiting') AND account_id = accounts.account_id LIMIT :limit
+    )
+) FROM accounts;
+
+-- name: waiting_of_account
+-- How an account's runs that have not ended stand, each counted up to a limit. Told for a whole account only.
+SELECT value, (
+    SELECT COUNT(*) FROM (
+        SELECT 1 FROM runs INDEXED BY runs_by_status WHERE account_id = :account_id AND status = value AND :only_user IS NULL LIMIT :limit
+    )
+) FROM json_each('["queued", "waiting", "running"]');
+
+-- name: move_summed
+-- The sums reach further now: of the processes that add to them, one does so.
+UPDATE sequences SET value = :until WHERE name = 'runs_summed' AND value = :seen;
+
+-- name: add_sums
+-- Add to sums, :rows as JSON: [account, grain, what, partner, slot, key, n]. What waits is no sum: the most there was is kept.
+INSERT INTO run_sums (account_id, grain, what, partner_id, slot, key, n)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(:rows)
+WHERE EXISTS (SELECT 1 FROM accounts WHERE account_id = value ->> 0)
+ON CONFLICT (account_id, grain, what, partner_id, slot, key) DO UPDATE SET n = CASE what WHEN 'waiting' THEN MAX(n, excluded.n) ELSE n + excluded.n END;
+
+-- name: run_sums
+-- The sums of an account, or of a partner within it (0: all together), from a moment on. They are the whole account's: who reaches one end user's things alone gets none.
+SELECT slot, what, run_sums.key, n FROM json_each('["status", "error", "own", "queue", "partner", "waiting"]') AS wanted CROSS JOIN run_sums
+WHERE account_id = :account_id AND grain = :grain AND what = wanted.value AND partner_id = :partner_id AND slot >= :first AND n > 0
+    AND :only_user IS NULL;
+
+-- name: sums_by_partner
+-- How the runs of each of an account's partners ended, from a moment on; those with the most runs. Told for a whole account only.
+SELECT partner_id, SUM(n) AS runs, SUM(CASE WHEN key IN ('failed', 'uncertain') THEN n ELSE 0 END) FROM run_sums
+WHERE account_id = :account_id AND grain = :grain AND what = 'status' AND partner_id > 0 AND slot >= :first AND :only_user IS NULL
+GROUP BY partner_id HAVING runs > 0 ORDER BY runs DESC, partner_id LIMIT :limit;
+
+-- name: delete_old_sums
+-- Drop sums of a grain that are older than a moment, a few at once.
+DELETE FROM run_sums WHERE (account_id, grain, what, partner_id, slot, key) IN (
+    SELECT account_id, grain, what, partner_id, slot, key FROM run_sums WHERE grain = :grain AND slot < :before LIMIT :limit
+) RETURNING 1;
+
+-- name: delete_sums_from
+-- Drop the sums of a moment and what comes after it: they are summed anew.
+DELETE FROM run_sums WHERE grain IN (60, 900, 21600) AND slot >= :first;

@@ -1,0 +1,119 @@
+"""Sums over runs that ended, which pictures are made of: what ``Repo`` says about them in terms of a ``Database``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+
+from polyport.store.base import Database, Statement
+
+ALL: Final = 0  # in the place of a partner's id: all partners together
+GRAINS: Final = (60, 900, 21_600)
+STRETCH_MOST: Final = 1_000_000
+
+
+class Sum(NamedTuple):
+    """How often something was so in one slot. ``slot`` is its beginning, in unix seconds; for ``what`` and ``key`` see the table."""
+
+    slot: int
+    what: str
+    key: str
+    n: int
+
+
+class Ends(NamedTuple):
+    """One sum of runs that ended, by minute."""
+
+    account_id: int
+    partner_id: int
+    slot: int
+    what: str
+    key: str
+    n: int
+
+
+class Row(NamedTuple):
+    """What is added to a sum."""
+
+    account_id: int
+    grain: int
+    what: str
+    partner_id: int
+    slot: int
+    key: str
+    n: int
+
+
+class PartnerSum(NamedTuple):
+    """How many runs of a partner ended, and how many of those badly."""
+
+    partner_id: int
+    runs: int
+    bad: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunSums:
+    """The sums. Moments are unix milliseconds, slots unix seconds."""
+
+    database: Database
+
+    async def until(self) -> int:
+        """Up to which moment runs that ended are in the sums."""
+        return int((await self.database.read("summed_until"))[0][0])
+
+    async def next_end(self, after: int) -> int | None:
+        """When the first run ended from a moment on."""
+        found = (await self.database.read("next_end", {"after": after}))[0][0]
+        return None if found is None else int(found)
+
+    async def of_ends(self, after: int, before: int, *, account_id: int | None = None, limit: int = STRETCH_MOST) -> list[Ends]:
+        """What is to be summed of the runs that ended in a stretch of time, of all accounts or of one; of no more runs than ``limit``."""
+        told = {"after": after, "before": before, "account_id": account_id, "limit": limit}
+        rows = await self.database.read("sums_of_ends", told)
+        return [Ends(account, partner, slot, what, str(key), n) for account, partner, slot, what, key, n in rows]
+
+    async def waiting(self, limit: int) -> list[tuple[int, int]]:
+        """How many runs of each account wait, counted up to a limit each."""
+        return [(int(account_id), int(count)) for account_id, count in await self.database.read("waiting_by_account", {"limit": limit})]
+
+    async def standing(self, account_id: int, limit: int) -> dict[str, int]:
+        """How an account's runs that have not ended stand, each counted up to a limit."""
+        rows = await self.database.read("waiting_of_account", {"account_id": account_id, "limit": limit})
+        return {str(status): int(count) for status, count in rows}
+
+    async def move(self, seen: int, until: int, rows: Iterable[Row]) -> None:
+        """Add what was found between two moments. Raises ``Stale`` when another process did."""
+        moved = Statement(query="move_summed", params={"seen": seen, "until": until}, expect=1)
+        await self.database.write(moved, Statement(query="add_sums", params={"rows": _encode(rows)}))
+
+    async def add(self, rows: Sequence[Row]) -> None:
+        """Add to sums."""
+        await self.database.write(Statement(query="add_sums", params={"rows": _encode(rows)}))
+
+    async def begin_again(self, seen: int, first: int) -> None:
+        """Drop what was summed from a slot on, and sum it anew. Raises ``Stale`` when another process did."""
+        moved = Statement(query="move_summed", params={"seen": seen, "until": first * 1000}, expect=1)
+        await self.database.write(moved, Statement(query="delete_sums_from", params={"first": first}))
+
+    async def read(self, account_id: int, grain: int, first: int, partner_id: int = ALL) -> list[Sum]:
+        """The sums of an account, or of one partner within it, from a slot on."""
+        told = {"account_id": account_id, "grain": grain, "partner_id": partner_id, "first": first}
+        return [Sum(*row) for row in await self.database.read("run_sums", told)]
+
+    async def by_partner(self, account_id: int, grain: int, first: int, limit: int) -> list[PartnerSum]:
+        """The partners with the most runs from a slot on."""
+        told = {"account_id": account_id, "grain": grain, "first": first, "limit": limit}
+        return [PartnerSum(*row) for row in await self.database.read("sums_by_partner", told)]
+
+    async def forget(self, grain: int, before: int, limit: int) -> int:
+        """Drop a few sums of a grain that are older than a slot; how many."""
+        told = {"grain": grain, "before": before, "limit": limit}
+        return len((await self.database.write(Statement(query="delete_old_sums", params=told)))[0])
+
+
+def _encode(rows: Iterable[Row]) -> str:
+    return msgspec.json.encode(list(rows)).decode()
