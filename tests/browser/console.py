@@ -44,7 +44,8 @@ async def look_at(browser: Browser, served: Served, state: dict[str, Any], path:
         await watched.page.goto(served.origin + path)
         await shot(watched.page, name, viewport, scheme)
         assert not await too_wide(watched.page)
-        assert await violations(watched.page) == []
+        found = await violations(watched.page)
+        assert found == [], found
         assert_quiet(watched, served, "404")
 
 

@@ -140,9 +140,7 @@ async def test_a_clock_that_was_ahead_and_is_set_back_stops_no_picture(bay, cloc
     assert (await told(bay))["totals"]["succeeded"] == 1
 
 
-@pytest.mark.parametrize(
-    ("query", "fault"), [("range=year", ("range", "unknown_option")), ("partnerId=x", ("partnerId", "wrong_type"))]
-)
+@pytest.mark.parametrize(("query", "fault"), [("range=year", ("range", "unknown_option")), ("partnerId=x", ("partnerId", "wrong_type"))])
 async def test_ranges_and_partners_that_are_none_are_refused(bay, query, fault):
     found = await bay.served.fetch("GET", f"/overview?{query}")
     assert (found.status, [(each["path"], each["code"]) for each in found.json["error"]["fields"]]) == (422, [fault])

@@ -37,13 +37,13 @@ class Picture:
 
 
 def rounded(value: float) -> float:
-    """The next number above that people like to read at an axis: 1, 2, 2.5, 5 or 10 of its size; at least 1."""
+    """The next number above that people like to read at an axis, of one digit or ending in a half of one; at least 1."""
     if value <= 1:
         return 1
     size = 1.0
     while size * 10 < value:
         size *= 10
-    return next(size * step for step in (1, 2, 2.5, 5, 10) if size * step >= value)
+    return next(size * step for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if size * step >= value)
 
 
 def bars(above: Sequence[tuple[str, Sequence[int]]], below: Sequence[tuple[str, Sequence[int]]], slots: int) -> Picture:

@@ -1,0 +1,101 @@
+"""The overview in a real browser: its pictures, in both colours and on a phone, as tables, by range and by partner, and without script."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from browser.console import LOOKS, assert_quiet, look_at, sign_in, signed_in_state
+from browser.watched import opened
+from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
+from polyport.store.sums import ALL, GRAINS, Row
+
+pytestmark = pytest.mark.anyio
+
+OTHER = 10055
+
+
+@pytest.fixture(scope="module")
+async def busy(anyio_backend: str, house: Served) -> Served:
+    """A server on which much has run."""
+    await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
+    luck, now = random.Random(4), house.runtime.now_ms() // 1000  # noqa: S311  a picture, not a secret
+    sums = house.runtime.repo.run_sums
+    account_id = (await house.runtime.repo.accounts.user_by_email("owner@example.com")).account_id
+    rows: list[Row] = []
+    for grain, slots in zip(GRAINS, (60, 96, 120), strict=True):
+        for back in range(slots):
+            if back in range(30, 34):
+                continue
+            slot, scale = (now // grain - back) * grain, grain // 30
+            good, failed = scale * luck.randint(20, 60), luck.choice((0, 0, 0, 1, 2, 9)) * scale
+            found = [
+                ("status", "succeeded", good),
+                ("error", "partner_error", failed // 2),
+                ("error", "partner_timeout", failed - failed // 2),
+            ]
+            found += [
+                ("status", "failed", failed),
+                ("status", "uncertain", luck.choice((0, 0, 1))),
+                ("waiting", "", luck.choice((0, 3, 40))),
+            ]
+            found += [("own", str(edge), good // 3) for edge in (3, 4, 5, 12)] + [("own", "48", good // 30), ("queue", "0", good)]
+            found += [
+                ("partner", str(luck.choice((80, 100, 120, 200))), good),
+                ("partner", "480", good // 12),
+                ("partner", "2400", good // 60),
+            ]
+            for partner, share in ((ALL, 1), (PIPEDRIVE, 1)):
+                rows += [Row(account_id, grain, what, partner, slot, key, n // share) for what, key, n in found if n // share]
+            rows.append(Row(account_id, grain, "status", OTHER, slot, "succeeded", 5))
+    await sums.add(rows)
+    return house
+
+
+@pytest.fixture(scope="module")
+async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
+    return await signed_in_state(browser, house)
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
+async def test_the_overview_before_anything_ran(browser: Browser, house: Served, state: dict[str, Any], viewport: Any, scheme: Any):
+    await look_at(browser, house, state, f"/console/overview?partnerId={OTHER}0", "overview-none", viewport, scheme)
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
+@pytest.mark.parametrize("span", ["hour", "month"])
+async def test_the_overview_has_no_barrier_and_fits(
+    browser: Browser, busy: Served, state: dict[str, Any], span: str, viewport: Any, scheme: Any
+):
+    await look_at(browser, busy, state, f"/console/overview?range={span}", f"overview-{span}", viewport, scheme)
+
+
+async def test_pictures_can_be_read_as_tables_by_range_and_by_partner(browser: Browser, busy: Served, state: dict[str, Any]):
+    async with opened(browser, storage_state=state, timezone_id="Asia/Tokyo") as watched:
+        page = watched.page
+        await page.goto(busy.origin + "/console/overview")
+        await expect(page.get_by_role("img", name="Runs that ended, by status")).to_be_visible()
+        await page.get_by_text("Runs per minute as a table").click()
+        table = page.get_by_role("region", name="Runs per minute, as a table").get_by_role("table")
+        assert 50 <= await table.get_by_role("row").count() <= 58
+        assert await table.get_by_role("rowheader").first.inner_text() == await page.evaluate(
+            "new Date(document.querySelector('.as-table tbody time').dateTime).toLocaleTimeString('en-GB', {hour: '2-digit', minute: '2-digit'})"
+        )
+        await page.get_by_role("link", name="Last day").click()
+        await expect(page.get_by_role("heading", name="Runs per quarter of an hour")).to_be_visible()
+        await page.get_by_role("combobox", name="Partner").select_option(str(OTHER))
+        await expect(page).to_have_url(f"{busy.origin}/console/overview?range=day&partnerId={OTHER}")
+        await expect(page.get_by_role("heading", name="Partners with the most runs")).to_have_count(0)
+        assert_quiet(watched, busy)
+
+
+async def test_it_works_without_script(browser: Browser, busy: Served):
+    async with opened(browser, java_script_enabled=False) as watched:
+        await sign_in(watched.page, busy, "/console/overview?range=day")
+        await expect(watched.page.get_by_role("img", name="Runs that ended, by status")).to_be_visible()
+        await watched.page.get_by_role("combobox", name="Partner").select_option(str(PIPEDRIVE))
+        await watched.page.get_by_role("button", name="Filter").click()
+        await expect(watched.page.get_by_role("heading", name="What the partner took")).to_be_visible()

@@ -1,0 +1,47 @@
+"""Pictures of series: what lies where."""
+
+from __future__ import annotations
+
+import pytest
+
+from polyport.server.console.charts import area, bars, lines, part, rounded
+
+
+@pytest.mark.parametrize(("value", "edge"), [(0, 1), (1, 1), (7, 8), (11, 15), (120, 150), (2500, 3000), (99_000, 100_000), (101, 150)])
+def test_an_axis_ends_at_a_number_that_people_like_to_read(value: float, edge: float):
+    assert rounded(value) == edge
+
+
+def test_what_is_well_lies_above_the_line_and_what_is_not_below():
+    picture = bars([("succeeded", [10, 0])], [("failed", [0, 2]), ("uncertain", [0, 1])], 2)
+    assert [shape.name for shape in picture.shapes] == ["succeeded", "failed", "uncertain"]
+    assert picture.shapes[0].path.count("M") == 1
+    assert f" {picture.zero:.4g}h" in picture.shapes[1].path
+    assert picture.zero < 100
+    assert picture.most >= 10
+
+
+def test_without_anything_bad_the_line_is_the_lower_edge():
+    picture = bars([("succeeded", [3])], [("failed", [0])], 1)
+    assert (picture.zero, picture.least, picture.most) == (100, 0, 3)
+    assert not picture.empty
+    assert bars([("succeeded", [0])], [("failed", [0])], 1).empty
+
+
+def test_one_failure_among_a_million_runs_is_seen():
+    picture = bars([("succeeded", [1_000_000])], [("failed", [1])], 1)
+    assert "v1.5h" in picture.shapes[1].path
+
+
+def test_a_line_breaks_where_nothing_is_known():
+    picture = lines([("p50", [1, None, 1, 1])], 4)
+    assert picture.shapes[0].path == "M0.5 0h0.01M2.5 0h0.01L3.5 0"
+    assert lines([("p50", [None])], 1).empty
+
+
+def test_an_area_has_a_step_for_each_slot():
+    assert area("waiting", [0, 4, 1], 3).shapes[0].path == "M1 0h1v100h-1zM2 75h1v25h-1z"
+
+
+def test_a_part_stays_within_the_whole():
+    assert (part(1, 4), part(9, 4), part(0, 0)) == (25, 100, 0)
