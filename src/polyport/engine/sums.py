@@ -13,7 +13,6 @@ from polyport.store.sums import ALL, GRAINS, Ends, Row
 SUM_SECONDS: Final = 5.0
 LATE_MS: Final = 15_000  # an end is written after its moment: the store waits for ten seconds at most
 STRETCH_MS: Final = 10_000
-WAITING_MOST: Final = 100_000
 STEP: Final = 1_000
 TIDY_MS: Final = 60_000
 # For how long the slots of each grain are kept, in seconds: a little longer than the pictures that they make.
@@ -59,7 +58,7 @@ class RunSummer:
             seen = until
 
     async def _note_waiting(self, now: int) -> None:
-        waiting = [(account_id, count) for account_id, count in await self._sums.waiting(WAITING_MOST) if count]
+        waiting = await self._sums.waiting()
         rows = [Row(account_id, grain, "waiting", ALL, _slot(now, grain), "", count) for account_id, count in waiting for grain in GRAINS]
         if rows:
             await self._sums.add(rows)

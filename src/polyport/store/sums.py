@@ -76,9 +76,9 @@ class RunSums:
         rows = await self.database.read("sums_of_ends", told)
         return [Ends(account, partner, slot, what, str(key), n) for account, partner, slot, what, key, n in rows]
 
-    async def waiting(self, limit: int) -> list[tuple[int, int]]:
-        """How many runs of each account wait, counted up to a limit each."""
-        return [(int(account_id), int(count)) for account_id, count in await self.database.read("waiting_by_account", {"limit": limit})]
+    async def waiting(self) -> list[tuple[int, int]]:
+        """How many runs of each account wait; those for which none does are not there."""
+        return [(int(account_id), int(count)) for account_id, count in await self.database.read("waiting_by_account")]
 
     async def standing(self, account_id: int, limit: int) -> dict[str, int]:
         """How an account's runs that have not ended stand, each counted up to a limit."""

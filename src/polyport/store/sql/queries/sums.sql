@@ -42,12 +42,8 @@ SELECT account_id, partner_id, slot, what, CASE
     ELSE 1000000 END, SUM(n) FROM timed GROUP BY 1, 2, 3, 4, 5;
 
 -- name: waiting_by_account
--- How many runs of each account wait, counted up to a limit each.
-SELECT account_id, (
-    SELECT COUNT(*) FROM (
-        SELECT 1 FROM runs INDEXED BY runs_by_lane WHERE status IN ('queued', 'waiting') AND account_id = accounts.account_id LIMIT :limit
-    )
-) FROM accounts;
+-- How many runs of each account wait.
+SELECT account_id, runs FROM waiting_runs WHERE runs > 0;
 
 -- name: waiting_of_account
 -- How an account's runs that have not ended stand, each counted up to a limit. Told for a whole account only.
