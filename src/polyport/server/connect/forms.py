@@ -83,13 +83,17 @@ def _kind(variable: ConnectionField) -> str:
     return "secret" if variable.secret else "text"
 
 
-def read_form(content: bytes) -> dict[str, str]:
+def read_form(content: bytes, most: int = FIELDS_MOST) -> dict[str, str]:
     """What a form sent, by name; of a name that stands twice the last counts. Raises ``PayloadTooLarge`` for too many names."""
+    return dict(read_pairs(content, most))
+
+
+def read_pairs(content: bytes, most: int = FIELDS_MOST) -> list[tuple[str, str]]:
+    """What a form sent, in its order: names and texts. Raises ``PayloadTooLarge`` for too many names."""
     try:
-        pairs = parse_qsl(content.decode("ascii", "replace"), keep_blank_values=True, errors="replace", max_num_fields=FIELDS_MOST)
+        return parse_qsl(content.decode("ascii", "replace"), keep_blank_values=True, errors="replace", max_num_fields=most)
     except ValueError:
-        raise PayloadTooLarge(f"A form has at most {FIELDS_MOST} fields.") from None
-    return dict(pairs)
+        raise PayloadTooLarge(f"A form has at most {most:,} fields.") from None
 
 
 def given_fields(form: Mapping[str, str], variables: Sequence[ConnectionField]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from polyport.server.console import (
     home,
     overview,
     runs,
+    tryit,
 )
 from polyport.server.console.screen import Screen, open_screen
 from polyport.server.console.show import Entry, Navigation, static
@@ -23,6 +24,7 @@ PAGES: Final[tuple[ModuleType, ...]] = (
     catalogue,
     connections,
     runs,
+    tryit,
 )
 
 SCREENS: Final[tuple[Screen, ...]] = (

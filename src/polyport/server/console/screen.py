@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from polyport.errors import Forbidden, PolyportError
-from polyport.server.connect.forms import read_form
+from polyport.server.connect.forms import FIELDS_MOST, read_form
 from polyport.server.console.member import FIELD, HEADER, Member, check_origin, check_proof, find_member
 from polyport.server.console.show import moved, problem
 from polyport.server.routing import Answer, Call, Endpoint
@@ -25,8 +25,10 @@ class Screen:
     scope: str | None
 
 
-def screen(method: str, path: str, handler: Handler, summary: str, *, scope: str) -> Screen:
-    """A page for people who are signed in; a form is read into ``call.http.state.form`` (``form(call)``)."""
+def screen(
+    method: str, path: str, handler: Handler, summary: str, *, scope: str, fields_most: int = FIELDS_MOST, limit: int = FORM_LIMIT
+) -> Screen:
+    """A page for people who are signed in; a form of at most so many fields and bytes is read into ``call.http.state.form`` (``form(call)``)."""
 
     async def enter(call: Call) -> Answer:
         member = call.http.state.member = await find_member(call)
@@ -36,11 +38,11 @@ def screen(method: str, path: str, handler: Handler, summary: str, *, scope: str
             raise Forbidden(f"A {member.user.role} may not do this: it needs the scope {scope}.")
         if method != "GET":
             check_origin(call)
-            call.http.state.form = read_form(call.content)
+            call.http.state.form = read_form(call.content, fields_most)
             check_proof(member, call.http.headers.get(HEADER) or form(call).get(FIELD, ""))
         return await handler(call, member)
 
-    return Screen(endpoint=_endpoint(method, path, enter, summary), scope=scope)
+    return Screen(endpoint=_endpoint(method, path, enter, summary, limit), scope=scope)
 
 
 def open_screen(method: str, path: str, handler: OpenHandler, summary: str) -> Screen:
@@ -73,7 +75,7 @@ def _show_error(call: Call, error: PolyportError) -> Answer:
     return problem(call, getattr(call.http.state, "member", None), error)
 
 
-def _endpoint(method: str, path: str, handler: OpenHandler, summary: str) -> Endpoint:
+def _endpoint(method: str, path: str, handler: OpenHandler, summary: str, limit: int = FORM_LIMIT) -> Endpoint:
     return Endpoint(
         method=method,
         path=f"/console{path}",
@@ -82,6 +84,6 @@ def _endpoint(method: str, path: str, handler: OpenHandler, summary: str) -> End
         summary=summary,
         scope=None,
         raw=True,
-        form_limit=FORM_LIMIT if method != "GET" else None,
+        form_limit=limit if method != "GET" else None,
         show_error=_show_error,
     )

@@ -16,6 +16,7 @@ import msgspec
 from polyport import __version__
 from polyport.errors import NotFound, PolyportError
 from polyport.server.console.member import FIELD, HEADER, Member, base_path
+from polyport.server.console.painted import as_json, painted
 from polyport.server.routing import Answer, Call, entity_tag
 from polyport.server.wire import encode
 
@@ -42,6 +43,8 @@ _STATIC: Final = {
     "console.js": ("polyport.server.console", "static/console.js", "text/javascript; charset=utf-8"),
     "charts.css": ("polyport.server.console", "static/charts.css", "text/css; charset=utf-8"),
     "charts.js": ("polyport.server.console", "static/charts.js", "text/javascript; charset=utf-8"),
+    "try.css": ("polyport.server.console", "static/try.css", "text/css; charset=utf-8"),
+    "try.js": ("polyport.server.console", "static/try.js", "text/javascript; charset=utf-8"),
     "htmx.js": ("js_lib_htmx", "static/htmx/htmx.min.js", "text/javascript; charset=utf-8"),
 }
 
@@ -185,6 +188,8 @@ def _environment() -> Environment:
         "took": took,
         "cut": cut,
         "readable": readable,
+        "painted": painted,
+        "as_json": as_json,
     }
     return made
 

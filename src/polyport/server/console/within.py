@@ -49,18 +49,19 @@ async def ask(
         "headers": headers,
         "state": {},
     }
+    changes = method != "GET" and not (endpoint.scope or "").endswith(":read")  # fields and lists are read with bodies
     content = b"" if body is None else encode(body)
     inner = Call(http=HttpRequest(scope), services=call.services, request_id=call.request_id, caller=member.principal, content=content)
     try:
         check_scope(member.principal, endpoint.scope or "")
         answer = await endpoint.handler(inner)
     except Forbidden:
-        if method != "GET":
+        if changes:
             await note(inner, endpoint, None, "console")
         raise
     finally:
         if hasattr(inner.http.state, "run_id"):
             call.http.state.run_id = inner.http.state.run_id
-    if method != "GET":
+    if changes:
         await note(inner, endpoint, answer, "console")
     return answer

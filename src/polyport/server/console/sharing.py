@@ -1,0 +1,67 @@
+"""A link that fills a form in as it is now: what of an input may stand in an address, and how. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from polyport.redaction import MASK, Redactor
+from polyport.server.console.controls import BOOLEAN, DATE, DATETIME, LISTS, NULLABLE
+from polyport.server.console.filled import json_value
+from polyport.server.wire import encode
+
+LONGEST: Final = 6_000
+INFLATED_MOST: Final = 256 * 1024
+_HARMLESS: Final = frozenset({BOOLEAN, NULLABLE, DATE, DATETIME})
+_NAMED: Final = Redactor(())
+
+
+def shared(shown: Mapping[str, Any], data: Mapping[str, Any], *, texts: bool) -> dict[str, Any]:
+    """The part of an input that a link may hold. Choices, yes and no, days and times; with ``texts`` all else as well, but what is called a secret."""
+    variables = {told["name"]: told for told in shown["variables"] if told["isEditable"]}
+    sections = {told["name"]: told for told in shown.get("rowSections", ())}
+    found: dict[str, Any] = {}
+    for name, value in data.items():
+        told, inner = variables.get(name), sections.get(name)
+        if inner is not None and isinstance(value, list):
+            found[name] = [shared(inner, row, texts=texts) for row in value if isinstance(row, dict)]
+        elif told is not None and not told.get("isSecret") and (texts or _is_harmless(told, value)):
+            clean = _NAMED.value({name: value})
+            if MASK not in encode(clean).decode():
+                found[name] = value
+    return found
+
+
+def _is_harmless(told: Mapping[str, Any], value: Any) -> bool:
+    """Whether a value is one of those that the operation offers, or of a type that holds no secret."""
+    if told["type"] % LISTS in _HARMLESS:
+        return not isinstance(value, dict) and len(str(value)) < 40
+    offered = [each["key"] for each in told.get("data", ())]
+    given = value if isinstance(value, list) else [value]
+    return all(any(encode(each) == encode(key) for key in offered) for each in given)
+
+
+def packed(content: Mapping[str, Any]) -> str | None:
+    """The content as a part of an address; ``None`` if it would be too long."""
+    text = base64.urlsafe_b64encode(zlib.compress(encode(content), 9)).decode().rstrip("=")
+    return text if len(text) <= LONGEST else None
+
+
+def unpacked(text: str) -> dict[str, Any]:
+    """The content of a part of an address. Raises ``ValueError`` for what is none."""
+    if len(text) > LONGEST or not text.isascii():
+        raise ValueError("this is longer than any link")
+    try:
+        inflating = zlib.decompressobj()
+        content = inflating.decompress(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True), INFLATED_MOST)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError("this is no such link") from error
+    if inflating.unconsumed_tail:
+        raise ValueError("this is more than any form holds")
+    found = json_value(content.decode("utf-8", "replace"))
+    if not isinstance(found, dict):
+        raise ValueError("this is no such link")
+    return found

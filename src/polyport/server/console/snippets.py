@@ -1,0 +1,100 @@
+"""A run as code that anybody can paste: for curl, Python and JavaScript, without anything to install. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from polyport.server.console.filled import shown_json
+
+TOKEN: Final = "POLYPORT_TOKEN"  # noqa: S105  the name of a variable of the environment
+SECRET: Final = "YOUR_SECRET"  # noqa: S105  a stand-in
+
+
+def without_secrets(shown: Mapping[str, Any], data: Any) -> Any:
+    """The input with a stand-in for each value that the operation calls a secret."""
+    if not isinstance(data, dict):
+        return data
+    secret = {told["name"] for told in shown["variables"] if told.get("isSecret")}
+    sections = {told["name"]: told for told in shown.get("rowSections", ())}
+    found: dict[str, Any] = {}
+    for name, value in data.items():
+        inner = sections.get(name)
+        if name in secret and value not in (None, ""):
+            found[name] = SECRET
+        elif inner is not None and isinstance(value, list):
+            found[name] = [without_secrets(inner, row) for row in value]
+        else:
+            found[name] = value
+    return found
+
+
+def snippets(url: str, body: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The call in each language: its name and the code."""
+    return [("curl", curl(url, body)), ("Python", python(url, body)), ("JavaScript", javascript(url, body))]
+
+
+def curl(url: str, body: Mapping[str, Any]) -> str:
+    """For a shell. The body stands in a quoted here-document: the shell changes nothing in it."""
+    return (
+        f'curl --fail-with-body -X POST "{url}" \\\n'
+        f'  -H "Authorization: Bearer ${TOKEN}" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        f"  --data-binary @- <<'JSON'\n{shown_json(body)}\nJSON\n"
+    )
+
+
+def python(url: str, body: Mapping[str, Any]) -> str:
+    """For Python as it comes."""
+    return (
+        "import json\nimport os\nfrom urllib.request import Request, urlopen\n\n"
+        f"body = {python_literal(body)}\n"
+        "request = Request(\n"
+        f'    "{url}",\n'
+        "    data=json.dumps(body).encode(),\n"
+        f'    headers={{"Authorization": f"Bearer {{os.environ[\'{TOKEN}\']}}", "Content-Type": "application/json"}},\n'
+        ")\n"
+        "with urlopen(request) as answer:\n"
+        '    print(json.load(answer)["data"])\n'
+    )
+
+
+def javascript(url: str, body: Mapping[str, Any]) -> str:
+    """For Node.js and other servers: a token is nothing for a browser."""
+    return (
+        f'const answer = await fetch("{url}", {{\n'
+        '  method: "POST",\n'
+        f'  headers: {{ Authorization: `Bearer ${{process.env.{TOKEN}}}`, "Content-Type": "application/json" }},\n'
+        f"  body: JSON.stringify({_indented(shown_json(body))}),\n"
+        "});\n"
+        "console.log(await answer.json());\n"
+    )
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")
+
+
+def python_literal(value: Any, indent: str = "") -> str:
+    """A JSON value as Python writes it; texts keep to ASCII, so nothing in them turns the direction of the code."""
+    inner = indent + "    "
+    if isinstance(value, dict) and value:
+        members = "".join(f"{inner}{_quoted(name)}: {python_literal(each, inner)},\n" for name, each in value.items())
+        return f"{{\n{members}{indent}}}"
+    if isinstance(value, list) and value:
+        members = "".join(f"{inner}{python_literal(each, inner)},\n" for each in value)
+        return f"[\n{members}{indent}]"
+    if isinstance(value, str):
+        return _quoted(value)
+    return _number(value) if isinstance(value, Decimal) else repr(value)
+
+
+def _number(value: Decimal) -> str:
+    """A number with all its digits: as a text where a float would lose some. Fields that take numbers take such texts."""
+    return str(float(value)) if Decimal(repr(float(value))) == value else f'"{value}"'
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text) if all(ord(char) <= 0xFFFF for char in text) else ascii(text)

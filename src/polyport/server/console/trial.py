@@ -1,0 +1,236 @@
+"""What is tried: an operation, a connection, an input; read from a form or from a link, shown as a form, as JSON, as code."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from polyport.errors import Fault, NotFound, PolyportError, ValidationFailed
+from polyport.server.connect.forms import read_pairs
+from polyport.server.console.controls import Control, Level, at_their_fields, level_of, selectors_of
+from polyport.server.console.filled import Filled, json_value, read_filled, shown_json
+from polyport.server.console.member import Member
+from polyport.server.console.sharing import unpacked
+from polyport.server.console.show import chosen
+from polyport.server.console.snippets import without_secrets
+from polyport.server.console.within import ask
+from polyport.server.routing import Call
+
+FIELDS_MOST: Final = 10_000
+CONNECTIONS_MOST: Final = 100
+NOTHING: Final[Mapping[str, Any]] = {"variables": [], "rowSections": [], "credentialData": []}
+RANGE: Final = ("from", "to", "cursor", "limit")
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """A trial on its way from what was asked to the page.
+
+    ``shown`` is the operation for the connection as ``run/info`` describes it, ``fault`` why there is none. ``text`` is the JSON as it was typed, in the
+    view for JSON. ``reading`` is the window, cursor and limit of a trigger.
+    """
+
+    operation: Mapping[str, Any]
+    partner: Mapping[str, Any]
+    connections: Sequence[Mapping[str, Any]]
+    connection_id: int | None = None
+    view: str = "form"
+    filled: Filled = field(default_factory=Filled)
+    text: str | None = None
+    text_fault: str | None = None
+    reading: dict[str, str] = field(default_factory=dict)
+    shown: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    fault: PolyportError | None = None
+    warnings: list[str] = field(default_factory=list)
+    found: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    rest: list[Fault] = field(default_factory=list)
+    nonce: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def id(self) -> int:
+        """The operation's id."""
+        return int(self.operation["triggerActionId"])
+
+    @property
+    def needs_connection(self) -> bool:
+        """Whether the partner asks for one."""
+        return bool(self.partner["authTypes"])
+
+    @property
+    def level(self) -> Level:
+        """The form."""
+        return level_of(self.shown, self.filled, self.found)
+
+    @property
+    def selectors(self) -> list[Control]:
+        """The selectors of the form."""
+        return selectors_of(self.shown, self.filled, self.found)
+
+    @property
+    def broken(self) -> bool:
+        """Whether something that was typed is no JSON, so that nobody knows what is meant."""
+        return bool(self.filled.raw) or self.text_fault is not None
+
+    def positions(self) -> dict[str, Any]:
+        """``credentialData``."""
+        given = {str(position): {"value": value} for position, value in self.filled.select.items()}
+        return {"0": {"value": self.connection_id}} | given if self.connection_id is not None else given
+
+    def body(self) -> dict[str, Any]:
+        """The body of a run."""
+        body: dict[str, Any] = {}
+        if positions := self.positions():
+            body["credentialData"] = positions
+        body["runnerData"] = self.filled.data
+        window = {name: _number(text) for name in ("from", "to") if (text := self.reading.get(name))}
+        if window:
+            body["window"] = window
+        if self.reading.get("cursor"):
+            body["cursor"] = self.reading["cursor"]
+        if self.reading.get("limit"):
+            body["limit"] = _number(self.reading["limit"])
+        return body
+
+    def shown_body(self) -> dict[str, Any]:
+        """The body of a run as it may be shown."""
+        body = self.body()
+        return {**body, "runnerData": without_secrets(self.shown, body["runnerData"])}
+
+    def typed(self) -> str:
+        """The input as JSON, for the view for JSON: as it was typed, or without the secrets, which are not shown again."""
+        if self.text_fault is not None and self.text is not None:
+            return self.text
+        secret = {told["name"] for told in self.shown["variables"] if told.get("isSecret")}
+        return shown_json({name: value for name, value in self.filled.data.items() if name not in secret})
+
+    def tell(self, error: ValidationFailed) -> None:
+        """Put faults at their fields."""
+        placed, self.rest = at_their_fields(self.level, self.selectors, error.details.fields)
+        for path, message in placed.items():
+            self.filled.faults.setdefault(path, message)
+
+
+def _number(text: str) -> Any:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else text
+
+
+async def open_trial(call: Call, member: Member) -> Trial:
+    """The operation, its partner, and the connections there are for it. Raises ``NotFound``."""
+    operation = (await ask(call, member, "GET /partners/trigger-actions/{id}", id=call.id("operationId"))).data
+    partner = (await ask(call, member, "GET /partners/{partnerId}", partnerId=operation["partnerId"])).data
+    query = {"filter[partnerId]": operation["partnerId"], "per-page": CONNECTIONS_MOST}
+    connections = (await ask(call, member, "GET /credentials", query=query)).data if partner["authTypes"] else []
+    return Trial(operation=operation, partner=partner, connections=connections)
+
+
+def from_link(call: Call, trial: Trial) -> None:
+    """Fill a trial in with what stands in the address."""
+    given = chosen(call, "connection", "view", "input")
+    _choose(trial, given.get("connection", ""))
+    trial.view = "json" if given.get("view") == "json" else "form"
+    if "input" not in given:
+        return
+    try:
+        content = unpacked(given["input"])
+    except ValueError:
+        trial.warnings.append("The input in this link cannot be read: the form is empty.")
+        return
+    if isinstance(content.get("d"), dict):
+        trial.filled.data = content["d"]
+    if isinstance(content.get("c"), dict):
+        trial.filled.select = {name: value for name, value in content["c"].items() if name != "0"}
+    if isinstance(content.get("r"), dict):
+        trial.reading = {name: str(content["r"][name])[:500] for name in RANGE if name in content["r"]}
+
+
+def from_form(call: Call, trial: Trial) -> Mapping[str, str]:
+    """Fill a trial in with a form; the names that are the form's own."""
+    pairs = read_pairs(call.content, FIELDS_MOST)
+    own = {name: text for name, text in pairs if ":" not in name}
+    trial.filled = read_filled(pairs)
+    _choose(trial, own.get("connection", ""))
+    trial.view = "json" if own.get("view") == "json" else "form"
+    trial.reading = {name: own[name].strip()[:2_000] for name in RANGE if own.get(name, "").strip()}
+    nonce = own.get("nonce", "")
+    if nonce.isalnum() and len(nonce) <= 32:
+        trial.nonce = nonce
+    if "text" in own:
+        trial.text = own["text"].replace("\r\n", "\n")
+        try:
+            typed = json_value(trial.text) if trial.text.strip() else {}
+        except ValueError as error:
+            trial.text_fault = str(error)
+        else:
+            if isinstance(typed, dict):
+                trial.filled.data = typed | trial.filled.data
+            else:
+                trial.text_fault = "An object with the fields of the operation is needed here."
+    return own
+
+
+def _choose(trial: Trial, told: str) -> None:
+    """The connection that was chosen; else the first one that works."""
+    known = {int(each["credentialId"]) for each in trial.connections}
+    if trial.needs_connection and told.isascii() and told.isdecimal() and len(told) < 17:
+        trial.connection_id = int(told)
+        if trial.connection_id not in known and len(known) < CONNECTIONS_MOST:
+            trial.connection_id = None
+            trial.warnings.append("The connection that was chosen is not there any more: another one is chosen.")
+    if trial.connection_id is None:
+        trial.connection_id = next((int(each["credentialId"]) for each in trial.connections if each["status"] == "active"), None)
+
+
+async def describe(call: Call, member: Member, trial: Trial) -> None:
+    """Read the operation's fields for the connection, and the lists that were searched. What goes wrong is told on the page."""
+    if trial.needs_connection and trial.connection_id is None:
+        return
+    body = {"credentialData": trial.positions(), "runnerData": trial.filled.data}
+    try:
+        answer = await ask(call, member, "POST /partners/trigger-actions/{id}/run/info", id=trial.id, body=body)
+    except NotFound:
+        trial.fault = NotFound("This connection is not there any more: choose another one.")
+        return
+    except ValidationFailed as error:
+        if not trial.filled.select:
+            trial.fault = error
+            return
+        # A selector does not stand, perhaps because an earlier one was changed: without those behind it, the form is one that can be filled in.
+        await _without_selectors(call, member, trial, error)
+        return
+    except PolyportError as error:
+        trial.fault = error
+        return
+    trial.shown = answer.data["triggerAction"]
+    trial.warnings += [str(each["message"]) for each in trial.shown.get("warnings", ())]
+
+
+async def _without_selectors(call: Call, member: Member, trial: Trial, error: ValidationFailed) -> None:
+    bad = [
+        fault.path.removeprefix("credentialData.").removesuffix(".value")
+        for fault in error.details.fields
+        if fault.path.startswith("credentialData.")
+    ]
+    trial.filled.select = {name: value for name, value in trial.filled.select.items() if name not in bad} if bad else {}
+    trial.warnings += [fault.message for fault in error.details.fields]
+    await describe(call, member, trial)
+
+
+async def search(call: Call, member: Member, trial: Trial, path: str) -> None:
+    """Look something up in the list of a field."""
+    names = [name for name in path.replace("[", ".").split(".")[1:] if not name.endswith("]")]
+    body = {
+        "field": ".".join(names),
+        "query": trial.filled.finds.get(path),
+        "credentialData": trial.positions(),
+        "runnerData": trial.filled.data,
+    }
+    try:
+        answer = await ask(call, member, "POST /partners/trigger-actions/{id}/options", id=trial.id, body=body)
+    except ValidationFailed as error:
+        trial.filled.faults[path] = " ".join(fault.message for fault in error.details.fields)
+    except PolyportError as error:
+        trial.filled.faults[path] = error.message
+    else:
+        trial.found[path] = list(answer.data)

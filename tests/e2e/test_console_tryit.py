@@ -1,0 +1,358 @@
+"""Try it: an operation is filled in, looked at and run, by people of each role; what they type and what partners answer is shown as text."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sys
+from html import unescape
+from typing import Any
+
+import pytest
+
+from e2e.console import Browsing, member, text_of
+from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
+from html_forms import sent_of
+from polyport.server.console.sharing import packed, unpacked
+
+pytestmark = pytest.mark.anyio
+
+CREATE_PERSON = "/console/try/2250101"
+EVIL = '"><script>alert(1)</script>\u202e{{7*7}}'
+
+
+@pytest.fixture(scope="module")
+async def connection(anyio_backend: str, house: Served) -> int:
+    status, _headers, made = await house.call(
+        "POST", "/credentials", {"partnerId": PIPEDRIVE, "title": f"Team {EVIL}", "fields": PIPEDRIVE_FIELDS}
+    )
+    assert status == 201, made
+    return int(made["data"]["credentialId"])
+
+
+@pytest.fixture(scope="module")
+async def owner(anyio_backend: str, house: Served) -> Browsing:
+    browsing = Browsing(served=house)
+    assert (await browsing.sign_in()).status == 303
+    return browsing
+
+
+@pytest.fixture(scope="module")
+async def viewer(anyio_backend: str, house: Served) -> Browsing:
+    return await member(house, "viewer", "viewer@tryit.example")
+
+
+async def operation_id(house: Served, name: str, partner_id: int) -> int:
+    _status, _headers, found = await house.call("GET", f"/partners/trigger-actions/info?filter[partnerId]={partner_id}&per-page=100")
+    return next(int(item["triggerActionId"]) for item in found["data"] if item["name"] == name)
+
+
+async def run_ids(house: Served) -> list[str]:
+    _status, _headers, found = await house.call("GET", "/runs")
+    return [run["runId"] for run in found["data"]]
+
+
+def errors_of(html: str) -> dict[str, str]:
+    """What stands at fields, by their ids."""
+    return {unescape(found[1]): unescape(found[2]) for found in re.finditer(r'<p class="error" id="([^"]+)\.error">([^<]*)<', html)}
+
+
+async def test_operations_are_found_by_words_partner_and_kind(owner: Browsing):
+    found = await owner.get("/console/try?q=create+person&partner=225")
+
+    assert found.status == 200
+    assert 'href="/console/try/2250101"' in found.content.decode()
+    assert "No operation fits" in text_of(await owner.get("/console/try?q=zzzzqqqq"))
+
+
+async def test_without_a_connection_it_says_what_to_do(owner: Browsing, house: Served):
+    found = await owner.get(f"/console/try/{await operation_id(house, 'create_contact', 10055)}")
+
+    assert found.status == 200
+    assert "No connection yet" in text_of(found)
+
+
+async def test_the_form_has_every_field_that_may_be_sent_the_accounts_own_as_well(owner: Browsing, connection: int):
+    html = (await owner.get(f"{CREATE_PERSON}?connection={connection}")).content.decode()
+    names = {name for name, _text in sent_of(html)}
+
+    assert {
+        "s:d.name",
+        "k:d.owner_id",
+        "k:d.visible_to",
+        "k:d.org_id",
+        "s:d.birthday",
+        "n:d.add_time",
+        "rows:d.email",
+        "rows:d.phone",
+    } <= names
+    assert "k:d.cf__f1b2cd22dd8e67362263467115f592c8" in names
+    assert "lk:d.label_ids" in html
+    assert "d.first_name" not in html
+
+
+async def test_a_row_is_added_and_what_was_typed_stays(owner: Browsing, connection: int):
+    found = await owner.post(CREATE_PERSON, {"connection": connection, "s:d.name": EVIL, "how:d.notes": "null", "do": "add:d.email"})
+    sent = dict(sent_of(found.content.decode()))
+
+    assert found.status == 200
+    assert (sent["s:d.name"], sent["how:d.notes"], sent["rows:d.email"], sent["s:d.email[0].value"]) == (EVIL, "null", "1", "")
+
+
+async def test_form_and_json_say_the_same_there_and_back(owner: Browsing, connection: int):
+    given = {"connection": connection, "s:d.name": "Bo", "rows:d.email": "1", "s:d.email[0].value": "bo@example.com", "lk:d.label_ids": "5"}
+    as_json = (await owner.post(CREATE_PERSON, given | {"do": "json"})).content.decode()
+    sent = dict(sent_of(as_json))
+    assert sent["view"] == "json"
+    assert json.loads(sent["text"]) == {"email": [{"value": "bo@example.com"}], "label_ids": [5], "name": "Bo"}
+
+    back = (await owner.post(CREATE_PERSON, sent | {"text": sent["text"].replace("Bo", "Bea"), "do": "form"})).content.decode()
+    fields = dict(sent_of(back))
+    assert (fields["view"], fields["s:d.name"], fields["s:d.email[0].value"], fields["lk:d.label_ids"]) == (
+        "form",
+        "Bea",
+        "bo@example.com",
+        "5",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"name": }', "This is not valid JSON (line 1, column 10)."),
+        ("[1]", "An object with the fields"),
+        ('{"a": 1, "a": 2}', "twice"),
+        ("[" * 100, ""),
+    ],
+)
+async def test_text_that_is_no_input_stays_in_its_box_and_nothing_runs(
+    owner: Browsing, house: Served, connection: int, text: str, said: str
+):
+    before = await run_ids(house)
+    found = await owner.post(CREATE_PERSON, {"connection": connection, "view": "json", "text": text, "do": "run"})
+
+    assert found.status == 422
+    assert dict(sent_of(found.content.decode()))["text"] == text
+    assert said in text_of(found)
+    assert await run_ids(house) == before
+
+
+async def test_a_dry_run_shows_the_exact_request_and_keeps_nothing(owner: Browsing, house: Served, connection: int):
+    before = await run_ids(house)
+    found = await owner.post(
+        CREATE_PERSON,
+        {"connection": connection, "s:d.name": "Bo", "rows:d.email": "1", "s:d.email[0].value": "bo@example.com", "do": "dry"},
+    )
+    text = text_of(found)
+
+    assert found.status == 200
+    assert "1 request would be sent" in text
+    assert "/api/v2/persons" in text
+    assert '"bo@example.com"' in re.sub(r"\s+", " ", text)
+    assert "body.emails[].value" in text
+    assert "x-api-token" in text
+    assert PIPEDRIVE_FIELDS["api_token"] not in found.content.decode()
+    assert await run_ids(house) == before
+
+
+async def test_a_run_shows_request_answer_mapped_result_and_time_line(owner: Browsing, house: Served, connection: int):
+    found = await owner.post(CREATE_PERSON, {"connection": connection, "s:d.name": "Ada Lovelace", "do": "run"})
+    html, text = found.content.decode(), text_of(found)
+    newest = (await run_ids(house))[0]
+
+    assert found.status == 200
+    assert newest in text
+    for part in ("Succeeded", "Mapped result", "first_name", "Time line", "Whole run", "POST", "/api/v2/persons", "201"):
+        assert part in text
+    assert html.count('<svg viewBox="0 0 600 10"') == 3
+    assert PIPEDRIVE_FIELDS["api_token"] not in html
+    status, _headers, audit = await house.call("GET", "/audit?per-page=1")
+    assert (status, audit["data"][0]["action"]) == (200, "POST /partners/trigger-actions/{id}/run/sync")
+
+
+async def test_a_form_that_is_sent_twice_runs_once_and_a_changed_one_again(owner: Browsing, house: Served, connection: int):
+    given = {"connection": connection, "nonce": "aaaabbbbcccc1111", "s:d.name": "Only once", "do": "run"}
+    await owner.post(CREATE_PERSON, given)
+    after = await run_ids(house)
+    again = await owner.post(CREATE_PERSON, given)
+
+    assert "nothing ran twice" in text_of(again)
+    assert await run_ids(house) == after
+    assert dict(sent_of(again.content.decode()))["nonce"] != given["nonce"]
+    changed = await owner.post(CREATE_PERSON, given | {"s:d.name": "Another"})
+    assert changed.status == 200
+    assert len(await run_ids(house)) == len(after) + 1
+
+
+async def test_faults_stand_at_their_fields_and_the_form_keeps_what_was_typed(owner: Browsing, house: Served, connection: int):
+    given = {
+        "connection": connection,
+        "s:d.name": "",
+        "rows:d.email": "2",
+        "s:d.email[0].value": "ok@example.com",
+        "s:d.email[1].value": "no mail",
+        "more:d": '{"shoe_size": 44}',
+    }
+    before = await run_ids(house)
+    found = await owner.post(CREATE_PERSON, given | {"do": "run"})
+    html = found.content.decode()
+
+    assert found.status == 422
+    assert errors_of(html) == {"f-d/name": "This field is needed.", "f-d/email/1//value": "An e-mail address is needed here."}
+    assert "runnerData.shoe_size: The operation has no such field for this connection." in text_of(found)
+    assert dict(sent_of(html))["s:d.email[1].value"] == "no mail"
+    assert await run_ids(house) == before
+
+
+async def test_a_list_is_searched_at_the_partner(owner: Browsing, house: Served, connection: int):
+    await owner.post("/console/try/2250201", {})
+    found = await owner.post(CREATE_PERSON, {"connection": connection, "find:d.org_id": "x", "do": "find:d.org_id"})
+    assert found.status == 200
+    assert "at least" in errors_of(found.content.decode()).get("f-d/org_id", "at least")
+    found = await owner.post(CREATE_PERSON, {"connection": connection, "find:d.org_id": "example", "do": "find:d.org_id"})
+    assert re.search(r'id="f-d/org_id.found">.*?<option value="\d+"', found.content.decode(), re.DOTALL)
+
+
+async def test_a_viewer_looks_and_does_not_run(viewer: Browsing, house: Served, connection: int):
+    shown = await viewer.get(f"{CREATE_PERSON}?connection={connection}")
+    assert shown.status == 200
+    assert 'value="run"' not in shown.content.decode()
+    before = await run_ids(house)
+    for action in ("run", "dry"):
+        assert (await viewer.post(CREATE_PERSON, {"connection": connection, "s:d.name": "Bo", "do": action})).status == 403
+    assert (await viewer.post(f"{CREATE_PERSON}/files", {"name": "a.txt", "base64": "YQ=="})).status == 403
+    assert await run_ids(house) == before
+
+
+@pytest.mark.parametrize("path", ["/console/try/999999", "/console/try/x", "/console/try/2250101%00"])
+async def test_an_operation_that_is_not_there_is_not_found(owner: Browsing, path: str):
+    assert (await owner.get(path)).status == 404
+    assert (await owner.post(path, {"do": "run"})).status == 404
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"do": "zzz"},
+        {"do": "add:d.nothing[9999].x"},
+        {"do": "find:d.nope"},
+        {"do": "find:"},
+        {"do": "run", "connection": "999999"},
+        {"do": "run", "connection": "x" * 9_000},
+        {"do": "dry", "rows:d.email": "99999"},
+        {"do": "dry", "s:d.name": "x" * 10_000},
+        {"do": "dry", "s:c.9": "1"},
+        {"do": "dry", "s:d.name": EVIL, f"s:d.{EVIL}": EVIL, "how:d.name": "nonsense"},
+        {"do": "link", "s:d.name": "x" * 100_000, "texts": "yes"},
+        {"do": "run", "from": "yesterday", "limit": "many"},
+        {"view": "json", "text": "\x00\ud7ff", "do": "json"},
+    ],
+)
+async def test_whatever_a_form_holds_the_page_is_a_page(owner: Browsing, connection: int, form: dict[str, str]):
+    found = await owner.post(CREATE_PERSON, {"connection": str(connection)} | form)
+
+    assert found.status in {200, 422}, text_of(found)
+    assert "<script>" not in found.content.decode()
+
+
+async def test_hostile_names_and_answers_are_text(owner: Browsing, connection: int):
+    long = "x" * 10_000
+    for name in (EVIL, long, "\u202egnp.exe"):
+        found = await owner.post(CREATE_PERSON, {"connection": connection, "s:d.name": name, "do": "run"}) if len(name) < 255 else await owner.post(CREATE_PERSON, {"connection": connection, "s:d.notes": name, "s:d.name": "Bo", "do": "run"})  # fmt: skip
+        html = found.content.decode()
+        assert "<script>" not in html
+        assert found.status == 200, text_of(found)
+        assert name in unescape(html).replace("\n", "") or len(name) > 1000
+
+
+async def test_a_link_holds_choices_but_nothing_that_was_typed_unless_that_is_asked_for(owner: Browsing, connection: int):
+    given = {"connection": connection, "s:d.name": "Private Person", "k:d.visible_to": '"3"', "rows:d.email": "1", "s:d.email[0].value": "p@example.com", "k:d.email[0].label": '"work"'}  # fmt: skip
+    found = await owner.post(CREATE_PERSON, given | {"do": "link"})
+    link = re.search(r'data-copies="([^"]+/console/try/[^"]+)"', found.content.decode())
+    assert link is not None
+    path = unescape(link[1]).removeprefix(owner.served.origin)
+    assert unpacked(path.partition("input=")[2]) == {"d": {"visible_to": "3", "email": [{"label": "work"}]}, "c": {}}
+    assert dict(sent_of((await owner.get(path)).content.decode()))["k:d.visible_to"] == '"3"'
+
+    whole = await owner.post(CREATE_PERSON, given | {"do": "link", "texts": "yes"})
+    link = re.search(r'data-copies="([^"]+/console/try/[^"]+)"', whole.content.decode())
+    assert link is not None
+    again = dict(sent_of((await owner.get(unescape(link[1]).removeprefix(owner.served.origin))).content.decode()))
+    assert {name: again[name] for name in given} == {name: str(text) for name, text in given.items()}
+
+
+async def test_a_link_leads_through_the_sign_in_and_a_broken_one_to_an_empty_form(owner: Browsing, house: Served, connection: int):
+    text = packed({"d": {"visible_to": "3"}, "c": {}})
+    stranger = await Browsing(served=house).get(f"{CREATE_PERSON}?connection={connection}&input={text}")
+    assert stranger.status == 303
+    assert str(text) in unescape(stranger.headers["location"])
+    for broken in ("zzz", "%F0%9F%98%80", "A" * 7_000):
+        found = await owner.get(f"{CREATE_PERSON}?input={broken}")
+        assert found.status == 200
+        assert "cannot be read" in text_of(found)
+
+
+async def test_a_secret_is_in_no_page_no_code_and_no_link(owner: Browsing, house: Served):
+    path = f"/console/try/{await operation_id(house, 'sign_text', 1)}"
+    secret = "a-secret-that-nobody-sees-37"
+    for given in ({"s:d.key": secret}, {"view": "json", "text": f'{{"key": "{secret}"}}'}):
+        for action in ("refresh", "form", "json", "link", "dry", "run"):
+            found = await owner.post(path, given | {"s:d.text": "hello", "texts": "yes", "do": action})
+            assert found.status in {200, 422}, text_of(found)
+            assert secret not in unescape(found.content.decode())
+
+
+async def test_a_tool_runs_without_a_connection(owner: Browsing, house: Served):
+    path = f"/console/try/{await operation_id(house, 'sign_text', 1)}"
+    html = (await owner.get(path)).content.decode()
+
+    assert 'name="connection"' not in html
+    assert 'type="password"' in html
+
+
+async def test_a_trigger_is_read_within_its_window_page_by_page(owner: Browsing, house: Served, connection: int):
+    _status, _headers, found = await house.call(
+        "GET", "/partners/trigger-actions/info?filter[partnerId]=225&filter[kind]=apiTrigger&per-page=1"
+    )
+    path = f"/console/try/{found['data'][0]['triggerActionId']}"
+    ran = await owner.post(path, {"connection": connection, "limit": "1", "from": "2020-01-01T00:00:00Z", "do": "run"})
+    assert ran.status == 200
+    assert "hasMore" in text_of(ran)
+    wrong = await owner.post(path, {"connection": connection, "limit": "0", "do": "run"})
+    assert wrong.status == 422
+    assert "limit" in text_of(wrong)
+
+
+async def test_a_file_is_kept_and_its_id_comes_back(owner: Browsing, house: Served):
+    found = await owner.post(f"{CREATE_PERSON}/files", {"name": "a.txt", "contentType": "text/plain", "base64": "aGVsbG8="})
+
+    assert found.status == 200
+    status, _headers, kept = await house.call("GET", f"/files/{found.json['fileId']}")
+    assert (status, kept["data"]["name"], kept["data"]["size"]) == (200, "a.txt", 5)
+
+
+async def test_the_code_for_a_shell_and_for_python_runs(owner: Browsing, house: Served, connection: int):
+    given = {"connection": connection, "s:d.name": 'O\'Hara $HOME `id` "x" \u00e9\U0001f600', "n:d.add_time": "1700000000"}
+    html = (await owner.post(CREATE_PERSON, given | {"do": "preview"})).content.decode()
+    code = {language: unescape(found) for language, found in re.findall(r"aria-label=\"The call for (\w+)\".*?data-copies=\"([^\"]*)\"", html, re.DOTALL)}  # fmt: skip
+    assert set(code) == {"curl", "Python", "JavaScript"}
+    programs = [[sys.executable, "-c", code["Python"]]]
+    if shutil.which("curl"):
+        programs.append(["bash", "-c", code["curl"].replace("curl ", "curl -s ", 1)])
+    for program in programs:
+        url = f"http://127.0.0.1:{house.origin.rpartition(':')[2]}"
+        made = [part.replace(house.runtime.settings.origin, url) for part in program]
+        running = await asyncio.create_subprocess_exec(
+            *made,
+            env={"PATH": os.environ["PATH"], "POLYPORT_TOKEN": house.token},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        told, _nothing = await running.communicate()
+        assert running.returncode == 0, told
+        newest: Any = (await house.call("GET", f"/runs/{(await run_ids(house))[0]}"))[2]
+        assert newest["data"]["result"]["name"] == given["s:d.name"]
+        assert newest["data"]["result"]["added"] == 1_700_000_000
