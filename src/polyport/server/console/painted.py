@@ -16,8 +16,8 @@ LANGUAGES: Final = {"json": "JsonLexer", "curl": "BashLexer", "Python": "PythonL
 def painted(text: str, language: str) -> Markup:
     """The text as HTML, its parts in classes (``k`` a keyword, ``s2`` a text, ...)."""
     from markupsafe import Markup, escape  # noqa: PLC0415  the server starts faster without them
-    from pygments import highlight, lexers  # noqa: PLC0415
-    from pygments.formatters import HtmlFormatter  # noqa: PLC0415
+    from pygments import highlight, lexers  # noqa: PLC0415  as above
+    from pygments.formatters import HtmlFormatter  # noqa: PLC0415  as above
 
     if len(text) > LONGEST:
         return escape(text)
