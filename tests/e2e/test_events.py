@@ -172,6 +172,19 @@ async def test_a_link_that_was_used_is_told_to_its_callback_address_and_to_endpo
     assert find_leaks({"token": made["token"], "key": SECRET}, *(asked.body for asked in (*receiver.asked, *subscribed.asked))) == []
 
 
+async def test_a_run_that_proves_an_unproved_connection_is_told(clean: Bay, receiver: Receiver):
+    clean.depot.answers["GET /me"] = answer(503)
+    body = {"partnerId": PARTNER, "title": "Unproved", "fields": {"key": SECRET}, "verify": False}
+    made = (await clean.served.call("POST", "/credentials", body))[2]["data"]
+    assert made["status"] == "pending"
+    await make_endpoint(clean.served, receiver.url, "connection.updated")
+    await Bay(served=clean.served, depot=clean.depot, connection=made["credentialId"]).run(CREATE, {"name": "Lamp"})
+    await receiver.arrived()
+    assert [(told["type"], told["data"]["credentialId"], told["data"]["status"]) for told in receiver.told] == [
+        ("connection.updated", made["credentialId"], "active")
+    ]
+
+
 async def test_what_was_told_of_an_end_user_is_erased_with_the_user(clean: Bay, receiver: Receiver):
     made = await make_endpoint(clean.served, receiver.url)
     user = (await clean.served.call("POST", "/users", {"externalId": "user-of-events"}))[2]["data"]["id"]

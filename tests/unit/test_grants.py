@@ -263,6 +263,12 @@ async def test_what_does_not_match_its_pattern_is_not_learned():
         await exchange(caller, program(), {})
 
 
+async def test_an_exchange_goes_out_on_a_connection_of_its_own_and_calls_do_not():
+    caller, line = made(token(), json_reply())
+    await exchange(caller, program(), {})
+    assert [request.fresh for request in line.requests] == [True, False]
+
+
 async def test_an_exchange_goes_where_the_operator_sends_the_partners_calls():
     caller, line = made(token(), json_reply(), replaced="http://127.0.0.1:9/")
     await exchange(caller, program(), {})

@@ -210,8 +210,9 @@ async def test_a_refresh_token_that_serves_no_more_makes_the_connection_invalid_
     assert (await house.run()).startswith("connection_invalid: The partner no longer renews this connection's token (Taken back.)")
     record, kept = await house.record(), await house.kept()
     assert (record.status, "connect again" in record.last_error, kept.exchange_until) == (INVALID, True, None)
+    partner = await house.desk.runtime.catalog.seen_by(house.account).partner(record.partner_id)
     with pytest.raises(ConnectionInvalid):  # also a process that has not heard of it asks the partner no more
-        await authorise((await house.desk._open(house.account, house.connection)).caller)
+        await authorise((await house.desk._open(house.account, partner, house.connection)).caller)
     assert len(provider.asked) == 1
 
 

@@ -730,6 +730,16 @@ async def test_a_kept_connection_that_is_dropped_gets_no_second_arrival(method, 
     assert len(server.arrivals) == 2
 
 
+async def test_a_request_that_wants_a_connection_of_its_own_meets_no_end_of_a_kept_one():
+    async with partner() as server, make_sender() as sender:
+        await asyncio.gather(*(sender.send(get(server.url())) for _ in range(2)))
+        kept = server.connections
+        assert (await sender.send(Request(method="POST", url=server.url(), body=b"x", fresh=True))).status == 200
+        assert server.connections == kept + 1
+        assert (await sender.send(get(server.url()))).status == 200
+    assert server.connections == kept + 1
+
+
 async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced():
     async def script(request, writer, _):
         writer.write(OK)

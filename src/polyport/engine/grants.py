@@ -144,13 +144,16 @@ async def _send(caller: Caller, request: Request, traces: list[Trace]) -> Reply:
 
 
 def _aimed(caller: Caller, request: Request) -> Request:
-    """The request with the caller's time and secrets; where the operator replaced the partner's address, to that one."""
+    """The request with the caller's time and secrets, on a connection of its own: a doubt about a token costs more than making one.
+
+    Where the operator replaced the partner's address, it goes to that one.
+    """
     url = request.url
     if caller.replaced is not None:
         url = moved(url, caller.replaced)
     else:
         origin_of(url)
-    return sound_headers(replace(request, url=url, timeout=caller.timeout)).with_secrets(*caller.secrets)
+    return sound_headers(replace(request, url=url, timeout=caller.timeout, fresh=True)).with_secrets(*caller.secrets)
 
 
 def _refusal(caller: Caller, request: Request | None, refused: ExchangeRefused) -> Failure:

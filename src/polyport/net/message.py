@@ -97,6 +97,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ``stream`` is the body where that is not kept in memory; ``body`` is then ``None``.
     ``certificate`` is shown to servers that ask for one, on the first address alone.
     ``leaves`` is called when the request is handed to a connection: what came before, such as making one, took its time.
+    ``fresh``: it goes out on a connection of its own making. A kept one may be closed by the other side at that very moment, and then nobody knows what became of the request.
     """
 
     method: str
@@ -110,6 +111,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     answer_limit: int | None = None
     certificate: Certificate | None = None
     leaves: Callable[[], None] | None = None
+    fresh: bool = False
 
     def header(self, name: str) -> str | None:
         """The first value of a header, found without regard to case."""

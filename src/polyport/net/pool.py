@@ -27,12 +27,12 @@ class Pool(TCPConnector):
         super().__init__(**options)
         self._factory: partial[Any] = partial(Wire, loop=self._loop)
 
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
-        """A connection, kept or new."""
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, *, fresh: bool = False) -> Connection:
+        """A connection, kept or new; a ``fresh`` one has carried nothing yet."""
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = cast("Wire", connection.protocol)
-            if not protocol.should_close:
+            if not protocol.should_close and not (fresh and protocol.served):
                 return connection
             connection.close()
 

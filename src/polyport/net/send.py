@@ -239,7 +239,7 @@ class Sender:
             raise NetworkFault(f"The request to {exchange.host} is not valid HTTP.", reached=exchange.reached)
         origin = self._origin(parts[1], context)
         message = _message(hop.method.upper(), parts[2], origin.headers["Host"], pairs, body)
-        connection = await self._connect(origin, exchange)
+        connection = await self._connect(origin, exchange, fresh=hop.fresh)
         answer = Answer(limit=limit, bare=hop.method.upper() == "HEAD", follows=follows)
         try:
             exchange.left = True
@@ -267,11 +267,11 @@ class Sender:
             found = self._origins[key] = ClientRequest("GET", URL(text, encoded=True), loop=asyncio.get_running_loop(), ssl=context)
         return found
 
-    async def _connect(self, origin: ClientRequest, exchange: _Exchange) -> Connection:
+    async def _connect(self, origin: ClientRequest, exchange: _Exchange, *, fresh: bool) -> Connection:
         """A connection, kept or new. Raises ``NetworkFault`` or ``BlockedAddress``."""
         session = self.opened
         try:
-            return await cast("Pool", session.connector).connect(origin, [], session.timeout)
+            return await cast("Pool", session.connector).connect(origin, [], session.timeout, fresh=fresh)
         except TimeoutError:
             raise exchange.fault(ConnectionTimeoutError()) from None
         except _FAILURES as error:

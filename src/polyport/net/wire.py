@@ -248,10 +248,11 @@ class Answer:
 
 
 class Wire(ResponseHandler):
-    """A connection of aiohttp's that can also take the short way."""
+    """A connection of aiohttp's that can also take the short way. ``served``: something came back on it already."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
+        self.served = False
         self._answer: Answer | None = None
         self._answered: asyncio.Future[None] | None = None
 
@@ -273,6 +274,7 @@ class Wire(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport."""
+        self.served = True
         if self._answer is None:
             super().data_received(data)
         elif self._answer.feed(data):
