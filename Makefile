@@ -4,9 +4,9 @@ MAKEFLAGS += --no-print-directory
 # Hundreds of tests start the program anew: where bytecode may not be kept, each start compiles all of it again, which takes longer than the test.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint format docs bench drill lock clean
+.PHONY: help setup demo run test lint format docs bench profile drill lock clean
 
-# PYTHON=... chooses the interpreter that makes .venv; ARGS=... is handed to demo, run, bench, drill and lock.
+# PYTHON=... chooses the interpreter that makes .venv; ARGS=... is handed to demo, run, bench, profile, drill and lock.
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
@@ -60,6 +60,9 @@ docs: setup  ## write the generated pages of docs/reference
 
 bench: setup  ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench $(ARGS)
+
+profile: setup  ## see where the time of a run goes: docs/profile, with flame graphs; needs py-spy
+	@$(BIN)/python -m bench.profile --keep docs/profile $(ARGS)
 
 drill: setup  ## try the promises about crashes, disks, tokens, keys, backups, budgets and load in full form: an hour (ARGS=--quick is what the tests run)
 	@for drill in tests/drills/*.py; do echo "== $$drill"; PYTHONPATH=tests:. $(BIN)/python $$drill $(ARGS) || exit 1; done

@@ -90,7 +90,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
+class Subject:
     """One thing that can be called, and the process whose CPU time it costs."""
 
     name: str
@@ -102,23 +102,20 @@ class _Subject:
     token: str = ""
 
 
-def _subjects(stage: Stage) -> dict[str, _Subject]:
+def subjects_of(stage: Stage) -> dict[str, Subject]:
+    """What can be called, by name."""
     polyport, forwarder, upstream, nginx = stage.polyport, stage.forwarder, stage.upstream, stage.nginx
     body = run_body(polyport.connection)
 
-    def run(name: str, mode: str, sent: str, expect: int) -> _Subject:
+    def run(name: str, mode: str, sent: str, expect: int) -> Subject:
         served = polyport.served
         path = f"{TRIGGER_PATH if name == 'polyport trigger' else RUN_PATH}/{mode}"
-        return _Subject(name=name, port=served.port, path=path, body=sent, expect=expect, process=served.process, token=polyport.token)
+        return Subject(name=name, port=served.port, path=path, body=sent, expect=expect, process=served.process, token=polyport.token)
 
     found = (
-        _Subject(name="direct", port=upstream.port, path=FORWARDED, body=body, expect=201, process=upstream.process),
-        _Subject(name="forwarder", port=forwarder.port, path="/", body=body, expect=201, process=forwarder.process),
-        *(
-            ()
-            if nginx is None
-            else (_Subject(name="nginx", port=nginx.port, path=FORWARDED, body=body, expect=201, process=nginx.process),)
-        ),
+        Subject(name="direct", port=upstream.port, path=FORWARDED, body=body, expect=201, process=upstream.process),
+        Subject(name="forwarder", port=forwarder.port, path="/", body=body, expect=201, process=forwarder.process),
+        *(() if nginx is None else (Subject(name="nginx", port=nginx.port, path=FORWARDED, body=body, expect=201, process=nginx.process),)),
         run("polyport sync", "sync", body, 200),
         run("polyport trigger", "sync", trigger_body(polyport.connection), 200),
         run("polyport dry run", "sync", run_body(polyport.connection, dry_run=True), 200),
@@ -127,7 +124,7 @@ def _subjects(stage: Stage) -> dict[str, _Subject]:
     return {subject.name: subject for subject in found}
 
 
-def _call(stage: Stage, subject: _Subject, callers: int, plan: Plan, *, warmup: float) -> tuple[Load, Sample]:
+def call(stage: Stage, subject: Subject, callers: int, plan: Plan, *, warmup: float) -> tuple[Load, Sample]:
     """Run a job. Raises ``NotMeasured`` for any error."""
     job = Job(
         port=subject.port,
@@ -150,7 +147,7 @@ def _call(stage: Stage, subject: _Subject, callers: int, plan: Plan, *, warmup: 
 
 def measure_sync(stage: Stage, plan: Plan, say: Say) -> list[Row]:
     """Throughput and latency of all rows, in turn, round after round."""
-    subjects = _subjects(stage)
+    subjects = subjects_of(stage)
     order = _order(subjects)
     rows = {key: Row(name=key[0], callers=key[1], delay=key[2], samples=[]) for key in order}
     arrived, runs, present = stage.arrivals(), 0, 0
@@ -159,7 +156,7 @@ def measure_sync(stage: Stage, plan: Plan, say: Say) -> list[Row]:
             if delay != present:
                 stage.delay(delay)
                 present = delay
-            load, sample = _call(stage, subjects[name], callers, plan, warmup=plan.warmup)
+            load, sample = call(stage, subjects[name], callers, plan, warmup=plan.warmup)
             rows[name, callers, delay].samples.append(sample)
             runs += load.total if name == "polyport sync" else 0
         done = rows["polyport sync", MOST_CALLERS, 0].samples[-1]
@@ -170,7 +167,7 @@ def measure_sync(stage: Stage, plan: Plan, say: Say) -> list[Row]:
     return list(rows.values())
 
 
-def _order(subjects: Mapping[str, _Subject]) -> list[tuple[str, int, int]]:
+def _order(subjects: Mapping[str, Subject]) -> list[tuple[str, int, int]]:
     """The jobs of a round by name, callers and the upstream's delay: what is compared stands side by side."""
     compared = [name for name in ("direct", "nginx", "forwarder", "polyport sync") if name in subjects]
     found = [(name, callers, 0) for callers in CALLERS for name in compared]
@@ -180,10 +177,10 @@ def _order(subjects: Mapping[str, _Subject]) -> list[tuple[str, int, int]]:
 
 def measure_async(stage: Stage, plan: Plan, say: Say) -> list[Drain]:
     """Accepting and working, round after round; a forwarder's job before each."""
-    subjects = _subjects(stage)
+    subjects = subjects_of(stage)
     found: list[Drain] = []
     for number in range(1, plan.rounds + 1):
-        bare, _sample = _call(stage, subjects["forwarder"], MOST_CALLERS, plan, warmup=plan.warmup)
+        bare, _sample = call(stage, subjects["forwarder"], MOST_CALLERS, plan, warmup=plan.warmup)
         found.append(_drain(stage, subjects["polyport async"], plan, bare.rate))
         done = found[-1]
         say(f"async round {number} of {plan.rounds}: {done.accepted:,.0f} accepted/s, {done.finished:,.0f} finished/s")
@@ -193,10 +190,10 @@ def measure_async(stage: Stage, plan: Plan, say: Say) -> list[Drain]:
     return found
 
 
-def _drain(stage: Stage, subject: _Subject, plan: Plan, forwarder: float) -> Drain:
+def _drain(stage: Stage, subject: Subject, plan: Plan, forwarder: float) -> Drain:
     """Accept for a while, then wait until every accepted run has ended."""
     arrived, meter = stage.arrivals(), Meter(subject.process, stage.processes())
-    load, _sample = _call(stage, subject, MOST_CALLERS, plan, warmup=0.0)
+    load, _sample = call(stage, subject, MOST_CALLERS, plan, warmup=0.0)
     accepted_at, left = time.monotonic(), load.total - (stage.arrivals() - arrived)
     # The upstream is asked, not the server: watching shall cost what is watched nothing.
     while stage.arrivals() - arrived < load.total:

@@ -1,6 +1,8 @@
 # noqa: A005  it is only ever bench.profile, so it hides nothing
 """Where the CPU time of a run goes. ``python -m bench.profile``: a server under load, watched for some seconds, its top functions printed.
 
+With ``--keep FOLDER`` (``make profile``) the steps of synchronous and of asynchronous runs are put into a page there, with flame graphs beside it.
+
 With py-spy installed the server runs as it is and is sampled from outside; without it, it runs under cProfile, which makes small Python functions look dearer
 than they are and sees the event loop's thread only.
 """
@@ -27,12 +29,22 @@ from typing import Final
 
 from bench.__main__ import VAR
 from bench.load import Job, Load
+from bench.machine import describe_machine
 from bench.partner import run_body
 from bench.processes import ROOT, NotMeasured, choose_cores
 from bench.servers import RUN_PATH, Polyport, sign_in, start_generator, start_polyport, start_upstream
+from bench.steps import steps_table
 
 SHOWN: Final = 40
 SETTLE: Final = 0.5
+_TITLES: Final = {"sync": "A synchronous run", "async": "An asynchronous run: accepted, and worked on by the same process"}
+_PAGE: Final = """\
+# Where the time of a run goes
+
+Made by `make profile`: {told}; {callers} callers, a partner that answers at once.
+
+A sampling profiler (py-spy) looks at the server under load 500 times a second. Each look counts for the innermost function of the stack that belongs to a step. The microseconds are the shares of what one run
+costs in CPU time, user and system, in a job that nobody watched. A busy machine makes all of them larger; the shares stay."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,15 +55,61 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--mode", choices=("sync", "async", "dry"), default="sync")
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--keep", type=Path, help="put a page with the steps, and flame graphs, into this folder")
     given = parser.parse_args(arguments)
     VAR.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=VAR) as name:
         try:
-            print(_profile(Path(name), given.mode, given.callers, given.seconds))
+            if given.keep is not None:
+                _keep(Path(name), given.keep, given.callers, given.seconds)
+            else:
+                print(_profile(Path(name), given.mode, given.callers, given.seconds))
         except (NotMeasured, OSError, subprocess.SubprocessError) as error:
             print(f"no profile: {error}", file=sys.stderr)
             return 1
     return 0
+
+
+def _keep(folder: Path, kept: Path, callers: int, seconds: float) -> None:
+    """Write the page and its flame graphs. Raises ``NotMeasured`` without py-spy: other profilers make small functions look dear."""
+    sampler = _sampler()
+    if sampler is None:
+        raise NotMeasured("py-spy is not installed (pip install py-spy)")
+    kept.mkdir(parents=True, exist_ok=True)
+    parts, machine = [], describe_machine(folder, choose_cores())
+    for mode in ("sync", "async"):
+        home = folder / mode
+        home.mkdir()
+        us, stacks = _watched(home, sampler, mode, callers, seconds, kept / f"{mode}.svg")
+        parts.append(f"## {_TITLES[mode]}\n\n{steps_table(stacks, us)}\n\n[Flame graph]({mode}.svg)")
+    told = f"{machine.date[:10]}, commit {machine.commit or 'unknown'}, {machine.cpu}, {machine.python}, load average {machine.load_average:.1f}"
+    (kept / "README.md").write_text("\n\n".join([_PAGE.format(told=told, callers=callers), *parts]) + "\n", "utf-8")
+    print(f"{kept / 'README.md'}: {told}")
+
+
+def _watched(home: Path, sampler: str, mode: str, callers: int, seconds: float, graph: Path) -> tuple[float, list[str]]:
+    """CPU time of a run in us, from a job that nobody watches, and the collapsed stacks of a second one; the flame graph of a third is written."""
+    cores = choose_cores()
+    with contextlib.ExitStack() as stack:
+        upstream = start_upstream(stack, home, cores.load)
+        polyport = sign_in(start_polyport(stack, home, cores.server, upstream.port))
+        generator, process = start_generator(stack, home, cores.load), polyport.served.process
+        us = 0.0
+        for length in (1.0, seconds / 2):  # the first one compiles and connects
+            before = process.cpu_seconds()
+            load = generator.run(_job(polyport, mode, callers, length))
+            if load.errors or not load.total:
+                raise NotMeasured(f"the load had errors: {load.first_error}")
+            polyport.settle()
+            us = (process.cpu_seconds() - before) / load.total * 1e6
+        for form, output in (("raw", home / "stacks"), ("flamegraph", graph)):
+            caller = threading.Thread(target=generator.run, args=(_job(polyport, mode, callers, seconds + 4 * SETTLE),))
+            caller.start()
+            time.sleep(SETTLE)
+            _sample(sampler, process.popen.pid, seconds, output, form=form, extra=())
+            caller.join()
+            polyport.settle()
+    return us, (home / "stacks").read_text("utf-8").splitlines()
 
 
 def _profile(folder: Path, mode: str, callers: int, seconds: float) -> str:
@@ -99,7 +157,9 @@ def _sampler() -> str | None:
     return str(beside) if beside.exists() else shutil.which("py-spy")
 
 
-def _sample(sampler: str, pid: int, seconds: float, kept: Path) -> None:
+def _sample(
+    sampler: str, pid: int, seconds: float, kept: Path, *, form: str = "raw", extra: Sequence[str] = ("--gil", "--threads")
+) -> None:
     command = [
         sampler,
         "record",
@@ -110,11 +170,11 @@ def _sample(sampler: str, pid: int, seconds: float, kept: Path) -> None:
         "--rate",
         "500",
         "--format",
-        "raw",
+        form,
         "--output",
         str(kept),
     ]
-    subprocess.run([*command, "--gil", "--threads"], check=True, capture_output=True, cwd=ROOT, timeout=seconds + 60)
+    subprocess.run([*command, *extra], check=True, capture_output=True, cwd=ROOT, timeout=seconds + 60)
 
 
 def _read_samples(kept: Path) -> str:

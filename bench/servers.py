@@ -85,6 +85,14 @@ class Polyport:
         found = ask(self.served.port, "GET", f"/runs?status={status}&per-page=1", token=self.token)
         return len(found["data"])
 
+    def settle(self, seconds: float = 300.0) -> None:
+        """Return when no run is queued or under way. Raises ``NotMeasured`` when that takes too long."""
+        end = time.monotonic() + seconds
+        while self.count("queued") or self.count("running"):
+            if time.monotonic() > end:
+                raise NotMeasured("accepted runs did not end")
+            time.sleep(0.05)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
