@@ -25,6 +25,7 @@ PAGES = (
     "how-to/api-keys",
     "how-to/files",
     "how-to/end-users",
+    "how-to/import-into-a-server",
 )
 
 # The README's api function; each answer is a line of a file, and the ids in it fill the words that stand for them on the pages.
@@ -35,8 +36,10 @@ api() {
   id=$(sed -nE 's/.*"endpointId":"([^"]*)".*/\\1/p' <<< "$answer"); ENDPOINT_ID=${id:-$ENDPOINT_ID}
   id=$(sed -nE 's/.*"eventId":"([^"]*)".*/\\1/p' <<< "$answer"); EVENT_ID=${id:-$EVENT_ID}
   id=$(sed -nE 's/.*"id":([0-9]+),"title".*/\\1/p' <<< "$answer"); KEY_ID=${id:-$KEY_ID}
+  id=$(sed -nE 's/.*"importId":"([^"]*)".*/\\1/p' <<< "$answer"); IMPORT_ID=${id:-$IMPORT_ID}
+  id=$(sed -nE 's/.*"partnerId":(2[0-9]{9}).*/\\1/p' <<< "$answer"); PARTNER_ID=${id:-$PARTNER_ID}
 }
-RUN_ID=; KEY_ID=; ENDPOINT_ID=; EVENT_ID=
+RUN_ID=; KEY_ID=; ENDPOINT_ID=; EVENT_ID=; IMPORT_ID=; PARTNER_ID=
 """
 
 
@@ -66,7 +69,9 @@ def connected_reader(tmp_path_factory):
 def follow(page, folder, server, token):
     blocks = re.findall(r"```bash\n(.*?)```", (DOCS / f"{page}.md").read_text("utf-8"), re.DOTALL)
     commands = "\n".join(block for block in blocks if not re.search(r"polyport (?:serve|connector simulate)", block))
-    commands = re.sub(r"\b(RUN_ID|FILE_ID|KEY_ID|ENDPOINT_ID|EVENT_ID)\b", r"$\1", commands).replace(".venv/bin/polyport", str(PROGRAM))
+    commands = re.sub(r"\b(RUN_ID|FILE_ID|KEY_ID|ENDPOINT_ID|EVENT_ID|IMPORT_ID|PARTNER_ID)\b", r"$\1", commands).replace(
+        ".venv/bin/polyport", str(PROGRAM)
+    )
     (folder / "answers").write_text("")
     given = {"SERVER": f"http://127.0.0.1:{server.port}", "TOKEN": token}
     done = subprocess.run(  # noqa: S603  the page's own commands
@@ -75,7 +80,7 @@ def follow(page, folder, server, token):
         env=environment(given),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=4 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -149,11 +149,10 @@ async def import_finished(served: Served, slug: str, *, token: str | None = "", 
 
 async def import_settled(served: Served, import_id: str, *, token: str | None = "") -> dict[str, Any]:
     """An import once it has ended, or waits for an answer."""
-    for _look in range(600):
-        _status, _headers, told = await served.call("GET", f"/partners/imports/{import_id}", token=token)
+    for _look in range(4):
+        _status, _headers, told = await served.call("GET", f"/partners/imports/{import_id}?wait=30", token=token)
         if told["data"]["status"] not in {"queued", "running"}:
             return dict(told["data"])
-        await asyncio.sleep(0.1)
     raise AssertionError(told)
 
 

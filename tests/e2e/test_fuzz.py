@@ -21,7 +21,8 @@ from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
-from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served, running_server, running_simulator
+from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served, import_finished, running_server, running_simulator
+from petshop import pets
 from polyport.server.app import ENDPOINTS
 
 pytestmark = [
@@ -36,7 +37,11 @@ PARTNERS_FAULT: Final = {
     "partner_unavailable",
     "partner_timeout",
 }  # 502 and 504 that are not ours: a call went to an address that nobody answers
-LASTING: Final = {"/users/{userId}", "/credentials/{credentialId}"}  # whose DELETE would take away what the others are asked about
+LASTING: Final = {
+    "/users/{userId}",
+    "/credentials/{credentialId}",
+    "/partners/{partnerId}",
+}  # whose DELETE would take away what the others are asked about
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +79,11 @@ async def _known(served: Served) -> dict[str, list[Any]]:
     operation = next(item["triggerActionId"] for item in listed if item["name"] == "create_person")
     body = {"credentialData": {"0": connection}, "runnerData": {"name": "Ada"}}
     run = (await served.call("POST", f"/partners/trigger-actions/{operation}/run/sync", body))[2]["data"]["runId"]
+    imported = await import_finished(served, "pets", document=pets())
     return {
-        "partnerId": [PIPEDRIVE, 1],
+        "partnerId": [PIPEDRIVE, 1, imported["partnerId"]],
+        "importId": [imported["importId"]],
+        "number": [1],
         "credentialId": [connection],
         "linkId": [link["id"]],
         "runId": [run],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -19,6 +21,9 @@ from polyport.store.private_partners import ImportStatus, PartnerImport
 
 URL_LONGEST: Final = 4_000
 FILES_MOST: Final = 200
+WAIT_MOST: Final = 30
+LOOK_SECONDS: Final = 0.3
+_UNDER_WAY: Final = frozenset({ImportStatus.QUEUED, ImportStatus.RUNNING})
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,59}$")]
 Host = Annotated[str, StringConstraints(pattern=r"^[^\s/?#@{}]{1,300}$")]
 _FILE: Final = re.compile(r"[^/\\\x00-\x1f][^\\\x00-\x1f]{0,499}")
@@ -182,7 +187,22 @@ async def read_many(call: Call) -> Answer:
 
 async def read(call: Call) -> Answer:
     """GET /partners/imports/{importId}."""
-    return Answer(data=await _item(call, await read_import(call.engine.runtime, call.principal.account_id, call.text("importId"))))
+    runtime, account_id, import_id = call.engine.runtime, call.principal.account_id, call.text("importId")
+    end = time.monotonic() + _wait(call)
+    found = await read_import(runtime, account_id, import_id)
+    while found.status in _UNDER_WAY and time.monotonic() < end and not call.services.standing.stopping:
+        await asyncio.sleep(LOOK_SECONDS)
+        found = await read_import(runtime, account_id, import_id)
+    return Answer(data=await _item(call, found))
+
+
+def _wait(call: Call) -> int:
+    """For how many seconds the answer may wait."""
+    told = call.http.query_params.get("wait") or "0"
+    if not told.isascii() or not told.isdecimal() or len(told) > 2 or int(told) > WAIT_MOST:
+        message = f"A whole number of seconds from 0 to {WAIT_MOST} is needed here."
+        raise ValidationFailed.of(Fault(path="wait", code="out_of_range", message=message))
+    return int(told)
 
 
 async def answer(call: Call) -> Answer:
@@ -256,7 +276,15 @@ ENDPOINTS: Final = (
             Param(name="filter[slug]", description="The partner's slug, whole."),
         ),
     ),
-    Endpoint(method="GET", path=_PATH, handler=read, tag=_TAG, summary="Read an import and how far it is", scope="admin", answer=ImportAnswer),
+    Endpoint(
+        method="GET", path=_PATH, handler=read, tag=_TAG, summary="Read an import and how far it is", scope="admin", answer=ImportAnswer,
+        query=(
+            Param(
+                name="wait", description="Answer once the import has ended or asks something, or after so many seconds.",
+                schema={"type": "integer", "minimum": 0, "maximum": WAIT_MOST, "default": 0},
+            ),
+        ),
+    ),
     Endpoint(
         method="POST", path=f"{_PATH}/answer", handler=answer, tag=_TAG, summary="Answer what an import asks", scope="admin", body=AnswerBody,
         answer=ImportAnswer, status=202, errors=("conflict",), description="All questions at once. The import goes on with what it has read already.",
