@@ -155,17 +155,8 @@ async def open_runtime(
             repo.budget_uses, owner=safe.processes.owner, now_ms=partial(milliseconds, time_now), is_alive=safe.processes.is_alive
         )
         stack.push_async_callback(budgets.close)
-        if catalog is None:
-            catalog = await asyncio.to_thread(open_catalog, settings.data, settings.connectors, settings.origin)
-            stack.callback(catalog.close)
-            if catalog.changed:  # other processes of this data folder take it up
-                with contextlib.suppress(StoreFault):  # a store that cannot be written now: readyz says so
-                    await repo.keys.forget()
         private = PrivateSource(repo.private_partners, boxes)
-        catalog.add_source(private)
-        stack.callback(catalog.remove_source, private)
-        await catalog.refresh()
-        stack.callback(catalog.limit_by, catalog.limit_by(repo.allow_lists.limit))
+        catalog = await _filled(stack, settings, repo, private, catalog)
         yield Runtime(
             settings=settings,
             catalog=catalog,
@@ -187,6 +178,24 @@ async def open_runtime(
             is_alive=safe.processes.is_alive,
             clock=time_now,
         )
+
+
+async def _filled(
+    stack: contextlib.AsyncExitStack, settings: Settings, repo: Repo, private: PrivateSource, catalog: Catalog | None
+) -> Catalog:
+    """The catalogue with what accounts imported, and limited as they are; the real one where none is given."""
+    if catalog is None:
+        catalog = await asyncio.to_thread(open_catalog, settings.data, settings.connectors, settings.origin)
+        stack.callback(catalog.close)
+        if catalog.changed:  # other processes of this data folder take it up
+            with contextlib.suppress(StoreFault):  # a store that cannot be written now: readyz says so
+                await repo.keys.forget()
+    catalog.add_source(private)
+    stack.callback(catalog.remove_source, private)
+    with contextlib.suppress(StoreFault):  # as above
+        await catalog.refresh()
+    stack.callback(catalog.limit_by, catalog.limit_by(repo.allow_lists.limit))
+    return catalog
 
 
 def _sender(stack: contextlib.AsyncExitStack, policy: EgressPolicy, settings: Settings, connections: int, per_host: int) -> Sender:
