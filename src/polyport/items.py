@@ -27,6 +27,7 @@ def connection_item(record: Connection, *, watched: bool = True) -> dict[str, An
         "nextCheckAt": seconds(record.check_at) if watched else None,
         "externalUserId": record.external_user_id,
         "metadata": json.loads(record.metadata),
+        "simulated": record.simulated,
         "createdAt": seconds(record.created_at),
         "updatedAt": seconds(record.updated_at),
     }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final, Protocol
 
 from polyport.accounts import AccountBoxes, account_scope
 from polyport.apps import AppBook
@@ -23,7 +23,7 @@ from polyport.events import Events
 from polyport.keyfile import KEY_FILE, KeyFile
 from polyport.master_keys import MasterKeys
 from polyport.net.egress import EgressPolicy
-from polyport.net.message import Network
+from polyport.net.message import Network, Reply, Request
 from polyport.net.send import Sender
 from polyport.passwords import hash_password
 from polyport.private_partners import PrivateSource
@@ -52,6 +52,19 @@ def milliseconds(clock: Callable[[], datetime]) -> int:
     return int(clock().timestamp() * 1000)
 
 
+class Simulated(Protocol):
+    """Partners that are simulated within the process: a network for connections that are marked as simulated."""
+
+    def origin(self, slug: str) -> str:
+        """Where the calls of such a connection go."""
+
+    async def sample(self, slug: str) -> tuple[str, Mapping[str, Any]]:
+        """A way of authorisation and made-up fields that are taken. Raises ``NotFound`` where there is no simulator."""
+
+    async def send(self, request: Request) -> Reply:
+        """Let a simulated partner answer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """What a process works with. ``owner`` is its name in the store, ``is_alive`` tells whether another's process lives; ``clock`` gives the time, in UTC.
@@ -78,6 +91,7 @@ class Runtime:
     owner: str
     is_alive: Callable[[str], bool]
     clock: Callable[[], datetime]
+    simulated: Simulated | None = None
 
     def now_ms(self) -> int:
         """The time in unix milliseconds."""
@@ -127,11 +141,16 @@ async def open_safe(settings: Settings) -> AsyncIterator[Safe]:
 
 @contextlib.asynccontextmanager
 async def open_runtime(
-    settings: Settings, *, catalog: Catalog | None = None, network: Network | None = None, clock: Callable[[], datetime] | None = None
+    settings: Settings,
+    *,
+    catalog: Catalog | None = None,
+    network: Network | None = None,
+    clock: Callable[[], datetime] | None = None,
+    simulated: Simulated | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open everything, and close it again. Raises ``SetupError`` with a sentence when something does not allow a start.
 
-    ``catalog``, ``network`` and ``clock`` replace the real ones in tests.
+    ``catalog``, ``network`` and ``clock`` replace the real ones in tests. ``simulated`` are the partners that simulated connections talk to, if there may be any.
     """
     policy = EgressPolicy(settings.allow_networks)
     time_now = clock or system_clock
@@ -177,6 +196,7 @@ async def open_runtime(
             owner=safe.processes.owner,
             is_alive=safe.processes.is_alive,
             clock=time_now,
+            simulated=simulated,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from playwright.async_api import Browser, expect
 
 from browser.console import LOOKS, assert_quiet, look_at, shot, sign_in, signed_in_state
 from browser.watched import Watched, opened, violations
-from e2e.served import EMAIL, Served
+from e2e.served import EMAIL, PASSWORD, Served, running_server
 
 pytestmark = pytest.mark.anyio
 
 # What a person sees who signs in; a new page is added here and is looked at in every look.
 PAGES = {
+    "start": "/console/start",
     "catalogue": "/console/catalogue",
     "catalogue-none": "/console/catalogue?q=zzzzqqqq",
     "partner": "/console/catalogue/225",
@@ -111,3 +113,22 @@ async def test_nothing_of_a_page_stays_in_the_browsers_storage(watched: Watched,
     await page.get_by_role("searchbox").fill("pipedrive")
     await expect(page.get_by_role("link", name="Airtable")).to_have_count(0)
     assert await page.evaluate("localStorage.length + sessionStorage.length") == 0
+
+
+async def test_a_newcomer_comes_in_by_the_link_and_has_a_run_that_succeeded_three_clicks_later(browser: Browser, tmp_path: Path):
+    async with running_server(tmp_path, allow_networks="") as served:
+        made = (await served.call("POST", "/console-users", {"email": "new@team.example", "role": "owner"}))[2]["data"]
+        async with opened(browser, made["url"]) as watched:
+            page = watched.page
+            assert await violations(page) == []
+            await page.get_by_label("New password", exact=True).fill(PASSWORD)
+            await page.get_by_label("New password again").fill(PASSWORD)
+            await page.get_by_role("button", name="Come in").click()
+            await expect(page.get_by_role("heading", name="Welcome to Polyport")).to_be_visible()
+            await page.get_by_role("button", name="Start it").click()
+            await page.get_by_role("button", name="Run it").click()
+            await expect(page.locator(".head .status")).to_have_text("Succeeded")
+            await expect(page.get_by_role("region", name="Result", exact=True)).to_contain_text("Ada Lovelace")
+            await page.get_by_role("link", name="Polyport").click()
+            await expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+            assert_quiet(watched, served)

@@ -25,6 +25,7 @@ from polyport.server.routing import Services
 from polyport.settings import Settings, environment_names, load_settings
 from polyport.testing.server import open_simulator
 from polyport.testing.simulator import load_simulator
+from polyport.testing.simulators import Simulators
 
 EMAIL: Final = "owner@example.com"
 PASSWORD: Final = "correct horse battery"
@@ -192,7 +193,9 @@ async def running_server(
     given = make_settings(folder / "data", port=listener.getsockname()[1], **settings)
     await make_first_account(given, lambda: PASSWORD)
     async with contextlib.AsyncExitStack() as stack:
-        runtime = await stack.enter_async_context(open_runtime(given, clock=clock, network=network, catalog=catalog))
+        runtime = await stack.enter_async_context(
+            open_runtime(given, clock=clock, network=network, catalog=catalog, simulated=Simulators())
+        )
         services = build_services(runtime)
         app = await stack.enter_async_context(serving(runtime, services))
         await stack.enter_async_context(_uvicorn(app, services, given, listener))

@@ -28,6 +28,7 @@ from polyport.runtime import make_first_account, open_runtime
 from polyport.server.app import build_services, serving
 from polyport.settings import Settings, load_settings
 from polyport.testing.server import serve_simulator
+from polyport.testing.simulators import Simulators
 
 EMAIL: Final = "demo@example.com"
 PASSWORD: Final = "polyport-demo"  # noqa: S105  it guards a demonstration with made-up data on 127.0.0.1
@@ -274,7 +275,7 @@ async def _server(settings: Settings) -> AsyncIterator[str]:
     """The server, in this process. Raises ``SetupError`` when its port is taken."""
     listener = listen(settings.host, settings.port)
     await make_first_account(settings, lambda: PASSWORD)
-    async with open_runtime(settings) as runtime, serving(runtime, services := build_services(runtime)) as app:
+    async with open_runtime(settings, simulated=Simulators()) as runtime, serving(runtime, services := build_services(runtime)) as app:
         server = QuietServer(make_config(app, settings), services.streams.watch.close)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn tells of its start by a flag only

@@ -28,6 +28,7 @@ from polyport.errors import SetupError
 from polyport.runtime import FirstAccount, make_first_account, open_runtime
 from polyport.server.app import build_services, serving
 from polyport.settings import Settings
+from polyport.testing.simulators import Simulators
 
 if TYPE_CHECKING:
     from polyport.cli.guard import Guard
@@ -117,7 +118,7 @@ def first_account(settings: Settings) -> FirstAccount | None:
 
 async def serve_socket(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let what is under way end within the grace time."""
-    async with open_runtime(settings) as runtime:
+    async with open_runtime(settings, simulated=Simulators(settings.connectors)) as runtime:
         for problem in runtime.catalog.problems:
             _log.warning("a partner is left out", problem=str(problem))
         services = build_services(runtime)

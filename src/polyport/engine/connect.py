@@ -49,7 +49,8 @@ _log: Final = structlog.get_logger("polyport.connections")
 class NewConnection:
     """What a caller gives to make a connection. ``auth`` names the choice; where there is none, the choice that fits the fields is taken.
 
-    ``verify``: whether it is proved before it is kept; else it is kept as pending, and proved soon after.
+    ``verify``: whether it is proved before it is kept; else it is kept as pending, and proved soon after. ``simulated``: it talks to the partner's
+    simulator in this process; fields that are not given are made up.
     """
 
     account_id: int
@@ -60,6 +61,7 @@ class NewConnection:
     external_user_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     verify: bool = True
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +106,29 @@ async def prepare_connection(desk: Desk, new: NewConnection) -> Ready:
     """What ``create_connection`` does, but for keeping it. Raises what that raises."""
     runtime = desk.runtime
     partner = await runtime.catalog.seen_by(new.account_id).partner(new.partner_id)
+    if new.simulated:
+        new = await _made_up(desk, partner, new)
     choice = choose_auth(partner, new.auth, new.fields)
     fields = checked_fields(partner, choice, new.fields)
     pending = not new.verify and is_verified(partner)
-    proved = _unproved(desk, partner, choice, fields) if pending else await _proved(desk, partner, choice, fields)
+    proved = (
+        _unproved(desk, partner, choice, fields, simulated=new.simulated)
+        if pending
+        else await _proved(desk, partner, choice, fields, simulated=new.simulated)
+    )
     return await ready_connection(desk, new, choice, {**fields, **proved.learned}, proved, pending=pending)
+
+
+async def _made_up(desk: Desk, partner: Partner, new: NewConnection) -> NewConnection:
+    """A simulated connection with fields that the simulator takes, where none were given. Raises ``ValidationFailed`` where there is no simulator."""
+    nothing = Fault(path="simulated", code="not_simulated", message=f"There is no simulator of {partner.file.title} here.")
+    if desk.runtime.simulated is None:
+        raise ValidationFailed.of(nothing)
+    try:
+        auth, fields = await desk.runtime.simulated.sample(partner.file.slug)
+    except NotFound:
+        raise ValidationFailed.of(nothing) from None
+    return new if new.fields else replace(new, auth=auth, fields=fields)
 
 
 async def ready_connection(
@@ -142,6 +162,7 @@ async def ready_connection(
         refusals=0,
         created_at=now,
         updated_at=now,
+        simulated=new.simulated,
     )
     return Ready(record=record, grants=proved.grants)
 
@@ -171,7 +192,7 @@ async def prepare_renewal(desk: Desk, record: Connection, choice: AuthChoice, gi
     runtime = desk.runtime
     partner = await runtime.catalog.seen_by(record.account_id).partner(record.partner_id)
     fields = checked_fields(partner, choice, given)
-    proved = await _proved(desk, partner, choice, fields)
+    proved = await _proved(desk, partner, choice, fields, simulated=record.simulated)
     return ready_renewal(desk, partner, record, choice, {**fields, **proved.learned}, proved)
 
 
@@ -344,9 +365,9 @@ def _bare(variable: ConnectionField, value: Any) -> Any:
     return bare.removeprefix(variable.prefix or "")
 
 
-async def _proved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> Proved:
+async def _proved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapping[str, Any], *, simulated: bool) -> Proved:
     """What the partner says of a connection. A refusal is a fault of the secret that was given, not of an existing connection."""
-    caller = desk.caller(partner, choice.name, fields)
+    caller = desk.caller(partner, choice.name, fields, simulated=simulated)
     try:
         proof = await prove(caller)
         return Proved(account=proof.account, learned=proof.learned, grants=caller.grants)
@@ -362,13 +383,13 @@ async def _proved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapp
         raise
 
 
-def _unproved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapping[str, Any]) -> Proved:
+def _unproved(desk: Desk, partner: Partner, choice: AuthChoice, fields: Mapping[str, Any], *, simulated: bool) -> Proved:
     """A connection that the partner is not asked about. Raises ``ValidationFailed`` where only the partner's answer tells what calls need."""
     spec = partner.file.connection
     if spec is not None and any(path[0] == "answer" for learned in spec.learn for path in compile_value(learned.value, FILTERS).names):
         message = f"{partner.file.title} tells by its verify call where its calls go: its connections are proved before they are kept."
         raise ValidationFailed.of(Fault(path="verify", code="needed_here", message=message))
-    caller = desk.caller(partner, choice.name, fields)
+    caller = desk.caller(partner, choice.name, fields, simulated=simulated)
     return Proved(account=None, learned={}, grants=caller.grants)
 
 

@@ -25,9 +25,10 @@ from polyport.engine.gate import Gate
 from polyport.engine.lists import KeptLists, ListMemory
 from polyport.engine.operation import Program, compile_operation
 from polyport.engine.renewal import Clients, Renewals, reconnect_advice
-from polyport.errors import ConnectionInvalid, Details, Fault, NotFound, UnsupportedTrigger, ValidationFailed
+from polyport.errors import Conflict, ConnectionInvalid, Details, Fault, NotFound, UnsupportedTrigger, ValidationFailed
 from polyport.manifest.model import Partner, Trigger
 from polyport.manifest.passing import partner_of, passing
+from polyport.net.message import Network
 from polyport.quotas import Toll
 from polyport.runtime import Runtime
 from polyport.store.base import StoreFault
@@ -182,7 +183,7 @@ class Desk:
         if record.partner_id != partner.file.id:
             partner = await self.runtime.catalog.seen_by(account_id).partner(record.partner_id)
         check_auth(partner, record)
-        caller = self.caller(partner, record.auth, opened.fields, record.connection_id)
+        caller = self.caller(partner, record.auth, opened.fields, record.connection_id, simulated=record.simulated)
         if caller.scheme is not None and (caller.scheme.exchanges or caller.scheme.keeps):
             grants = self._grants.get(_grant_key(record), caller.grants)
             if caller.scheme.keeps and grants.keeper is None:
@@ -228,18 +229,29 @@ class Desk:
         place = bench.record.connection_id if bench.record is not None else -program.partner.file.id
         return Gate(self.runtime.budgets, self.runtime.breakers, self.toll(program, place), place, patience=patience)
 
-    def caller(self, partner: Partner, auth: str | None, fields: Mapping[str, Any], connection_id: int = 0) -> Caller:
-        """A caller with these fields; what it calls outside of runs goes through a gate of its own. Raises ``ValidationFailed`` when they make no address."""
+    def caller(
+        self, partner: Partner, auth: str | None, fields: Mapping[str, Any], connection_id: int = 0, *, simulated: bool = False
+    ) -> Caller:
+        """A caller with these fields; what it calls outside of runs goes through a gate of its own. Raises ``ValidationFailed`` when they make no address.
+
+        One that is ``simulated`` talks to the partner's simulator in this process, never to the partner. Raises ``Conflict`` where there are none.
+        """
         settings = self.runtime.settings
         place = connection_id if partner.file.connection is not None else -partner.file.id
         toll = self._toll(partner, place, {}, 0)
         gate = Gate(self.runtime.budgets, self.runtime.breakers, toll, place, patience=settings.runs.sync_wait, several=True)
+        network: Network = self.runtime.network
+        replaced = settings.partner_base_urls.get(partner.file.slug) if partner.file.version is None else None
+        if simulated:
+            if self.runtime.simulated is None:
+                raise Conflict("This is a simulated connection: the server alone can use it.")
+            network, replaced = self.runtime.simulated, self.runtime.simulated.origin(partner.file.slug)
         opened = open_caller(
             partner,
             auth,
             fields,
-            self.runtime.network,
-            replaced=settings.partner_base_urls.get(partner.file.slug) if partner.file.version is None else None,
+            network,
+            replaced=replaced,
             timeout=settings.partner.timeout,
             clock=self.runtime.clock,
         )
@@ -248,7 +260,8 @@ class Desk:
     async def tester(self, record: Connection) -> Caller:
         """A stored connection, opened for a test of its own: a partner that refused it before is asked again. Raises what ``caller`` raises, or ``ConnectionInvalid``."""
         partner = await self.runtime.catalog.seen_by(record.account_id).partner(record.partner_id)
-        caller = self.caller(partner, record.auth, self.runtime.connections.unseal(record), record.connection_id)
+        fields = self.runtime.connections.unseal(record)
+        caller = self.caller(partner, record.auth, fields, record.connection_id, simulated=record.simulated)
         if caller.scheme is not None and caller.scheme.keeps:
             return replace(caller, grants=GrantHolder(keeper=self.renewals.keeper(record, insists=True)))
         return caller

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from polyport.engine.connect import NewConnection, create_connection, replace_fields, test_connection
 from polyport.engine.erasure import erase_connection
@@ -23,16 +24,25 @@ SORTS: Final = ("title", "-title", "credentialId", "-credentialId")
 class CreateBody(Body):
     """A new connection by its fields. ``auth`` names the way of authorisation; left out, the way that fits the fields is taken.
 
-    ``verify: false`` keeps it without asking the partner: it is ``pending`` then, and proved soon after.
+    ``verify: false`` keeps it without asking the partner: it is ``pending`` then, and proved soon after. ``simulated: true`` makes one that talks to a
+    simulator of the partner within this server, for first steps: it needs no ``fields``, and nothing that runs with it leaves the server.
     """
 
     partner_id: int = Field(ge=1, le=2**53)
     title: str = Field(min_length=1, max_length=300)
-    fields: dict[str, Any]
+    simulated: bool = Field(default=False, strict=True)
+    fields: dict[str, Any] | None = Field(default=None, validate_default=True)
     auth: str | None = Field(default=None, max_length=100)
     external_user_id: ExternalUserId | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     verify: bool = Field(default=True, strict=True)
+
+    @field_validator("fields")
+    @classmethod
+    def _are_given_or_made_up(cls, value: dict[str, Any] | None, told: ValidationInfo) -> dict[str, Any] | None:
+        if value is None and not told.data.get("simulated"):
+            raise PydanticCustomError("missing", "This field is needed")
+        return value
 
 
 class PatchBody(Body):
@@ -61,6 +71,7 @@ class ConnectionAnswer(Body):
     next_check_at: int | None
     external_user_id: str | None
     metadata: dict[str, Any]
+    simulated: bool
     created_at: int
     updated_at: int
 
@@ -87,11 +98,12 @@ async def create(call: Call) -> Answer:
         account_id=call.principal.account_id,
         partner_id=body.partner_id,
         title=body.title,
-        fields=body.fields,
+        fields=body.fields or {},
         auth=body.auth,
         external_user_id=body.external_user_id,
         metadata=body.metadata,
         verify=body.verify,
+        simulated=body.simulated,
     )
     try:
         record = await create_connection(call.engine.desk, new)

@@ -28,7 +28,7 @@ class ConnectionFilter:
 
 def _connection(row: DbRow) -> Connection:
     values = dict(zip(columns(Connection), row, strict=True))
-    return Connection(**(values | {"status": ConnectionStatus(values["status"])}))
+    return Connection(**(values | {"status": ConnectionStatus(values["status"]), "simulated": bool(values["simulated"])}))
 
 
 def _check(connection: Connection) -> dict[str, object]:

@@ -131,7 +131,7 @@ class Connection:
 
     ``sealed`` is the JSON of all its fields under ``data_key`` (itself wrapped). ``shown`` is the JSON of the fields as they may be
     shown: secrets masked. ``generation`` counts every change of the sealed fields. ``data_status`` is the wire's ``updateStatus``.
-    ``check_at`` is when it is to be proved again (``None``: the partner has no verify call), ``refusals`` how often in a row the partner refused it.
+    ``simulated``: it talks to the partner's simulator in the server's process. ``check_at`` is when it is to be proved again (``None``: the partner has no verify call), ``refusals`` how often in a row the partner refused it.
     """
 
     connection_id: int
@@ -155,6 +155,7 @@ class Connection:
     refusals: int
     created_at: int
     updated_at: int
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,6 +117,7 @@ CREATE TABLE throttles (
     hits         INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- simulated: it talks to the partner's simulator in the server's process, never to the partner.
 -- check_at is when the connection is to be proved again, refusals how often in a row the partner has refused it.
 -- data_at is when its lists are to be read again, data_owner the process that reads them, data_tries how often that failed.
 CREATE TABLE connections (
@@ -143,7 +144,8 @@ CREATE TABLE connections (
     check_at         INTEGER,
     refusals         INTEGER NOT NULL,
     created_at       INTEGER NOT NULL,
-    updated_at       INTEGER NOT NULL
+    updated_at       INTEGER NOT NULL,
+    simulated        INTEGER NOT NULL
 );
 CREATE INDEX connections_by_account ON connections (account_id, connection_id);
 CREATE INDEX connections_by_status ON connections (account_id, status, partner_id, external_user_id);

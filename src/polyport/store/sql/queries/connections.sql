@@ -5,21 +5,21 @@ UPDATE sequences SET value = value + 1 WHERE name = 'connection' RETURNING value
 -- name: insert_connection
 -- A new connection.
 INSERT INTO connections (connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at)
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated)
 VALUES (:connection_id, :account_id, :partner_id, :title, :status, :auth, :account_label, COALESCE(:only_user, :external_user_id), :metadata, :shown, :data_key,
-    :sealed, :generation, :data_status, :last_error, :last_used_at, :last_verified_at, :check_at, :refusals, :created_at, :updated_at);
+    :sealed, :generation, :data_status, :last_error, :last_used_at, :last_verified_at, :check_at, :refusals, :created_at, :updated_at, :simulated);
 
 -- name: connection
 -- One connection of an account.
 SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
 FROM connections WHERE connection_id = :connection_id AND account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: connections
 -- A page of an account's connections that meet every filter given.
 SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
 FROM connections
 WHERE account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user)
@@ -81,7 +81,7 @@ WHERE (SELECT MIN(c.check_at) FROM connections c WHERE c.partner_id = partners.p
 -- name: due_check
 -- The connection of a partner that has waited longest to be proved.
 SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
 FROM connections WHERE partner_id = :partner_id AND check_at <= :now ORDER BY check_at LIMIT 1;
 
 -- name: move_check

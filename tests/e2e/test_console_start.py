@@ -1,0 +1,63 @@
+"""The first steps: three presses from nothing to a run that succeeded, and nothing leaves the server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from e2e.console import Browsing, member, text_of
+from e2e.served import PIPEDRIVE, running_server
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_three_presses_lead_from_nothing_to_a_run_that_succeeded(tmp_path: Path):
+    async with running_server(tmp_path, allow_networks="") as served:
+        owner = Browsing(served=served)
+        await owner.sign_in()
+        assert (await owner.get("/console")).headers["location"] == "/console/start"
+        assert "Welcome to Polyport" in text_of(await owner.get("/console/start"))
+        assert (await owner.post("/console/start/run")).headers["location"] == "/console/start", "there is nothing to run with yet"
+
+        for _press in range(2):
+            assert (await owner.post("/console/start")).status == 303
+        listed = (await served.call("GET", "/credentials"))[2]["data"]
+        assert [(item["title"], item["simulated"], item["status"]) for item in listed] == [("Simulated Pipedrive", True, "active")]
+
+        once = re.search(r'name="once" value="([0-9a-f]+)"', (await owner.get("/console/start")).content.decode())
+        assert once is not None
+        places = {(await owner.post("/console/start/run", {"name": "Grace", "once": once[1]})).headers["location"] for _press in range(2)}
+        assert len(places) == 1
+        page = text_of(await owner.get(places.pop()))
+        assert "Succeeded" in page
+        assert "Simulated" in page
+        assert '"name": "Grace"' in page
+        assert "https://pipedrive.simulated.invalid/api/v2/persons" in page
+
+        assert "It works" in text_of(await owner.get("/console/start"))
+        assert (await owner.get("/console")).headers["location"] == "/console/runs"
+
+
+async def test_a_viewer_looks_and_presses_nothing(tmp_path: Path):
+    async with running_server(tmp_path) as served:
+        viewer = await member(served, "viewer", "viewer@start.example")
+        page = await viewer.get("/console/start")
+
+        assert "A developer or an owner can do this." in text_of(page)
+        assert (await viewer.post("/console/start")).status == 403
+
+
+async def test_a_simulated_connection_is_made_through_the_api_too(tmp_path: Path):
+    async with running_server(tmp_path, allow_networks="") as served:
+        body = {"partnerId": PIPEDRIVE, "title": "Practice", "simulated": True}
+        status, _headers, made = await served.call("POST", "/credentials", body)
+        assert (status, made["data"]["simulated"]) == (201, True)
+        run = {"credentialData": {"0": {"value": made["data"]["credentialId"]}}, "runnerData": {"name": "Ada"}}
+        for mode, expected in (("sync", 200), ("async", 202)):
+            assert (await served.fetch("POST", f"/partners/trigger-actions/2250101/run/{mode}", run)).status == expected
+        status, _headers, refused = await served.call("POST", "/credentials", {"partnerId": PIPEDRIVE, "title": "x"})
+        assert (status, refused["error"]["fields"][0]["path"]) == (422, "fields")
+        status, _headers, refused = await served.call("POST", "/credentials", {"partnerId": 1, "title": "x", "simulated": True})
+        assert status == 422
