@@ -114,7 +114,24 @@ class Budgets:
     def leaves(self, permit: Permit) -> None:
         """The request leaves now: where that is later than the permit says, it counts from now on."""
         if self._now() - permit.at > LATE_MS:
-            self._spawn(self._moved(permit.toll, permit.at))
+            self._spawn(self._leave_late(permit))
+
+    async def renewed(self, permit: Permit) -> Permit | None:
+        """The permit of a request that goes now, however long ago it was taken: what it took counts from now on.
+
+        ``None``: it was taken so long ago that what it took may count no more before this is written down; its places are given back.
+        """
+        age = self._now() - permit.at
+        if age <= LATE_MS:
+            return permit
+        if any(quota.keep_ms and age > quota.keep_ms * 3 // 4 for quota in permit.toll.quotas):
+            self.give_back(permit)
+            return None
+        try:
+            return Permit(permit.toll, await self._moved(permit.toll, permit.at))
+        except StoreUnavailable:
+            self.give_back(permit)
+            return None
 
     def give_back(self, permit: Permit) -> None:
         """The call has ended: give back the places that it held."""
@@ -403,7 +420,10 @@ class Budgets:
                 line = self._line(toll.quotas[0])
                 line.add(now + AGAIN_MS, max(0, line.free(now)))
 
-    async def _moved(self, toll: Toll, then: int) -> None:
+    async def _leave_late(self, permit: Permit) -> None:
+        await self._moved(permit.toll, permit.at)
+
+    async def _moved(self, toll: Toll, then: int) -> int:
         now = self._now()
         moves = [(self._count(quota, then), self._count(quota, now)) for quota in toll.quotas if quota.keep_ms]
         for old, new in moves:
@@ -413,6 +433,7 @@ class Budgets:
                 line.add(new.until, new.cost)
         if moves:
             await self._uses.move(moves)
+        return now
 
     def _span(self, quota: Quota, now: int) -> int:
         return now - now % quota.width_ms

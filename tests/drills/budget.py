@@ -2,7 +2,8 @@
 
 ``make drill`` runs it; ``--quick`` is the short form that runs with the tests. Two servers (one of them of two processes) share one data folder. The partner
 allows so many calls a second for a connection, and so many for all together. One connection has a long queue, three have short ones, and synchronous
-callers want their share. The partner notes when each request came.
+callers want their share. The partner notes when each request came, and the records of the runs tell when each was sent: what came too close together but was
+sent in time was held up on the way, by a machine that is busy.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final
 
 from drilling import Callers, Report, run_drill
 from e2e.killable import Process, running_process
-from e2e.metered import METERED, PLAIN, Meter, ended, most_of, open_meter, run, write_metered
+from e2e.metered import METERED, PLAIN, Meter, ended, most_in, most_of, open_meter, run, write_metered
 
 OWN, ALL, SECONDS = 20, 40, 1
 _BUDGETS: Final = f"""
@@ -67,6 +68,25 @@ def _count(report: Report, meter: Meter, began: float) -> None:
         report.check(f"stretches with more than {OWN} of connection {key}", own > OWN, False)
 
 
+async def _count_sent(report: Report, server: Process, run_ids: list[str], places: dict[str, str]) -> None:
+    """What was sent in any stretch of a window, by the clock of who sent it."""
+    turns, sent = asyncio.Semaphore(16), list[tuple[float, str]]()
+
+    async def read(run_id: str) -> None:
+        async with turns:
+            told = (await server.served.call("GET", f"/runs/{run_id}/attempts"))[2]["data"]
+            server.served.replies.clear()
+        sent.extend((exchange["startedAt"], places[run_id]) for attempt in told for exchange in attempt["exchanges"])
+
+    await asyncio.gather(*map(read, run_ids))
+    report.say(f"by the senders' clock, in any stretch of {SECONDS} s:")
+    most = most_in((moment for moment, _key in sent), SECONDS)
+    report.check(f"  more than {ALL} in all ({most} at most)", most > ALL, False)
+    for key in sorted(set(places.values())):
+        own = most_in((moment for moment, other in sent if other == key), SECONDS)
+        report.check(f"  more than {OWN} of connection {key} ({own} at most)", own > OWN, False)
+
+
 async def drill(folder: Path, quick: bool, report: Report) -> None:
     """The whole drill."""
     size = QUICK if quick else FULL
@@ -77,13 +97,20 @@ async def drill(folder: Path, quick: bool, report: Report) -> None:
             long, *short = [await one.served.connect(METERED, {"key": key}) for key in ("long", "a", "b", "c")]
             began = time.monotonic()
             queued = await _queue(one, long, size.many)
-            queued += [run_id for place in short for run_id in await _queue(random.choice([one, two]), place, size.few)]  # noqa: S311  any will do
+            places = dict.fromkeys(queued, "long")
+            for key, place in zip("abc", short, strict=True):
+                for run_id in await _queue(random.choice([one, two]), place, size.few):  # noqa: S311  any will do
+                    places[run_id] = key
+            queued = list(places)
             waiting = (await one.served.call("GET", "/runs?status=waiting"))[2]["data"]
             callers, names, refused = Callers(), itertools.count(), [0]
 
             async def call() -> str:
                 server = random.choice([one, two])  # noqa: S311  any will do
-                status, _headers, told = await run(server.served, PLAIN, random.choice(short), f"s{next(names)}", "sync")  # noqa: S311  any will do
+                place = random.randrange(len(short))  # noqa: S311  any will do
+                status, _headers, told = await run(server.served, PLAIN, short[place], f"s{next(names)}", "sync")
+                if status == 200:
+                    places[told["data"]["runId"]] = "abc"[place]
                 if status == 424 and told["error"].get("reason") == "budget":
                     refused[0] += 1
                     await asyncio.sleep(min(2.0, told["error"]["retryAfterMs"] / 1000))
@@ -99,6 +126,7 @@ async def drill(folder: Path, quick: bool, report: Report) -> None:
             )
             report.say(f"  {len(waiting)} runs of the first page said that they wait for a budget")
             _count(report, meter, began)
+            await _count_sent(report, one, list(places), places)
             report.check("calls that failed", callers.failed[:3], [])
             report.check(
                 "queued runs that did not succeed at their first attempt",

@@ -126,6 +126,51 @@ async def test_permits_that_nobody_waits_for_any_more_are_given_back(uses):
     await budgets.close()
 
 
+async def test_a_permit_counts_from_the_moment_at_which_its_request_goes(uses):
+    clock = Clock()
+    budgets = process(uses, now_ms=clock)
+    hour = toll(budgets, limit=1, seconds=3_600)
+    taken = await budgets.take(hour, 0.0)
+    clock.now += LATE_MS
+    assert await budgets.renewed(taken) is taken
+    clock.now += 1_000_000
+    permit = await budgets.renewed(taken)
+    assert permit.at == clock.now
+    clock.now += 3_000_000
+    with pytest.raises(BudgetSpent) as spent:
+        await process(uses, 2, now_ms=clock).take(hour, 0.0)
+    assert 600_000 < spent.value.wait_ms < 800_000
+    await budgets.close()
+
+
+async def test_a_permit_that_may_count_no_more_is_taken_anew_and_gives_its_places_back(uses):
+    clock = Clock()
+    budgets = process(uses, now_ms=clock)
+    second = toll(budgets, limit=1, seconds=1, concurrency=1)
+    permit = await budgets.take(second, 0.0)
+    clock.now += 1_100
+    assert await budgets.renewed(permit) is None
+    await asyncio.gather(*budgets._tasks)
+    clock.now += 1_000
+    assert (await budgets.take(second, 0.0)).at == clock.now
+    await budgets.close()
+
+
+async def test_a_permit_whose_new_moment_cannot_be_written_down_is_taken_anew(uses, monkeypatch):
+    clock = Clock()
+    budgets = process(uses, now_ms=clock)
+    hour = toll(budgets, limit=2, seconds=3_600)
+    permit = await budgets.take(hour, 0.0)
+    clock.now += 1_000
+
+    async def broken(_uses, _moves):  # a store that fails in between: it heals before anybody asks again
+        raise StoreUnavailable("told to fail")
+
+    monkeypatch.setattr(BudgetUses, "move", broken)
+    assert await budgets.renewed(permit) is None
+    await budgets.close()
+
+
 async def test_a_request_that_leaves_late_counts_from_then_on(uses):
     clock = Clock()
     budgets = process(uses, now_ms=clock)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
+from e2e.served import Clock
 from engines import CREATE, PUT, Bench, open_bench
 from polyport.engine import gate as gates
 from polyport.engine.calls import exchange
@@ -117,6 +118,26 @@ async def test_a_permit_that_was_taken_ahead_and_not_used_is_given_back(tmp_path
             gate.close()
             gate.close()
         assert (await bench.engine.run_sync(bench.ask(PUT))).run.status is RunStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize(("late_ms", "sent"), [(0, 1), (30_000, 1), (50_000, 0)])
+async def test_a_run_whose_mark_took_long_to_write_goes_by_the_moment_at_which_it_goes(tmp_path, monkeypatch, late_ms, sent):
+    clock = Clock()
+    async with open_bench(tmp_path, limited(limit=1, seconds=60), clock, runs_sync_wait=0.05) as bench:
+        run = await bench.claimed(operation=CREATE)
+        ledger, mark = bench.engine.ledger, bench.engine.ledger.mark_sending
+
+        async def slowly(run):  # a disk that takes its time: time is moved, nobody waits
+            await mark(run)
+            clock.forward(late_ms / 1000)
+
+        monkeypatch.setattr(ledger, "mark_sending", slowly)
+        done = await bench.engine.run_once(run)
+        assert (done.run.status, len(bench.line.sent)) == (RunStatus.SUCCEEDED if sent else RunStatus.WAITING, sent)
+        monkeypatch.undo()
+        clock.forward(65 - late_ms / 1000)  # what counts from the taking is over, what counts from the sending is not
+        second = await bench.engine.run_sync(bench.ask(PUT))
+        assert second.run.status is (RunStatus.FAILED if late_ms == 30_000 else RunStatus.SUCCEEDED)
 
 
 async def test_a_refusal_that_asks_to_wait_is_kept_for_the_others(bench: Bench):

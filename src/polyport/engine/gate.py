@@ -55,7 +55,9 @@ class Gate:
             return None
         if self._ahead is not None:
             permit, self._ahead = self._ahead, None
-            return permit
+            if (now := await self._budgets.renewed(permit)) is not None:  # what was written down in between may have taken long
+                return now
+            self._begun = self._several
         return await self._take(self._toll, until)
 
     async def _take(self, toll: Toll, until: float | None) -> Permit:
