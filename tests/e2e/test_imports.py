@@ -61,6 +61,7 @@ async def test_a_description_is_fetched_and_becomes_a_partner_of_the_account(hou
 
     assert (found["status"], found["version"], found["published"], found["whole"], found["reason"]) == ("done", 1, True, True, None)
     assert found["source"] == f"{shop.origin}/openapi.yaml"
+    assert found["progress"] == {"step": "end", "done": 3, "total": 3}
     _status, _headers, own = await house.call("GET", "/partners/own")
     assert [(one["slug"], one["state"], one["version"], one["title"]) for one in own["data"]] == [("pets", "live", 1, "Pets")]
     _status, _headers, versions = await house.call("GET", f"/partners/{found['partnerId']}/versions")
@@ -522,6 +523,8 @@ async def test_a_partner_is_removed_only_when_nothing_uses_it(house: Served, sho
     link = await house.fetch("POST", "/credentials/grant-access-sharing", {"partnerId": mine.partner_id, "title": "L"})
     run_id = await mine.waiting("create_pet", name="Rex", kind="dog")
 
+    url = link.json["data"]["url"].removeprefix(house.origin)
+    assert 'src="data:image/svg+xml;base64,' in (await house.fetch("GET", url, token=None)).content.decode()
     refused = await house.fetch("DELETE", path)
     assert (refused.status, refused.json["error"]["message"]) == (
         409,

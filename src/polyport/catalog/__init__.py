@@ -4,7 +4,20 @@
 """
 
 from polyport.catalog.catalog import Catalog, View, index_file, open_catalog
-from polyport.catalog.listing import Operation, Page, Wanted, auth_types
+from polyport.catalog.listing import Operation, Page, Wanted, auth_types, icon_address
 from polyport.catalog.sources import FolderSource, Offer, Source
 
-__all__ = ["Catalog", "FolderSource", "Offer", "Operation", "Page", "Source", "View", "Wanted", "auth_types", "index_file", "open_catalog"]
+__all__ = [
+    "Catalog",
+    "FolderSource",
+    "Offer",
+    "Operation",
+    "Page",
+    "Source",
+    "View",
+    "Wanted",
+    "auth_types",
+    "icon_address",
+    "index_file",
+    "open_catalog",
+]

@@ -114,11 +114,17 @@ def partner_row(partner: Partner, owner: int | None) -> PartnerRow:
     )
 
 
+def icon_address(partner: Partner, origin: str) -> str:
+    """Where a partner's icon is to be had. That of an account's own partner is in the address itself: at another, others could learn that there is one."""
+    if partner.file.version is not None and partner.icon is not None:
+        return f"data:image/svg+xml;base64,{base64.b64encode(partner.icon.encode()).decode()}"
+    return f"{origin}/partners/{partner.file.id}/logo.svg"
+
+
 def _logo(partner: Partner) -> Item | None:
-    """The icon of an account's own partner, which is in here: at an address, others could learn that there is one."""
-    if partner.file.version is None or partner.icon is None:
+    if partner.file.version is None:
         return None
-    inside = f"data:image/svg+xml;base64,{base64.b64encode(partner.icon.encode()).decode()}"
+    inside = icon_address(partner, "")
     return {"100x100": inside, "original": inside}
 
 

@@ -231,6 +231,8 @@ class ImportWorker:
     ) -> None:
         """Keep what was imported as a version; it serves at once where that was asked for and breaks nobody, or that was asked for too."""
         runtime, now = self._runtime, self._runtime.now_ms()
+        described = int(found.report["counts"]["described"])
+        made = replace(made, done=described, total=described)
         archive = found.archive or b""
         if len(archive) > FOLDER_LIMIT:
             raise Refused(f"The partner would have more than {FOLDER_LIMIT // 1024**2} MiB: leave parts out with an overlay.")

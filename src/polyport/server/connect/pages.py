@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from starlette.datastructures import QueryParams
 
 from polyport.accounts import OwnSettings, origin_of, read_own
+from polyport.catalog import icon_address
 from polyport.engine.caller import connection_fields
 from polyport.engine.connect import checked_fields
 from polyport.engine.links import TRIES_SECONDS, check_open, count_try, find_link, finish_by_fields, finished_by
@@ -303,7 +304,7 @@ def show_error(call: Call, error: PolyportError) -> Answer | None:
 
 
 def _icon(call: Call, visit: Visit) -> str | None:
-    return f"{base_path(call)}/partners/{visit.partner.file.id}/logo.svg" if visit.partner.icon is not None else None
+    return icon_address(visit.partner, base_path(call)) if visit.partner.icon is not None else None
 
 
 async def static(call: Call) -> Answer:
