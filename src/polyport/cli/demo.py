@@ -242,6 +242,7 @@ async def _run_trigger(demo: _Demo, operation: int, connection: int, person_id: 
 
 def _where_to_look(origin: str, simulator: str) -> str:
     return (
+        f"Console            {origin}/console\n"
         f"API reference      {origin}/docs\n"
         f"Its description    {origin}/openapi.json\n"
         f"Sign in with       {EMAIL} / {PASSWORD}\n"
