@@ -20,6 +20,7 @@ from bench.measure import Drain, Memory, Plan, Row, measure_async, measure_start
 from bench.micro import Micro
 from bench.processes import ROOT, Cores, NotMeasured, choose_cores, pinned
 from bench.report import Results, write_report
+from bench.scale import main as measure_catalogue
 from bench.servers import Start, open_stage
 
 RESULTS: Final = ROOT / "bench" / "results"
@@ -52,6 +53,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="seconds of one job (default 2)")
     parser.add_argument("--rounds", type=int, help="rounds (default 5)")
     parser.add_argument("--only", choices=PARTS, help="only one part")
+    parser.add_argument(
+        "--catalogue", action="store_true", help="instead: a catalogue of 1,500 partners, made from the descriptions in POLYPORT_CORPUS"
+    )
     given = parser.parse_args(arguments)
     if (given.seconds is not None and not 0.1 <= given.seconds <= 600) or (given.rounds is not None and not 1 <= given.rounds <= 1000):
         parser.error("--seconds takes 0.1 to 600, --rounds 1 to 1000")
@@ -137,6 +141,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     given = _options(arguments)
     VAR.mkdir(exist_ok=True)
+    if given.catalogue:
+        return measure_catalogue()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=VAR) as folder:
         results = _measure(_plan(given), given.only, Path(folder))
     report = write_report(results)

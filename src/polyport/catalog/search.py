@@ -135,12 +135,12 @@ class Search:
 
     def _found(self, kind: str, groups: Sequence[Group], reach: Reach, wanted: Ordered, start: int, limit: int) -> tuple[list[bytes], int]:
         every = " AND ".join(group.expression for group in groups)
-        marks = self._marks(reach, wanted)
         if wanted.sorted or wanted.like is not None or wanted.slug_like is not None or wanted.category is not None or _unmarked(wanted):
             numbers = list(self._index.narrowed(kind, every, reach, wanted))
             if not wanted.sorted:
                 numbers = [*self._ranked(kind, groups, numbers[:RANKED]), *numbers[RANKED:]]
             return self._items(kind, numbers[start : start + limit]), len(numbers)
+        marks = self._marks(reach, wanted)
         total = self._index.matches(kind, f"({every}){marks}")
         best = self._best(kind, groups, every, marks, total)
         if start + limit <= len(best) or len(best) >= total:

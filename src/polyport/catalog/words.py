@@ -16,7 +16,8 @@ def words_of(text: str) -> list[str]:
     """The words of a text, in order."""
     folded = text.casefold()
     if not folded.isascii():
-        folded = "".join(each for each in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(each))
+        plain = "".join(each for each in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(each))
+        folded = plain.casefold()
     return _WORD.findall(folded)
 
 
