@@ -146,7 +146,7 @@ def _lists(server: Server, dice: random.Random) -> tuple[list[Times], int]:
         server.times(
             "the same, a part of the title",
             [
-                f"/partners/trigger-actions/info?filter[title][like]={dice.choice(['user', 'create', 'list of', 'webh'])}"
+                f"/partners/trigger-actions/info?filter[title][like]={dice.choice(['user', 'create', 'list%20of', 'webh'])}"
                 for _each in range(100)
             ],
         ),

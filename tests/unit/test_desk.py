@@ -27,6 +27,7 @@ from polyport.net.message import NetworkFault
 from polyport.store.base import StoreFault
 from polyport.store.records import File
 from samples import action, json_reply, partner
+from shelf import Shelf, folder
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +55,21 @@ async def test_requests_are_passed_on_only_to_partners_with_an_address(anyio_bac
         runtime = replace(found.engine.runtime, catalog=Catalog([bare], [], "http://127.0.0.1"))
         with pytest.raises(NotFound, match="no address of its own"):
             await Desk(runtime).program(found.account, passing_id(9, "POST"))
+
+
+async def test_a_program_goes_when_its_partner_has_another_version(bench: Bench):
+    shelf, catalog = Shelf(), Catalog((), (), "http://127.0.0.1")
+    catalog.add_source(shelf)
+    shelf.held["3"] = (None, folder(3, operation="Before"))
+    await catalog.refresh()
+    desk = Desk(replace(bench.engine.runtime, catalog=catalog))
+    program = await desk.program(bench.account, 3001)
+    assert desk.held_program(3001) is await desk.program(bench.account, 3001) is program
+    shelf.held["3"] = (None, folder(3, operation="After"))
+    await catalog.refresh()
+    assert desk.held_program(3001) is None
+    assert (await desk.program(bench.account, 3001)).operation.title == "After"
+    assert program.operation.title == "Before"
 
 
 async def test_what_is_kept_has_bounds(bench: Bench):
