@@ -416,8 +416,8 @@ def index_file(data: Path, extra: Sequence[str]) -> Path:
     told = hashlib.sha256(f"{sys.version_info[:2]} {[str(Path(each).resolve()) for each in extra]}".encode())
     for part in _READERS:
         for path in sorted(root.glob(part)):
-            stat = path.stat()
-            told.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            if path.is_file():
+                told.update(hashlib.sha256(path.read_bytes()).digest())
     return data / "catalog" / f"{told.hexdigest()[:16]}.db"
 
 
