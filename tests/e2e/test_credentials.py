@@ -145,7 +145,8 @@ async def test_connections_are_listed_filtered_and_sorted(tmp_path: Path, pipedr
         assert await titles("filter[title]=Gamma") == ["Gamma"]
         assert await titles(f"filter[partnerId]={HUBSPOT}") == []
         assert len(await titles(f"filter[partnerId]={PIPEDRIVE}&filter[status]=active")) == 4
-        assert await titles("filter[status]=invalid") == []
+        assert await titles("filter[status]=invalid") == await titles("status=invalid") == []
+        assert sorted(await titles("externalUserId=u1")) == ["Beta 100%", "Gamma"]
         assert await titles("page=3&per-page=2") == []
 
 

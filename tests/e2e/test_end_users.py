@@ -144,6 +144,7 @@ async def test_users_are_listed_by_the_conventions_of_lists(anyio_backend: str, 
         assert await ids("filter[externalId][like]=U-") == ["u-1", "u-2", "u-4"]
         assert await ids("filter[title][like]=100%25") == ["u-2"]
         assert await ids("filter[title]=Gamma&filter[status]=active") == ["x-3"]
+        assert await ids("title=Gamma&status=active") == ["x-3"]
         page = (await served.fetch("GET", "/users?per-page=3&page=2")).json
         assert (len(page["data"]), page["meta"]) == (1, {"page": 2, "totalPages": 2, "totalItemsCount": 4})
         for query in ("filter[email]=x", "filter[status]=gone", "sort=email", "page=0"):

@@ -147,6 +147,8 @@ async def test_lists_keep_to_moments(tmp_path):
         ("filter[colour]=red", "filter[colour]", "unknown_filter"),
         ("filter[status][like]=fail", "filter[status]", "unknown_filter"),
         ("filter[status=x", "filter[status", "malformed_filter"),
+        ("status=failed&status=queued", "status", "duplicate_key"),
+        ("page=2", "page", "out_of_range"),
     ],
 )
 async def test_a_list_that_is_asked_wrongly_says_what_is_wrong(bay: Bay, query: str, path: str, code: str):

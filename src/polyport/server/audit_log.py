@@ -45,7 +45,7 @@ class VerdictAnswer(Body):
 async def read_many(call: Call) -> Answer:
     """GET /audit."""
     params = call.http.query_params
-    query = read_list_query(params)
+    query = read_list_query(params, numbered=False)
     known_filters(query.filters, ())
     cursor = params.get("cursor") or str(NEWEST)
     if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 16:

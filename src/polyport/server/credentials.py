@@ -114,7 +114,7 @@ async def create(call: Call) -> Answer:
 
 async def read_many(call: Call) -> Answer:
     """GET /credentials."""
-    query = read_list_query(call.http.query_params)
+    query = read_list_query(call.http.query_params, ("partnerId", "status", "externalUserId", "title"))
     known = (("partnerId", "eq"), ("status", "eq"), ("externalUserId", "eq"), ("title", "eq"), ("title", "like"))
     known_filters(query.filters, known)
     _check_sort(query.sort)

@@ -110,7 +110,7 @@ async def read(call: Call) -> Answer:
 
 async def read_many(call: Call) -> Answer:
     """GET /users."""
-    query = read_list_query(call.http.query_params)
+    query = read_list_query(call.http.query_params, ("externalId", "title", "status"))
     known_filters(query.filters, _FILTERS)
     status, faults = query.filters.get(("status", "eq")), list[Fault]()
     if status is not None and status not in STATUSES:

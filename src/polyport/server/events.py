@@ -64,7 +64,7 @@ class ReplayAnswer(Body):
 async def read_many(call: Call) -> Answer:
     """GET /events."""
     params = call.http.query_params
-    query = read_list_query(params, _NAMES)
+    query = read_list_query(params, _NAMES, numbered=False)
     known_filters(query.filters, [(name, "eq") for name in _NAMES])
     event_type, status, endpoint_id = (query.filters.get((name, "eq")) for name in _NAMES)
     cursor = params.get("cursor") or None

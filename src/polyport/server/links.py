@@ -173,7 +173,7 @@ async def revoke(call: Call) -> Answer:
 async def read_many(call: Call) -> Answer:
     """GET /credentials/grant-access-sharing."""
     runtime = call.engine.runtime
-    query = read_list_query(call.http.query_params)
+    query = read_list_query(call.http.query_params, ("partnerId", "status", "externalUserId", "title"))
     known_filters(query.filters, (("partnerId", "eq"), ("status", "eq"), ("externalUserId", "eq"), ("title", "eq"), ("title", "like")))
     if query.sort is not None and query.sort not in SORTS:
         raise ValidationFailed.of(Fault(path="sort", code="unknown_sort", message=f"Links are sorted by {', '.join(SORTS)}."))

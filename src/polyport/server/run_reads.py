@@ -50,8 +50,8 @@ async def _done(call: Call) -> Done:
 async def read_many(call: Call) -> Answer:
     """GET /runs."""
     params = call.http.query_params
-    query = read_list_query(params, ("status", "partnerId", "triggerActionId", "credentialId", "externalUserId", "from", "to"))
     names = ("status", "partnerId", "triggerActionId", "credentialId", "externalUserId", "from", "to")
+    query = read_list_query(params, names, numbered=False)
     known_filters(query.filters, [(name, "eq") for name in names])
     given = {name: query.filters.get((name, "eq")) for name in names}
     faults: list[Fault] = []

@@ -250,8 +250,8 @@ class ListQuery:
         return (self.page - 1) * self.per_page
 
 
-def read_list_query(query: QueryParams, plain: Sequence[str] = ()) -> ListQuery:
-    """The query of a list. ``plain`` names parameters that also stand without ``filter[...]`` around them (``q``).
+def read_list_query(query: QueryParams, plain: Sequence[str] = (), *, numbered: bool = True) -> ListQuery:
+    """The query of a list. ``plain`` names parameters that also stand without ``filter[...]`` around them (``q``). Lists that go on by cursor are not ``numbered``.
 
     Raises ``ValidationFailed`` with every fault; parameters that are none of a list's are ignored.
     """
@@ -261,6 +261,8 @@ def read_list_query(query: QueryParams, plain: Sequence[str] = ()) -> ListQuery:
     filters: dict[tuple[str, str], str] = {}
     for name, value in query.multi_items():
         if name in plain:
+            if (name, "eq") in filters:
+                faults.append(Fault(path=name, code="duplicate_key", message="This filter stands twice."))
             filters[(name, "eq")] = value
             continue
         if not name.startswith("filter"):
@@ -276,6 +278,9 @@ def read_list_query(query: QueryParams, plain: Sequence[str] = ()) -> ListQuery:
             faults.append(Fault(path=name, code="duplicate_key", message="This filter stands twice."))
         else:
             filters[(found[1], found[2] or "eq")] = value
+    if not numbered and page != 1:
+        message = "This list has no numbered pages: meta.nextCursor of a page leads to the next, as cursor."
+        faults.append(Fault(path="page", code="out_of_range", message=message))
     if faults:
         raise ValidationFailed.of(*faults)
     return ListQuery(page=page, per_page=per_page, sort=query.get("sort") or None, filters=filters)
