@@ -201,7 +201,7 @@ async def test_faults_stand_at_their_fields_and_the_form_keeps_what_was_typed(ow
     html = found.content.decode()
 
     assert found.status == 422
-    assert errors_of(html) == {"f-d/name": "This field is needed.", "f-d/email/1//value": "An e-mail address is needed here."}
+    assert errors_of(html) == {"f-d-dname": "This field is needed.", "f-d-demail-o1-c-dvalue": "An e-mail address is needed here."}
     assert "runnerData.shoe_size: The operation has no such field for this connection." in text_of(found)
     assert dict(sent_of(html))["s:d.email[1].value"] == "no mail"
     assert await run_ids(house) == before
@@ -211,9 +211,9 @@ async def test_a_list_is_searched_at_the_partner(owner: Browsing, house: Served,
     await owner.post("/console/try/2250201", {})
     found = await owner.post(CREATE_PERSON, {"connection": connection, "find:d.org_id": "x", "do": "find:d.org_id"})
     assert found.status == 200
-    assert "at least" in errors_of(found.content.decode()).get("f-d/org_id", "at least")
+    assert "at least" in errors_of(found.content.decode()).get("f-d-dorg_id", "at least")
     found = await owner.post(CREATE_PERSON, {"connection": connection, "find:d.org_id": "example", "do": "find:d.org_id"})
-    assert re.search(r'id="f-d/org_id.found">.*?<option value="\d+"', found.content.decode(), re.DOTALL)
+    assert re.search(r'id="f-d-dorg_id.found">.*?<option value="\d+"', found.content.decode(), re.DOTALL)
 
 
 async def test_a_viewer_looks_and_does_not_run(viewer: Browsing, house: Served, connection: int):

@@ -21,6 +21,7 @@ STRING, INTEGER, DECIMAL, BOOLEAN, DATETIME, PHONE, FILE, DATE, NULLABLE, OBJECT
 ROWS_SHOWN: Final = 200
 STEPS_MOST: Final = 28
 LONG: Final = 200
+_MARKS: Final = {".": "-d", "[": "-o", "]": "-c", "-": "-m"}
 _AREAS: Final = frozenset({"multiline", "html", "code", "json"})
 _KINDS: Final = {INTEGER: "n", DECIMAL: "n", DATETIME: "n", BOOLEAN: "b", NULLABLE: "b", FILE: "u", OBJECT: "j"}
 _MODES: Final = {INTEGER: "numeric", DECIMAL: "decimal", PHONE: "tel"}
@@ -139,8 +140,8 @@ class _Making:
 
 
 def id_of(path: str) -> str:
-    """An id for HTML. Names have no slashes, so no two paths have the same."""
-    return "f-" + re.sub(r"[^A-Za-z0-9_-]", "/", path)
+    """An id for HTML that needs no escapes in CSS either. No two paths have the same."""
+    return "f-" + re.sub(r"[^A-Za-z0-9_]", lambda found: _MARKS.get(found[0], f"-x{ord(found[0]):x}-"), path)
 
 
 def level_of(shown: Mapping[str, Any], filled: Filled, found: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> Level:

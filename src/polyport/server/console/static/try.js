@@ -31,7 +31,7 @@
   const upload = async (field) => {
     const file = field.files[0];
     const place = field.dataset.uploads;
-    const text = document.getElementById(field.closest(".field").querySelector("input[name]").id);
+    const text = field.closest(".field").querySelector("input[name]");
     if (!file || !text) return;
     const told = field.closest("label");
     const say = (words) => { let said = told.querySelector("span"); if (!said) { said = document.createElement("span"); said.setAttribute("role", "status"); told.append(said); } said.textContent = words; };
@@ -50,9 +50,49 @@
     say(`${file.name} is kept as ${fileId}.`);
     text.dispatchEvent(new Event("input", { bubbles: true }));
   };
+  // JSON in colours while it is typed: the same text under the box, part by part. What is very long stays plain.
+  const parts = /("(?:[^"\\\n]|\\.)*"?)(\s*:)?|-?\d[\d.eE+-]*|\b(?:true|false|null)\b/g;
+  const paint = (box) => {
+    const editor = box.closest(".editor");
+    if (!editor) return;
+    const under = editor.querySelector("pre");
+    const text = box.value;
+    editor.classList.toggle("painting", text.length < 60000);
+    if (text.length >= 60000) return;
+    const made = document.createDocumentFragment();
+    let at = 0;
+    for (const found of text.matchAll(parts)) {
+      const whole = found[1] || found[0];
+      made.append(text.slice(at, found.index));
+      const part = document.createElement("span");
+      part.className = found[1] ? (found[2] ? "nt" : "s2") : /^[tfn]/.test(whole) ? "kc" : "mi";
+      part.textContent = whole;
+      made.append(part);
+      at = found.index + whole.length;
+    }
+    made.append(`${text.slice(at)}\n`);
+    under.replaceChildren(made);
+    under.scrollTop = box.scrollTop;
+  };
+  const paintAll = () => document.querySelectorAll("textarea[data-json]").forEach(paint);
+  document.addEventListener("input", (event) => { if (event.target.matches("textarea[data-json]")) paint(event.target); });
+  document.addEventListener("scroll", (event) => {
+    if (event.target.matches && event.target.matches("textarea[data-json]")) event.target.previousElementSibling.scrollTop = event.target.scrollTop;
+  }, true);
+  document.addEventListener("htmx:afterSettle", paintAll);
+  paintAll();
+
+  document.addEventListener("change", (event) => {
+    const picked = event.target.dataset.picks;
+    if (!picked || !event.target.value) return;
+    const place = document.getElementById(picked);
+    place.value = new Date(event.target.value).toISOString().replace(".000Z", "Z");
+    place.dispatchEvent(new Event("input", { bubbles: true }));
+    place.focus();
+  });
   document.addEventListener("change", (event) => { if (event.target.matches("input[type=file][data-uploads]")) upload(event.target); });
 
-  // Tab leaves a box for JSON, as everywhere; Ctrl or Cmd with Enter runs dry.
+  // Ctrl or Cmd with Enter runs dry.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !event.target.closest("form[data-trial]")) return;
     const dry = document.getElementById("dry");

@@ -1,0 +1,233 @@
+"""Try it in a real browser: the form, rows, lists, uploads, JSON in step, a run; by keyboard, on a phone, in the dark, without script."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from browser.console import LOOKS, assert_quiet, look_at, shot, sign_in, signed_in_state
+from browser.watched import Watched, opened, too_wide, violations
+from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
+
+pytestmark = pytest.mark.anyio
+
+CREATE_PERSON = "/console/try/2250101"
+HTTP = 2
+EVIL = '"><img src=x onerror=alert(1)>\u202e'
+
+
+@pytest.fixture(scope="module")
+async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
+    await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
+    return await signed_in_state(browser, house)
+
+
+@pytest.fixture
+async def watched(browser: Browser, house: Served, state: dict[str, Any]) -> AsyncIterator[Watched]:
+    async with opened(browser, house.origin + CREATE_PERSON, storage_state=state) as found:
+        yield found
+
+
+def named(page: Page, name: str) -> Any:
+    return page.locator(f"[name='{name}']")
+
+
+async def press(page: Page, action: str) -> None:
+    await page.locator(f"button[name=do][value='{action}']:not(.hidden)").click()
+
+
+async def preview(page: Page) -> str:
+    return re.sub(r"\s", "", await page.locator("#preview .json").inner_text())
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
+async def test_choosing_has_no_barrier(browser: Browser, house: Served, state: dict[str, Any], viewport: Any, scheme: Any):
+    await look_at(browser, house, state, "/console/try", "try-choose", viewport, scheme)
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
+async def test_form_faults_and_run_have_no_barrier(browser: Browser, house: Served, state: dict[str, Any], viewport: Any, scheme: Any):
+    async with opened(browser, house.origin + CREATE_PERSON, storage_state=state, viewport=viewport, color_scheme=scheme) as watched:
+        page = watched.page
+        await press(page, "add:d.email")
+        await named(page, "s:d.email[0].value").fill("no mail")
+        await named(page, "how:d.notes").select_option("json")
+        await expect(page.locator("textarea[name='j:d.notes']")).to_be_visible()
+        await press(page, "dry")
+        await expect(page.get_by_role("alert")).to_contain_text("2 fields have faults")
+        await shot(page, "try-faults", viewport, scheme)
+        assert not await too_wide(page)
+        assert await violations(page) == []
+
+        await named(page, "s:d.name").fill(f"Ada {EVIL}")
+        await named(page, "s:d.email[0].value").fill("ada@example.com")
+        await press(page, "run")
+        await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
+        await page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        await shot(page, "try-run", viewport, scheme)
+        assert not await too_wide(page)
+        assert await violations(page) == []
+
+        await press(page, "json")
+        await expect(page.locator("#text")).to_be_visible()
+        await shot(page, "try-json", viewport, scheme)
+        assert not await too_wide(page)
+        assert await violations(page) == []
+
+
+async def test_rows_are_added_copied_moved_and_removed_by_keyboard(watched: Watched, house: Served):
+    page = watched.page
+    await page.locator("button[value='add:d.email']").focus()
+    await page.keyboard.press("Enter")
+    await expect(named(page, "s:d.email[0].value")).to_be_focused()
+    await page.keyboard.type("one@example.com")
+    await page.locator("button[value='copy:d.email[0]']").focus()
+    await page.keyboard.press("Enter")
+    await expect(named(page, "s:d.email[1].value")).to_be_focused()
+    await page.keyboard.press("ControlOrMeta+a")
+    await page.keyboard.type("two@example.com")
+    await page.locator("button[value='up:d.email[1]']").focus()
+    await page.keyboard.press("Enter")
+    await expect(named(page, "s:d.email[0].value")).to_have_value("two@example.com")
+    await press(page, "remove:d.email[1]")
+    await expect(named(page, "s:d.email[1].value")).to_have_count(0)
+    await expect(named(page, "s:d.email[0].value")).to_have_value("two@example.com")
+    assert_quiet(watched, house)
+
+
+async def test_form_json_and_the_call_beside_them_keep_in_step(watched: Watched, house: Served):
+    page = watched.page
+    await named(page, "s:d.name").fill("Bo")
+    await expect(page.locator("#preview .json")).to_contain_text('"Bo"')
+    await named(page, "k:d.visible_to").select_option(label="Entire company")
+    await expect(page.locator("#preview .json")).to_contain_text('"visible_to"')
+    assert '"runnerData":{"name":"Bo","visible_to":"3"}' in await preview(page)
+    assert "Bo" in await page.locator("details.snippet pre").first.text_content()
+
+    await press(page, "json")
+    text = page.locator("#text")
+    assert json.loads(await text.input_value()) == {"name": "Bo", "visible_to": "3"}
+    await expect(page.locator(".editor pre .nt").first).to_have_text('"name"')
+    await text.fill('{"name": "Bea", "email": [{"value": "bea@example.com"}], "odd": 1}')
+    await expect(page.locator("#preview .json")).to_contain_text('"Bea"')
+    await press(page, "form")
+    await expect(named(page, "s:d.name")).to_have_value("Bea")
+    await expect(named(page, "s:d.email[0].value")).to_have_value("bea@example.com")
+    await expect(named(page, "more:d")).to_have_value('{\n  "odd": 1\n}')
+    assert_quiet(watched, house)
+
+
+async def test_a_run_by_script_shows_what_came_of_it_once(watched: Watched, house: Served):
+    page = watched.page
+    await named(page, "s:d.name").fill("Ada Lovelace")
+    await press(page, "dry")
+    await expect(page.get_by_role("heading", name="Dry run: 1 request would be sent")).to_be_visible()
+    await expect(page.locator("#outcome")).to_be_focused()
+    await expect(named(page, "s:d.name")).to_have_value("Ada Lovelace")
+    await press(page, "run")
+    await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
+    await expect(page.get_by_role("region", name="Result, field by field")).to_contain_text("Lovelace")
+    await expect(page.locator("svg.bar")).to_have_count(3)
+    assert_quiet(watched, house)
+
+
+async def test_what_is_typed_while_the_form_is_on_its_way_is_not_lost(watched: Watched, house: Served):
+    page = watched.page
+    held: list[Any] = []
+
+    async def hold(route: Any) -> None:
+        if not held:
+            held.append(route)
+            return
+        await route.continue_()
+
+    await page.route("**/console/try/*", hold)
+    async with page.expect_request("**/console/try/*"):
+        await named(page, "how:d.notes").select_option("null")
+    while not held:
+        await page.wait_for_timeout(10)
+    await named(page, "s:d.job_title").fill("Engineer")
+    await held[0].continue_()
+    await expect(page.get_by_text("Sent as null: it clears the field.")).to_be_visible()
+    await expect(named(page, "s:d.job_title")).to_have_value("Engineer")
+    assert_quiet(watched, house)
+
+
+async def test_a_list_is_searched_as_one_types(browser: Browser, house: Served, state: dict[str, Any]):
+    async with opened(browser, house.origin + CREATE_PERSON, storage_state=state) as watched:
+        page = watched.page
+        search = named(page, "find:d.org_id")
+        await search.fill("exam")
+        await expect(page.locator("[name='k:d.org_id'] option")).not_to_have_count(1)
+        await expect(search).to_be_focused()
+        await expect(search).to_have_value("exam")
+        await named(page, "k:d.org_id").select_option(index=1)
+        await expect(page.locator("#preview .json")).to_contain_text('"org_id"')
+        assert_quiet(watched, house)
+
+
+async def test_a_time_is_picked_in_the_viewers_zone(browser: Browser, house: Served, state: dict[str, Any]):
+    async with opened(browser, house.origin + CREATE_PERSON, storage_state=state, timezone_id="Asia/Tokyo") as watched:
+        page = watched.page
+        await page.get_by_label("Pick a time of your zone").fill("2026-11-24T09:30:00")
+        await expect(named(page, "n:d.add_time")).to_have_value("2026-11-24T00:30:00Z")
+        await expect(page.locator("#preview .json")).to_contain_text("2026-11-24T00:30:00Z")
+
+
+async def test_a_file_is_uploaded_and_given_by_its_id(browser: Browser, house: Served, state: dict[str, Any], tmp_path: Path):
+    await house.connect(HTTP, {}, auth="none")
+    _status, _headers, found = await house.call("GET", f"/partners/trigger-actions/info?filter[partnerId]={HTTP}")
+    (tmp_path / "note.txt").write_text("hello")
+    async with opened(browser, f"{house.origin}/console/try/{found['data'][0]['triggerActionId']}", storage_state=state) as watched:
+        page = watched.page
+        await page.locator("input[type=file][data-uploads='d.file']").set_input_files(tmp_path / "note.txt")
+        await expect(page.get_by_text("note.txt is kept as file_")).to_be_visible()
+        await expect(page.locator("#preview .json")).to_contain_text('"fileId"')
+        kept = (await page.locator("[name='f:d.file']").input_value()).strip()
+        assert (await house.call("GET", f"/files/{kept}"))[2]["data"]["size"] == 5
+        assert_quiet(watched, house)
+
+
+async def test_a_secret_is_typed_once_and_stays_in_its_field_alone(browser: Browser, house: Served, state: dict[str, Any]):
+    _status, _headers, found = await house.call("GET", "/partners/trigger-actions/info?filter[partnerId]=1&per-page=100")
+    signing = next(item for item in found["data"] if item["name"] == "sign_text")
+    async with opened(browser, f"{house.origin}/console/try/{signing['triggerActionId']}", storage_state=state) as watched:
+        page = watched.page
+        await named(page, "s:d.key").fill("nobody-sees-this")
+        await named(page, "s:d.text").fill("hello")
+        await press(page, "run")
+        await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
+        await expect(named(page, "s:d.key")).to_have_value("nobody-sees-this")
+        assert "nobody-sees-this" not in await page.locator("main").inner_text()
+        await press(page, "run")
+        await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
+        assert_quiet(watched, house)
+
+
+async def test_it_works_without_script(browser: Browser, house: Served, state: dict[str, Any]):
+    async with opened(browser, java_script_enabled=False) as watched:
+        page = watched.page
+        await sign_in(page, house, "/console/try")
+        await page.get_by_role("searchbox").fill("create person")
+        await page.get_by_role("button", name="Filter").click()
+        await page.get_by_role("link", name="Create a person").click()
+        await named(page, "s:d.name").fill("No Script")
+        await press(page, "add:d.email")
+        await named(page, "s:d.email[0].value").fill("ns@example.com")
+        await named(page, "how:d.notes").select_option("null")
+        await page.get_by_role("button", name="Update the form").click()
+        await expect(page.get_by_text("Sent as null: it clears the field.")).to_be_visible()
+        await press(page, "json")
+        assert json.loads(await page.locator("#text").input_value())["email"] == [{"value": "ns@example.com"}]
+        await press(page, "form")
+        await press(page, "run")
+        await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
+        await expect(page.get_by_role("region", name="Result, field by field")).to_contain_text("ns@example.com")
+        await press(page, "link")
+        await expect(page.get_by_role("heading", name="Link to this")).to_be_visible()
