@@ -1,7 +1,7 @@
 """Drill: one account has a long queue and one connection hangs; another account's calls are as quick as before.
 
 ``make drill`` runs it; ``--quick`` is the short form that runs with the tests. First the quiet account calls alone, then again while the loud one has a
-backlog at a partner that takes a second for each call, and one connection answers nothing. Both kinds of runs are measured: synchronous ones, and queued ones from acceptance to their end.
+backlog (in full a million runs, written into the database while the server is down) at a partner that takes a second for each call, and one connection answers nothing. Both kinds of runs are measured: synchronous ones, and queued ones from acceptance to their end.
 """
 
 from __future__ import annotations
@@ -14,25 +14,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from drilling import Callers, Report, run_drill
 from e2e.depot import PARTNER, PUT, SECRET, Asked, Depot, open_depot
 from e2e.killable import Process, running_process
 from e2e.metered import make_accounts
-from e2e.served import OTHER_EMAIL, PASSWORD, answer
+from e2e.served import OTHER_EMAIL, PASSWORD, answer, make_settings
+from polyport.engine.record import new_run_id
+from polyport.runtime import open_runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """Runs of the backlog, runs of the connection that hangs, callers, and for how long (seconds) each part is measured."""
+    """Runs of the backlog, how many of them are written beforehand, runs of the connection that hangs, callers, and for how long (seconds) each part is measured."""
 
     backlog: int
+    written: int
     hanging: int
     callers: int
     seconds: float
 
 
-FULL: Final = Size(backlog=10_000, hanging=300, callers=4, seconds=20)
-QUICK: Final = Size(backlog=300, hanging=80, callers=2, seconds=2)
+FULL: Final = Size(backlog=1_000, written=998_000, hanging=300, callers=4, seconds=20)
+QUICK: Final = Size(backlog=300, written=2_000, hanging=80, callers=2, seconds=2)
 
 
 async def _flood(server: Process, connection: int, count: int, name: str) -> None:
@@ -42,6 +47,22 @@ async def _flood(server: Process, connection: int, count: int, name: str) -> Non
         told = await asyncio.gather(*(server.served.call("POST", path, body) for _run in range(min(20, count))))
         if {one[0] for one in told} != {202}:
             raise RuntimeError(f"the backlog was not accepted: {told[0]}")
+
+
+async def _write(data: Path, run_id: str, count: int) -> None:
+    """Write many due runs like one that was accepted, each sealed as its own."""
+    async with open_runtime(make_settings(data)) as runtime:
+        repo, box = runtime.repo, await runtime.boxes.of(1)
+        like = await repo.runs.get(1, run_id)
+        if like is None or like.sealed_input is None:
+            raise RuntimeError("there is no run to write others like")
+        content, now = box.open(like.sealed_input, f"run/{run_id}/input"), runtime.now_ms()
+        for first in range(0, count, 1_000):
+            ids = [new_run_id(now) for _run in range(first, min(count, first + 1_000))]
+            runs = [
+                replace(like, run_id=each, due_at=now, waited_ms=0, sealed_input=box.seal(content, f"run/{each}/input")) for each in ids
+            ]
+            await repo.runs.insert_many([(run, None) for run in runs])
 
 
 def _begin(callers: Callers, server: Process, connection: int, token: str, size: Size) -> None:
@@ -102,30 +123,33 @@ async def drill(folder: Path, quick: bool, report: Report) -> None:
             await asyncio.sleep(1)
         return answer(200, {"data": {}, "name": "Depot"})
 
-    async with open_depot() as depot, running_process(folder, depot, workers=2, partner_breaker_failures=0, partner_timeout=120) as server:
+    given = {"workers": 2, "partner_breaker_failures": 0, "partner_timeout": 120}
+    async with open_depot() as depot:
         depot.answers["*"] = usual
-        loud = await server.served.connect(PARTNER, {"key": SECRET})
-        hangs = await server.served.connect(PARTNER, {"key": SECRET})
-        token = str((await server.served.sign_in(OTHER_EMAIL, PASSWORD))["authToken"])
-        quiet = await server.served.connect(PARTNER, {"key": SECRET}, token=token)
-        alone, before = await _measure(server, quiet, token, size)
-        await _flood(server, hangs, size.hanging, "hangs")
-        await _flood(server, loud, size.backlog, "loud")
-        left = size.backlog - _come(depot, "loud")
-        beside, during = await _measure(server, quiet, token, size)
-        report.say(
-            f"2 processes; {size.backlog} runs of one connection ({left} were left when the measurement began), {size.hanging} of one that hangs"
-        )
+        async with running_process(folder, depot, **given) as server:
+            loud = await server.served.connect(PARTNER, {"key": SECRET})
+            hangs = await server.served.connect(PARTNER, {"key": SECRET})
+            token = str((await server.served.sign_in(OTHER_EMAIL, PASSWORD))["authToken"])
+            quiet = await server.served.connect(PARTNER, {"key": SECRET}, token=token)
+            alone, before = await _measure(server, quiet, token, size)
+            accepted = await server.bay(depot, loud).run(PUT, {"id": "loud"}, mode="async", notBefore=int(time.time()) + 7 * 86_400)
+            await server.stop()
+        await _write(folder / "data", accepted.json["data"]["runId"], size.written)
+        async with running_process(folder, depot, token=server.served.token, **given) as server:
+            await _flood(server, hangs, size.hanging, "hangs")
+            await _flood(server, loud, size.backlog, "loud")
+            waiting = (await server.served.fetch("GET", "/readyz", token=None)).json["data"]["checks"]["queued"]
+            beside, during = await _measure(server, quiet, token, size)
+        report.say(f"2 processes; {waiting} runs waited when the measurement began, {size.hanging} of them of a connection that hangs")
         report.say(f"  the quiet account alone:  {before}")
         report.say(f"  the quiet account beside: {during}")
         report.say(f"  meanwhile the loud one had {_come(depot, 'loud')} runs sent, the one that hangs {_come(depot, 'hangs')}")
+        report.check("the backlog was there all the time", waiting > 0.9 * size.written, True)
         report.check("calls of the quiet account that failed", (alone.failed + beside.failed)[:3], [])
         report.check(
             "kinds of calls of the quiet account that stood still", [name for name, taken in beside.taken.items() if not taken], []
         )
-        report.say(
-            f"  the connection that hangs held {held[1]} places at most; {size.backlog - _come(depot, 'loud')} of the backlog are left"
-        )
+        report.say(f"  the connection that hangs held {held[1]} places at most")
         report.check("places that the connection that hangs held beyond a quarter of each process", held[1] > 2 * 64, False)
 
 
