@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,10 +14,14 @@ import pytest
 from e2e.served import PASSWORD, Asked, Served, answer, import_finished, make_settings, running_server, upstream
 from petshop import pets
 from polyport.accounts import AccountBoxes
-from polyport.errors import Conflict, Forbidden
+from polyport.engine import desk as desk_module
+from polyport.engine.desk import Desk
+from polyport.errors import Conflict, Forbidden, NotFound
 from polyport.importers.jobs import UNDER_WAY_MOST, Given, NewImport, cancel_import, start_import
 from polyport.importers.working import TRIES_MOST, ImportWorker
+from polyport.manifest.passing import passing_id
 from polyport.private_partners import PrivateSource
+from polyport.rotation import rotate
 from polyport.runtime import Runtime, make_first_account, open_runtime
 from polyport.store.copies import copy_database, make_ready
 from polyport.store.private_partners import ImportStatus, PartnerImport
@@ -219,6 +224,67 @@ async def test_what_an_import_keeps_is_sealed_and_waits_for_a_key_that_is_missin
     assert await whole.revision() != before
     (offer,) = (await whole.offers())[0]
     assert (await whole.folder(offer)).joinpath("partner.yaml").is_file()
+
+
+async def two_versions(runtime: Runtime) -> tuple[int, dict[str, int]]:
+    """A partner whose second version has one operation less; its id, and the ids of its operations."""
+    less = copy.deepcopy(DOCUMENT)
+    del less["paths"]["/pets/{pet_id}"]
+    for document in (DOCUMENT, less):
+        made = await started(runtime, content=json.dumps(document).encode(), accept_breaking=True)
+        await ImportWorker(runtime).work()
+    found = await standing(runtime, made)
+    assert (found.version, found.partner_id is not None) == (2, True)
+    partner_id = found.partner_id or 0
+    older = await runtime.private.version(ACCOUNT, partner_id, 1)
+    return partner_id, {operation.name: operation.id for operation in older.operations}
+
+
+async def test_operations_of_older_versions_are_there_for_runs_that_need_them_and_for_nobody_else(
+    bench: Runtime, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(desk_module, "OLDER_MOST", 1)
+    partner_id, operations = await two_versions(bench)
+    desk, gone, kept = Desk(bench), operations["delete_pet"], operations["create_pet"]
+
+    older = await desk.program(ACCOUNT, gone, (partner_id, 1))
+    assert (older.operation.name, older.partner.file.version) == ("delete_pet", 1)
+    assert await desk.program(ACCOUNT, gone, (partner_id, 1)) is older
+    passing = await desk.program(ACCOUNT, passing_id(partner_id, "GET"), (partner_id, 1))
+    assert passing.partner.file.version == 1
+    assert await desk.program(ACCOUNT, gone, (partner_id, 1)) is not older  # room for one alone
+    assert (await desk.program(ACCOUNT, kept, (partner_id, 2))).partner.file.version == 2
+    with pytest.raises(NotFound, match=r'"delete_pet" was in version 1 of "pets" and is not in version 2'):
+        await desk.program(ACCOUNT, gone)
+    for number, pinned in ((gone, (partner_id, 2)), (2**50 + 3, (partner_id, 1)), (gone, (partner_id, 9))):
+        with pytest.raises(NotFound):
+            await desk.program(ACCOUNT, number, pinned)
+    with pytest.raises(NotFound, match="There is no partner with this id"):
+        await desk.program(ACCOUNT + 1, gone, (partner_id, 1))
+
+
+async def test_what_was_imported_opens_after_the_master_key_was_changed(bench: Runtime):
+    partner_id, _operations = await two_versions(bench)
+    await rotate(bench.keys, lambda _text: None)
+    source = PrivateSource(bench.repo.private_partners, AccountBoxes(bench.repo.accounts, bench.vault))
+    await source.revision()
+    (offer,) = (await source.offers())[0]
+
+    assert (await source.folder(offer)).joinpath("partner.yaml").is_file()
+    assert (await source.version(ACCOUNT, partner_id, 1)).file.version == 1
+
+
+async def test_an_account_that_is_limited_hears_why_it_does_not_see_what_it_imported(tmp_path: Path):
+    async with running_server(tmp_path) as served:
+        assert (await served.fetch("PUT", "/account/partners", {"partnerIds": [225]})).status == 200
+        found = await import_finished(served, "pets", document=DOCUMENT)
+        assert (found["status"], found["published"]) == ("done", True)
+        assert "limited to some partners" in found["reason"]
+        assert (await served.fetch("GET", f"/partners/{found['partnerId']}")).status == 404
+        listed = await served.fetch("PUT", "/account/partners", {"partnerIds": [225, found["partnerId"]]})
+        assert listed.status == 200
+        again = await served.fetch("GET", f"/partners/imports/{found['importId']}")
+        assert again.json["data"]["reason"] is None
 
 
 async def test_nothing_in_a_copy_goes_on_by_itself(bench: Runtime, tmp_path: Path):

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from polyport.errors import Fault, PayloadTooLarge, ValidationFailed
+from polyport.errors import Fault, NotFound, PayloadTooLarge, ValidationFailed
 from polyport.importers.jobs import Given, NewImport, answer_import, base_fault, cancel_import, read_import, start_import
+from polyport.private_partners import SOURCE
 from polyport.server.access import Principal
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import encode, known_filters, page_meta, read_list_query
@@ -193,7 +194,24 @@ async def read(call: Call) -> Answer:
     while found.status in _UNDER_WAY and time.monotonic() < end and not call.services.standing.stopping:
         await asyncio.sleep(LOOK_SECONDS)
         found = await read_import(runtime, account_id, import_id)
-    return Answer(data=await _item(call, found))
+    item = await _item(call, found)
+    return Answer(data=item | {"reason": item["reason"] or await _unseen(call, found, published=item["published"] is True)})
+
+
+async def _unseen(call: Call, made: PartnerImport, *, published: bool) -> str | None:
+    """Why the account does not see a partner whose version ought to serve it."""
+    runtime = call.engine.runtime
+    partner = await runtime.repo.private_partners.get(made.account_id, made.partner_id or 0) if published else None
+    if partner is None or partner.live != made.version:
+        return None
+    try:
+        await runtime.catalog.seen_by(made.account_id).partner(partner.partner_id)
+    except NotFound:
+        problems = runtime.catalog.problems_of(SOURCE, str(partner.partner_id))
+        if problems:
+            return f"The catalogue leaves this partner out: {problems[0]}"
+        return "This account is limited to some partners, and this one is not in its list: it has to be put there to be seen."
+    return None
 
 
 def _wait(call: Call) -> int:
