@@ -144,14 +144,25 @@ async def list_keys(call: Call) -> Answer:
     return Answer(data=[_key(token, token.token_id) for token in found], meta=page_meta(wanted.page, wanted.per_page, total))
 
 
+async def read_key(call: Call) -> Answer:
+    """GET /api-keys/{id}."""
+    found = await call.engine.runtime.repo.tokens.api_key(call.principal.account_id, call.id("id"))
+    if found is None:
+        raise NotFound(_NO_KEY)
+    return Answer(data=_key(found, found.token_id))
+
+
 async def delete_key(call: Call) -> Answer:
     """DELETE /api-keys/{id}."""
     try:
         await call.engine.runtime.repo.tokens.revoke_api_key(call.principal.account_id, call.id("id"))
     except Stale:
-        raise NotFound("There is no API key with this id.") from None
+        raise NotFound(_NO_KEY) from None
     call.services.access.forget()
     return Answer()
+
+
+_NO_KEY: Final = "There is no API key with this id."
 
 
 def _key(token: Token, token_id: int) -> dict[str, object]:
@@ -188,5 +199,6 @@ ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/api-keys", handler=list_keys, tag="API keys", summary="List API keys", scope="admin", answer=KeyAnswer, many=True
     ),
+    Endpoint(method="GET", path="/api-keys/{id}", handler=read_key, tag="API keys", summary="Read about an API key", scope="admin", answer=KeyAnswer),
     Endpoint(method="DELETE", path="/api-keys/{id}", handler=delete_key, tag="API keys", summary="Delete an API key", scope="admin"),
 )  # fmt: skip

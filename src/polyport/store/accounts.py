@@ -107,6 +107,10 @@ class Tokens:
         total = await self.database.read("count_api_keys", {"account_id": account_id})
         return [token for row in rows if (token := build(Token, [row])) is not None], int(total[0][0])
 
+    async def api_key(self, account_id: int, token_id: int) -> Token | None:
+        """One API key of an account."""
+        return build(Token, await self.database.read("api_key", {"account_id": account_id, "token_id": token_id}))
+
     async def revoke_api_key(self, account_id: int, token_id: int) -> None:
         """End an API key. Raises ``Stale`` when there is none."""
         await self.database.write(

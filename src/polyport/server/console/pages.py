@@ -15,6 +15,7 @@ from polyport.server.console import (
     tryit,
 )
 from polyport.server.console.screen import Screen, open_screen
+from polyport.server.console.settings import audit, connect_page, keys, oauth_apps, own_partners, people, start, webhooks
 from polyport.server.console.show import Entry, Navigation, static
 
 PAGES: Final[tuple[ModuleType, ...]] = (
@@ -25,6 +26,14 @@ PAGES: Final[tuple[ModuleType, ...]] = (
     connections,
     runs,
     tryit,
+    start,
+    keys,
+    people,
+    webhooks,
+    connect_page,
+    oauth_apps,
+    own_partners,
+    audit,
 )
 
 SCREENS: Final[tuple[Screen, ...]] = (

@@ -45,6 +45,8 @@ _STATIC: Final = {
     "charts.js": ("polyport.server.console", "static/charts.js", "text/javascript; charset=utf-8"),
     "try.css": ("polyport.server.console", "static/try.css", "text/css; charset=utf-8"),
     "try.js": ("polyport.server.console", "static/try.js", "text/javascript; charset=utf-8"),
+    "settings.css": ("polyport.server.console", "static/settings.css", "text/css; charset=utf-8"),
+    "settings.js": ("polyport.server.console", "static/settings.js", "text/javascript; charset=utf-8"),
     "htmx.js": ("js_lib_htmx", "static/htmx/htmx.min.js", "text/javascript; charset=utf-8"),
 }
 

@@ -51,6 +51,11 @@ FROM tokens WHERE token_hash = :token_hash;
 SELECT token_id, token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at, external_user_id
 FROM tokens WHERE account_id = :account_id AND kind = 'api_key' ORDER BY token_id DESC LIMIT :limit OFFSET :offset;
 
+-- name: api_key
+-- One API key of an account.
+SELECT token_id, token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at, external_user_id
+FROM tokens WHERE token_id = :token_id AND account_id = :account_id AND kind = 'api_key';
+
 -- name: count_api_keys
 -- How many API keys an account has.
 SELECT COUNT(*) FROM tokens WHERE account_id = :account_id AND kind = 'api_key';

@@ -1,0 +1,83 @@
+"""API keys: made with scopes and an end, shown once, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from polyport.server.access import SCOPES
+from polyport.server.console.member import Member
+from polyport.server.console.screen import form, screen
+from polyport.server.console.settings.asked import BLANK, TOLD, Filled, not_typed, refused, typed
+from polyport.server.console.show import moved, page, pager
+from polyport.server.console.within import ask
+from polyport.server.routing import Answer, Call
+
+PER_PAGE: Final = 25
+DAY: Final = 86_400
+ENDS: Final = (("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year"))
+SCOPE_WORDS: Final = {
+    "catalog:read": "Read the catalogue",
+    "connections:read": "Read connections",
+    "connections:write": "Make, change and delete connections and links",
+    "runs:read": "Read runs, files and the overview",
+    "runs:write": "Run, cancel and replay",
+    "admin": "Everything, settings and users too",
+}
+
+
+async def show(call: Call, member: Member) -> Answer:
+    """GET /console/settings/keys."""
+    return await _keys(call, member)
+
+
+async def _keys(call: Call, member: Member, *, filled: Filled = BLANK, made: Mapping[str, Any] | None = None) -> Answer:
+    answer = await ask(call, member, "GET /api-keys", query={"page": call.http.query_params.get("page"), "per-page": PER_PAGE})
+    return page(
+        call,
+        member,
+        "settings_keys.html",
+        title="API keys",
+        status=filled.status,
+        keys=answer.data,
+        pager=pager(call, answer.meta or {}),
+        scopes=[(scope, SCOPE_WORDS[scope]) for scope in SCOPES],
+        ends=ENDS,
+        filled=filled,
+        made=made,
+        now=call.engine.runtime.now_ms() // 1000,
+    )
+
+
+async def create(call: Call, member: Member) -> Answer:
+    """POST /console/settings/keys."""
+    told = form(call)
+    days = told.get("ends", "")
+    body: dict[str, Any] = {
+        "title": told.get("title", "").strip(),
+        "scopes": [scope for scope in SCOPES if told.get(f"scope.{scope}")],
+    }
+    if days in dict(ENDS) and days:
+        body["expiresAt"] = call.engine.runtime.now_ms() // 1000 + int(days) * DAY
+    try:
+        made = (await ask(call, member, "POST /api-keys", body=body)).data
+    except TOLD as error:
+        return await _keys(call, member, filled=refused(call, error, {"title": "title", "scopes": "scopes", "expiresAt": "ends"}))
+    return await _keys(call, member, made=made)
+
+
+async def delete(call: Call, member: Member) -> Answer:
+    """POST /console/settings/keys/{id}/delete: with the title typed."""
+    key_id = call.id("id")
+    key = (await ask(call, member, "GET /api-keys/{id}", id=key_id)).data
+    if not typed(call, key["title"]):
+        return await _keys(call, member, filled=not_typed())
+    await ask(call, member, "DELETE /api-keys/{id}", id=key_id)
+    return moved(call, "/settings/keys")
+
+
+SCREENS: Final = (
+    screen("GET", "/settings/keys", show, "API keys", scope="admin"),
+    screen("POST", "/settings/keys", create, "Make an API key", scope="admin"),
+    screen("POST", "/settings/keys/{id}/delete", delete, "Delete an API key", scope="admin"),
+)

@@ -1,0 +1,87 @@
+"""OAuth apps: with which client id and secret customers sign in at partners."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from polyport.server.console.member import Member
+from polyport.server.console.screen import form, screen
+from polyport.server.console.settings.asked import BLANK, TOLD, Filled, lines, not_typed, refused, typed
+from polyport.server.console.show import moved, page, pager
+from polyport.server.console.within import ask
+from polyport.server.routing import Answer, Call
+
+PER_PAGE: Final = 50
+_ONE: Final = "/oauth-apps/{partnerId}"
+_FIELDS: Final = {
+    "clientId": "clientId",
+    "clientSecret": "clientSecret",
+    "privateKey": "privateKey",
+    "keyId": "keyId",
+    "auth": "auth",
+    "scopes": "scopes",
+    "scopeChoices": "scopeChoices",
+}
+
+
+async def show(call: Call, member: Member) -> Answer:
+    """GET /console/settings/oauth-apps."""
+    answer = await ask(call, member, "GET /oauth-apps", query={"page": call.http.query_params.get("page"), "per-page": PER_PAGE})
+    return page(
+        call, member, "settings_oauth_apps.html", title="OAuth apps", apps=answer.data, pager=pager(call, answer.meta or {})
+    )  # fmt: skip
+
+
+async def show_app(call: Call, member: Member) -> Answer:
+    """GET /console/settings/oauth-apps/{partnerId}."""
+    return await _app(call, member)
+
+
+async def _app(call: Call, member: Member, filled: Filled = BLANK) -> Answer:
+    found = (await ask(call, member, f"GET {_ONE}", partnerId=call.id("partnerId"))).data
+    return page(
+        call,
+        member,
+        "settings_oauth_app.html",
+        title=f"OAuth app for {found['partnerTitle']}",
+        status=filled.status,
+        app=found,
+        ways=[("", "All of them"), *((name, name) for name in found["authChoices"])],
+        filled=filled,
+        saved=call.http.query_params.get("saved") == "1",
+    )
+
+
+async def change(call: Call, member: Member) -> Answer:
+    """POST /console/settings/oauth-apps/{partnerId}."""
+    told, partner_id = form(call), call.id("partnerId")
+    body: dict[str, Any] = {"clientId": told.get("clientId", "").strip()}
+    for name in ("clientSecret", "privateKey", "keyId", "auth"):
+        if value := told.get(name, "").strip():
+            body[name] = value
+    for name in ("scopes", "scopeChoices"):
+        if scopes := lines(told.get(name, "")):
+            body[name] = scopes
+    try:
+        await ask(call, member, f"PUT {_ONE}", partnerId=partner_id, body=body)
+    except TOLD as error:
+        return await _app(call, member, refused(call, error, _FIELDS))
+    return moved(call, f"/settings/oauth-apps/{partner_id}", saved="1")
+
+
+async def delete(call: Call, member: Member) -> Answer:
+    """POST /console/settings/oauth-apps/{partnerId}/delete: with the partner's title typed."""
+    partner_id = call.id("partnerId")
+    found = (await ask(call, member, f"GET {_ONE}", partnerId=partner_id)).data
+    if not typed(call, found["partnerTitle"]):
+        return await _app(call, member, not_typed())
+    await ask(call, member, f"DELETE {_ONE}", partnerId=partner_id)
+    return moved(call, "/settings/oauth-apps")
+
+
+SCREENS: Final = (
+    screen("GET", "/settings/oauth-apps", show, "OAuth apps", scope="admin"),
+    screen("GET", "/settings/oauth-apps/{partnerId}", show_app, "The OAuth app for a partner", scope="admin"),
+    screen("POST", "/settings/oauth-apps/{partnerId}", change, "Set the OAuth app for a partner", scope="admin"),
+    screen("POST", "/settings/oauth-apps/{partnerId}/delete", delete, "Delete the OAuth app for a partner", scope="admin"),
+)

@@ -1,0 +1,232 @@
+"""Partners of the account's own: importing an API description, what the importer says of it, versions, deprecation, removal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from polyport.errors import Conflict, NotFound, PayloadTooLarge, PolyportError
+from polyport.server.console.member import Member
+from polyport.server.console.screen import form, screen
+from polyport.server.console.settings.asked import BLANK, TOLD, Filled, lines, not_typed, refused, typed
+from polyport.server.console.show import moved, page
+from polyport.server.console.within import ask
+from polyport.server.routing import Answer, Call
+
+LINES_MOST: Final = 2_000
+CHANGES_MOST: Final = 500
+KINDS: Final = {"breaks": "bad", "removed": "bad", "changed": "warn", "added": "good"}
+STEPS: Final = {
+    "queue": "It waits for its turn",
+    "fetch": "Fetching the description",
+    "read": "Reading operations",
+    "answer": "It asks",
+    "end": "Writing it down",
+}
+_IMPORT: Final = "/partners/imports/{importId}"
+_PARTNER: Final = "/partners/{partnerId}"
+_FIELDS: Final = {"slug": "slug", "url": "url", "document": "document", "baseUrl": "baseUrl", "hosts": "hosts", "overlay": "overlay"}
+_TOLD: Final = (*TOLD, PayloadTooLarge)
+
+
+async def show(call: Call, member: Member) -> Answer:
+    """GET /console/settings/partners."""
+    return await _partners(call, member)
+
+
+async def _partners(call: Call, member: Member, filled: Filled = BLANK) -> Answer:
+    return page(
+        call,
+        member,
+        "settings_partners.html",
+        title="Your partners",
+        status=filled.status,
+        partners=(await ask(call, member, "GET /partners/own")).data,
+        imports=(await ask(call, member, "GET /partners/imports", query={"per-page": 10})).data,
+        filled=filled,
+    )
+
+
+async def start(call: Call, member: Member) -> Answer:
+    """POST /console/settings/partners: import a description."""
+    told = form(call)
+    body: dict[str, Any] = {"slug": told.get("slug", "").strip(), "publish": bool(told.get("publish"))}
+    for name in ("url", "document", "baseUrl", "overlay"):
+        if value := told.get(name, "").strip():
+            body[name] = value
+    if hosts := lines(told.get("hosts", "")):
+        body["hosts"] = hosts
+    if told.get("breaking"):
+        body["accept"] = "breaking"
+    try:
+        made = (await ask(call, member, "POST /partners/import", body=body)).data
+    except _TOLD as error:
+        return await _partners(call, member, refused(call, error, _FIELDS))
+    return moved(call, f"/settings/partners/imports/{made['importId']}")
+
+
+async def show_import(call: Call, member: Member) -> Answer:
+    """GET /console/settings/partners/imports/{importId}."""
+    return await _import(call, member)
+
+
+async def _import(call: Call, member: Member, filled: Filled = BLANK) -> Answer:
+    found = (await ask(call, member, f"GET {_IMPORT}", importId=call.text("importId"))).data
+    return page(
+        call,
+        member,
+        "settings_import.html",
+        title=f"Import of {found['slug']}",
+        status=filled.status,
+        found=found,
+        steps=STEPS,
+        under_way=found["finishedAt"] is None and not found["questions"],
+        kinds=KINDS,
+        filled=filled,
+    )
+
+
+async def answer(call: Call, member: Member) -> Answer:
+    """POST /console/settings/partners/imports/{importId}/answer."""
+    told, import_id = form(call), call.text("importId")
+    found = (await ask(call, member, f"GET {_IMPORT}", importId=import_id)).data
+    answers: dict[str, Any] = {}
+    for question in found["questions"]:
+        if question["id"] == "hosts":
+            answers["hosts"] = [choice["value"] for index, choice in enumerate(question["choices"]) if told.get(f"host.{index}")]
+        else:
+            answers[question["id"]] = told.get("other", "").strip() or told.get(question["id"], "")
+    try:
+        await ask(call, member, f"POST {_IMPORT}/answer", importId=import_id, body={"answers": answers})
+    except TOLD as error:
+        return await _import(call, member, refused(call, error, {}))
+    return moved(call, f"/settings/partners/imports/{import_id}")
+
+
+async def cancel(call: Call, member: Member) -> Answer:
+    """POST /console/settings/partners/imports/{importId}/cancel."""
+    try:
+        await ask(call, member, f"DELETE {_IMPORT}", importId=call.text("importId"))
+    except Conflict as error:
+        return await _import(call, member, refused(call, error, {}))
+    return moved(call, f"/settings/partners/imports/{call.text('importId')}")
+
+
+async def show_partner(call: Call, member: Member) -> Answer:
+    """GET /console/settings/partners/{partnerId}."""
+    return await _partner(call, member)
+
+
+async def _own(call: Call, member: Member) -> Mapping[str, Any]:
+    """One of the account's own partners."""
+    own = (await ask(call, member, "GET /partners/own")).data
+    found: Mapping[str, Any] | None = next((each for each in own if each["partnerId"] == call.id("partnerId")), None)
+    if found is None:
+        raise NotFound("There is no partner of your own with this id.")
+    return found
+
+
+async def _partner(call: Call, member: Member, filled: Filled = BLANK) -> Answer:
+    partner = await _own(call, member)
+    return page(
+        call,
+        member,
+        "settings_own_partner.html",
+        title=partner["title"],
+        status=filled.status,
+        partner=partner,
+        versions=(await ask(call, member, f"GET {_PARTNER}/versions", partnerId=partner["partnerId"])).data,
+        filled=filled,
+    )
+
+
+async def show_version(call: Call, member: Member) -> Answer:
+    """GET /console/settings/partners/{partnerId}/versions/{number}: the importer's report."""
+    return await _version(call, member)
+
+
+async def _version(call: Call, member: Member, filled: Filled = BLANK) -> Answer:
+    partner = await _own(call, member)
+    ids: dict[str, Any] = {"partnerId": partner["partnerId"], "number": call.id("number")}
+    version = (await ask(call, member, f"GET {_PARTNER}/versions/{{number}}", **ids)).data
+    report = (await ask(call, member, f"GET {_PARTNER}/versions/{{number}}/report", **ids)).data
+    changes = report["changes"]
+    if version["state"] != "live" and partner["version"] is not None:
+        changes = (await ask(call, member, f"GET {_PARTNER}/versions/{{number}}/changes", **ids)).data
+    return page(
+        call,
+        member,
+        "settings_version.html",
+        title=f"Version {version['version']} of {partner['title']}",
+        status=filled.status,
+        partner=partner,
+        one=version,
+        text=report["text"][:LINES_MOST],
+        more=max(0, len(report["text"]) - LINES_MOST),
+        changes=changes[:CHANGES_MOST],
+        breaks=any(change["kind"] in {"breaks", "removed"} for change in changes),
+        kinds=KINDS,
+        filled=filled,
+    )
+
+
+async def publish(call: Call, member: Member) -> Answer:
+    """POST /console/settings/partners/{partnerId}/versions/{number}/publish."""
+    body = {"accept": "breaking"} if form(call).get("breaking") else {}
+    ids: dict[str, Any] = {"partnerId": call.id("partnerId"), "number": call.id("number")}
+    try:
+        await ask(call, member, f"POST {_PARTNER}/versions/{{number}}/publish", body=body, **ids)
+    except TOLD as error:
+        return await _version(call, member, refused(call, error, {}))
+    return moved(call, f"/settings/partners/{ids['partnerId']}")
+
+
+async def deprecate(call: Call, member: Member) -> Answer:
+    """POST /console/settings/partners/{partnerId}/deprecation."""
+    told = form(call)
+    body: dict[str, Any] = {"message": told.get("message", "").strip()} | ({"on": told["on"]} if told.get("on") else {})
+    return await _do(call, member, "PUT", "/deprecation", body, {"message": "message", "on": "on"})
+
+
+async def undeprecate(call: Call, member: Member) -> Answer:
+    """POST /console/settings/partners/{partnerId}/undeprecate."""
+    return await _do(call, member, "DELETE", "/deprecation", None, {})
+
+
+async def _do(call: Call, member: Member, method: str, path: str, body: Mapping[str, Any] | None, fields: Mapping[str, str]) -> Answer:
+    partner_id = call.id("partnerId")
+    try:
+        await ask(call, member, f"{method} {_PARTNER}{path}", partnerId=partner_id, body=body)
+    except TOLD as error:
+        return await _partner(call, member, refused(call, error, fields))
+    return moved(call, f"/settings/partners/{partner_id}")
+
+
+async def remove(call: Call, member: Member) -> Answer:
+    """POST /console/settings/partners/{partnerId}/remove: with its slug typed."""
+    partner = await _own(call, member)
+    if not typed(call, partner["slug"]):
+        return await _partner(call, member, not_typed())
+    try:
+        await ask(call, member, f"DELETE {_PARTNER}", partnerId=partner["partnerId"])
+    except PolyportError as error:
+        return await _partner(call, member, refused(call, error, {}))
+    return moved(call, "/settings/partners")
+
+
+_AT: Final = "/settings/partners"
+_ONE: Final = _AT + "/{partnerId}"
+
+SCREENS: Final = (
+    screen("GET", _AT, show, "Partners of your own", scope="admin"),
+    screen("POST", _AT, start, "Import an API description", scope="admin"),
+    screen("GET", _AT + "/imports/{importId}", show_import, "An import", scope="admin"),
+    screen("POST", _AT + "/imports/{importId}/answer", answer, "Answer what an import asks", scope="admin"),
+    screen("POST", _AT + "/imports/{importId}/cancel", cancel, "Cancel an import", scope="admin"),
+    screen("GET", _ONE, show_partner, "A partner of your own", scope="admin"),
+    screen("GET", _ONE + "/versions/{number}", show_version, "A version and its report", scope="admin"),
+    screen("POST", _ONE + "/versions/{number}/publish", publish, "Let a version serve", scope="admin"),
+    screen("POST", _ONE + "/deprecation", deprecate, "Deprecate a partner of your own", scope="admin"),
+    screen("POST", _ONE + "/undeprecate", undeprecate, "Take a deprecation back", scope="admin"),
+    screen("POST", _ONE + "/remove", remove, "Remove a partner of your own", scope="admin"),
+)
