@@ -43,11 +43,11 @@ async def full(anyio_backend: str, house: Served) -> dict[str, str]:
     await made("PUT", f"/oauth-apps/{PIPEDRIVE}", {"clientId": "client-1", "clientSecret": "s3cr3t-7f6e5d4c"})
     await made("PATCH", "/account", {"branding": {"name": "Acme", "color": "#0b7285"}, "allowedRedirectHosts": ["app.example.com"]})
     first = await made("POST", "/partners/import", {"slug": "pets", "document": PETS})
-    while (told := (await house.fetch("GET", f"/partners/imports/{first['importId']}")).json["data"])["finishedAt"] is None:
+    while (told := (await house.fetch("GET", f"/partners/imports/{first['importId']}")).json["data"])["finishedAt"] is None:  # noqa: ASYNC110  it is read as somebody at the page reads it
         await asyncio.sleep(0.05)
     asking = {**PETS, "servers": [*PETS["servers"], {"url": "https://eu.pets.example.com/v1", "description": "Europe"}]}
     second = await made("POST", "/partners/import", {"slug": "more-pets", "document": asking})
-    while not (await house.fetch("GET", f"/partners/imports/{second['importId']}")).json["data"]["questions"]:
+    while not (await house.fetch("GET", f"/partners/imports/{second['importId']}")).json["data"]["questions"]:  # noqa: ASYNC110  it is read as somebody at the page reads it
         await asyncio.sleep(0.05)
     partner = f"/console/settings/partners/{told['partnerId']}"
     return {

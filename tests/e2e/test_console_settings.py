@@ -217,7 +217,7 @@ async def imported(owner: Browsing, found: Reply) -> str:
     """The page of an import once it has ended or asks."""
     assert found.status == 303, found.content
     async with asyncio.timeout(60):
-        while b"<progress" in (shown := await owner.get(found.headers["location"])).content:
+        while b"<progress" in (shown := await owner.get(found.headers["location"])).content:  # noqa: ASYNC110  it is read as somebody at the page reads it
             await asyncio.sleep(0.1)
     return text_of(shown)
 
@@ -257,7 +257,8 @@ async def test_an_import_that_asks_is_answered_on_its_page(house: Served, owner:
 
 
 @pytest.mark.parametrize(
-    "form", [{"slug": "X y", "url": "https://example.com/openapi.json"}, {"slug": "pets"}, {"slug": "pets", "url": "http://169.254.169.254/"}]
+    "form",
+    [{"slug": "X y", "url": "https://example.com/openapi.json"}, {"slug": "pets"}, {"slug": "pets", "url": "http://169.254.169.254/"}],
 )
 async def test_an_import_that_cannot_be_is_told_and_asked_for_again(owner: Browsing, form: dict[str, str]):
     found = await owner.post("/console/settings/partners", form)
