@@ -164,7 +164,7 @@ class Events:
         if result is not None:
             fits = len(_ENCODER.encode(result)) <= self._result_limit
             item |= {"result": result} if fits else {"resultOmitted": True}
-        told = await self._made("run.finished", (run.account_id, run.external_user_id), item, endpoints, run.callback_url)
+        told = await self._made("run.finished", (run.account_id, run.external_user_id), item, endpoints, run.callback_url, run.run_id)
         return [insert_event(event) for event in told]
 
     async def test(self, endpoint: Endpoint) -> OutgoingEvent:
@@ -178,18 +178,26 @@ class Events:
         return (await self._boxes.of(event.account_id)).open(event.sealed, f"event/{event.event_id}")
 
     async def _made(
-        self, event_type: str, whose: Whose, data: Any, endpoints: Sequence[Endpoint], callback_url: str | None = None
+        self,
+        event_type: str,
+        whose: Whose,
+        data: Any,
+        endpoints: Sequence[Endpoint],
+        callback_url: str | None = None,
+        subject: str | None = None,
     ) -> list[OutgoingEvent]:
         told = [
-            await self._event(event_type, whose, data, endpoint.url, endpoint.endpoint_id)
+            await self._event(event_type, whose, data, endpoint.url, endpoint.endpoint_id, subject)
             for endpoint in endpoints
             if wants(endpoint, event_type)
         ]
         if callback_url is not None:
-            told.append(await self._event(event_type, whose, data, callback_url, None))
+            told.append(await self._event(event_type, whose, data, callback_url, None, subject))
         return told
 
-    async def _event(self, event_type: str, whose: Whose, data: Any, url: str, endpoint_id: str | None) -> OutgoingEvent:
+    async def _event(
+        self, event_type: str, whose: Whose, data: Any, url: str, endpoint_id: str | None, subject: str | None = None
+    ) -> OutgoingEvent:
         now, (account_id, external_user_id) = self._now(), whose
         event_id = new_event_id(now)
         told = {"type": event_type, "timestamp": datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds"), "data": data}
@@ -210,6 +218,7 @@ class Events:
             created_at=now,
             ended_at=None,
             sealed=(await self._boxes.of(account_id)).seal(_ENCODER.encode(told), f"event/{event_id}"),
+            subject=subject,
         )
 
     async def seal_secrets(self, account_id: int, endpoint_id: str | None, held: Sequence[Secret]) -> bytes:

@@ -180,3 +180,25 @@ async def test_a_run_of_another_account_is_not_there(house: Served, failed: str)
         assert (await stranger.get(path)).status == 404
     assert (await stranger.post(f"/console/runs/{failed}/replay")).status == 404
     assert "Nothing has run yet" in text_of(await stranger.get("/console/runs"))
+
+
+async def test_who_was_told_of_a_run_is_told_with_it_and_told_again_on_request(house: Served, owner: Browsing, connection: int):
+    body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": "Told"}, "callbackUrl": "http://127.0.0.1:9/hook"}
+    run_id = (await house.call("POST", "/partners/trigger-actions/2250101/run/sync", body))[2]["data"]["runId"]
+    told: list[dict[str, Any]] = []
+    for _look in range(400):
+        told = (await house.call("GET", f"/runs/{run_id}/callbacks"))[2]["data"]
+        if told and told[0]["lastError"]:
+            break
+        await asyncio.sleep(0.02)
+    assert [(each["type"], each["url"], each["endpointId"]) for each in told] == [("run.finished", "http://127.0.0.1:9/hook", None)]
+    page = text_of(await owner.get(f"/console/runs/{run_id}"))
+    assert "Who was told" in page
+    assert "http://127.0.0.1:9/hook" in page
+    assert "On its way" in page
+    again = await owner.post(f"/console/runs/{run_id}/callbacks/{told[0]['eventId']}/replay")
+    assert (again.status, "on its way" in text_of(again)) == (409, True)
+    _user, own = await house.end_user("told-nothing")
+    assert (await house.fetch("GET", f"/runs/{run_id}/callbacks", token=own)).status == 404
+    other = await run(house, connection, CREATE, {"name": "Untold"})
+    assert (await house.call("GET", f"/runs/{other}/callbacks"))[2]["data"] == []

@@ -8,7 +8,9 @@ from typing import Final
 from polyport.connections import is_usable
 from polyport.engine.record import Done, from_cursor, to_cursor
 from polyport.errors import ConnectionInvalid, Fault, NotFound, ValidationFailed
+from polyport.items import event_item
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
+from polyport.server.events import EventAnswer
 from polyport.server.routing import Answer, Call, Endpoint, Param, reconnectable
 from polyport.server.run_items import RunAnswer, shown_run
 from polyport.server.wire import PER_PAGE, PER_PAGE_MOST, id_filter, known_filters, read_list_query
@@ -38,6 +40,13 @@ async def read_attempts(call: Call) -> Answer:
     if done.run.sending:
         found = [*found, {"number": done.run.attempts, "exchanges": [], "note": "under way: no answer is known yet"}]
     return Answer(data=found, meta={"page": 1, "totalPages": 1, "totalItemsCount": len(found)})
+
+
+async def read_callbacks(call: Call) -> Answer:
+    """GET /runs/{runId}/callbacks."""
+    done = await _done(call)
+    found = await call.engine.runtime.repo.outbox.of_subject(done.run.account_id, done.run.run_id)
+    return Answer(data=[event_item(event) for event in found], meta={"page": 1, "totalPages": 1, "totalItemsCount": len(found)})
 
 
 async def _done(call: Call) -> Done:
@@ -134,6 +143,17 @@ ENDPOINTS: Final = (
         tag=_TAG,
         summary="Read a run's attempts: redacted requests and answers",
         scope="runs:read",
+        many=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/runs/{runId}/callbacks",
+        handler=read_callbacks,
+        tag=_TAG,
+        summary="Read who was told of a run's end, and who was not",
+        description="The events of the run, one for each receiver, as long as they are kept: its `callbackUrl` and the endpoints that want `run.finished`.",
+        scope="runs:read",
+        answer=EventAnswer,
         many=True,
     ),
 )

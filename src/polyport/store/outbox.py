@@ -73,6 +73,10 @@ class Outbox:
         rows = await self.database.read("event", {"account_id": account_id, "event_id": event_id})
         return _event(rows[0]) if rows else None
 
+    async def of_subject(self, account_id: int, subject: str) -> list[OutgoingEvent]:
+        """The events that tell of one run, in order, without what they tell."""
+        return [_event(row) for row in await self.database.read("events_of_subject", {"account_id": account_id, "subject": subject})]
+
     async def page(self, account_id: int, wanted: EventFilter, *, limit: int) -> list[OutgoingEvent]:
         """Events without what they tell, newest first."""
         given = {"account_id": account_id, "limit": limit, **params(wanted)}

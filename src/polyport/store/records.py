@@ -467,6 +467,7 @@ class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     ``lane`` is the account and the receiver's origin, which share bounds. ``attempts`` counts those that were begun. ``due_at`` is when it is sent next,
     or when the lease of its ``owner`` is over. ``last_status`` is the receiver's last HTTP status. ``sealed`` is the body under the account's key.
+    ``subject`` is the run that it tells of, if it does.
     """
 
     event_id: str
@@ -485,3 +486,4 @@ class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     ended_at: int | None
     sealed: bytes
+    subject: str | None = None

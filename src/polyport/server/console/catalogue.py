@@ -58,6 +58,7 @@ async def show_partner(call: Call, member: Member) -> Answer:
     partner_id = call.id("partnerId")
     partner = (await ask(call, member, "GET /partners/{partnerId}", partnerId=partner_id)).data
     fields = (await ask(call, member, "GET /partners/{partnerId}/credential-fields", partnerId=partner_id)).data
+    evidence = (await ask(call, member, "GET /partners/{partnerId}/evidence", partnerId=partner_id)).data
     given = chosen(call, "q", "kind")
     query = {
         "filter[partnerId]": partner_id,
@@ -74,6 +75,8 @@ async def show_partner(call: Call, member: Member) -> Answer:
         title=partner["title"],
         partner=partner,
         choices=fields,
+        evidence=evidence,
+        missing=[rule for rule in evidence["rules"] if rule["status"] == "todo"],
         operations=found.data,
         pager=pager(call, found.meta or {}),
         filters=given,

@@ -88,9 +88,8 @@ async def welcome_form(call: Call) -> Answer:
 
 
 def _welcome(call: Call, token: str, email: str, faults: dict[str, str] | None = None, status: int = 200) -> Answer:
-    headers = {"Referrer-Policy": "no-referrer"}  # the address holds the token
     return page(
-        call, None, "welcome_link.html", title="Welcome to Polyport", status=status, headers=headers, token=token, email=email,
+        call, None, "welcome_link.html", title="Welcome to Polyport", status=status, token=token, email=email,
         faults=faults or {}, least=PASSWORD_LEAST,
     )  # fmt: skip
 

@@ -120,6 +120,7 @@ async def show_run(call: Call, member: Member) -> Answer:
     run_id = call.text("runId")
     run = (await ask(call, member, "GET /runs/{runId}", runId=run_id)).data
     attempts = (await ask(call, member, "GET /runs/{runId}/attempts", runId=run_id)).data
+    callbacks = (await ask(call, member, "GET /runs/{runId}/callbacks", runId=run_id)).data
     names = Names(call, member)
     connection = None
     if run["credentialId"] is not None and member.may("connections:read"):
@@ -135,6 +136,7 @@ async def show_run(call: Call, member: Member) -> Answer:
         title=f"{await names.operation(run['triggerActionId'])}, {run['status']}",
         run=run,
         attempts=attempts,
+        callbacks=callbacks,
         operation=await names.operation(run["triggerActionId"]),
         partner=await names.partner(run["partnerId"]),
         connection=connection,
@@ -182,6 +184,12 @@ async def replay(call: Call, member: Member) -> Answer:
     return moved(call, f"/runs/{made['runId']}")
 
 
+async def tell_again(call: Call, member: Member) -> Answer:
+    """POST /console/runs/{runId}/callbacks/{eventId}/replay."""
+    await ask(call, member, "POST /events/{eventId}/replay", eventId=call.text("eventId"), body={})
+    return moved(call, f"/runs/{call.text('runId')}")
+
+
 SCREENS: Final = (
     screen("GET", "/runs", show, "Runs", scope="runs:read"),
     screen("GET", "/runs/stream", stream, "Says when the list of runs changes", scope="runs:read"),
@@ -189,4 +197,5 @@ SCREENS: Final = (
     screen("GET", "/runs/{runId}/stream", follow, "Says when a run changes", scope="runs:read"),
     screen("POST", "/runs/{runId}/cancel", cancel, "Cancel a run", scope="runs:write"),
     screen("POST", "/runs/{runId}/replay", replay, "Replay a run", scope="runs:write"),
+    screen("POST", "/runs/{runId}/callbacks/{eventId}/replay", tell_again, "Tell of a run again", scope="admin"),
 )

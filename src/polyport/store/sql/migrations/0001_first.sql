@@ -496,6 +496,7 @@ CREATE TABLE callback_secrets (
     updated_at INTEGER NOT NULL
 );
 
+-- subject is the id of the run that an event tells of, if it does.
 -- One row for each event and each receiver, written in the unit of the change that it tells. A row that a process sends has its owner and is due again
 -- when the lease is over. lane is what shares a bound: the account and the receiver's origin. An endpoint's rows outlive it: they say what was not told.
 CREATE TABLE outbox (
@@ -514,8 +515,10 @@ CREATE TABLE outbox (
     last_error  TEXT,
     created_at  INTEGER NOT NULL,
     ended_at    INTEGER,
-    sealed      BLOB    NOT NULL
+    sealed      BLOB    NOT NULL,
+    subject     TEXT
 );
+CREATE INDEX outbox_by_subject ON outbox (account_id, subject, event_id) WHERE subject IS NOT NULL;
 CREATE INDEX outbox_by_account ON outbox (account_id, event_id);
 CREATE INDEX outbox_by_status ON outbox (account_id, status, event_id);
 CREATE INDEX outbox_by_end ON outbox (status, ended_at) WHERE ended_at IS NOT NULL;

@@ -1,21 +1,21 @@
 -- name: insert_event
 -- An event for one receiver; none when its endpoint is gone or disabled, or when the connection that it tells of stands so already.
 INSERT INTO outbox (event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at,
-    sealed)
+    sealed, subject)
 SELECT :event_id, :account_id, :external_user_id, :type, :endpoint_id, :url, :lane, :status, :attempts, :due_at, :owner, :last_status, :last_error, :created_at, :ended_at,
-    :sealed
+    :sealed, :subject
 WHERE (:endpoint_id IS NULL OR EXISTS (SELECT 1 FROM event_endpoints WHERE endpoint_id = :endpoint_id AND status <> 'disabled'))
     AND (:becomes IS NULL OR EXISTS (
         SELECT 1 FROM connections WHERE connection_id = :connection_id AND generation = :generation AND status <> :becomes));
 
 -- name: event
 -- One event of an account.
-SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, sealed
+SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, sealed, subject
 FROM outbox WHERE event_id = :event_id AND account_id = :account_id;
 
 -- name: events
 -- A page of an account's events, newest first, without what they tell.
-SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, x''
+SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, x'', subject
 FROM outbox
 WHERE account_id = :account_id AND event_id < :before
     AND (:type IS NULL OR type = :type)
@@ -24,12 +24,18 @@ ORDER BY event_id DESC LIMIT :limit;
 
 -- name: events_of_status
 -- A page of an account's events that stand at one status, newest first, without what they tell.
-SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, x''
+SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, x'', subject
 FROM outbox
 WHERE account_id = :account_id AND status = :status AND event_id < :before
     AND (:type IS NULL OR type = :type)
     AND (:endpoint_id IS NULL OR endpoint_id = :endpoint_id)
 ORDER BY event_id DESC LIMIT :limit;
+
+-- name: events_of_subject
+-- The events of an account that tell of one run, in order, without what they tell. Where the account is told is nothing for who reaches one end user's things alone.
+SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, x'', subject
+FROM outbox INDEXED BY outbox_by_subject
+WHERE account_id = :account_id AND subject = :subject AND :only_user IS NULL ORDER BY event_id LIMIT 100;
 
 -- name: next_event_due
 -- When the next event is due.
@@ -59,7 +65,7 @@ SELECT lane FROM firsts WHERE due_at <= :now ORDER BY due_at;
 -- Take due events of one lane, oldest first: nobody else can take them until the lease is over.
 UPDATE outbox SET owner = :owner, attempts = attempts + 1, due_at = :leased_until
 WHERE event_id IN (SELECT event_id FROM outbox WHERE status = 'pending' AND lane = :lane AND due_at <= :now ORDER BY due_at LIMIT :limit)
-RETURNING event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, sealed;
+RETURNING event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, sealed, subject;
 
 -- name: mend_due_events
 -- Draw events near whose time was told by a clock that was ahead, a few at once; see mend_due_runs. Those that wait for their endpoint are due never.
