@@ -205,7 +205,8 @@ async def _filled(
 ) -> Catalog:
     """The catalogue with what accounts imported, and limited as they are; the real one where none is given."""
     if catalog is None:
-        catalog = await asyncio.to_thread(open_catalog, settings.data, settings.connectors, settings.origin)
+        opening = partial(open_catalog, settings.data, settings.connectors, settings.origin, memory=settings.catalog.memory)
+        catalog = await asyncio.to_thread(opening)
         stack.callback(catalog.close)
         if catalog.changed:  # other processes of this data folder take it up
             with contextlib.suppress(StoreFault):  # a store that cannot be written now: readyz says so

@@ -44,9 +44,10 @@ class Bootstrap(_Section):
 
 
 class CatalogSettings(_Section):
-    """Who may read the catalogue."""
+    """Who may read the catalogue, and how much of it is kept in memory, in MB."""
 
     public: bool
+    memory: Positive
 
 
 class HttpSettings(_Section):

@@ -194,7 +194,7 @@ async def test_what_is_loaded_has_bounds_and_who_made_something_of_it_is_told(op
     assert 3000 in dropped
     assert 4000 not in dropped
     assert catalog.kept_head(3) is None
-    monkeypatch.setattr(loaded, "WEIGHT_MOST", 400)
+    catalog._kept._most = 400
     dropped.clear()
     await view.operation(5000)
     await view.operation(5001)

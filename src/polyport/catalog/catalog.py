@@ -20,7 +20,7 @@ import structlog
 
 from polyport.catalog.building import Builder, plan, problems_in
 from polyport.catalog.listing import Item, Operation, Page, Wanted, operation_row, partner_row, understand
-from polyport.catalog.loaded import Head, Kept, Opened, pinned
+from polyport.catalog.loaded import MEMORY_MB, Head, Kept, Opened, pinned
 from polyport.catalog.search import Search
 from polyport.catalog.sources import Offer, Source, folder_sources
 from polyport.errors import NotFound
@@ -65,7 +65,15 @@ class Catalog:
     for good; what sources offer is taken up by ``refresh``. ``limit_by`` says who knows which partners an account is limited to.
     """
 
-    def __init__(self, partners: Iterable[Partner], problems: Sequence[Problem], origin: str, *, index: CatalogIndex | None = None) -> None:
+    def __init__(
+        self,
+        partners: Iterable[Partner],
+        problems: Sequence[Problem],
+        origin: str,
+        *,
+        index: CatalogIndex | None = None,
+        memory: int = MEMORY_MB,
+    ) -> None:
         self._origin = origin
         self._index = index if index is not None else SqliteCatalogue()
         # Without a file there is one connection: one thread has it.
@@ -78,7 +86,7 @@ class Catalog:
         self._era = 0
         self._owned: dict[tuple[str, str], list[Problem]] = {}
         self._refreshing = asyncio.Lock()
-        self._kept = Kept()
+        self._kept = Kept(memory)
         self._limits: dict[int, frozenset[int] | None] = {}
         self._allowed: Allowed = _everything
         self.problems: list[Problem] = list(problems)
@@ -89,12 +97,14 @@ class Catalog:
         self._catch_up()
 
     @classmethod
-    def load(cls, extra: Sequence[str], origin: str, index: CatalogIndex | None = None, *, anew: bool = False) -> Catalog:
+    def load(
+        cls, extra: Sequence[str], origin: str, index: CatalogIndex | None = None, *, anew: bool = False, memory: int = MEMORY_MB
+    ) -> Catalog:
         """The bundled partners and those of the extra folders, here and now; without an ``index`` in one of this process alone.
 
         ``anew``: every folder is read and checked, whatever the index says.
         """
-        catalog = cls((), (), origin, index=index)
+        catalog = cls((), (), origin, index=index, memory=memory)
         before = catalog._index.generation()
         for source in folder_sources(extra):
             catalog.add_source(source)
@@ -421,7 +431,7 @@ def index_file(data: Path, extra: Sequence[str]) -> Path:
     return data / "catalog" / f"{told.hexdigest()[:16]}.db"
 
 
-def open_catalog(data: Path, extra: Sequence[str], origin: str, *, anew: bool = False) -> Catalog:
+def open_catalog(data: Path, extra: Sequence[str], origin: str, *, anew: bool = False, memory: int = MEMORY_MB) -> Catalog:
     """The catalogue of a data folder, over the index in it. Whatever is wrong with the index, there is one. ``anew``: see ``Catalog.load``."""
     path = index_file(data, extra)
     folder = path.parent
@@ -432,11 +442,11 @@ def open_catalog(data: Path, extra: Sequence[str], origin: str, *, anew: bool = 
     if reason is not None:
         _log.warning("the index of the catalogue cannot be kept: every start builds it", folder=str(folder), reason=reason)
     try:
-        return Catalog.load(extra, origin, index, anew=anew)
+        return Catalog.load(extra, origin, index, anew=anew, memory=memory)
     except StoreUnavailable as fault:
         _log.warning("the index of the catalogue is built again", reason=str(fault))
         index.close()
-    return Catalog.load(extra, origin, SqliteCatalogue())
+    return Catalog.load(extra, origin, SqliteCatalogue(), memory=memory)
 
 
 def _tidy(folder: Path, own: Path) -> None:

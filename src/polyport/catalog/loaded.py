@@ -20,7 +20,8 @@ from polyport.manifest.passing import METHODS, passing_id
 from polyport.store.catalogue import CatalogIndex
 
 HEADS_MOST: Final = 256
-WEIGHT_MOST: Final = 3_000_000  # bytes of JSON of the operations that are kept; as models and compiled they are some twenty times that
+MEMORY_MB: Final = 60
+BYTES_A_MB: Final = 50_000  # of JSON: what becomes of it, as models and compiled, is some twenty times as large
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
@@ -79,7 +80,8 @@ class Kept:
     Threads load, the event loop looks: what is put in or taken out is so under a lock, what is looked up is not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int = MEMORY_MB) -> None:
+        self._most = memory * BYTES_A_MB
         self._heads: OrderedDict[int, Head] = OrderedDict()
         self._operations: OrderedDict[int, Opened] = OrderedDict()
         self._pinned: dict[int, Head] = {}
@@ -110,7 +112,7 @@ class Kept:
     def operation(self, operation_id: int) -> Opened | None:
         """An operation, if it is loaded."""
         found = self._operations.get(operation_id)
-        if found is not None and found.weight and self._weight > WEIGHT_MOST // 2:
+        if found is not None and found.weight and self._weight > self._most // 2:
             self._touch(operation_id, found.head.partner.file.id)
         return found
 
@@ -163,7 +165,7 @@ class Kept:
             head.loaded.add(operation_id)
             self._heads.move_to_end(place.partner_id)
             self._weight += made.weight
-            while self._weight > WEIGHT_MOST:
+            while self._weight > self._most:
                 oldest = next(each for each, opened in self._operations.items() if opened.weight)
                 if oldest == operation_id:  # it alone is more than there is room for
                     break

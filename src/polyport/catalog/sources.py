@@ -27,15 +27,19 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from polyport.manifest.disk import Place, is_folder
 from polyport.manifest.load import partner_folders
 from polyport.manifest.source import Problem, Unreadable
+
+_LOOKING: Final = 4  # threads
+_MANY: Final = 100  # folders, for which more than one thread is worth it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +117,14 @@ class FolderSource:
             message = f"{self._named_by or 'This installation'} names this, and there is no folder of this name: correct it."
             return (), (Problem(file=self._root.name, message=message),)
         try:
-            return tuple(Offer(key=folder.name, stamp=_stamp(folder)) for folder in partner_folders(self._root)), ()
+            folders = partner_folders(self._root)
         except Unreadable as error:
             return (), error.problems
+        with ThreadPoolExecutor(
+            _LOOKING if len(folders) > _MANY else 1
+        ) as threads:  # what takes time is the system's, not the interpreter's
+            stamps = list(threads.map(_stamp, folders))
+        return tuple(Offer(key=folder.name, stamp=stamp) for folder, stamp in zip(folders, stamps, strict=True)), ()
 
 
 def folder_sources(extra: Sequence[str]) -> list[FolderSource]:
@@ -125,15 +134,14 @@ def folder_sources(extra: Sequence[str]) -> list[FolderSource]:
 
 
 def _stamp(folder: Traversable | Path) -> str:
-    """Names, sizes and times of the files of a folder that make its partner, as one text."""
-    digest = hashlib.sha256()
-    top = Path(str(folder))
-    for place in (top, *(top / kind for kind in ("actions", "triggers", "lists"))):
+    """Names, sizes, times and inodes of the files of a folder that make its partner, as one text."""
+    lines: list[str] = []
+    top = str(folder)
+    for kind in ("", "actions", "triggers", "lists"):
         try:
-            with os.scandir(place) as entries:
-                for entry in sorted(entries, key=lambda each: each.name):
-                    told = entry.stat()
-                    digest.update(f"{entry.name}\0{told.st_size}\0{told.st_mtime_ns}\0{told.st_ino}\0{told.st_mode}\n".encode())
+            with os.scandir(f"{top}/{kind}") as entries:
+                found = [f"{each.name}\0{told.st_size}\0{told.st_mtime_ns}\0{told.st_ino}" for each in entries for told in (each.stat(),)]
         except OSError as error:
-            digest.update(f"{place.name}\0{error.errno}\n".encode())
-    return digest.hexdigest()
+            found = [str(error.errno)]
+        lines += [kind, *sorted(found)]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
