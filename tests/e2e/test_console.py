@@ -306,3 +306,19 @@ async def test_a_partner_says_how_good_it_is_what_is_missing_and_how_to_get_cred
     assert found["tier"] == "silver"
     assert {rule["status"] for rule in found["rules"]} <= {"done", "todo", "exempt"}
     assert (await house.fetch("GET", "/partners/999999/evidence")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "there", "not_there"),
+    [
+        ("authType=sigv4", "Amazon S3", "Pipedrive"),
+        ("kind=tool", "Polyport tools", "Pipedrive"),
+        ("verified=live", "No partner fits", "Pipedrive"),
+        ("q=crm&authType=oauth2&category=crm", "Pipedrive", "Amazon S3"),
+    ],
+)
+async def test_partners_are_narrowed_by_what_they_have(owner: Browsing, query: str, there: str, not_there: str):
+    text = text_of(await owner.get(f"/console/catalogue?{query}"))
+
+    assert there in text
+    assert not_there not in text

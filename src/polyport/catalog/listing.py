@@ -32,7 +32,13 @@ PARTNER_FILTERS: Final = (
     ("slug", "eq"),
     ("slug", "like"),
     ("category", "eq"),
+    ("authType", "eq"),
+    ("kind", "eq"),
+    ("verified", "eq"),
 )
+FACETS: Final = frozenset(
+    {"category", "authType", "kind", "verified"}
+)  # of partners: what one may have several of, or what is written in its item alone
 OPERATION_FILTERS: Final = (
     ("partnerId", "eq"),
     ("isAction", "eq"),
@@ -107,11 +113,25 @@ def partner_row(partner: Partner, owner: int | None) -> PartnerRow:
         title_key=file.title.casefold(),
         deprecated=deprecated,
         signs_in=spec is not None and any(choice.scheme.by_link_only for choice in spec.auth),
-        categories="".join(f"\n{name.casefold()}\n" for name in file.categories),
+        facets="".join(f"\n{facet}\n" for facet in _facets(partner)),
         digest=partner.digest,
         words="\n".join(lines),
         item=_ENCODER.encode(item),
     )
+
+
+def _facets(partner: Partner) -> list[str]:
+    told = {
+        "category": partner.file.categories,
+        "authType": auth_types(partner),
+        "kind": dict.fromkeys(operation.kind for operation in partner.operations),
+        "verified": (partner.file.verified.how,),
+    }
+    return [_facet(name, value) for name, values in told.items() for value in values]
+
+
+def _facet(name: str, value: str) -> str:
+    return f"{name}={value.casefold()}"
 
 
 def icon_address(partner: Partner, origin: str) -> str:
@@ -187,6 +207,7 @@ def understand(wanted: Wanted, kind: str) -> tuple[Ordered, str | None]:
     faults: list[Fault] = []
     equal: dict[str, int | str] = {}
     told: dict[str, str] = {}
+    facets: list[str] = []
     question: str | None = None
     for (name, operator), value in wanted.filters.items():
         if (name, operator) == ("q", "eq"):
@@ -198,8 +219,8 @@ def understand(wanted: Wanted, kind: str) -> tuple[Ordered, str | None]:
             faults.append(Fault(path=f"filter[{name}]", code="wrong_type", message="This filter takes 0 or 1."))
         elif operator == "like":
             told["like" if name == "title" else "slug_like"] = value.casefold()
-        elif name == "category":
-            told["category"] = value.casefold()
+        elif name in FACETS and kind == "partner":
+            facets.append(_facet(name, value))
         else:
             equal[_COLUMNS[name]] = _value(name, value)
     key = wanted.sort.removeprefix("-") if wanted.sort is not None else "partnerId"
@@ -208,7 +229,7 @@ def understand(wanted: Wanted, kind: str) -> tuple[Ordered, str | None]:
     if faults:
         raise ValidationFailed.of(*faults)
     reverse = wanted.sort is not None and wanted.sort.startswith("-")
-    return Ordered(equal=equal, sort=_SORTS[key], reverse=reverse, sorted=wanted.sort is not None, **told), question
+    return Ordered(equal=equal, sort=_SORTS[key], reverse=reverse, sorted=wanted.sort is not None, facets=tuple(facets), **told), question
 
 
 _COLUMNS: Final = {

@@ -135,7 +135,7 @@ class Search:
 
     def _found(self, kind: str, groups: Sequence[Group], reach: Reach, wanted: Ordered, start: int, limit: int) -> tuple[list[bytes], int]:
         every = " AND ".join(group.expression for group in groups)
-        if wanted.sorted or wanted.like is not None or wanted.slug_like is not None or wanted.category is not None or _unmarked(wanted):
+        if wanted.sorted or wanted.like is not None or wanted.slug_like is not None or wanted.facets or _unmarked(wanted):
             numbers = list(self._index.narrowed(kind, every, reach, wanted))
             if not wanted.sorted:
                 numbers = [*self._ranked(kind, groups, numbers[:RANKED]), *numbers[RANKED:]]

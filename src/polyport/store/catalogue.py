@@ -30,7 +30,10 @@ class OfferRow(NamedTuple):
 
 
 class PartnerRow(NamedTuple):
-    """A partner as it is listed, filtered and found. ``item`` is JSON, ``words`` are the texts of ``COLUMNS``, a line each."""
+    """A partner as it is listed, filtered and found. ``item`` is JSON, ``words`` are the texts of ``COLUMNS``, a line each.
+
+    ``facets`` are what it may be filtered by and may have several of, each ``name=value`` in a line of its own.
+    """
 
     partner_id: int
     owner: int | None
@@ -38,7 +41,7 @@ class PartnerRow(NamedTuple):
     title_key: str
     deprecated: bool
     signs_in: bool
-    categories: str
+    facets: str
     digest: str
     words: str
     item: bytes
@@ -98,13 +101,15 @@ class Reach:
 class Ordered:
     """A list that is filtered and sorted. ``equal`` maps columns to values; ``like`` is a part of the title, ``slug_like`` of the slug, in small letters.
 
+    ``facets`` are what a partner has to have (``name=value``).
+
     ``sort`` is a column: ``title_key``, ``partner_id`` or ``operation_id``; what is equal in it keeps the order of ids. ``sorted`` tells whether that was asked for.
     """
 
     equal: Mapping[str, int | str] = field(default_factory=dict)
     like: str | None = None
     slug_like: str | None = None
-    category: str | None = None
+    facets: tuple[str, ...] = ()
     sort: str = "partner_id"
     reverse: bool = False
     sorted: bool = False

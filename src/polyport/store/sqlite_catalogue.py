@@ -21,7 +21,7 @@ FORMAT: Final = 1
 BUSY_MS: Final = 30_000
 CACHE_KB: Final = 4_000  # of each thread that reads
 COUNTS_MOST: Final = 10_000
-_PARTNER: Final = "partner_id, owner, slug, title_key, deprecated, signs_in, categories, digest, words, item"
+_PARTNER: Final = "partner_id, owner, slug, title_key, deprecated, signs_in, facets, digest, words, item"
 _HEAD: Final = "name NOT LIKE 'actions/%' AND name NOT LIKE 'triggers/%'"
 _TABLES: Final = {"partner": "partners", "operation": "operations"}
 
@@ -354,9 +354,9 @@ def _conditions(kind: str, reach: Reach, wanted: Ordered) -> tuple[str, list[Any
         if part is not None:
             where.append(f"instr({column}, ?) > 0")
             given.append(part)
-    if wanted.category is not None and kind == "partner":
-        where.append("instr(categories, ?) > 0")
-        given.append(f"\n{wanted.category}\n")
+    for facet in wanted.facets if kind == "partner" else ():
+        where.append("instr(facets, ?) > 0")
+        given.append(f"\n{facet}\n")
     return " AND ".join(where), given
 
 

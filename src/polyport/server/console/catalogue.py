@@ -19,7 +19,15 @@ PER_PAGE: Final = 48
 OPERATIONS_MOST: Final = 100
 EVERYTHING: Final = 1_000_000
 KEPT_SECONDS: Final = 60.0
-_KEPT: Final[WeakKeyDictionary[Catalog, dict[int, tuple[float, list[str]]]]] = WeakKeyDictionary()
+Facets = tuple[list[str], list[str]]  # the categories and the kinds of authorisation that there are
+VERIFIED: Final = {
+    "live": "Verified at the partner",
+    "sandbox": "Verified in its sandbox",
+    "cases": "Verified by cases",
+    "spec": "Verified against its description",
+    "imported": "Imported",
+}
+_KEPT: Final[WeakKeyDictionary[Catalog, dict[int, tuple[float, Facets]]]] = WeakKeyDictionary()
 ENTRY: Final = Entry(title="Catalogue", path="/catalogue", icon="catalogue", place=20, scope="catalog:read")
 KINDS: Final = {
     "action": "Action",
@@ -31,10 +39,13 @@ KINDS: Final = {
 
 async def show(call: Call, member: Member) -> Answer:
     """GET /console/catalogue."""
-    given = chosen(call, "q", "category", "deprecated")
+    given = chosen(call, "q", "category", "authType", "kind", "verified", "deprecated")
     query: dict[str, Any] = {
         "q": given.get("q"),
         "filter[category]": given.get("category"),
+        "filter[authType]": given.get("authType"),
+        "filter[kind]": given.get("kind"),
+        "filter[verified]": given.get("verified"),
         "filter[deprecated]": given.get("deprecated"),
         "page": call.http.query_params.get("page"),
         "per-page": PER_PAGE,
@@ -42,7 +53,7 @@ async def show(call: Call, member: Member) -> Answer:
     if "q" not in given:
         query["sort"] = "title"
     answer = await ask(call, member, "GET /partners/info", query=query)
-    categories = await _categories(call, member)
+    categories, auth_types = await _facets(call, member)
     return page(
         call,
         member,
@@ -52,18 +63,26 @@ async def show(call: Call, member: Member) -> Answer:
         pager=pager(call, answer.meta or {}),
         filters=given,
         categories=options([(name, name.replace("-", " ").capitalize()) for name in categories], given.get("category"), "All categories"),
+        auth_types=options(
+            [(name, name.replace("_", " ").capitalize()) for name in auth_types], given.get("authType"), "Any way to connect"
+        ),
+        kinds=options([(key, f"Has: {label}") for key, label in KINDS.items()], given.get("kind"), "Any kind of operation"),
+        verified=options(list(VERIFIED.items()), given.get("verified"), "However verified"),
         deprecated=options([("0", "Not deprecated"), ("1", "Deprecated")], given.get("deprecated"), "All partners"),
     )
 
 
-async def _categories(call: Call, member: Member) -> list[str]:
-    """The categories of all partners that are seen: looked for anew after a minute, since that reads every one of them."""
+async def _facets(call: Call, member: Member) -> Facets:
+    """The categories and ways to connect of all partners that are seen: looked for anew after a minute, since that reads every one of them."""
     catalog, account_id, now = call.engine.runtime.catalog, member.user.account_id, time.monotonic()
     kept = _KEPT.setdefault(catalog, {})
-    told_at, found = kept.get(account_id, (-KEPT_SECONDS, []))
+    told_at, found = kept.get(account_id, (-KEPT_SECONDS, ([], [])))
     if now - told_at >= KEPT_SECONDS:
         seen = await catalog.seen_by(account_id).list_partners(Wanted(per_page=EVERYTHING))
-        found = sorted({name for item in seen.items for name in item["categories"]})
+        found = (
+            sorted({name for item in seen.items for name in item["categories"]}),
+            sorted({name for item in seen.items for name in item["authTypes"]}),
+        )
         kept[account_id] = (now, found)
     return found
 

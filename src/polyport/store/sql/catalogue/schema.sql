@@ -22,7 +22,7 @@ CREATE TABLE partners (
   title_key TEXT NOT NULL,
   deprecated INTEGER NOT NULL,
   signs_in INTEGER NOT NULL,
-  categories TEXT NOT NULL,
+  facets TEXT NOT NULL,
   digest TEXT NOT NULL,
   words TEXT NOT NULL,
   item BLOB NOT NULL
