@@ -4,9 +4,9 @@ MAKEFLAGS += --no-print-directory
 # Hundreds of tests start the program anew: where bytecode may not be kept, each start compiles all of it again, which takes longer than the test.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint format docs bench profile drill lock clean
+.PHONY: help setup demo run test lint format docs bench profile drill corpus lock clean
 
-# PYTHON=... chooses the interpreter that makes .venv; ARGS=... is handed to demo, run, bench, profile, drill and lock.
+# PYTHON=... chooses the interpreter that makes .venv; ARGS=... is handed to demo, run, bench, profile, drill, corpus and lock.
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
@@ -66,6 +66,9 @@ profile: setup  ## see where the time of a run goes: docs/profile, with flame gr
 
 drill: setup  ## try the promises about crashes, disks, tokens, keys, backups, budgets and load in full form: an hour (ARGS=--quick is what the tests run)
 	@for drill in tests/drills/*.py; do echo "== $$drill"; PYTHONPATH=tests:. $(BIN)/python $$drill $(ARGS) || exit 1; done
+
+corpus: setup  ## import every description in POLYPORT_CORPUS and run all operations against a strict mock server: half an hour (ARGS="--most 10" tries a part)
+	@PYTHONPATH=tests:. $(BIN)/python -m corpus $(ARGS)
 
 lock: setup  ## renew requirements.lock from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@$(PIP) install 'uv>=0.9'

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from corpus.breaking import break_rules
+from corpus.breaking import Broken
 from corpus.documents import prepare
 from corpus.mock import CannotLoad, running_mock
 from corpus.trying import Outcome, open_trier
 from polyport.importers.documents import Refused
 from polyport.manifest.model import Action
-
-UNREAD = "no test read it"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,11 +29,7 @@ class Proof:
     left_out: int = 0
     seconds: float = 0.0
     outcomes: list[Outcome] = field(default_factory=list)
-    broken: dict[str, Any] = field(default_factory=dict)
-
-    def told(self) -> dict[str, Any]:
-        """For machines."""
-        return asdict(self)
+    broken: Broken = field(default_factory=Broken)
 
 
 def prove(path: Path, name: str, inputs: int, only: frozenset[str] = frozenset(), most: int | None = None) -> Proof:
@@ -62,9 +55,10 @@ async def _prove(found: Proof, path: Path, folder: Path, inputs: int, only: froz
         async with running_mock(trial.for_mock, folder) as origin, open_trier(trial, origin, folder) as trier:
             for action in spread([one for one in trial.partner.actions if not only or one.name in only], most):
                 found.outcomes.append(await trier.attempt(action, inputs))
+            if trier.breaker is not None:
+                found.broken = trier.breaker.found
     except CannotLoad as error:
         found.mock = str(error)
-    found.broken = break_rules(trial, only)
 
 
 def spread(actions: list[Action], most: int | None) -> list[Action]:

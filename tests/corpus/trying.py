@@ -12,6 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
 
+from corpus.breaking import Breaker
 from corpus.documents import Trial
 from corpus.mock import Verdict, verdict_of
 from polyport.catalog import Catalog
@@ -20,7 +21,7 @@ from polyport.engine.desk import Desk
 from polyport.engine.operation import compile_operation
 from polyport.engine.record import Ask
 from polyport.engine.run import Engine
-from polyport.errors import PolyportError
+from polyport.errors import PolyportError, ValidationFailed
 from polyport.manifest.model import Action
 from polyport.net.egress import EgressPolicy
 from polyport.net.message import Network, NetworkFault, Reply, Request
@@ -48,6 +49,8 @@ class Detour:
         plain = replace(request, body=body, stream=None)
         base = max((one for one in self.servers if _is_beneath(request.url, one)), key=len, default="")
         moved = replace(plain, url=f"{self.origin}{request.url[len(base) :]}", timeout=20.0)
+        if moved.header("Authorization") is None:  # what a connection with a way of authorisation adds; some documents call it a parameter
+            moved = moved.with_header("Authorization", "Bearer none")
         try:
             reply = await self.network.send(moved)
         except NetworkFault as fault:
@@ -76,6 +79,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
     unsent: list[str] = field(default_factory=list)
+    stopped: bool | None = None
 
     @property
     def is_accepted(self) -> bool:
@@ -97,7 +101,7 @@ class Trier:
         self._detour = detour
         self._account = account
         self._connection = connection
-        self._base = max(detour.servers, key=len) if detour.servers else None
+        self.breaker: Breaker | None = None
 
     async def attempt(self, action: Action, many: int) -> Outcome:
         """Run an action with ``many`` inputs, the least one first."""
@@ -110,7 +114,23 @@ class Trier:
             return found
         for data in made:
             await self._run(found, action, data)
+        if self.breaker is not None:
+            broken = await self.breaker.attempt(action, max(made, key=lambda data: len(str(data))))
+            if broken is not None:
+                found.stopped = await self._stops(action, broken)
         return found
+
+    async def _stops(self, action: Action, data: Mapping[str, Any]) -> bool:
+        """Whether the engine refuses an input with every fault, and nothing is sent."""
+        self._detour.sent.clear()
+        ask = Ask(
+            account_id=self._account, operation_id=action.id, mode="sync", credential_data={"0": self._connection}, runner_data=dict(data)
+        )
+        try:
+            await self._engine.run_sync(ask)
+        except ValidationFailed as error:
+            return not self._detour.sent and bool(error.details.fields)
+        return False
 
     async def _run(self, found: Outcome, action: Action, data: Mapping[str, Any]) -> None:
         found.tried += 1
@@ -152,7 +172,7 @@ class Trier:
         google = "discoveryVersion" in self._trial.judge.data and bool(servers)
         try:
             found = check_request([self._trial.judge], original if google else moved, None if google else self._detour.origin)
-        except LookupError as error:
+        except (LookupError, OSError, ValueError) as error:
             return [f"the second judge cannot follow a reference: {error}"]
         return [str(one) for one in found]
 
@@ -208,12 +228,13 @@ async def open_trier(trial: Trial, origin: str, folder: Path) -> AsyncIterator[T
         async with open_runtime(given_, catalog=catalog, network=detour) as runtime:
             account = await create_account(runtime.repo, runtime.vault, title="A", email="a@b.example", password="long enough", now=1)
             engine = Engine(Desk(runtime))
-            new = NewConnection(
-                account_id=account, partner_id=trial.partner.file.id, title="Mock", fields=_connection_fields(trial), auth="none"
-            )
+            held = _connection_fields(trial)
+            new = NewConnection(account_id=account, partner_id=trial.partner.file.id, title="Mock", fields=held, auth="none")
             connection = await create_connection(engine.desk, new)
             caller = await engine.desk.tester(connection)
             base = f"{caller.base.origin}{caller.base.prefix}" if caller.base is not None else ""
             detour.servers = tuple(dict.fromkeys(one for one in (base, *trial.servers) if one))
-            yield Trier(trial, engine, detour, account, connection.connection_id)
+            trier = Trier(trial, engine, detour, account, connection.connection_id)
+            trier.breaker = Breaker(trial, held)
+            yield trier
             await engine.drain(1)

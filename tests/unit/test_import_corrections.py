@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from petshop import imported, pets, with_path
 from polyport.cli.app import app
 from polyport.importers.documents import Refused
 from polyport.importers.overlay import Overlay
+from polyport.importers.writing import write_folder
 from polyport.manifest.load import load_partner
 
 OVERLAY = """
@@ -39,6 +41,33 @@ def test_an_overlay_corrects_the_document_and_what_comes_of_it() -> None:
     assert "actions/delete_pet.yaml" not in found.files
     assert yaml.safe_load(found.files["partner.yaml"])["title"] == "Pet shop"
     assert len(found.report["overlayUnused"]) == 2
+
+
+def test_the_overlays_of_the_documentation_are_carried_out_whole(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/import-an-api.md").read_text("utf-8")
+    overlays = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if block.startswith("overlay")]
+    assert len(overlays) == 2
+    for number, overlay in enumerate(overlays):
+        document = pets()
+        document["components"]["schemas"]["Pet"]["properties"]["internal"] = {"type": "string"}
+        found = imported(document, overlay=overlay.encode())
+        assert found.report["overlayUnused"] == []
+        write_folder(tmp_path / str(number) / "pets", found.files)
+        assert load_partner(tmp_path / str(number) / "pets").problems == ()
+
+
+def test_a_correction_of_a_field_that_is_not_there_is_told_and_a_whole_one_is_new() -> None:
+    fields = {"nothing": {"hint": "x"}, "odd": 7, "mine": {"type": "string", "label": "Mine"}}
+    overlay = {
+        "overlay": "1.0.0",
+        "x-polyport": {"operations": {"create_pet": {"fields": fields, "sections": {"none": {"label": "None"}}}}},
+    }
+    found = imported(pets(), overlay=json.dumps(overlay).encode())
+    assert [text.partition(", and")[0] for text in found.report["overlayUnused"]] == [
+        f'x-polyport.operations.create_pet: there is no "{name}" under {key}'
+        for name, key in (("nothing", "fields"), ("odd", "fields"), ("none", "sections"))
+    ]
+    assert "mine" in {field["name"] for field in yaml.safe_load(found.files["actions/create_pet.yaml"])["fields"]}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from polyport.importers.described import Endpoint, Parameter
+from polyport.importers.described import Body, Endpoint, Parameter
 from polyport.importers.documents import clean_text
 from polyport.importers.inputs import Inputs, Level, Spot
 from polyport.importers.names import field_name, title, unique
@@ -19,6 +19,7 @@ _HOLE: Final = re.compile(r"\{([^{}]*)\}")
 _FORM, _PARTS = "application/x-www-form-urlencoded", "multipart/form-data"
 _JOINED: Final = {"spaceDelimited": "space", "pipeDelimited": "pipe"}
 _STARTS: Final = frozenset({"page", "pageNumber", "page_number", "offset", "start", "skip"})
+OURS: Final = frozenset({"accept", "content-type"})  # said by the description where it has to be, and by the call else
 _JOINED_STYLES: Final = frozenset({"form", "spaceDelimited", "pipeDelimited"})
 _HEADER: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _COOKIE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -50,7 +51,7 @@ class CallMaker:
         body = endpoint.body
         self._media = body.media.partition(";")[0].strip().lower() if body is not None else ""
         nested = frozenset(name for name, style in body.styles.items() if style == "brackets") if body is not None else frozenset[str]()
-        self._inputs = Inputs(views, uploads=self._media == _PARTS, nested=nested)
+        self._inputs = Inputs(views, texts=self._media in {_FORM, _PARTS}, uploads=self._media == _PARTS, nested=nested)
         self._level = Level(rows=False, names=set())
         self._call: dict[str, Any] = {}
         self._placed: dict[str, str] = {}
@@ -153,7 +154,7 @@ class CallMaker:
             if view.kind == "array":
                 self._query_list(one, view, query, styles)
             elif view.kind in {"object", "union"} and (view.properties or view.variants):
-                self._query_object(one, query)
+                self._query_object(one, query, styles)
             else:
                 single = view.constant
                 if single is not None and one.required:
@@ -187,7 +188,7 @@ class CallMaker:
         self._add(one, made)
         query[key] = f"{{{{{name} | json}}}}"
 
-    def _query_object(self, one: Parameter, query: dict[str, Any]) -> None:
+    def _query_object(self, one: Parameter, query: dict[str, Any], styles: dict[str, str]) -> None:
         """An object nests with brackets; in the usual style of forms its members stand side by side."""
         if one.style in _JOINED_STYLES and not one.explode:
             name = self._name(one)
@@ -210,6 +211,8 @@ class CallMaker:
             query[one.name] = f"{found[:-2]} | json}}}}"
         else:
             query[one.name] = found
+            if one.style == "deepObject":
+                styles[one.name] = "brackets"  # lists inside of it: no style of OpenAPI says how, most servers read these
 
     def _send_something(self, found: dict[str, Any], one: Parameter) -> None:
         """Of an object that is needed and has no member that is, a member goes with the value that it has anyway: else nothing would be there."""
@@ -237,6 +240,9 @@ class CallMaker:
                 continue
             view = self._look(one.schema)
             single = view.constant
+            if one.name.lower() in OURS:
+                headers[one.name] = str(single or view.told.get("default") or one.sample or "application/json")
+                continue
             if single is not None and one.required:
                 headers[one.name] = str(single)
                 continue
@@ -312,9 +318,18 @@ class CallMaker:
             return
         if isinstance(found, dict) and parts:
             found = {name: self._part(piece) for name, piece in found.items()}
-        if isinstance(found, dict) and (parts or "brackets" not in body.styles.values()):
+        if isinstance(found, dict) and (parts or not self._has_bracketed_lists(body)):
             self._call["formStyle"] = "repeat"
         self._call["body"] = found
+
+    def _has_bracketed_lists(self, body: Body) -> bool:
+        """Whether lists in a form are written with brackets: as the description has it for one of them."""
+        members = self._views.look(body.schema).properties
+        return any(
+            self._views.look(members[name]).kind == "array"
+            for name, style in body.styles.items()
+            if style == "brackets" and name in members
+        )
 
     def _part(self, piece: Any) -> Any:
         """A part of a multipart body: what is no single value is JSON there."""

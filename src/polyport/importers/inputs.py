@@ -60,9 +60,16 @@ class Inputs:
     """Makes the inputs of one operation. ``json_only`` counts the places that are a field for JSON though their shape is described."""
 
     def __init__(
-        self, views: Views, *, uploads: bool = False, nested: frozenset[str] = frozenset(), fields_most: int = FIELDS_MOST
+        self,
+        views: Views,
+        *,
+        texts: bool = False,
+        uploads: bool = False,
+        nested: frozenset[str] = frozenset(),
+        fields_most: int = FIELDS_MOST,
     ) -> None:
-        """``uploads``: the body consists of parts, of which those in ``nested`` are written with brackets and other objects as JSON."""
+        """``texts``: all is written as text. ``uploads``: the body consists of parts, of which those in ``nested`` are written with brackets and other objects as JSON."""
+        self._texts = texts
         self._views = views
         self._nested = nested
         self._samples = Samples(views)
@@ -124,7 +131,8 @@ class Inputs:
             made["hint"] = hint
         if described:
             self.json_only.append(".".join(spot.at) or name)
-        sample = self._samples.fitting(view, spot.sample) if described or spot.sample is not NONE else NONE
+        shown = described or spot.sample is not NONE or (isinstance(view.rest, dict) and bool(view.rest))
+        sample = self._samples.fitting(view, spot.sample) if shown else NONE
         if sample is not NONE:
             made["sample"] = sample
         return self._add_field(level, made, spot)
@@ -267,7 +275,7 @@ class Inputs:
                 section = {"name": name, "label": label, "shape": "map", "fields": [key, *row.fields], "sections": row.sections}
                 return self._add_section(level, section, view, spot, required=required)
             return self._json(level, view, spot, required=required, described=True)
-        return self._json(level, view, spot, required=required, described=inner.kind != "any")
+        return self._json(level, view, spot, required=required, described=inner.kind not in {"any", "object"} or bool(inner.properties))
 
     def _is_tellable(self, view: View, spot: Spot) -> bool:
         """Whether there is room for the members of an object: fields are counted, and levels."""
@@ -343,6 +351,8 @@ class Inputs:
 
     def _union(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
         """A choice, and a part for each case of it."""
+        if view.widest is not None and self._texts:
+            return self._scalar(level, view.widest, spot, required=required)
         if view.widest is not None:
             return self._scalars(level, view, spot, required=required)
         if level.rows or not self._is_tellable(view, spot):

@@ -154,7 +154,7 @@ class OpenApi:
             if not isinstance(one, dict):
                 continue
             name, place = text(one.get("name")), text(one.get("in"))
-            if not name or place not in {"path", "query", "header", "cookie"} or (place == "header" and name.lower() in _OURS):
+            if not name or place not in {"path", "query", "header", "cookie"} or (place == "header" and _is_ours(one, name, told)):
                 continue
             found[(name, place)] = _parameter(one, name, place)
         return iter(found.values())
@@ -199,6 +199,15 @@ class OpenApi:
                 return Answer(media=kind, schema=content[kind].get("schema", {})), links
             return Answer(media="", schema=None), links
         return Answer(media="", schema=None), False
+
+
+def _is_ours(one: Mapping[str, Any], name: str, told: Mapping[str, Any]) -> bool:
+    """Whether a header is none of the caller's: it comes with the connection, the body and the way that answers are read."""
+    if one.get("required") is True and name.lower() == "accept":
+        return False
+    if one.get("required") is True and name.lower() == "content-type":
+        return "requestBody" in told
+    return name.lower() in _OURS
 
 
 def _parameter(one: Mapping[str, Any], name: str, place: str) -> Parameter:

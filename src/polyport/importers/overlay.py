@@ -54,7 +54,7 @@ class Overlay:
                 if name is None:
                     self.unused.append(f'{OURS}.{kind}: there is no "{str(told)[:100]}"')
                     continue
-                _correct(built, parts, name, correction)
+                self.unused += [f"{OURS}.{kind}.{str(told)[:100]}: {what}" for what in _correct(built, parts, name, correction)]
 
 
 def _faults(data: Mapping[str, Any]) -> Any:
@@ -124,17 +124,20 @@ def merged(node: Any, update: Any) -> Any:
     return found
 
 
-def _correct(built: Built, parts: dict[str, dict[str, Any]], name: str, correction: Mapping[str, Any]) -> None:
-    """One operation or list; ``skip: true`` leaves it out, ``fields`` and ``sections`` may be given by their names."""
+def _correct(built: Built, parts: dict[str, dict[str, Any]], name: str, correction: Mapping[str, Any]) -> list[str]:
+    """One operation or list; ``skip: true`` leaves it out, ``fields`` and ``sections`` may be given by their names. What finds nothing, in sentences."""
     if correction.get("skip") is True:
         del parts[name]
         built.endpoints.pop(name, None)
-        return
-    told = dict(correction)
+        return []
+    told, unused = dict(correction), list[str]()
     part = parts[name]
     for key in ("fields", "sections"):
         if isinstance(told.get(key), dict):
             known = {one["name"]: one for one in part.get(key, ())}
+            odd = [each for each, one in told[key].items() if each not in known and not _is_whole(one)]
+            unused += [f'there is no "{str(each)[:100]}" under {key}, and this is too little for a new one' for each in odd]
+            told[key] = {each: one for each, one in told[key].items() if each not in odd}
             known = {each: merged(one, told[key].get(each, {})) for each, one in known.items()} | {
                 each: {"name": each, **one} for each, one in told[key].items() if each not in known and isinstance(one, dict)
             }
@@ -148,6 +151,12 @@ def _correct(built: Built, parts: dict[str, dict[str, Any]], name: str, correcti
                 held[str(made["name"])] = held.pop(name)
     else:
         parts[name] = made
+    return unused
+
+
+def _is_whole(part: Any) -> bool:
+    """Whether a field or a section that is not there yet is told whole."""
+    return isinstance(part, dict) and isinstance(part.get("label"), str) and ("type" in part or "fields" in part or "like" in part)
 
 
 def _by_name(built: Built) -> tuple[dict[str, Any], ...]:

@@ -121,7 +121,8 @@ def options_of(view: View, kind: str) -> list[dict[str, Any]]:
         return []
     found: list[dict[str, Any]] = []
     seen: set[str] = set()
-    for choice in view.choices or ():
+    for told in view.choices or ():
+        choice = str(told) if kind == "string" and isinstance(told, int | float) and not isinstance(told, bool) else told
         is_bool = isinstance(choice, bool)
         if not isinstance(choice, wanted) or is_bool is not (wanted is bool) or str(choice) in seen or choice == "":
             continue

@@ -198,13 +198,14 @@ class Views:
         return self._children.get(key, [])
 
     def _is_null(self, schema: Any) -> bool:
+        """Whether a case is there to say that there is nothing: null, or a text that can only be empty."""
         told: Mapping[str, Any] = schema if isinstance(schema, dict) else {}
         if "$ref" in told:
             try:
                 told = _mapping(self._references.follow(told))
             except Dangling:
                 return False
-        return told.get("type") == "null" or told.get("enum") == [None] or ("const" in told and told["const"] is None)
+        return told.get("type") == "null" or told.get("enum") in ([None], [""]) or ("const" in told and told["const"] is None)
 
     def _flatten(self, schema: Any, depth: int) -> tuple[dict[str, Any], str, str]:
         """A schema without references and ``allOf`` on its own level, with its key and the name that it has in the document."""

@@ -81,7 +81,7 @@ def _faults(document: Document, operation: Operation, values: Mapping[str, str],
         elif parameter.place == "header" and parameter.name.lower() not in _SIGNED:
             text = request.header(parameter.name)
             if text is not None:
-                found += checker.check(parameter.schema, text, f"header.{parameter.name}")
+                found += checker.check(parameter.schema, _of_path(checker, parameter, text), f"header.{parameter.name}")
             elif parameter.required:
                 found.append(Fault(f"header.{parameter.name}", "the description needs this"))
     found += _query_faults(checker, [one for one in operation.parameters if one.place == "query"], query)
@@ -89,11 +89,11 @@ def _faults(document: Document, operation: Operation, values: Mapping[str, str],
 
 
 def _of_path(checker: Checker, parameter: Parameter, text: str) -> Any:
-    """The value of a part of the path as its style writes it."""
+    """The value of a part of the path, or of a header, as its style writes it."""
     mark = {"matrix": f";{parameter.name}=", "label": "."}.get(parameter.style, "")
     text = text.removeprefix(mark)
     schema = checker.follow(parameter.schema)
-    return text.split(",") if isinstance(schema, dict) and schema.get("type") == "array" else text
+    return (text.split(",") if text else []) if isinstance(schema, dict) and schema.get("type") == "array" else text
 
 
 def _query_faults(checker: Checker, parameters: list[Parameter], query: str) -> list[Fault]:
