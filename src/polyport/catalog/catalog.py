@@ -86,6 +86,7 @@ class Catalog:
         self._era = 0
         self._owned: dict[tuple[str, str], list[Problem]] = {}
         self._refreshing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._kept = Kept(memory)
         self._limits: dict[int, frozenset[int] | None] = {}
         self._allowed: Allowed = _everything
@@ -144,8 +145,14 @@ class Catalog:
     async def refresh(self) -> None:
         """Take up what the sources offer now, and what other processes took up. Where nothing changed it costs a look at each source's ``revision``.
 
-        An index that is damaged is made anew.
+        An index that is damaged is made anew. A caller that is cancelled stops nothing: what was begun is ended, so that the others can go on.
         """
+        task = asyncio.create_task(self._refresh_alone())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _refresh_alone(self) -> None:
         async with self._refreshing:
             try:
                 await self._refresh()
@@ -241,7 +248,8 @@ class Catalog:
 
     def close(self) -> None:
         """Release everything."""
-        self._threads.shutdown(wait=True)
+        self._index.stop()
+        self._threads.shutdown(wait=True, cancel_futures=True)
         self._index.close()
 
     async def _off(self, work: Callable[[], T]) -> T:

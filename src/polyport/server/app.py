@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from re import Pattern
 from typing import Any, Final
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -71,6 +72,7 @@ from polyport.server.problems import error_of_status, problem_response
 from polyport.server.rates import RateLimits
 from polyport.server.routing import Endpoint, Services, Standing, bind, bind_preflight, new_request_id
 from polyport.server.streams import Streams
+from polyport.store.base import StoreFault
 from polyport.worker import TIDY_SECONDS, Chore, Worker
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -106,6 +108,8 @@ RENEW_SECONDS: Final = 15.0
 ERASE_SECONDS: Final = 1.0
 SCRUB_SECONDS: Final = 5.0
 STOPS_SECONDS: Final = 0.25
+_log: Final = structlog.get_logger("polyport.serve")
+REFRESHES: Final = 2  # one at work, one that waits
 _RUNS: Final = ("/run/sync", "/run/async")
 Handle = Callable[[HttpRequest], Awaitable[Response]]
 
@@ -218,6 +222,14 @@ def chores(services: Services) -> tuple[Chore, ...]:
     )
 
 
+async def _refresh(runtime: Runtime) -> None:
+    """Take up what another process changed in the catalogue."""
+    try:
+        await runtime.catalog.refresh()
+    except StoreFault as fault:
+        _log.warning("the catalogue cannot be refreshed now", reason=str(fault))
+
+
 @contextlib.asynccontextmanager
 async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIterator[ASGIApp]:
     """The application with its worker at work; on the way out, what is under way gets the grace time.
@@ -234,8 +246,9 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
         runtime.vault.forget("account")  # keys of connections that another process deleted
         runtime.events.forget()
         runtime.catalog.forget()
-        refreshing.add(refresh := asyncio.create_task(runtime.catalog.refresh()))
-        refresh.add_done_callback(refreshing.discard)
+        if len(refreshing) < REFRESHES:  # one that waits sees what is new by then
+            refreshing.add(refresh := asyncio.create_task(_refresh(runtime)))
+            refresh.add_done_callback(refreshing.discard)
 
     courier = Courier(runtime, services.reconnects, lambda kind, outcome: services.deliveries.labels(kind, outcome).inc())
     worker = Worker(services.engine, forget, (*chores(services), Chore(name="tidy-events", seconds=TIDY_SECONDS, work=courier.tidy)))
@@ -246,4 +259,5 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
     finally:
         await asyncio.gather(worker.stop(runtime.settings.http.grace), courier.stop(runtime.settings.http.grace))
         services.rereader.close()
+        await asyncio.gather(*refreshing)
         await services.engine.drain(runtime.settings.http.grace)

@@ -179,5 +179,8 @@ class CatalogIndex(Protocol):
     def renew(self) -> None:
         """Make a damaged index anew, empty, unless another process did so already. Raises ``StoreUnavailable``."""
 
+    def stop(self) -> None:
+        """Wait no more for other processes that build."""
+
     def close(self) -> None:
         """Release everything."""

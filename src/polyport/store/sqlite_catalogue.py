@@ -21,6 +21,7 @@ FORMAT: Final = 1
 BUSY_MS: Final = 30_000
 CACHE_KB: Final = 4_000  # of each thread that reads
 COUNTS_MOST: Final = 10_000
+LOCK_SECONDS: Final = 0.05
 _PARTNER: Final = "partner_id, owner, slug, title_key, deprecated, signs_in, facets, digest, words, item"
 _HEAD: Final = "name NOT LIKE 'actions/%' AND name NOT LIKE 'triggers/%'"
 _TABLES: Final = {"partner": "partners", "operation": "operations"}
@@ -35,6 +36,7 @@ class SqliteCatalogue:
         self._lock = threading.RLock()
         self._closing: list[Any] = []
         self._era = 0
+        self._stopped = threading.Event()
         self._inode = 0
         self._alone = self._connect() if path is None else None
         self._counts: dict[Any, int] = {}
@@ -57,6 +59,10 @@ class SqliteCatalogue:
             with contextlib.suppress(OSError):
                 _remove(path)
         return cls(), reason
+
+    def stop(self) -> None:
+        """Wait no more for other processes that build."""
+        self._stopped.set()
 
     def close(self) -> None:
         """Release everything."""
@@ -135,7 +141,13 @@ class SqliteCatalogue:
             return
         file = os.open(self._path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if self._stopped.wait(LOCK_SECONDS):
+                        raise StoreUnavailable("the index of the catalogue is being closed") from None
             yield
         finally:
             os.close(file)
