@@ -248,8 +248,8 @@ def _language_part(part: Part, file: str | None) -> str:
     heading = f"## {file}\n\n`{part.name}`." if file is not None else f"### {part.name}"
     rows = [(f"`{key.name}`", key.type, key.default) for key in part.keys]
     shown = [heading, part.text, *([table(("Key", "Takes", "Default"), rows)] if rows else [])]
-    shown += [f"```yaml\n{text}```" for text in part.good]
-    shown += [f"```yaml\n# Refused: {because}\n{text}```" for text, because in part.bad]
+    shown += [f"```yaml\n{text.rstrip()}\n```" for text in part.good]
+    shown += [f"```yaml\n# Refused: {because}\n{text.rstrip()}\n```" for text, because in part.bad]
     return "\n\n".join(shown)
 
 

@@ -58,7 +58,7 @@ async def metrics(call: Call) -> Answer:
 
 async def openapi(call: Call) -> Answer:
     """GET /openapi.json."""
-    return Answer(body=_description(call.engine.runtime.settings.origin), etag=True)
+    return Answer(body=description(call.engine.runtime.settings.origin), etag=True)
 
 
 async def docs(call: Call) -> Answer:
@@ -85,7 +85,8 @@ def describe_from(endpoints: Sequence[Endpoint]) -> None:
 
 
 @cache
-def _description(origin: str) -> dict[str, Any]:
+def description(origin: str) -> dict[str, Any]:
+    """The description of the API at an address."""
     return describe_api(_described, origin)
 
 
@@ -93,17 +94,17 @@ def _description(origin: str) -> dict[str, Any]:
 def _page(origin: str) -> bytes:
     from jinja2 import Environment, StrictUndefined, select_autoescape  # noqa: PLC0415  the server starts faster without it
 
-    description = _description(origin)
+    api = description(origin)
     environment = Environment(
         autoescape=select_autoescape(default=True, default_for_string=True), undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
     template = environment.from_string(files("polyport.server").joinpath("templates", "docs.html").read_text("utf-8"))
     groups: dict[str, list[dict[str, Any]]] = {}
-    for path, methods in description["paths"].items():
+    for path, methods in api["paths"].items():
         for method, operation in methods.items():
             groups.setdefault(operation["tags"][0], []).append({"method": method.upper(), "path": path, **operation})
-    return template.render(api=description, groups=groups, origin=origin, schemas=description["components"]["schemas"]).encode()
+    return template.render(api=api, groups=groups, origin=origin, schemas=api["components"]["schemas"]).encode()
 
 
 ENDPOINTS: Final = (

@@ -8,6 +8,7 @@ from typing import Final
 from polyport.server.console import (
     catalogue,
     connections,
+    docs,
     entrance,
     home,
     overview,
@@ -34,6 +35,7 @@ PAGES: Final[tuple[ModuleType, ...]] = (
     oauth_apps,
     own_partners,
     audit,
+    docs,
 )
 
 SCREENS: Final[tuple[Screen, ...]] = (

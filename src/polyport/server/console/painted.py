@@ -35,3 +35,11 @@ def as_json(text: str) -> Markup:
         except msgspec.DecodeError:
             pass
     return escape(text)
+
+
+def ticked(text: str) -> Markup:
+    """A sentence in which what stands in backticks is code."""
+    from markupsafe import Markup, escape  # noqa: PLC0415  as above
+
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts))

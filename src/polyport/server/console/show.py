@@ -16,7 +16,7 @@ import msgspec
 from polyport import __version__
 from polyport.errors import NotFound, PolyportError
 from polyport.server.console.member import FIELD, HEADER, Member, base_path
-from polyport.server.console.painted import as_json, painted
+from polyport.server.console.painted import as_json, painted, ticked
 from polyport.server.routing import Answer, Call, entity_tag
 from polyport.server.wire import encode
 
@@ -45,6 +45,7 @@ _STATIC: Final = {
     "charts.js": ("polyport.server.console", "static/charts.js", "text/javascript; charset=utf-8"),
     "try.css": ("polyport.server.console", "static/try.css", "text/css; charset=utf-8"),
     "try.js": ("polyport.server.console", "static/try.js", "text/javascript; charset=utf-8"),
+    "docs.css": ("polyport.server.console", "static/docs.css", "text/css; charset=utf-8"),
     "settings.css": ("polyport.server.console", "static/settings.css", "text/css; charset=utf-8"),
     "settings.js": ("polyport.server.console", "static/settings.js", "text/javascript; charset=utf-8"),
     "htmx.js": ("js_lib_htmx", "static/htmx/htmx.min.js", "text/javascript; charset=utf-8"),
@@ -192,6 +193,7 @@ def _environment() -> Environment:
         "readable": readable,
         "painted": painted,
         "as_json": as_json,
+        "ticked": ticked,
     }
     return made
 

@@ -1,0 +1,164 @@
+"""The API reference, from our own description: operations by group, bodies and answers as tables of their fields, calls to copy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from polyport.server.console.guides import slug
+
+DEEPEST: Final = 3
+ROWS_MOST: Final = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field of a body or of an answer, its path in dots."""
+
+    path: str
+    kind: str
+    needed: bool
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path, as it is shown."""
+
+    id: str
+    method: str
+    path: str
+    summary: str
+    description: str
+    scope: str
+    open: bool
+    parameters: Sequence[Mapping[str, Any]]
+    body: Sequence[Field]
+    body_about: str
+    data: Sequence[Field]
+    data_about: str
+    many: bool
+    answers: Sequence[tuple[str, str]]
+    call: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The operations of one tag."""
+
+    slug: str
+    title: str
+    operations: Sequence[Operation]
+
+
+def groups_of(api: Mapping[str, Any], origin: str) -> dict[str, Group]:
+    """The groups of a description, in its order, by their slugs."""
+    found: dict[str, list[Operation]] = {tag["name"]: [] for tag in api["tags"]}
+    for path, methods in api["paths"].items():
+        for method, told in methods.items():
+            found[told["tags"][0]].append(_operation(api, origin, path, method.upper(), told))
+    return {slug(title): Group(slug=slug(title), title=title, operations=operations) for title, operations in found.items()}
+
+
+def _operation(api: Mapping[str, Any], origin: str, path: str, method: str, told: Mapping[str, Any]) -> Operation:
+    body = _json(told.get("requestBody", {}))
+    success: Mapping[str, Any] = next((each for status, each in told["responses"].items() if status.startswith("2")), {})
+    data = _json(success).get("properties", {}).get("data", {})
+    many = data.get("type") == "array"
+    data = data.get("items", {}) if many else data
+    return Operation(
+        id=told["operationId"],
+        method=method,
+        path=path,
+        summary=told["summary"],
+        description=told.get("description", ""),
+        scope=told.get("x-scope", ""),
+        open=told.get("security") == [],
+        parameters=told.get("parameters", ()),
+        body=list(fields_of(api, body))[:ROWS_MOST],
+        body_about=_named(api, body).get("description", ""),
+        data=list(fields_of(api, data))[:ROWS_MOST],
+        data_about=_named(api, data).get("description", ""),
+        many=many,
+        answers=[(status, each["description"]) for status, each in told["responses"].items()],
+        call=_call(api, origin, path, method, body, open_to_all=told.get("security") == []),
+    )
+
+
+def _json(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = content.get("content", {}).get("application/json", {}).get("schema", {})
+    return found
+
+
+def _named(api: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema that a reference leads to; of several, the first that is not null."""
+    if "$ref" in schema:
+        found: Mapping[str, Any] = api["components"]["schemas"].get(str(schema["$ref"]).rsplit("/", 1)[-1], {})
+        return found
+    for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        if choice.get("type") != "null":
+            return _named(api, choice)
+    return schema
+
+
+def fields_of(api: Mapping[str, Any], schema: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[Field]:
+    """The fields of a schema, those of objects within it below them."""
+    whole = _named(api, schema)
+    for name, told in whole.get("properties", {}).items():
+        shown = {**_named(api, told), **{key: value for key, value in told.items() if key == "description"}}
+        yield Field(
+            path=prefix + name, kind=_kind(api, told), needed=name in whole.get("required", ()), about=str(shown.get("description", ""))
+        )
+        inner, mark = (_named(api, shown["items"]), "[]") if shown.get("type") == "array" and "items" in shown else (shown, "")
+        if depth < DEEPEST and "properties" in inner:
+            yield from fields_of(api, inner, f"{prefix}{name}{mark}.", depth + 1)
+
+
+def _kind(api: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """The type of a field, in words."""
+    choices = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    if choices:
+        return " or ".join(dict.fromkeys(_kind(api, choice) for choice in choices))
+    whole = _named(api, schema)
+    if "enum" in whole:
+        return "one of " + ", ".join(map(str, whole["enum"]))
+    if "const" in whole:
+        return json.dumps(whole["const"])
+    kind = whole.get("type", "anything")
+    if kind == "array":
+        return f"list of {_kind(api, whole['items'])}" if whole.get("items") else "list"
+    words = " or ".join(kind) if isinstance(kind, list) else str(kind)
+    bounds = [f"{sign} {whole[key]}" for key, sign in (("minimum", "from"), ("maximum", "to"), ("maxLength", "at most")) if key in whole]
+    return words + (f" ({', '.join(bounds)})" if bounds else "")
+
+
+def _call(api: Mapping[str, Any], origin: str, path: str, method: str, body: Mapping[str, Any], *, open_to_all: bool) -> str:
+    """The call as it is made at a command line."""
+    parts = [f"curl {'' if method == 'GET' else f'-X {method} '}'{origin}{path}'"]
+    if not open_to_all:
+        parts.append('-H "Authorization: Bearer $TOKEN"')
+    if body:
+        parts.append("-H 'Content-Type: application/json'")
+        parts.append(f"-d '{json.dumps(_example(api, body), ensure_ascii=False)}'")
+    return " \\\n  ".join(parts)
+
+
+def _example(api: Mapping[str, Any], schema: Mapping[str, Any], depth: int = 0) -> Any:
+    """A body with what has to be in it, and what the description gives an example of."""
+    if schema.get("examples"):
+        return schema["examples"][0]
+    whole = _named(api, schema)
+    if whole.get("examples"):
+        return whole["examples"][0]
+    if "properties" in whole and depth < DEEPEST:
+        needed = whole.get("required", ())
+        return {
+            name: _example(api, told, depth + 1) for name, told in whole["properties"].items() if name in needed or told.get("examples")
+        }
+    if "enum" in whole:
+        return whole["enum"][0]
+    kind = whole.get("type")
+    plain: dict[str, Any] = {"integer": whole.get("minimum", 1), "number": 1, "boolean": True, "array": [], "object": {}}
+    return plain.get(kind, "...") if isinstance(kind, str) else "..."
