@@ -205,7 +205,7 @@ async def _filled(
 ) -> Catalog:
     """The catalogue with what accounts imported, and limited as they are; the real one where none is given."""
     if catalog is None:
-        opening = partial(open_catalog, settings.data, settings.connectors, settings.origin, memory=settings.catalog.memory)
+        opening = partial(open_catalog, settings.data, settings.partner_roots, settings.origin, memory=settings.catalog.memory)
         catalog = await asyncio.to_thread(opening)
         stack.callback(catalog.close)
         if catalog.changed:  # other processes of this data folder take it up

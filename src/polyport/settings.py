@@ -187,6 +187,7 @@ class Settings(_Section):
     master_key: SecretStr
     allow_networks: Texts
     connectors: Texts
+    development: str
     bootstrap: Bootstrap
     catalog: CatalogSettings
     http: HttpSettings
@@ -200,6 +201,11 @@ class Settings(_Section):
     health: HealthSettings
     log: LogSettings
     partner_base_urls: Mapping[str, str] = Field(default_factory=dict)
+
+    @property
+    def partner_roots(self) -> tuple[str, ...]:
+        """The folders of partners beside the bundled ones, that one included which somebody works on."""
+        return (*self.connectors, *([self.development] if self.development else []))
 
     @field_validator("allow_networks")
     @classmethod

@@ -60,7 +60,7 @@ def refresh_command(data: Folder = None) -> None:
 def rebuild_command(data: Folder = None) -> None:
     """Read and check every folder anew, whatever the index says. Running servers keep serving meanwhile, and follow."""
     settings = _settings(data)
-    open_catalog(settings.data, settings.connectors, settings.origin, anew=True).close()
+    open_catalog(settings.data, settings.partner_roots, settings.origin, anew=True).close()
 
     async def work(runtime: Runtime) -> None:
         await runtime.repo.keys.forget()
@@ -123,7 +123,7 @@ async def _tell_allowed(runtime: Runtime, account_id: int) -> None:
 
 async def _state(runtime: Runtime) -> dict[str, Any]:
     settings = runtime.settings
-    path = index_file(settings.data, settings.connectors)
+    path = index_file(settings.data, settings.partner_roots)
     page = await runtime.catalog.seen_by(None).list_operations(Wanted(per_page=1))
     return {
         "index": str(path) if path.exists() else None,

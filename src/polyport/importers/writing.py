@@ -6,29 +6,15 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from polyport.importers.partner import Built
+from polyport.manifest.writing import yaml_text
 
 ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect width="100" height="100" rx="20" fill="hsl({hue} 45% 40%)"/>'
     '<text x="50" y="68" font-family="sans-serif" font-size="52" text-anchor="middle" fill="#fff">{letter}</text></svg>\n'
 )
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # whichever there is
-    """YAML without anchors: what stands in two places is written twice."""
-
-    def ignore_aliases(self, _data: Any) -> bool:
-        """Never an alias."""
-        return True
-
-
-def yaml_text(data: Mapping[str, Any]) -> str:
-    """A file of the language."""
-    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=160, default_flow_style=False))
 
 
 def folder_files(built: Built, extra: Mapping[str, str]) -> dict[str, str]:

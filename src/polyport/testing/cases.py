@@ -64,7 +64,7 @@ class CaseNetwork:
         expected = self.exchanges[self.sent]
         self.sent += 1
         self.differences.extend(f"request {self.sent}: {text}" for text in _compare(expected.request, request))
-        return _reply(expected.reply, request.url)
+        return reply_of(expected.reply, request.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ async def run_case(partner: Partner, found: CaseFile, shared: CaseConnection | N
     network = CaseNetwork(exchanges=case.exchanges)
     differences: list[str] = []
     try:
-        outcome = await _outcome(partner, found, case.connection or shared, network)
+        outcome = await outcome_of(partner, found, case.connection or shared, network)
     except PolyportError as error:
         outcome = {"error": error.as_record()}
     except ValueError as error:
@@ -119,7 +119,8 @@ def open_case_caller(partner: Partner, connection: CaseConnection | None, networ
     return replace(caller, fresh_id=lambda: CASE_UUID)
 
 
-async def _outcome(partner: Partner, found: CaseFile, connection: CaseConnection | None, network: CaseNetwork) -> dict[str, Any]:
+async def outcome_of(partner: Partner, found: CaseFile, connection: CaseConnection | None, network: Network) -> dict[str, Any]:
+    """What comes of a case over a network. Raises the error of ours that it ends with before a request, and ``ValueError`` for what cannot be used."""
     case = found.case
     caller = open_case_caller(partner, connection, network, case.now)
     if found.target == "verify":
@@ -279,7 +280,8 @@ def _shown_files(value: Any) -> Any:
     return [_shown_files(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _reply(recorded: RecordedReply, url: str) -> Reply:
+def reply_of(recorded: RecordedReply, url: str) -> Reply:
+    """A recorded answer as one of the network."""
     usual = "application/octet-stream" if recorded.base64 is not None else "application/json" if recorded.text is None else "text/plain"
     headers = {"content-type": usual} | {name.lower(): value for name, value in recorded.headers.items()}
     body = b""

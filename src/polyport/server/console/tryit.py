@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from polyport.catalog import Wanted
@@ -80,9 +81,11 @@ async def act(call: Call, member: Member) -> Answer:
     if action == "find":
         await search(call, member, trial, about)
     outcome = await _run(call, member, trial, dry=action == "dry") if action in {"dry", "run"} else None
+    case = await _save_case(call, member, own) if action == "case" else None
     link = _link(trial, texts=own.get("texts") == "yes") if action == "link" else None
     failed = trial.broken or bool(trial.rest) or (outcome is None and action in {"dry", "run"})
-    return _page(call, member, trial, outcome=outcome, link=link, focus=focus, status=422 if failed and action in {"dry", "run"} else 200)
+    status = 422 if failed and action in {"dry", "run"} else 200
+    return _page(call, member, trial, status=status, outcome=outcome, link=link, case=case, focus=focus)
 
 
 async def _run(call: Call, member: Member, trial: Trial, *, dry: bool) -> Outcome | None:
@@ -131,16 +134,30 @@ def _link(trial: Trial, *, texts: bool) -> dict[str, Any]:
     return {"query": query, "texts": texts, "left_out": encode(data) != encode(trial.filled.data), "too_long": text is None}
 
 
-def _page(
-    call: Call,
-    member: Member,
-    trial: Trial,
-    *,
-    outcome: Outcome | None = None,
-    link: Any = None,
-    focus: str | None = None,
-    status: int = 200,
-) -> Answer:
+async def _save_case(call: Call, member: Member, own: Mapping[str, str]) -> dict[str, Any]:
+    """Save a run as a case; what was asked for, and what came of it."""
+    asked = {"run_id": own.get("run", "")[:100], "name": own.get("case", "").strip(), "title": own.get("case_title", "").strip()}
+    if "/" in asked["run_id"] or not asked["run_id"]:
+        return asked | {"fault": "Run it first: a case is made of a run."}
+    body = {"name": asked["name"], "title": asked["title"]}
+    try:
+        saved = await ask(call, member, "POST /runs/{runId}/case", runId=asked["run_id"], body=body)
+    except Forbidden:
+        raise
+    except PolyportError as error:
+        told = " ".join(f"{fault.path}: {fault.message}" for fault in error.details.fields)
+        return asked | {"fault": told or error.message}
+    return asked | {"saved": saved.data}
+
+
+def _works_on(call: Call, member: Member, trial: Trial) -> bool:
+    """Whether runs of the partner can be saved as cases, by this member."""
+    root = call.engine.runtime.settings.development
+    return bool(root) and member.may("admin") and (Path(root) / str(trial.partner["slug"])).is_dir()
+
+
+def _page(call: Call, member: Member, trial: Trial, *, status: int = 200, outcome: Outcome | None = None, **more: Any) -> Answer:
+    """The page; ``more`` is what else came of what was pressed: a link, a case, the row to go on at."""
     url = f"{call.engine.runtime.settings.origin}/partners/trigger-actions/{trial.id}/run/sync"
     body = trial.shown_body()
     return page(
@@ -157,10 +174,10 @@ def _page(
         endpoint=url,
         outcome=outcome,
         result_rows=flat(outcome.run.get("result")) if outcome is not None and outcome.kind == "run" else [],
-        link=link,
-        focus=focus,
+        works_on=_works_on(call, member, trial),
         site=call.engine.runtime.settings.origin.removesuffix(base_path(call.engine.runtime)),
         request_id=call.request_id,
+        **({"link": None, "case": None, "focus": None} | more),
     )
 
 
