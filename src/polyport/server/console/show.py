@@ -191,6 +191,7 @@ def _environment() -> Environment:
         "took": took,
         "cut": cut,
         "readable": readable,
+        "browser_name": browser_name,
         "painted": painted,
         "as_json": as_json,
         "ticked": ticked,
@@ -225,7 +226,7 @@ def readable(text: str) -> str:
         return text
     try:
         return msgspec.json.format(text.encode(), indent=2).decode()
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):  # what nests without end is other people's text as well
         return text
 
 
@@ -285,6 +286,26 @@ def pager(call: Call, meta: Mapping[str, Any]) -> Pager:
 def chosen(call: Call, *names: str) -> dict[str, str]:
     """What the query string says of some filters; empty ones are not there."""
     return {name: value for name in names if (value := call.http.query_params.get(name, "").strip())}
+
+
+_BROWSERS: Final = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS: Final = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def browser_name(told: str) -> str:
+    """A browser as people call it, from what it says of itself; what is not known stays as it is."""
+    browser = next((name for mark, name in _BROWSERS if mark in told), None)
+    system = next((name for mark, name in _SYSTEMS if mark in told), None)
+    if browser is None:
+        return cut(told, 70) or "Unknown"
+    return f"{browser} on {system}" if system is not None else browser
 
 
 def options(pairs: Sequence[tuple[str, str]], now: str | None, empty: str) -> list[dict[str, Any]]:

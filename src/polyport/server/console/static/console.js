@@ -131,6 +131,8 @@
   });
   const begin = () => {
     document.documentElement.classList.add("scripted");
+    const here = document.querySelector(".side nav [aria-current]");
+    if (here) here.closest("nav").scrollLeft = here.offsetLeft - 16;  // on a phone the navigation is a strip
     showTimes(document);
     arm(document);
     follow();
