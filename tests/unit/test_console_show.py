@@ -57,6 +57,13 @@ def test_json_that_is_too_long_to_be_looked_at_says_how_much_is_missing():
     assert shown.endswith("more characters")
 
 
+def test_json_that_nests_without_end_says_so():
+    value: list[object] = []
+    for _level in range(20_000):
+        value = [value]
+    assert pretty(value) == "(It nests too deeply to be shown.)"
+
+
 @pytest.mark.parametrize(
     ("told", "name"),
     [

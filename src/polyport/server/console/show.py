@@ -216,7 +216,10 @@ def clock(seconds: float, span: str) -> str:
 
 def pretty(value: Any) -> str:
     """JSON for people, cut where it is too long to be looked at."""
-    text = msgspec.json.format(encode(value), indent=2).decode()
+    try:
+        text = msgspec.json.format(encode(value), indent=2).decode()
+    except RecursionError:
+        return "(It nests too deeply to be shown.)"
     return text if len(text) <= JSON_MOST else f"{text[:JSON_MOST]}\n... and {len(text) - JSON_MOST:,} more characters"
 
 
