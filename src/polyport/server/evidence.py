@@ -40,7 +40,7 @@ async def read(call: Call) -> Answer:
     """GET /partners/{partnerId}/evidence."""
     account_id = call.caller.account_id if call.caller is not None else None
     item = await call.engine.runtime.catalog.seen_by(account_id).partner_item(call.id("partnerId"))
-    return Answer(data=await asyncio.to_thread(_read, item["slug"], call.engine.runtime.settings.connectors), etag=True)
+    return Answer(data=await asyncio.to_thread(_read, item["slug"], call.engine.runtime.settings.partner_roots), etag=True)
 
 
 def _read(slug: str, extra: Sequence[str]) -> dict[str, Any]:
