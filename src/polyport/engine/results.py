@@ -20,18 +20,25 @@ from polyport.template import RenderFault
 Read = Callable[[Any], Any]
 
 
+_NOTHING: Final[dict[str, Any]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """The outputs of one level, compiled: what to get, how to read it, under which public name."""
+    """The outputs of one level, compiled: under which public name, the key of what stands at no longer path, what to get, how to read it."""
 
-    variables: tuple[tuple[str, Read, Read], ...]
+    variables: tuple[tuple[str, str | None, Read, Read], ...]
     sections: list[tuple[str, Read, _RowReader]]
     custom: _CustomReader | None = None
 
     def read(self, item: Any, depth: int = 0) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for public, find, read in self.variables:
-            value = read(find(item))
+        keyed = item if isinstance(item, dict) else _NOTHING
+        for public, key, find, read in self.variables:
+            raw = find(item) if key is None else keyed.get(key, MISSING)
+            if raw is MISSING and read is not _is_there:
+                continue
+            value = read(raw)
             if value is not MISSING:
                 found[public] = value
         for name, find, rows in self.sections:
@@ -111,8 +118,10 @@ def _compile_reader(
     variables = []
     for position, variable in enumerate(fields):
         default = (position,) if shape == "lists" else () if shape == "values" else (variable.name,)
-        find = getter(variable.at if variable.at is not None else default)
-        variables.append((schema.public(variable.name, place), find, _is_there if variable.exists else _reader_of(variable)))
+        path = variable.at if variable.at is not None else default
+        key = path[0] if len(path) == 1 and isinstance(path[0], str) else None
+        read = _is_there if variable.exists else _reader_of(variable)
+        variables.append((schema.public(variable.name, place), key, getter(path), read))
     first = len(fields) if shape == "lists" else None
     return _Reader(tuple(variables), [], _compile_custom(schema, customs.get(place), first))
 

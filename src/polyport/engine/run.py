@@ -392,18 +392,17 @@ class Engine:
     def _within_deadline(self, run: Run, prepared: Prepared) -> Caller:
         """The caller, bound to the run's deadline; a caller who named a time is given all of it."""
         caller = hiding(prepared.bench.caller, prepared.hidden)
+        stopping, run_id, network, until, timeout = self.ledger.stopping, run.run_id, caller.network, caller.until, caller.timeout
         if caller.base is not None and caller.base.replaced is not None:
-            caller = replace(caller, network=MarkedNetwork(caller.network, run.run_id))
-        stopping, run_id = self.ledger.stopping, run.run_id
+            network = MarkedNetwork(network, run_id)
         runs = self.runtime.settings.runs
         patience = HOLD_SECONDS if run.mode == "async" else SYNC_LIMIT_MS / 1000 if prepared.patient else runs.sync_wait
         gate = self.desk.gate(prepared.program, prepared.bench, patience) if prepared.program.calls else None
-        caller = replace(caller, stopped=lambda: run_id in stopping, gate=gate)
-        if run.deadline_at is None:
-            return caller
-        left = (run.deadline_at - self.runtime.now_ms()) / 1000
-        longest = min(self.runtime.settings.partner.timeout_limit, left)
-        return replace(caller, until=time.monotonic() + left, timeout=longest if prepared.patient else caller.timeout)
+        if run.deadline_at is not None:
+            left = (run.deadline_at - self.runtime.now_ms()) / 1000
+            until = time.monotonic() + left
+            timeout = min(self.runtime.settings.partner.timeout_limit, left) if prepared.patient else timeout
+        return replace(caller, network=network, stopped=lambda: run_id in stopping, gate=gate, until=until, timeout=timeout)
 
     async def _decide(self, run: Run, failure: Failure, attempts: list[dict[str, Any]]) -> Decision:
         settings, now, retry = self.runtime.settings.runs, self.runtime.now_ms(), None

@@ -293,12 +293,20 @@ def _read_moment(value: Any) -> int | Decimal:
     """A partner's time as unix seconds: a number, ISO 8601 or RFC 2822; a text without a zone is read as UTC, as the field's notes have to say."""
     if isinstance(value, str):
         text = value.strip()
+        if (
+            text[4:5] == "-" and text[:4].isdecimal() and len(text) <= 64
+        ):  # nothing else that is read here begins like ISO 8601 but a number: 1000-1 is none
+            return _unix_of_iso(text)
         if _RFC2822.fullmatch(text):
             return unix_number(email.utils.parsedate_to_datetime(text).astimezone(UTC))
         if not _DECIMAL.fullmatch(text) and len(text) <= 64:
-            moment = datetime.fromisoformat(text)
-            return unix_number(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+            return _unix_of_iso(text)
     return unix_number(coerce_datetime(value))
+
+
+def _unix_of_iso(text: str) -> int | Decimal:
+    moment = datetime.fromisoformat(text)
+    return unix_number(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
 
 
 def _read_file(value: Any) -> Any:
