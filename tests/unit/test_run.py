@@ -64,6 +64,7 @@ async def test_a_key_that_is_taken_between_the_look_and_the_record_gives_the_oth
 @pytest.mark.parametrize("what", ["sealed_input", "sealed_attempts"])
 async def test_a_stored_run_that_cannot_be_opened_ends_instead_of_running_for_ever(bench: Bench, what: str):
     run = await bench.claimed()
+    bench.engine._fresh.forget()  # as after a restart: what is kept of a run that was accepted just now is not opened
     done = await bench.engine.run_once(msgspec.structs.replace(run, **{what: b"no box of ours"}))
     assert (done.run.status, done.error.code) == (RunStatus.FAILED, "internal_error")
     assert (await bench.status(run), bench.line.sent) == ("failed", [])

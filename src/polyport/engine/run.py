@@ -22,6 +22,7 @@ from polyport.engine.caller import Caller, hiding
 from polyport.engine.connect import confirm_refusal, note_working
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
 from polyport.engine.files import check_files, files_in_place, keep_files, pretend_files
+from polyport.engine.fresh import Fresh
 from polyport.engine.gate import is_held
 from polyport.engine.hidden import hidden_values
 from polyport.engine.intake import SYNC_LIMIT_MS, Intake, key_of
@@ -90,6 +91,7 @@ class Engine:
         self.runtime = desk.runtime
         self.ledger = Ledger(desk)
         self.intake = Intake(desk, self.ledger)
+        self._fresh: Fresh[Prepared] = Fresh()
         runs = self.runtime.settings.runs
         self._bulkheads = Bulkheads(runs.sync_limit, partner=runs.partner_share, connection=runs.connection_share)
         self._open = 0
@@ -100,6 +102,7 @@ class Engine:
         """Wait for the synchronous runs that are under way, also those whose caller went away; ``seconds`` at most. What is read in the background is given up."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
+        self._fresh.forget()
         await self.desk.renewals.drain(seconds)
         self.desk.close()
 
@@ -180,6 +183,8 @@ class Engine:
         except StoreUnavailable:
             raise Overloaded("This server cannot write its records now: nothing was accepted.") from None
         if run.mode == "async":
+            if not prepared.understood.checked.files:
+                self._fresh.keep(run, prepared)
             self.runtime.queue.announce(run)
         return None, run, prepared
 
@@ -251,8 +256,10 @@ class Engine:
         try:
             if run.sealed_attempts is not None:
                 attempts = decode(box.open(run.sealed_attempts, f"run/{run.run_id}/attempts"))
-            content = decode(box.open(run.sealed_input or b"", f"run/{run.run_id}/input"))
-            prepared = await self._prepare_stored(ask_of(run, content))
+            prepared = await self._still_understood(run)
+            if prepared is None:
+                content = decode(box.open(run.sealed_input or b"", f"run/{run.run_id}/input"))
+                prepared = await self._prepare_stored(ask_of(run, content))
         except PolyportError as error:
             if not is_held(error):
                 attempts.append(attempt_record(run.attempts, started, clock, [], error))
@@ -261,6 +268,18 @@ class Engine:
             _log.exception("a run could not be prepared", run=run.run_id)
             return await self.ledger.finish(run, RunStatus.FAILED, attempts, error=InternalError())
         return (await self._attempt(run, prepared, attempts))[0]
+
+    async def _still_understood(self, run: Run) -> Prepared | None:
+        """What was understood when the run was accepted here a moment ago, if its operation and its connection are the same since. Raises what ``prepare`` raises."""
+        prepared = self._fresh.take(run)
+        if prepared is None:
+            return None
+        with contextlib.suppress(StoreFault):
+            program = await self.desk.runnable(run.account_id, run.operation_id)
+            bench = await self.desk.bench(run.account_id, program.partner, prepared.positions.connection_id)
+            if program is prepared.program and bench is prepared.bench:
+                return replace(prepared, patient=False)  # nobody waits for it
+        return None
 
     async def _prepare_stored(self, ask: Ask) -> Prepared:
         """``prepare`` for a run that was accepted: a store that cannot be read is waited for, not taken for an answer."""

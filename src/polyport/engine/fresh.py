@@ -1,0 +1,53 @@
+"""What was understood of runs that were accepted a moment ago: who claims one in this process need not open and check its input once more.
+
+Only what is small, due at once and without files is kept, for seconds, and not much of it: the oldest, since those are claimed next. It is worth something only
+as long as operation and connection are the very ones it was understood with; whoever takes it has to look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Generic, TypeVar
+
+from polyport.store.records import Run
+
+KEPT_MOST: Final = 512
+KEPT_SECONDS: Final = 10.0
+INPUT_MOST: Final = 4_096
+
+T = TypeVar("T")
+
+
+class Fresh(Generic[T]):
+    """What was understood, by run."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, T]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def keep(self, run: Run, understood: T) -> None:
+        """Keep it for whoever claims the run, if there is room."""
+        if len(self._kept) >= KEPT_MOST or run.due_at > run.created_at or len(run.sealed_input or b"") > INPUT_MOST:
+            return
+        loop = asyncio.get_running_loop()
+        self._kept[run.run_id] = (loop.time(), understood)
+        if self._timer is None:
+            self._timer = loop.call_later(KEPT_SECONDS, self._sweep)
+
+    def take(self, run: Run) -> T | None:
+        """What was kept of a run; it is kept no longer."""
+        found = self._kept.pop(run.run_id, None)
+        return found[1] if found is not None else None
+
+    def forget(self) -> None:
+        """Keep nothing more of what was accepted until now."""
+        self._kept.clear()
+
+    def _sweep(self) -> None:
+        """Drop what nobody claimed in time."""
+        loop, self._timer = asyncio.get_running_loop(), None
+        for run_id, (since, _understood) in list(self._kept.items()):
+            if since <= loop.time() - KEPT_SECONDS:
+                del self._kept[run_id]
+        if self._kept:
+            self._timer = loop.call_later(KEPT_SECONDS, self._sweep)
