@@ -79,7 +79,9 @@ async def test_lists_that_the_partner_cannot_give_make_an_accepted_run_wait(bay:
     works = answer(200, {"data": [{"id": 7, "name": "Acme works"}]})
     told = iter([works, answer(503, headers={"Retry-After": "1"})])
     bay.depot.answers["GET /makers"] = lambda _asked: next(told, works)
-    accepted = (await bay.run(CREATE, {"name": "Lamp", "maker": "Acme works"}, mode="async")).json["data"]["runId"]
+    later = int(time.time()) + 3  # what is worked on at once is not looked at again
+    asked = {"name": "Lamp", "maker": "Acme works"}
+    accepted = (await bay.run(CREATE, asked, mode="async", notBefore=later)).json["data"]["runId"]
     waiting = await bay.until(accepted, "waiting")
     assert (waiting["error"]["code"], waiting["attempts"]) == ("partner_unavailable", 1)
     run = await bay.until(accepted)
