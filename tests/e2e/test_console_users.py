@@ -236,3 +236,28 @@ async def test_an_export_is_verified_anywhere(house: Served, tmp_path: Path):
     assert verified([lines[0].replace(b'"status":201', b'"status":200'), *lines[1:]])[0] == 1
     assert "its end is missing" in verified(lines[:-1], "--head", head)[1]
     assert "line 1" in verified([b"no json\n"])[1]
+
+
+async def test_the_first_start_gives_a_link_by_which_the_owner_comes_in_once(tmp_path: Path):
+    first = await make_first_account(
+        make_settings(tmp_path / "data", bootstrap_password="", public_url="http://127.0.0.1"), lambda: PASSWORD
+    )
+    assert first is not None
+    assert first.welcome is not None
+    assert await make_first_account(make_settings(tmp_path / "data", bootstrap_password=""), lambda: PASSWORD) is None
+    async with running_server(tmp_path) as served:
+        browsing = Browsing(served=served)
+        path = first.welcome.removeprefix("http://127.0.0.1")
+        assert EMAIL in (await browsing.get(path)).content.decode()
+        form = {"token": path.partition("token=")[2], "email": "me@team.example", "password": "my own password", "again": "my own password"}
+        assert (await browsing.post("/console/welcome", form, proof=None)).status == 303
+        assert "Owner" in text_of(await browsing.get("/console/you"))
+        assert (await browsing.get(path)).status == 404
+        assert (await served.sign_in("me@team.example", "my own password"))["authToken"]
+
+
+async def test_a_first_account_that_the_operator_named_has_no_link(tmp_path: Path):
+    first = await make_first_account(make_settings(tmp_path / "data"), lambda: PASSWORD)
+
+    assert first is not None
+    assert (first.password, first.welcome) == (None, None)
