@@ -194,6 +194,8 @@ async def read(call: Call) -> Answer:
     while found.status in _UNDER_WAY and time.monotonic() < end and not call.services.standing.stopping:
         await asyncio.sleep(LOOK_SECONDS)
         found = await read_import(runtime, account_id, import_id)
+    if found.status is ImportStatus.DONE:
+        await runtime.catalog.refresh()  # what another process imported serves here too, once this tells of it
     item = await _item(call, found)
     return Answer(data=item | {"reason": item["reason"] or await _unseen(call, found, published=item["published"] is True)})
 
@@ -243,8 +245,6 @@ async def _item(call: Call, made: PartnerImport) -> dict[str, Any]:
     version = None
     if done and made.partner_id is not None and made.version is not None:
         version = await runtime.repo.private_partners.version(made.account_id, made.partner_id, made.version)
-        if version is not None and version.published_at is not None:
-            await runtime.catalog.refresh()  # what was imported by another process serves here too, once this tells of it
     return {
         "importId": made.import_id,
         "slug": made.slug,
