@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from polyport.catalog import Wanted
-from polyport.errors import Forbidden, PolyportError, ValidationFailed
+from polyport.errors import Forbidden, NotFound, PolyportError, ValidationFailed
 from polyport.server.console.filled import change_rows
 from polyport.server.console.member import Member, base_path
 from polyport.server.console.outcomes import Outcome, flat
@@ -22,7 +22,7 @@ from polyport.server.routing import Answer, Call
 from polyport.server.wire import encode
 
 ENTRY: Final = Entry(title="Try it", path="/try", icon="try", place=40, scope="runs:read")
-EVERYTHING: Final = 1_000_000
+PARTNERS_MOST: Final = 100
 PER_PAGE: Final = 30
 FILE_LIMIT: Final = 6 * 1024 * 1024
 TIMEOUT_MS: Final = 60_000
@@ -43,8 +43,11 @@ async def choose(call: Call, member: Member) -> Answer:
     if "q" not in given:
         query["sort"] = "title"
     found = await ask(call, member, "GET /partners/trigger-actions/info", query=query)
-    seen = await call.engine.runtime.catalog.seen_by(member.user.account_id).list_partners(Wanted(per_page=EVERYTHING))
-    titles = {str(item["partnerId"]): str(item["title"]) for item in seen.items}
+    titles = await _titles(call, member, {*(item["partnerId"] for item in found.data), *_number(given.get("partner"))})
+    known = await ask(call, member, "GET /partners/info", query={"sort": "title", "per-page": PARTNERS_MOST})
+    offered = [(str(item["partnerId"]), str(item["title"])) for item in known.data]
+    if (known.meta or {}).get("totalItemsCount", 0) > PARTNERS_MOST:  # too many to choose from: the search finds them by their names
+        offered = [(number, title) for number, title in titles.items() if number == given.get("partner")]
     return page(
         call,
         member,
@@ -54,9 +57,22 @@ async def choose(call: Call, member: Member) -> Answer:
         titles=titles,
         pager=pager(call, found.meta or {}),
         filters=given,
-        partners=options(sorted(titles.items(), key=lambda pair: pair[1].casefold()), given.get("partner"), "All partners"),
+        partners=options(offered, given.get("partner"), "All partners"),
         kinds=options(list(KINDS.items()), given.get("kind"), "All kinds"),
     )
+
+
+def _number(text: str | None) -> list[int]:
+    return [int(text)] if text and text.isascii() and text.isdecimal() and len(text) < 17 else []
+
+
+async def _titles(call: Call, member: Member, partner_ids: set[int]) -> dict[str, str]:
+    """What partners are called, by their ids."""
+    titles: dict[str, str] = {}
+    for partner_id in sorted(partner_ids):
+        with contextlib.suppress(NotFound):
+            titles[str(partner_id)] = str((await ask(call, member, "GET /partners/{partnerId}", partnerId=partner_id)).data["title"])
+    return titles
 
 
 async def show(call: Call, member: Member) -> Answer:
