@@ -77,6 +77,8 @@ async def test_a_run_becomes_a_case_that_passes_and_holds_no_secret(served: Serv
     assert report.differences == ()
     assert [path.name for path in file.parent.iterdir() if path.name.startswith(".")] == []
 
+    nameless = await owner.post(path, {"run": run_id, "case": "", "case_title": "T", "do": "case"})
+    assert "Say what the file is called" in text_of(nameless)
     again = await owner.post(path, {"run": run_id, "case": "from_the_console", "case_title": "Another", "do": "case"})
     assert "There is a case called from_the_console already" in text_of(again)
     assert file.read_text("utf-8") == text

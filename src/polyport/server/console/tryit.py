@@ -143,11 +143,18 @@ async def _recorded(call: Call, member: Member, run_id: str) -> tuple[Mapping[st
 def _link(trial: Trial, *, texts: bool) -> dict[str, Any]:
     """A link to this form. What was typed is in it only if that is asked for, secrets never."""
     data = shared(trial.shown, trial.filled.data, texts=texts)
-    content: dict[str, Any] = {"d": data, "c": trial.filled.select}
+    chosen_from = {told["position"] for told in trial.shown["credentialData"] if told.get("data") is not None or told.get("search")}
+    select = {position: value for position, value in trial.filled.select.items() if texts or position in chosen_from}
+    content: dict[str, Any] = {"d": data, "c": select}
     reading = {name: text for name, text in trial.reading.items() if texts or name in {"limit", "from", "to"}}
     text = packed(content | ({"r": reading} if reading else {}))
     query = {"connection": trial.connection_id, "view": trial.view if trial.view == "json" else "", "input": text}
-    return {"query": query, "texts": texts, "left_out": encode(data) != encode(trial.filled.data), "too_long": text is None}
+    return {
+        "query": query,
+        "texts": texts,
+        "left_out": encode([data, select]) != encode([trial.filled.data, trial.filled.select]),
+        "too_long": text is None,
+    }
 
 
 async def _save_case(call: Call, member: Member, own: Mapping[str, str]) -> dict[str, Any]:
@@ -155,6 +162,8 @@ async def _save_case(call: Call, member: Member, own: Mapping[str, str]) -> dict
     asked = {"run_id": own.get("run", "")[:100], "name": own.get("case", "").strip(), "title": own.get("case_title", "").strip()}
     if "/" in asked["run_id"] or not asked["run_id"]:
         return asked | {"fault": "Run it first: a case is made of a run."}
+    if not asked["name"] or not asked["title"]:
+        return asked | {"fault": "Say what the file is called, and what the case shows."}
     body = {"name": asked["name"], "title": asked["title"]}
     try:
         saved = await ask(call, member, "POST /runs/{runId}/case", runId=asked["run_id"], body=body)
