@@ -44,7 +44,7 @@ _PAGE: Final = """\
 Made by `make profile`: {told}; {callers} callers, a partner that answers at once.
 
 A sampling profiler (py-spy) looks at the server under load 500 times a second. Each look counts for the innermost function of the stack that belongs to a step. The microseconds are the shares of what one run
-costs in CPU time, user and system, in a job that nobody watched. A busy machine makes all of them larger; the shares stay."""
+costs in CPU time, user and system, in a job that nobody watched. A busy machine makes all of them larger. What the record waits for its disk is counted with it."""
 
 
 def main(arguments: Sequence[str]) -> int:
