@@ -45,6 +45,18 @@ async def test_the_word_that_tells_a_case_is_sent_by_itself() -> None:
     ]
 
 
+async def test_what_all_cases_share_is_not_sent_without_a_case_that_needs_more() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"note": {"type": "string"}},
+        "oneOf": [{"title": "One", "type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}],
+    }
+    schema["oneOf"].append({"title": "Two", "type": "object", "properties": {"b": {"type": "integer"}}})
+    document = document_of(schema, body={"required": False, "content": {"application/json": {"schema": schema}}})
+    assert await sent(document, {}) is None
+    assert await sent(document, {"kind": "one", "one": [{"a": 1, "note": "n"}]}) == {"a": 1, "note": "n"}
+
+
 async def test_the_heirs_of_a_schema_are_its_cases() -> None:
     base = {"type": "object", "required": ["by"], "properties": {"by": {"type": "string"}}, "discriminator": {"propertyName": "by"}}
     card = {"allOf": [{"$ref": "#/components/schemas/Pay"}, {"required": ["number"], "properties": {"number": {"type": "string"}}}]}
@@ -118,6 +130,10 @@ LEAST = [
     ({"type": "object", "additionalProperties": {"type": "integer"}}, {"key": 1}),
     (EITHER, {"pet": "Cat", "lives": 1}),
     ({"type": "object", "required": ["me"], "properties": {"me": {"$ref": "#/components/schemas/Loop"}}}, NONE),
+    (
+        {"required": ["by"], "properties": {"by": {"type": "string"}}, "oneOf": [{"$ref": "#/components/schemas/Dog"}]} | EITHER,
+        {"by": "text", "pet": "Cat", "lives": 1},
+    ),
     ({"type": "string", "example": "shown"}, "shown"),
     (
         {
@@ -146,6 +162,15 @@ def test_the_least_value_of_a_schema_fits_it(schema: Any, value: Any) -> None:
 def test_an_example_that_does_not_fit_is_not_shown(wrong: Any) -> None:
     views = Views(References({}))
     assert not Samples(views).fits(views.look(CAT), wrong)
+
+
+def test_bounds_that_are_not_allowed_themselves_are_refused() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "number", "minimum": 0, "exclusiveMinimum": True}, "i": {"type": "integer", "exclusiveMaximum": 9}},
+    }
+    fields = {field.name: (field.min, field.max) for field in action_of(document_of(schema)).fields}
+    assert fields == {"n": (1e-9, None), "i": (None, 8)}
 
 
 async def test_references_by_name_are_found() -> None:

@@ -360,7 +360,7 @@ class Inputs:
                 return self._section(level, view, spot, required=required, one=True)
             return self._json(level, view, spot, required=required, described=True)
         shared: dict[str, Any] = {}
-        if view.properties and (required or not (view.tag or view.required)):
+        if view.properties and (required or not self._cases_need(view)):
             shared = self.members(level, replace_kind(view), replace(spot, flat=spot.flat | {view.key}))
         chooser, keys = self._chooser(level, view, spot, required=required, sent=True)
         parts: list[str] = []
@@ -370,6 +370,11 @@ class Inputs:
             parts.append(self._case(level, whole_case, case, required=required, without=frozenset(shared)))
         whole = "{{" + " | otherwise: ".join(part.strip("{}") for part in parts if part) + "}}"
         return {**shared, "...": whole} if shared else whole
+
+    def _cases_need(self, view: View) -> bool:
+        """Whether what all cases share cannot be given without choosing one: more is needed then, or the word that tells it apart."""
+        cases = [case for case in self._cases(view) if case.kind == "object"]
+        return bool(view.tag or view.required or any(self.needs(case) for case in cases))
 
     def _scalars(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
         """A choice, and a field for each kind of single value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import re2
@@ -79,7 +80,9 @@ class Samples:
         if view.kind == "any" or depth > DEPTH_MOST:
             return True
         if view.kind == "union":
-            return any(self.fits(self._views.look(one), value, depth + 1) for one in view.variants)
+            needed = isinstance(value, dict) or not view.required
+            missing = isinstance(value, dict) and any(name not in value for name in view.required)
+            return needed and not missing and any(self._fits_case(view, self._views.look(one), value, depth) for one in view.variants)
         if view.kind == "array":
             return isinstance(value, list) and self._fits_each(view, value, depth)
         if view.kind != "object":
@@ -90,6 +93,12 @@ class Samples:
         return known and all(
             self.fits(self._views.look(view.properties[name]), inner, depth + 1) for name, inner in value.items() if name in view.properties
         )
+
+    def _fits_case(self, union: View, case: View, value: Any, depth: int) -> bool:
+        """Whether a value is that of a case, with what all cases have."""
+        if case.kind == "object" and union.properties:
+            case = replace(case, properties={**union.properties, **case.properties})
+        return self.fits(case, value, depth + 1)
 
     def _fits_each(self, view: View, value: list[Any], depth: int) -> bool:
         least, most = view.whole("minItems") or 0, view.whole("maxItems")
@@ -156,8 +165,10 @@ class Samples:
             made = self._least(self._views.look(schema), seen, depth + 1)
             if made is NONE:
                 continue
-            if view.tag and isinstance(made, dict):
-                made = {**made, view.tag: view.tags[number][0]}
+            if isinstance(made, dict):
+                shared = self._object(replace(view, kind="object", variants=()), seen, depth) if view.required else {}
+                tag = {view.tag: view.tags[number][0]} if view.tag else {}
+                return NONE if shared is NONE else {**shared, **made, **tag}
             return made
         return NONE
 

@@ -15,7 +15,8 @@ from polyport.importers.views import SCALARS, View
 TYPES: Final = {"string": "string", "integer": "integer", "number": "decimal", "boolean": "boolean", "any": "object", "object": "object"}
 _FORMATS: Final = {"email": "email", "uri": "uri", "url": "uri", "uuid": "uuid", "hostname": "hostname"}
 _NUMBER_MOST: Final = 2**53
-_PATTERN_LONGEST: Final = 500
+_PATTERN_LONGEST: Final = 2_000
+_LEAST_STEP: Final = 1e-9  # what is beside a bound that is not allowed itself
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 Field = dict[str, Any]
@@ -166,6 +167,8 @@ def _bounds_of_number(view: View) -> Field:
             continue
         if strict is True and view.kind == "integer" and value == int(value):
             value = int(value) + (1 if bound == "min" else -1)
+        elif strict is True:
+            value += _LEAST_STEP if bound == "min" else -_LEAST_STEP
         found[bound] = int(value) if value == int(value) else value
     if "min" in found and "max" in found and found["min"] > found["max"]:
         return {}
