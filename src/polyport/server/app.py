@@ -194,7 +194,9 @@ def build_app(services: Services) -> ASGIApp:
 
     handlers: dict[Any, Any] = {HTTPException: refuse}
     screens = [screen.endpoint for screen in SCREENS] if services.engine.runtime.settings.console.enabled else []
-    routes = [bind(endpoint, services) for endpoint in sorted((*ENDPOINTS, *pages.PAGES, *screens), key=_rank)]
+    bound = sorted((*ENDPOINTS, *pages.PAGES, *screens), key=_rank)
+    taken = frozenset(endpoint.path for endpoint in bound if "{" not in endpoint.path)
+    routes = [bind(endpoint, services, taken) for endpoint in bound]
     if services.engine.runtime.settings.catalog.public:
         routes += [bind_preflight(endpoint) for endpoint in ENDPOINTS if endpoint.public_catalog]
     app = Starlette(routes=routes, exception_handlers=handlers)

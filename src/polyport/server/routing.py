@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -35,6 +35,7 @@ from polyport.errors import ConnectionInvalid, Fault, Forbidden, InternalError, 
 from polyport.paths import format_path
 from polyport.server.access import Access, Principal
 from polyport.server.metrics import StoreMetrics
+from polyport.server.places import route_of
 from polyport.server.problems import problem_response
 from polyport.server.rates import Headers, RateLimits
 from polyport.server.streams import Streams
@@ -304,8 +305,8 @@ class Endpoint:
         return self.path.replace(":path}", "}")
 
 
-def bind(endpoint: Endpoint, services: Services) -> Route:
-    """The route of an endpoint."""
+def bind(endpoint: Endpoint, services: Services, taken: Collection[str] = ()) -> Route:
+    """The route of an endpoint; ``taken`` are the paths without parameters that there are."""
     settings = services.engine.runtime.settings
     opened = endpoint.public_catalog and settings.catalog.public
     limit = _body_limit(endpoint, settings)
@@ -353,7 +354,7 @@ def bind(endpoint: Endpoint, services: Services) -> Route:
         observe(time.perf_counter() - started)
         return response
 
-    return Route(endpoint.path, handle, methods=[endpoint.method], name=f"{endpoint.method} {endpoint.path}")
+    return route_of(endpoint.path, endpoint.method, handle, taken)
 
 
 async def _noted(endpoint: Endpoint, call: Call) -> Answer:
