@@ -22,7 +22,8 @@ def painted(text: str, language: str) -> Markup:
     if len(text) > LONGEST:
         return escape(text)
     lexer = getattr(lexers, LANGUAGES[language])(stripnl=False, ensurenl=False)
-    return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)))  # noqa: S704  Pygments escapes every text that it puts into a class
+    made = highlight(text, lexer, HtmlFormatter(nowrap=True))  # it ends the last line, whether the text does or not
+    return Markup(made if text.endswith("\n") else made.removesuffix("\n"))  # noqa: S704  Pygments escapes every text that it puts into a class
 
 
 def as_json(text: str) -> Markup:

@@ -59,8 +59,8 @@ def unpacked(text: str) -> dict[str, Any]:
         content = inflating.decompress(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True), INFLATED_MOST)
     except (binascii.Error, zlib.error) as error:
         raise ValueError("this is no such link") from error
-    if inflating.unconsumed_tail:
-        raise ValueError("this is more than any form holds")
+    if not inflating.eof:
+        raise ValueError("this is more than any form holds, or only a part of a link")
     found = json_value(content.decode("utf-8", "replace"))
     if not isinstance(found, dict):
         raise ValueError("this is no such link")
