@@ -46,6 +46,12 @@ COMMANDS = [
     ("console-user", "remove"),
     ("audit",),
     ("audit", "verify"),
+    ("catalog",),
+    ("catalog", "show"),
+    ("catalog", "refresh"),
+    ("catalog", "rebuild"),
+    ("catalog", "allow"),
+    ("catalog", "allowed"),
 ]
 CONNECTORS = files("polyport").joinpath("connectors")
 CREATE_PERSON = 2250101
