@@ -12,7 +12,7 @@ from polyport.store.sums import ALL, GRAINS, Ends, Row
 
 SUM_SECONDS: Final = 5.0
 LATE_MS: Final = 15_000  # an end is written after its moment: the store waits for ten seconds at most
-STRETCH_MS: Final = 10_000
+STRETCH_MS: Final = 60_000
 STEP: Final = 1_000
 TIDY_MS: Final = 60_000
 # For how long the slots of each grain are kept, in seconds: a little longer than the pictures that they make.
