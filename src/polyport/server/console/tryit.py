@@ -108,7 +108,7 @@ async def _run(call: Call, member: Member, trial: Trial, *, dry: bool) -> Outcom
     """Run it, or only say what would be sent. ``None`` where the input has faults: they stand at their fields."""
     if trial.broken:
         return None
-    body = trial.body() | ({"dryRun": True} if dry else {"raw": True, "timeoutMs": TIMEOUT_MS})
+    body = trial.body() | ({"dryRun": True} if dry else {"timeoutMs": TIMEOUT_MS})
     # One press is one run: what is sent twice has the same key, what was changed in between has another.
     key = None if dry else f"console-{trial.nonce}-{hashlib.sha256(encode(body)).hexdigest()[:24]}"
     try:
