@@ -1,4 +1,4 @@
-"""Every document of the corpus, imported and tried: see table.py for what is counted."""
+"""Every document of the corpus, imported and tried: see docs/reference/imports.md for what is counted."""
 
 from __future__ import annotations
 
