@@ -45,6 +45,20 @@ async def test_the_word_that_tells_a_case_is_sent_by_itself() -> None:
     ]
 
 
+async def test_a_word_that_the_member_may_not_be_is_not_sent() -> None:
+    base = {
+        "type": "object",
+        "required": ["by"],
+        "properties": {"by": {"type": "string", "enum": ["team", "user"]}},
+        "discriminator": {"propertyName": "by"},
+    }
+    team = {"allOf": [{"$ref": "#/components/schemas/Who"}, {"properties": {"id": {"type": "string"}}}]}
+    document = document_of(
+        {"$ref": "#/components/schemas/Who"}, Who=base, TeamRecipient=team, Other={"allOf": [{"$ref": "#/components/schemas/Who"}]}
+    )
+    assert await sent(document, {"kind": "team_recipient", "team_recipient": [{"by": "team", "id": "7"}]}) == {"by": "team", "id": "7"}
+
+
 async def test_what_all_cases_share_is_not_sent_without_a_case_that_needs_more() -> None:
     schema = {
         "type": "object",

@@ -420,7 +420,13 @@ def test_ids_are_the_same_at_every_import_and_names_are_those_a_person_would_cho
 
 
 @pytest.mark.parametrize(
-    ("pattern", "usable"), [("^[a-z]+$", True), ("[a-z]", True), ("(?=x)y", False), ("(a+)+$", True), ("", False), ("x" * 3000, False)]
+    ("pattern", "usable"),
+    [("^[a-z]+$", True), ("[a-z]", True), ("(?=x)y", False), ("(a+)+$", True), ("", False), ("x" * 3000, False), ("/^[a-z]+$/i", True)],
 )
 def test_patterns_are_taken_only_where_they_are_linear(pattern: str, usable: bool) -> None:
     assert (usable_pattern(pattern) is not None) is usable
+
+
+def test_a_pattern_that_is_written_as_in_a_program_is_read() -> None:
+    assert usable_pattern("/^[a-z]+$/i") == "(?s:.*)(?:(?i:^[a-z]+$))(?s:.*)"
+    assert usable_pattern("/a/b") == "(?s:.*)(?:/a/b)(?s:.*)"

@@ -17,6 +17,7 @@ _FORMATS: Final = {"email": "email", "uri": "uri", "url": "uri", "uuid": "uuid",
 _NUMBER_MOST: Final = 2**53
 _PATTERN_LONGEST: Final = 2_000
 _LEAST_STEP: Final = 1e-9  # what is beside a bound that is not allowed itself
+_LITERAL: Final = re.compile(r"/(\^.*|.*\$)/([a-z]{0,6})", re.DOTALL)
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 Field = dict[str, Any]
@@ -179,6 +180,9 @@ def usable_pattern(pattern: str) -> str | None:
     """A pattern that has to match the whole text and takes linear time; ``None`` for one that cannot be said so."""
     if not pattern or len(pattern) > _PATTERN_LONGEST:
         return None
+    written = _LITERAL.fullmatch(pattern)
+    if written is not None:  # as programs write patterns, not as JSON Schema does
+        pattern = f"(?i:{written[1]})" if "i" in written[2] else written[1]
     whole = pattern
     if not (pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith("\\$")) or "|" in pattern:
         whole = f"(?s:.*)(?:{pattern})(?s:.*)"

@@ -180,8 +180,17 @@ class Views:
             reference = str(_mapping(one).get("$ref", ""))
             words = tuple(word for word, target in mapped.items() if target == reference or (view.name and target == view.name))
             own = self.look(view.properties[tag]).constant if tag in view.properties else None
-            found.append(words or ((own,) if isinstance(own, str) else ()) or (_named(one, view),))
+            choices = self._choices_of(tag, view, told)
+            known = tuple(
+                word for word in words or (own if isinstance(own, str) else _named(one, view),) if choices is None or word in choices
+            )
+            found.append(known or tuple(word for word in choices or () if isinstance(word, str)))
         return (tag, tuple(found)) if all(all(words) for words in found) else ("", ())
+
+    def _choices_of(self, tag: str, view: View, told: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """What the member that tells cases apart may be at all: a name by the rule of discriminators that is none of these is not what the service reads."""
+        schema = view.properties.get(tag, _mapping(told.get("properties")).get(tag))
+        return self.look(schema).choices if schema is not None else None
 
     def _heirs(self, key: str) -> list[Any]:
         """The schemas that are made of this one (``allOf``), which says by a discriminator that one of them is meant."""

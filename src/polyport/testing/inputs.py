@@ -55,7 +55,7 @@ _FORMATS: Final[Mapping[str, Values]] = {
     "hostname": _HOSTS,
     "json": JSON.map(lambda value: msgspec.json.encode(value).decode()),
 }
-_PRINTABLE: Final = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+_PRINTABLE: Final = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
 _PLAIN_OBJECTS: Final = st.dictionaries(st.sampled_from(["a", "Ada", "x-1"]), PLAIN, min_size=1, max_size=2)
 _PLAIN_LISTS: Final = st.lists(PLAIN, min_size=1, max_size=2)
 _PLAIN_FORMATS: Final[Mapping[str, Values]] = {
