@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -71,6 +72,7 @@ async def running_mock(document: Mapping[str, Any], folder: Path) -> AsyncIterat
     with told.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             str(await asyncio.to_thread(program)), "--host", "127.0.0.1", "-p", str(port), "-q", "--no-color", str(path), stdout=out, stderr=out,
+            env={"PATH": os.environ["PATH"]},  # where CI is set it says something else when it is ready
         )  # fmt: skip
     try:
         for _round in range(START_SECONDS * 20):
