@@ -15,14 +15,14 @@ from e2e.served import Served, running_server, running_simulator
 from e2e.visitor import Browser, make, status_of, text
 from oidc.house import come_back, way_out
 from polyport.apps import needed_secrets, sign_in_schemes
-from polyport.catalog import Catalog
+from polyport.cli.folders import bundled
 from polyport.engine.caller import connection_fields
-from polyport.settings import load_settings
+from polyport.manifest.load import load_partner
 
 pytestmark = pytest.mark.anyio
 
 PARTNERS = {
-    found.file.slug: found for found in Catalog.load(load_settings({}).connectors, "http://127.0.0.1").partners if sign_in_schemes(found)
+    found.file.slug: found for folder in bundled() if (found := load_partner(folder).partner) is not None and sign_in_schemes(found)
 }
 
 
