@@ -35,6 +35,13 @@ class Server:
         self.arrived = []
         self.connections = 0
         self.url = ""
+        self.came = asyncio.Event()
+
+    async def has(self, count):
+        """Return when so many requests have arrived."""
+        while len(self.arrived) < count:
+            self.came.clear()
+            await self.came.wait()
 
     async def serve(self, reader, writer):
         self.connections += 1
@@ -42,6 +49,7 @@ class Server:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
                 self.arrived.append(head + await reader.readexactly(length))
+                self.came.set()
                 for start in range(0, len(self.raw), self.size or len(self.raw) or 1):
                     writer.write(self.raw[start : start + (self.size or len(self.raw))])
                     await writer.drain()
@@ -61,17 +69,30 @@ async def serving():
         yield made
 
 
+async def warm_up(server, sender):
+    """Leave the sender with a connection that it keeps."""
+    raw, size, closes = server.raw, server.size, server.closes
+    server.raw, server.size, server.closes = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, False
+    await sender.send(Request(method="GET", url=f"{server.url}/"))
+    server.raw, server.size, server.closes = raw, size, closes
+
+
 @contextlib.asynccontextmanager
 async def both():
-    """A server, and a function that sends a request the short way and aiohttp's way: what arrived, and what came of it, of each."""
+    """A server, and a function that sends a request the short way and aiohttp's way: what arrived, and what came of it, of each.
+
+    The short way is gone twice, over a new connection and over one that was kept.
+    """
     async with serving() as server:
 
         async def ways(request):
             found = []
-            for short in (True, False):
+            for short, kept in ((True, True), (True, False), (False, False)):
                 send.SHORT = short
-                server.arrived.clear()
                 async with make_sender(LIMIT) as sender:
+                    if kept:
+                        await warm_up(server, sender)
+                    server.arrived.clear()
                     try:
                         reply = await sender.send(request)
                         # aiohttp spells names that it knows its own way
@@ -79,7 +100,8 @@ async def both():
                     except NetworkFault as fault:
                         told = (fault.reached, fault.timed_out)  # in other words, now and then
                 found.append((list(server.arrived), told))
-            return found
+            assert found[0] == found[1]
+            return found[1:]
 
         before = send.SHORT
         try:
@@ -239,3 +261,59 @@ async def test_of_a_redirect_the_head_is_enough():
                 await sender.send(Request(method="GET", url=f"{server.url}/"))
     assert before == 6
     assert server.connections == 7
+
+
+async def test_the_time_for_an_answer_holds_on_a_kept_connection_too():
+    async with serving() as server, make_sender() as sender:
+        await warm_up(server, sender)
+        server.raw = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+        with pytest.raises(NetworkFault, match=r"127\.0\.0\.1 did not answer within 0\.2 seconds\.") as caught:
+            await sender.send(Request(method="POST", url=f"{server.url}/", timeout=0.2))
+        assert (caught.value.reached, caught.value.timed_out) == (True, True)
+        assert server.connections == 1
+        server.raw = plain(b"ok")
+        assert (await sender.send(Request(method="GET", url=f"{server.url}/"))).body == b"ok"
+        assert server.connections == 2
+
+
+async def test_who_gives_up_on_a_kept_connection_leaves_it_to_nobody():
+    async with serving() as server, make_sender() as sender:
+        await warm_up(server, sender)
+        server.raw = b""
+        asking = asyncio.create_task(sender.send(Request(method="POST", url=f"{server.url}/")))
+        await server.has(2)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        server.raw = plain(b"ok")
+        assert (await sender.send(Request(method="GET", url=f"{server.url}/"))).body == b"ok"
+        assert server.connections == 2
+
+
+async def test_kept_connections_count_as_used_while_they_are():
+    async with serving() as server, make_sender() as sender:
+        for _turn in range(2):
+            server.raw = b""
+            asking = [asyncio.create_task(sender.send(Request(method="GET", url=f"{server.url}/"))) for _each in range(7)]
+            server.arrived.clear()
+            await server.has(5)
+            assert server.connections <= 10
+            await asyncio.sleep(0.05)
+            assert len(server.arrived) == 5
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+            for _each in range(3):
+                await warm_up(server, sender)
+
+
+async def test_a_redirect_that_came_over_a_kept_connection_is_followed():
+    async with serving() as server, serving() as other, make_sender() as sender:
+        await warm_up(server, sender)
+        other.raw = plain(b"there")
+        server.raw = plain(b"", f"Location: {other.url}/next", status="302 Found")
+        reply = await sender.send(Request(method="GET", url=f"{server.url}/", headers=(("X-Key", "k"),)))
+        assert (reply.status, reply.body, reply.url) == (200, b"there", f"{other.url}/next")
+        assert server.connections == 1
+        assert b"X-Key" not in other.arrived[0]
+        assert (await sender.send(Request(method="POST", url=f"{server.url}/"))).status == 302

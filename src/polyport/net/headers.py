@@ -12,6 +12,8 @@ from polyport.net.message import NetworkFault, Pairs
 TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _BAD_VALUE: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 _FRAMING: Final = frozenset({"host", "content-length", "connection", "transfer-encoding", "upgrade", "expect"})
+# Of these a missing body is none; of all others it is an empty one, and they say so.
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _AGENT: Final = ("User-Agent", f"polyport/{__version__}")
 _ENCODINGS: Final = ("Accept-Encoding", "gzip, deflate")
 
@@ -59,3 +61,18 @@ def as_text(value: bytes) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def message_of(method: str, target: str, host: str, pairs: list[tuple[str, str]], body: bytes | None) -> bytes:
+    """A whole request as it goes out. A host among the headers takes the place of the address's own."""
+    lines = []
+    for name, value in pairs:
+        if name == "Host":
+            host = value
+        else:
+            lines.append(f"{name}: {value}\r\n")
+    if body is not None or method not in _WITHOUT_BODY:
+        lines.append(f"Content-Length: {len(body or b'')}\r\n")
+    path = target if target[:1] == "/" else f"/{target}"
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{''.join(lines)}\r\n".encode()
+    return head + body if body else head

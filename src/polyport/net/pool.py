@@ -6,10 +6,12 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
+from time import monotonic
 from typing import Any, cast
 
 from aiohttp import ClientRequest, ClientTimeout, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
@@ -35,6 +37,31 @@ class Pool(TCPConnector):
             if not protocol.should_close and not (fresh and protocol.served):
                 return connection
             connection.close()
+
+    def kept(self, key: ConnectionKey) -> Wire | None:
+        """A kept wire that can be used at once, or ``None``: what ``connect`` does first, without its way there. Give it to ``give_back``."""
+        waiting = self._conns.get(key)
+        if waiting is None:
+            return None
+        oldest = monotonic() - (self._keepalive_timeout or 0.0)
+        found = None
+        while waiting and found is None:
+            wire, since = waiting.popleft()
+            if since >= oldest and wire.is_connected() and not wire.should_close:
+                found = cast("Wire", wire)
+            else:
+                wire.close()
+        if not waiting:
+            del self._conns[key]
+        if found is not None:
+            self._acquired.add(found)
+            if self._limit_per_host:
+                self._acquired_per_host[key].add(found)
+        return found
+
+    def give_back(self, key: ConnectionKey, wire: Wire, *, reusable: bool) -> None:
+        """A wire that ``kept`` gave has done its work: it is kept again, or closed."""
+        self._release(key, wire, should_close=not reusable)
 
 
 class GuardedResolver(AbstractResolver):

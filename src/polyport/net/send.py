@@ -27,7 +27,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from time import perf_counter
-from typing import Final, Self, cast
+from typing import Final, NamedTuple, Self, cast
 
 from aiohttp import (
     ClientConnectorCertificateError,
@@ -46,17 +46,20 @@ from aiohttp import (
     DummyCookieJar,
     ServerDisconnectedError,
 )
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.http import HttpProcessingError
 from msgspec.structs import replace
 from yarl import URL
 
 from polyport.net.egress import EgressPolicy
-from polyport.net.headers import TOKEN, as_text, checked
+from polyport.net.headers import TOKEN, checked, message_of
 from polyport.net.message import Incoming, NetworkFault, Pairs, Reply, Request, Stream
 from polyport.net.pool import GuardedResolver, Pool, Resolve, ask_system
+from polyport.net.received import gather, received
+from polyport.net.redirects import may_travel, same_origin, target_of
 from polyport.net.tls import ShownCertificates
-from polyport.net.wire import REDIRECTS, SHORT, Answer, Wire
+from polyport.net.wire import LATE, REDIRECTS, SHORT, Answer, Wire
 
 _HOPS: Final = 5
 _KEEP_ALIVE: Final = 4.0
@@ -67,8 +70,6 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 _NO_TYPE: Final = ("Content-Type",)
 _ORIGINS_MOST: Final = 1_024
 _PARTS: Final = re.compile(r"([^:]+://[^/?#]*)([^#]*)")
-# What another origin may see after a redirect; everything else was written for the first one.
-_PUBLIC: Final = frozenset({"accept", "accept-encoding", "accept-language", "range", "user-agent"})
 
 _FAILURES: Final = (ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
 # The first class that fits gives the sentence.
@@ -119,7 +120,7 @@ class Sender:
         self._session: ClientSession | None = None
         self._shown = ShownCertificates(tls)
         self._closed = False
-        self._origins: dict[tuple[str, ssl.SSLContext | bool], ClientRequest] = {}
+        self._origins: dict[tuple[str, ssl.SSLContext | bool], _Origin] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,16 +167,19 @@ class Sender:
         """
         exchange = _Exchange(request.leaves)
         seconds = min(request.timeout, self._timeout_limit)
+        started = perf_counter()
+        limit = self._answer_limit if request.answer_limit is None else request.answer_limit
+        exchange.host = self._policy.check_url(request.url)
         try:
-            async with asyncio.timeout(seconds):
-                started = perf_counter()
-                limit = self._answer_limit if request.answer_limit is None else request.answer_limit
-                found, url = await self._follow(request, exchange, limit)
+            first = await self._ask_kept(request, exchange, limit, seconds)
+            if first is not None and (first.place is None or first.status not in REDIRECTS):
+                return _reply(request.url, first.status, first.pairs, first.body, started)
+            async with asyncio.timeout(seconds - (perf_counter() - started)):
+                found, url = await self._follow(request, exchange, limit, first)
                 if isinstance(found, Answer):
-                    headers, body = found.pairs, found.body
-                else:
-                    headers, body = _received(found), await _read(found, limit, exchange)
-                return Reply(status=found.status, headers=headers, body=body, url=url, elapsed=perf_counter() - started)
+                    return _reply(url, found.status, found.pairs, found.body, started)
+                headers = received(found)
+                return _reply(url, found.status, headers, await _read(found, limit, exchange), started)
         except TimeoutError:
             message = f"{exchange.host} did not answer within {seconds:g} seconds."
             raise NetworkFault(message, reached=exchange.reached, timed_out=True) from None
@@ -194,14 +198,22 @@ class Sender:
             raise AssertionError("without a limit nothing is collected")
         return _Incoming(response, exchange)
 
-    async def _follow(self, request: Request, exchange: _Exchange, limit: int | None) -> tuple[ClientResponse | Answer, str]:
-        """The answer at the end of the redirects, and its URL. With a ``limit`` it is collected, where the short way serves; else its body is unread."""
+    async def _follow(
+        self, request: Request, exchange: _Exchange, limit: int | None, first: Answer | None = None
+    ) -> tuple[ClientResponse | Answer, str]:
+        """The answer at the end of the redirects, and its URL. With a ``limit`` it is collected, where the short way serves; else its body is unread.
+
+        ``first`` is the answer to the request itself, where there is one.
+        """
         hop = request
-        follows = request.follow_redirects and request.method.upper() in _SAFE
+        follows = _follows(request)
         for _ in range(_HOPS + 1):
             exchange.host = self._policy.check_url(hop.url)
             found: ClientResponse | Answer
-            if SHORT and limit is not None and hop.stream is None and (hop.body is None or len(hop.body) <= _LARGE):
+            if first is not None:
+                found, first = first, None
+                told = found.place
+            elif limit is not None and _is_short(hop):
                 found = await self._ask(hop, exchange, limit, follows=follows)
                 told = found.place
             else:
@@ -213,9 +225,9 @@ class Sender:
             if isinstance(found, ClientResponse):
                 found.release()
             exchange.answered = True
-            target = _target(hop.url, place, exchange)
-            if not _same_origin(hop.url, target):
-                headers = tuple(pair for pair in hop.headers if _may_travel(pair, request.secrets))
+            target = target_of(hop.url, place, exchange.host)
+            if not same_origin(hop.url, target):
+                headers = tuple(pair for pair in hop.headers if may_travel(pair, request.secrets))
                 hop = replace(hop, headers=headers, body=None, stream=None, certificate=None)
             hop = replace(hop, url=target)
         message = f"{exchange.host} redirects more than {_HOPS} times."
@@ -229,17 +241,41 @@ class Sender:
             raise NetworkFault("The method of the request is not one that can be sent.", reached=exchange.reached)
         return self._shown.context(hop.certificate) if hop.certificate is not None else True
 
+    async def _ask_kept(self, request: Request, exchange: _Exchange, limit: int, seconds: float) -> Answer | None:
+        """The answer to a request that leaves at once, over a connection that was kept; ``None`` where there is none. Nearly every call goes this way.
+
+        One timer covers the exchange. Raises ``NetworkFault``, or ``TimeoutError`` when its time is over.
+        """
+        if request.fresh or self._session is None or not _is_short(request):
+            return None
+        message, origin = self._written(request, exchange)
+        pool = cast("Pool", self._session.connector)
+        wire = pool.kept(origin.key)
+        if wire is None:
+            return None
+        method = request.method.upper()
+        answer = Answer(limit=limit, bare=method == "HEAD", follows=_follows(request))
+        timer = None
+        try:
+            exchange.left = True
+            if request.leaves is not None:
+                request.leaves()
+            waiter = wire.ask(message, answer)
+            timer = wire.loop.call_later(seconds, wire.give_up)
+            await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+            pool.give_back(origin.key, wire, reusable=answer.reusable)
+        if answer.problem is LATE:
+            raise TimeoutError
+        _raise_problem(answer, exchange, limit)
+        return answer
+
     async def _ask(self, hop: Request, exchange: _Exchange, limit: int, *, follows: bool) -> Answer:
         """Send one hop the short way, and collect its answer."""
-        context = self._check(hop, exchange)
-        body = hop.body
-        pairs, _has_type = checked(hop.headers, 0 if body is None else len(body))
-        parts = _PARTS.match(hop.url)
-        if parts is None:  # the policy has let no such URL pass
-            raise NetworkFault(f"The request to {exchange.host} is not valid HTTP.", reached=exchange.reached)
-        origin = self._origin(parts[1], context)
-        message = _message(hop.method.upper(), parts[2], origin.headers["Host"], pairs, body)
-        connection = await self._connect(origin, exchange, fresh=hop.fresh)
+        message, origin = self._written(hop, exchange)
+        connection = await self._connect(origin.asked, exchange, fresh=hop.fresh)
         answer = Answer(limit=limit, bare=hop.method.upper() == "HEAD", follows=follows)
         try:
             exchange.left = True
@@ -253,18 +289,28 @@ class Sender:
             connection.close()
         else:
             connection.release()
-        if answer.problem is not None:
-            raise NetworkFault(answer.problem.format(host=exchange.host, limit=limit), reached=True)
+        _raise_problem(answer, exchange, limit)
         return answer
 
-    def _origin(self, text: str, context: ssl.SSLContext | bool) -> ClientRequest:
+    def _written(self, hop: Request, exchange: _Exchange) -> tuple[bytes, _Origin]:
+        """A hop as it goes out the short way, and where to. Raises ``NetworkFault``."""
+        context = self._check(hop, exchange)
+        body = hop.body
+        pairs, _has_type = checked(hop.headers, 0 if body is None else len(body))
+        parts = _PARTS.match(hop.url)
+        if parts is None:  # the policy has let no such URL pass
+            raise NetworkFault(f"The request to {exchange.host} is not valid HTTP.", reached=exchange.reached)
+        origin = self._origin(parts[1], context)
+        return message_of(hop.method.upper(), parts[2], origin.host, pairs, body), origin
+
+    def _origin(self, text: str, context: ssl.SSLContext | bool) -> _Origin:
         """What aiohttp tells the connections of an origin by."""
-        key = (text, context)
-        found = self._origins.get(key)
+        found = self._origins.get((text, context))
         if found is None:
             if len(self._origins) >= _ORIGINS_MOST:
                 self._origins.clear()
-            found = self._origins[key] = ClientRequest("GET", URL(text, encoded=True), loop=asyncio.get_running_loop(), ssl=context)
+            asked = ClientRequest("GET", URL(text, encoded=True), loop=asyncio.get_running_loop(), ssl=context)
+            found = self._origins[text, context] = _Origin(asked, asked.connection_key, asked.headers["Host"])
         return found
 
     async def _connect(self, origin: ClientRequest, exchange: _Exchange, *, fresh: bool) -> Connection:
@@ -308,6 +354,14 @@ class Sender:
         family, kind, protocol, _, address = info
         self._policy.check_address(str(address[0]))
         return socket.socket(family, kind, protocol)
+
+
+class _Origin(NamedTuple):
+    """Where requests go: as aiohttp asks for a connection, the key of those it keeps, and the header Host."""
+
+    asked: ClientRequest
+    key: ConnectionKey
+    host: str
 
 
 class _Outgoing(ClientRequest):
@@ -363,7 +417,7 @@ class _Incoming:
 
     def __init__(self, response: ClientResponse, exchange: _Exchange) -> None:
         self.status = response.status
-        self.headers = _received(response)
+        self.headers = received(response)
         self._response = response
         self._exchange = exchange
 
@@ -385,19 +439,23 @@ class _Incoming:
         self._response.close()
 
 
-def _message(method: str, target: str, host: str, pairs: list[tuple[str, str]], body: bytes | None) -> bytes:
-    """A whole request as it goes out. A host among the headers takes the place of the address's own."""
-    lines = []
-    for name, value in pairs:
-        if name == "Host":
-            host = value
-        else:
-            lines.append(f"{name}: {value}\r\n")
-    if body is not None or method not in ClientRequest.GET_METHODS:
-        lines.append(f"Content-Length: {len(body or b'')}\r\n")
-    path = target if target[:1] == "/" else f"/{target}"
-    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{''.join(lines)}\r\n".encode()
-    return head + body if body else head
+def _is_short(hop: Request) -> bool:
+    """Whether a hop can go the short way."""
+    return SHORT and hop.stream is None and (hop.body is None or len(hop.body) <= _LARGE)
+
+
+def _follows(request: Request) -> bool:
+    """Whether redirects are followed."""
+    return request.follow_redirects and request.method.upper() in _SAFE
+
+
+def _raise_problem(answer: Answer, exchange: _Exchange, limit: int) -> None:
+    if answer.problem is not None:
+        raise NetworkFault(answer.problem.format(host=exchange.host, limit=limit), reached=True)
+
+
+def _reply(url: str, status: int, headers: Pairs, body: bytes, started: float) -> Reply:
+    return Reply(status=status, headers=headers, body=body, url=url, elapsed=perf_counter() - started)
 
 
 def _data(hop: Request, exchange: _Exchange) -> bytes | io.BytesIO | AsyncIterator[bytes] | None:
@@ -420,7 +478,7 @@ async def _watched(stream: Stream, exchange: _Exchange) -> AsyncIterator[bytes]:
 async def _read(response: ClientResponse, limit: int, exchange: _Exchange) -> bytes:
     """The whole body. What is left of a connection after any failure is closed, never reused."""
     try:
-        body = await _gather(response, limit)
+        body = await gather(response, limit)
     except _FAILURES as error:
         response.close()
         raise exchange.fault(error) from None
@@ -431,51 +489,3 @@ async def _read(response: ClientResponse, limit: int, exchange: _Exchange) -> by
         response.close()
         raise NetworkFault(f"The answer of {exchange.host} is larger than {limit} bytes.", reached=True)
     return body
-
-
-async def _gather(response: ClientResponse, limit: int) -> bytes | None:
-    """The body, decompressed piece by piece (aiohttp stops reading while pieces wait); ``None`` once it is beyond the limit."""
-    stream = response.content
-    if stream.at_eof():
-        return b""
-    declared = response.headers.get("Content-Length", "")
-    if declared.isascii() and declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
-        return None
-    pieces = [await stream.readany()]
-    size = len(pieces[0])
-    while size <= limit and not stream.at_eof():
-        piece = await stream.readany()
-        pieces.append(piece)
-        size += len(piece)
-    if size > limit:
-        return None
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _received(response: ClientResponse) -> Pairs:
-    """The answer's headers. Bytes that are not UTF-8 are read as latin-1: lone surrogates would break every later encoder."""
-    return tuple(
-        (str(name), value if value.isascii() else as_text(value.encode("utf-8", "surrogateescape")))
-        for name, value in response.headers.items()
-    )
-
-
-def _target(url: str, place: str, exchange: _Exchange) -> str:
-    """The absolute URL that a ``Location`` means; an encoded one is left as it is, signed URLs break otherwise."""
-    try:
-        target = URL(url, encoded=True).join(URL(place, encoded=place.isascii() and " " not in place))
-    except ValueError:
-        raise NetworkFault(f"{exchange.host} redirects to something that is not a URL.", reached=True) from None
-    if url[:6].lower() == "https:" and target.scheme == "http":
-        raise NetworkFault(f"{exchange.host} redirects from https to http, which is not followed.", reached=True)
-    return str(target)
-
-
-def _same_origin(url: str, target: str) -> bool:
-    one, other = URL(url, encoded=True), URL(target, encoded=True)
-    return (one.scheme, (one.raw_host or "").lower(), one.port) == (other.scheme, (other.raw_host or "").lower(), other.port)
-
-
-def _may_travel(pair: tuple[str, str], secrets: frozenset[str]) -> bool:
-    name, value = pair
-    return name.lower() in _PUBLIC and not any(secret in value for secret in secrets)

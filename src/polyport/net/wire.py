@@ -33,6 +33,7 @@ CHANGED: Final = "{host} changed the protocol without being asked."
 BROKEN_OFF: Final = "The answer of {host} broke off or could not be decoded."
 UNANSWERED: Final = "{host} closed the connection before it had answered."
 BROKEN: Final = "The connection to {host} broke."
+LATE: Final = "{host} did not answer in time."
 TOO_LARGE: Final = "The answer of {host} is larger than {limit} bytes."
 
 _ZLIB: Final = frozenset({"gzip", "deflate"})
@@ -252,6 +253,7 @@ class Wire(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
+        self.loop = loop
         self.served = False
         self._answer: Answer | None = None
         self._answered: asyncio.Future[None] | None = None
@@ -259,13 +261,19 @@ class Wire(ResponseHandler):
     def ask(self, message: bytes, answer: Answer) -> asyncio.Future[None]:
         """Send a whole request; done once its answer is. A connection that has gone meanwhile fails it."""
         self._answer = answer
-        self._answered = waiter = self._loop.create_future()
+        self._answered = waiter = self.loop.create_future()
         if self.transport is None:
             answer.end(None)
             self._settle()
         else:
             self.transport.write(message)
         return waiter
+
+    def give_up(self) -> None:
+        """The time for the answer is over."""
+        if self._answer is not None:
+            self._answer.fail(LATE)
+            self._settle()
 
     def _settle(self) -> None:
         waiter, self._answer, self._answered = self._answered, None, None
