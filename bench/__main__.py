@@ -21,7 +21,7 @@ from bench.micro import Micro
 from bench.processes import ROOT, Cores, NotMeasured, choose_cores, pinned
 from bench.report import Results, write_report
 from bench.scale import main as measure_catalogue
-from bench.servers import Start, open_stage
+from bench.servers import Restart, open_stage
 
 RESULTS: Final = ROOT / "bench" / "results"
 # The measured server writes to the project's own disk: a folder in memory would make its records cheaper than they are.
@@ -37,7 +37,7 @@ class _Found:
     sync: list[Row] = field(default_factory=list)
     asynchronous: list[Drain] = field(default_factory=list)
     memory: Memory | None = None
-    starts: list[Start] = field(default_factory=list)
+    starts: list[Restart] = field(default_factory=list)
     micro: Micro | None = None
     catalogue: Loaded | None = None
     missing: list[str] = field(default_factory=list)
@@ -75,9 +75,9 @@ def _measure_throughput(found: _Found, plan: Plan, only: str | None, folder: Pat
             started, _peak = process.memory()
             try:
                 if only != "async":
-                    found.sync = measure_sync(stage, plan, _say)
+                    measure_sync(stage, plan, _say, found.sync)
                 if only != "sync":
-                    found.asynchronous = measure_async(stage, plan, _say)
+                    measure_async(stage, plan, _say, found.asynchronous)
             finally:
                 loaded, peak = process.memory()
                 found.memory = Memory(started=started, loaded=loaded, peak=peak) if loaded else None
@@ -111,7 +111,7 @@ def _run_alone(module: str, cores: Cores) -> bytes:
 def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
     cores, found = choose_cores(), _Found()
     machine = describe_machine(folder, cores)
-    _say(f"server on core {cores.server}, upstream and callers on core {cores.load}; data in {folder}")
+    _say(f"server on core {cores.server}, upstream on core {cores.upstream}, callers on core {cores.load}; data in {folder}")
     if only in {None, "sync", "async"}:
         _measure_throughput(found, plan, only, folder, cores)
     if only is None:

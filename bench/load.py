@@ -1,6 +1,7 @@
 """The load generator: callers on kept-alive connections, each sending its next request when it has the answer (a closed loop).
 
-Run as ``python -m bench.load``: one job a line on standard input, one result a line on standard output. ``Generator`` is the other end of that pipe.
+wrk does what it can do, where it is installed; the generator in here does the rest. Run as ``python -m bench.load``: one job a line on standard input, one
+result a line on standard output. ``Generator`` is the other end of that pipe.
 """
 
 from __future__ import annotations
@@ -11,49 +12,17 @@ import resource
 import sys
 import time
 from array import array
-from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import httptools
 import msgspec
 import uvloop
 
+from bench.jobs import PATIENCE, Job, Load
 from bench.processes import Process
-
-PATIENCE: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What to send, how long (seconds, after ``warmup`` seconds that do not count), by how many callers; any status but ``expect`` is an error."""
-
-    port: int
-    path: str
-    body: str
-    expect: int
-    callers: int
-    seconds: float
-    warmup: float = 0.0
-    token: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """What came of a job. ``rate`` is answers a second without the warm-up, latencies are in milliseconds.
-
-    ``total`` counts all expected answers, those of the warm-up and those under way at the end too. ``began`` and ``ended`` are readings of the monotonic
-    clock. ``busy`` is the share of one core that the generator itself used.
-    """
-
-    rate: float
-    p50: float
-    p99: float
-    total: int
-    errors: int
-    first_error: str
-    began: float
-    ended: float
-    busy: float
+from bench.wrk import can_run, find_wrk, run_wrk
 
 
 class _Caller(asyncio.Protocol):
@@ -110,7 +79,7 @@ class _Work:
     def __init__(self, job: Job) -> None:
         token = f"Authorization: Bearer {job.token}\r\n" if job.token else ""
         body = job.body.encode()
-        head = f"POST {job.path} HTTP/1.1\r\nHost: 127.0.0.1:{job.port}\r\n{token}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{job.method} {job.path} HTTP/1.1\r\nHost: 127.0.0.1:{job.port}\r\n{token}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.request = head.encode() + body
         self.expect = job.expect
         self._job = job
@@ -213,10 +182,13 @@ class Generator:
 
 def main() -> None:
     """Take jobs until standard input ends."""
-    for line in sys.stdin.buffer:
-        job = msgspec.json.decode(line, type=Job)
-        sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(_run(job))) + b"\n")
-        sys.stdout.buffer.flush()
+    program = find_wrk()
+    with TemporaryDirectory(prefix="bench-load-") as folder:
+        for line in sys.stdin.buffer:
+            job = msgspec.json.decode(line, type=Job)
+            done = run_wrk(program, job, Path(folder)) if program is not None and can_run(job) else uvloop.run(_run(job))
+            sys.stdout.buffer.write(msgspec.json.encode(done) + b"\n")
+            sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from bench.nginx import find_nginx, nginx_version
 from bench.processes import ROOT, Cores
+from bench.wrk import find_wrk, wrk_version
 
 LIBRARIES: Final = (
     "polyport",
@@ -41,10 +43,12 @@ class Machine:
     cores: int
     server_core: int
     load_core: int
+    upstream_core: int
     memory_gb: float
     system: str
     python: str
     libraries: dict[str, str]
+    tools: dict[str, str]
     load_average: float
     sync_ms: float
 
@@ -58,10 +62,12 @@ def describe_machine(folder: Path, cores: Cores) -> Machine:
         cores=len(os.sched_getaffinity(0)),
         server_core=cores.server,
         load_core=cores.load,
+        upstream_core=cores.upstream,
         memory_gb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,
         system=f"{platform.system()} {platform.release()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         libraries={name: _version(name) for name in LIBRARIES},
+        tools=_tools(),
         load_average=os.getloadavg()[0],
         sync_ms=_sync_ms(folder),
     )
@@ -97,6 +103,13 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "none"
+
+
+def _tools() -> dict[str, str]:
+    """What measures, as far as it is not our own: nothing for what is not installed."""
+    nginx, wrk = find_nginx(), find_wrk()
+    found = {"nginx": nginx_version(nginx)} if nginx is not None else {}
+    return found | ({"wrk": wrk_version(wrk)} if wrk is not None else {})
 
 
 def _sync_ms(folder: Path) -> float:

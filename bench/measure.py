@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.load import Job, Load
+from bench.jobs import Job, Load
 from bench.partner import FORWARDED, run_body, trigger_body
-from bench.processes import Cores, Meter, NotMeasured, Process
-from bench.servers import RUN_PATH, TRIGGER_PATH, Stage, Start, start_polyport, start_upstream
+from bench.processes import Cores, Meter, NotMeasured, Process, wait_until_idle
+from bench.servers import RUN_PATH, SLOW_MS, TRIGGER_PATH, Restart, Stage, measure_restart, start_upstream
 
 CALLERS: Final = (1, 16, 64, 256)
 MOST_CALLERS: Final = 64  # what ratios and aims are told for
 # With a partner that takes a while, few callers tell nothing of what a server can do: it is hidden behind their waiting.
-DELAY: Final = 50
 DELAYED_CALLERS: Final = (1, 64, 256)
+READS: Final = 4  # what may be read of the partner beside the runs: the account's own fields, when they are looked at anew
 DRAIN_SECONDS: Final = 300.0
 
 Say = Callable[[str], None]
@@ -29,7 +29,8 @@ Say = Callable[[str], None]
 class Sample:
     """One job: answers a second, latencies in ms, CPU time of the measured server for each answer in us.
 
-    ``generator`` is the load generator's share of its core, ``others`` what programs that have nothing to do with the measurement took of the server's.
+    ``generator`` and ``upstream`` are the shares of a core that the load generator and the partner took, ``others`` what programs that have nothing to do with
+    the measurement took of the server's. ``by`` is the generator: "wrk" or "own".
     """
 
     rate: float
@@ -37,7 +38,9 @@ class Sample:
     p99: float
     cpu_us: float
     generator: float
+    upstream: float
     others: float
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,7 @@ def subjects_of(stage: Stage) -> dict[str, Subject]:
         return Subject(name=name, port=served.port, path=path, body=sent, expect=expect, process=served.process, token=polyport.token)
 
     found = (
-        Subject(name="direct", port=upstream.port, path=FORWARDED, body=body, expect=201, process=upstream.process),
+        Subject(name="direct", port=upstream.port, path=FORWARDED, body=body, expect=201, process=upstream.served.process),
         Subject(name="forwarder", port=forwarder.port, path="/", body=body, expect=201, process=forwarder.process),
         *(() if nginx is None else (Subject(name="nginx", port=nginx.port, path=FORWARDED, body=body, expect=201, process=nginx.process),)),
         run("polyport sync", "sync", body, 200),
@@ -133,38 +136,68 @@ def call(stage: Stage, subject: Subject, callers: int, plan: Plan, *, warmup: fl
         expect=subject.expect,
         callers=callers,
         seconds=plan.seconds,
-        warmup=warmup,
         token=subject.token,
     )
-    meter = Meter(subject.process, stage.processes())
-    load = stage.generator.run(job)
-    others = meter.others()
+    if warmup:
+        _checked(subject, callers, stage.generator.run(replace(job, seconds=warmup, whole=True)))
+    meter, partner = Meter(subject.process, stage.processes()), Meter(stage.upstream.served.process)
+    load = _checked(subject, callers, stage.generator.run(job))
+    seconds, used, worked, others = load.ended - load.began, meter.used(), partner.used(), meter.others()
+    if load.more:
+        wait_until_idle(subject.process)
+    # wrk is gone when the core is looked at, and with it what the process list knows of its time.
+    shared = load.busy if load.generator == "wrk" and subject.process.core == stage.generator.process.core else 0.0
+    return load, Sample(
+        rate=load.rate,
+        p50=load.p50,
+        p99=load.p99,
+        cpu_us=used / load.total * 1e6,
+        generator=load.busy,
+        upstream=worked / seconds,
+        others=max(0.0, others - shared),
+        by=load.generator,
+    )
+
+
+def _checked(subject: Subject, callers: int, load: Load) -> Load:
     if load.errors or not load.total:
         raise NotMeasured(f"{subject.name} at {callers} callers: {load.errors} errors, the first: {load.first_error}")
-    cpu = meter.used() / load.total * 1e6
-    return load, Sample(rate=load.rate, p50=load.p50, p99=load.p99, cpu_us=cpu, generator=load.busy, others=others)
+    return load
 
 
-def measure_sync(stage: Stage, plan: Plan, say: Say) -> list[Row]:
-    """Throughput and latency of all rows, in turn, round after round."""
+def measure_sync(stage: Stage, plan: Plan, say: Say, kept: list[Row]) -> None:
+    """Throughput and latency of all rows, in turn, round after round. Whole rounds go into ``kept`` as they end, so that a fault loses no more than its own."""
     subjects = subjects_of(stage)
     order = _order(subjects)
-    rows = {key: Row(name=key[0], callers=key[1], delay=key[2], samples=[]) for key in order}
-    arrived, runs, present = stage.arrivals(), 0, 0
+    present = 0
     for number in range(1, plan.rounds + 1):
+        samples: list[Sample] = []
         for name, callers, delay in order:
             if delay != present:
-                stage.delay(delay)
+                stage.upstream.delay(delay)
                 present = delay
-            load, sample = call(stage, subjects[name], callers, plan, warmup=plan.warmup)
-            rows[name, callers, delay].samples.append(sample)
-            runs += load.total if name == "polyport sync" else 0
-        done = rows["polyport sync", MOST_CALLERS, 0].samples[-1]
+            samples.append(_counted(stage, subjects[name], callers, plan))
+        if not kept:
+            kept.extend(Row(name=name, callers=callers, delay=delay, samples=[]) for name, callers, delay in order)
+        for row, sample in zip(kept, samples, strict=True):
+            row.samples.append(sample)
+        done = rows_by_key(kept)["polyport sync", MOST_CALLERS, 0].samples[-1]
         say(f"sync round {number} of {plan.rounds}: {done.rate:,.0f} runs/s at {MOST_CALLERS} callers")
-    stage.delay(0)
-    if (more := stage.arrivals() - arrived) != runs:
-        raise NotMeasured(f"{runs} synchronous runs were answered, but {more} persons arrived at the upstream")
-    return list(rows.values())
+    stage.upstream.delay(0)
+
+
+def _counted(stage: Stage, subject: Subject, callers: int, plan: Plan) -> Sample:
+    """Run a job; of runs as many have to arrive at the upstream as were answered, and no more than were asked for."""
+    if subject.name != "polyport sync":
+        return call(stage, subject, callers, plan, warmup=plan.warmup)[1]
+    if plan.warmup:
+        call(stage, subject, callers, replace(plan, seconds=plan.warmup), warmup=0.0)
+    before = stage.upstream.arrivals()
+    load, sample = call(stage, subject, callers, plan, warmup=0.0)
+    arrived = stage.upstream.arrivals() - before
+    if not load.total <= arrived <= load.total + load.more + READS:
+        raise NotMeasured(f"{load.total} synchronous runs were answered, but {arrived} persons arrived at the upstream")
+    return sample
 
 
 def _order(subjects: Mapping[str, Subject]) -> list[tuple[str, int, int]]:
@@ -172,65 +205,62 @@ def _order(subjects: Mapping[str, Subject]) -> list[tuple[str, int, int]]:
     compared = [name for name in ("direct", "nginx", "forwarder", "polyport sync") if name in subjects]
     found = [(name, callers, 0) for callers in CALLERS for name in compared]
     found += [(name, MOST_CALLERS, 0) for name in ("polyport trigger", "polyport dry run")]
-    return found + [(name, callers, DELAY) for callers in DELAYED_CALLERS for name in compared]
+    return found + [(name, callers, SLOW_MS) for callers in DELAYED_CALLERS for name in compared]
 
 
-def measure_async(stage: Stage, plan: Plan, say: Say) -> list[Drain]:
-    """Accepting and working, round after round; a forwarder's job before each."""
+def measure_async(stage: Stage, plan: Plan, say: Say, kept: list[Drain]) -> None:
+    """Accepting and working, round after round, into ``kept``; a forwarder's job before each."""
     subjects = subjects_of(stage)
-    found: list[Drain] = []
     for number in range(1, plan.rounds + 1):
         bare, _sample = call(stage, subjects["forwarder"], MOST_CALLERS, plan, warmup=plan.warmup)
-        found.append(_drain(stage, subjects["polyport async"], plan, bare.rate))
-        done = found[-1]
+        kept.append(_drain(stage, subjects["polyport async"], plan, bare.rate))
+        done = kept[-1]
         say(f"async round {number} of {plan.rounds}: {done.accepted:,.0f} accepted/s, {done.finished:,.0f} finished/s")
     for status in ("failed", "uncertain", "waiting"):
         if stage.polyport.count(status):
             raise NotMeasured(f"there are asynchronous runs that are {status}")
-    return found
 
 
 def _drain(stage: Stage, subject: Subject, plan: Plan, forwarder: float) -> Drain:
-    """Accept for a while, then wait until every accepted run has ended."""
-    arrived, meter = stage.arrivals(), Meter(subject.process, stage.processes())
+    """Accept for a while, then wait until every accepted run has ended. What was accepted after its caller had gone counts as finished, not as accepted."""
+    partner, meter = stage.upstream, Meter(subject.process, stage.processes())
+    arrived = partner.arrivals()
     load, _sample = call(stage, subject, MOST_CALLERS, plan, warmup=0.0)
-    accepted_at, left = time.monotonic(), load.total - (stage.arrivals() - arrived)
+    accepted_at, left = time.monotonic(), max(0, load.total - (partner.arrivals() - arrived))
     # The upstream is asked, not the server: watching shall cost what is watched nothing.
-    while stage.arrivals() - arrived < load.total:
+    while partner.arrivals() - arrived < load.total:
         if time.monotonic() > accepted_at + DRAIN_SECONDS:
-            raise NotMeasured(f"{load.total - (stage.arrivals() - arrived)} of {load.total} accepted runs never arrived at the upstream")
+            raise NotMeasured(f"{load.total - (partner.arrivals() - arrived)} of {load.total} accepted runs never arrived at the upstream")
         time.sleep(0.02)
     while stage.polyport.count("running") or stage.polyport.count("queued"):
         if time.monotonic() > accepted_at + DRAIN_SECONDS:
             raise NotMeasured("accepted runs arrived at the upstream and did not end")
         time.sleep(0.005)
-    ended = time.monotonic()
-    if (more := stage.arrivals() - arrived) != load.total:
-        raise NotMeasured(f"{load.total} runs were accepted, but {more} persons arrived at the upstream")
+    ended, finished = time.monotonic(), partner.arrivals() - arrived
+    if not load.total <= finished <= load.total + load.more + READS:
+        raise NotMeasured(f"{load.total} runs were accepted, but {finished} persons arrived at the upstream")
     return Drain(
         accepted=load.rate,
-        finished=load.total / (ended - load.began),
+        finished=finished / (ended - load.began),
         # Fewer than a tenth left over tell nothing about a rate.
-        draining=left / (ended - accepted_at) if left > load.total / 10 else None,
+        draining=(left + finished - load.total) / (ended - accepted_at) if left > load.total / 10 else None,
         left=left,
-        runs=load.total,
+        runs=finished,
         p50=load.p50,
         p99=load.p99,
-        cpu_us=meter.used() / load.total * 1e6,
+        cpu_us=meter.used() / finished * 1e6,
         others=meter.others(),
         forwarder=forwarder,
     )
 
 
-def measure_starts(folder: Path, cores: Cores, count: int, say: Say) -> list[Start]:
-    """Start ``polyport serve`` on an empty data folder, several times, with nothing else at work."""
-    found: list[Start] = []
-    with contextlib.ExitStack() as upstream_stack:
-        upstream = start_upstream(upstream_stack, folder, cores.load)
-        for number in range(count):
-            with contextlib.ExitStack() as stack:
-                found.append(start_polyport(stack, folder, cores.server, upstream.port, data=f"start-{number}").start)
-    say(f"starts: {', '.join(f'{start.seconds:.2f} s' for start in found)}")
+def measure_starts(folder: Path, cores: Cores, count: int, say: Say) -> list[Restart]:
+    """Start ``polyport serve`` on an empty data folder, and again on what it left there, several times, with nothing else at work."""
+    found: list[Restart] = []
+    with contextlib.ExitStack() as stack:
+        upstream = start_upstream(stack, folder, cores.upstream)
+        found += [measure_restart(folder, cores.server, upstream.port, f"start-{number}") for number in range(count)]
+    say(f"starts: {', '.join(f'{each.empty.seconds:.2f} s, {each.first_run:.2f} s to the first run' for each in found)}")
     return found
 
 

@@ -24,19 +24,20 @@ class NotMeasured(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cores:
-    """``server`` is the core of what is measured, ``load`` that of upstream and load generator. The same number when there is only one."""
+    """``server`` is the core of what is measured, ``load`` that of the load generator, ``upstream`` that of the partner: as far as there are so many."""
 
     server: int
     load: int
+    upstream: int
 
 
 def choose_cores() -> Cores:
-    """Two cores this process may use, of different physical cores where that can be told."""
+    """Three cores this process may use: the server's own first, no other shares its physical core where that can be told."""
     allowed = sorted(os.sched_getaffinity(0))
     first = allowed[0]
     siblings = _siblings(first)
     others = [core for core in allowed if core not in siblings] or [core for core in allowed if core != first] or [first]
-    return Cores(server=first, load=others[0])
+    return Cores(server=first, load=others[0], upstream=others[-1])
 
 
 def _siblings(core: int) -> set[int]:
@@ -190,3 +191,13 @@ def wait_for_answer(process: Process, port: int, path: str, *, seconds: float = 
             pass
         time.sleep(0.005)
     raise NotMeasured(f"{process.name} gave no answer within {seconds:.0f} seconds")
+
+
+def wait_until_idle(process: Process, *, seconds: float = 30.0) -> None:
+    """Return when a process has done nothing worth telling for a moment: callers that went away leave work behind."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        used, began = process.cpu_seconds(), time.monotonic()
+        time.sleep(0.05)
+        if process.cpu_seconds() - used < 0.05 * (time.monotonic() - began):
+            return

@@ -28,7 +28,7 @@ from types import FrameType
 from typing import Final
 
 from bench.__main__ import VAR
-from bench.load import Job, Load
+from bench.jobs import Job, Load
 from bench.machine import describe_machine
 from bench.partner import run_body
 from bench.processes import ROOT, NotMeasured, choose_cores
@@ -91,7 +91,7 @@ def _watched(home: Path, sampler: str, mode: str, callers: int, seconds: float, 
     """CPU time of a run in us, from a job that nobody watches, and the collapsed stacks of a second one; the flame graph of a third is written."""
     cores = choose_cores()
     with contextlib.ExitStack() as stack:
-        upstream = start_upstream(stack, home, cores.load)
+        upstream = start_upstream(stack, home, cores.upstream)
         polyport = sign_in(start_polyport(stack, home, cores.server, upstream.port))
         generator, process = start_generator(stack, home, cores.load), polyport.served.process
         us = 0.0
@@ -117,7 +117,7 @@ def _profile(folder: Path, mode: str, callers: int, seconds: float) -> str:
     kept = folder / "profile"
     command = None if sampler else (sys.executable, "-m", "bench.profile", "--served", str(kept))
     with contextlib.ExitStack() as stack:
-        upstream = start_upstream(stack, folder, cores.load)
+        upstream = start_upstream(stack, folder, cores.upstream)
         served = start_polyport(stack, folder, cores.server, upstream.port, command)
         polyport = sign_in(served)
         generator = start_generator(stack, folder, cores.load)

@@ -6,35 +6,24 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bench.load import Generator
-from bench.partner import ARRIVALS, CONNECTION, DELAY, FORWARDED, OPERATION, TRIGGER
+from bench.nginx import SLOW, arrivals_told, find_echo, find_nginx, write_partner, write_proxy
+from bench.partner import ARRIVALS, CONNECTION, DELAY, FORWARDED, OPERATION, TRIGGER, run_body
 from bench.processes import Cores, Meter, NotMeasured, Process, free_port, start_module, start_process, wait_for_answer
 
 EMAIL: Final = "bench@example.com"
 PASSWORD: Final = "polyport-bench"  # noqa: S105  it guards made-up data on 127.0.0.1 for the length of a benchmark
 RUN_PATH: Final = f"/partners/trigger-actions/{OPERATION}/run"
 TRIGGER_PATH: Final = f"/partners/trigger-actions/{TRIGGER}/run"
-_NGINX: Final = """\
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; keepalive_requests 100000000;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  upstream partner {{ server 127.0.0.1:{upstream}; keepalive 512; keepalive_requests 100000000; }}
-  server {{
-    listen 127.0.0.1:{port} backlog=2048;
-    location / {{ proxy_pass http://partner; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-  }}
-}}
-"""
+SLOW_MS: Final = 50  # how long an answer of the upstream takes while it is slow
 
 
 def ask(port: int, method: str, path: str, body: Any = None, *, token: str = "", expect: int = 200) -> Any:
@@ -64,12 +53,49 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A start on an empty data folder, and one on the folder that it left: until its first answer, and seconds until the answer of its first run."""
+
+    empty: Start
+    again: Start
+    first_run: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """A process that answers on a port of 127.0.0.1, and how it started."""
 
     process: Process
     port: int
     start: Start
+
+
+class Upstream:
+    """The partner; ``home`` is nginx's folder, ``None`` where our own stands in for it."""
+
+    def __init__(self, served: Served, home: Path | None) -> None:
+        self.served = served
+        self.port = served.port
+        self.nginx = home is not None
+        self._home = home
+        self._asked = 0
+
+    def arrivals(self) -> int:
+        """How many requests have arrived: with nginx all of them, with our own the persons that Polyport posted. Only differences mean anything."""
+        if self._home is None:
+            return int(ask(self.port, "GET", ARRIVALS))
+        self._asked += 1
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{ARRIVALS}", timeout=60) as answer:
+            return arrivals_told(answer.read().decode("ascii")) - self._asked
+
+    def delay(self, milliseconds: int) -> None:
+        """Let an answer take 0 ms or ``SLOW_MS`` from now on."""
+        if self._home is None:
+            ask(self.port, "GET", f"{DELAY}{milliseconds}")
+        elif milliseconds:
+            (self._home / SLOW).touch()
+        else:
+            (self._home / SLOW).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +124,7 @@ class Polyport:
 class Stage:
     """Everything that a measurement of throughput needs, running."""
 
-    upstream: Served
+    upstream: Upstream
     forwarder: Served
     nginx: Served | None
     polyport: Polyport
@@ -106,22 +132,18 @@ class Stage:
 
     def processes(self) -> tuple[Process, ...]:
         """All of them."""
-        found = (self.upstream.process, self.forwarder.process, self.polyport.served.process, self.generator.process)
+        found = (self.upstream.served.process, self.forwarder.process, self.polyport.served.process, self.generator.process)
         return found if self.nginx is None else (*found, self.nginx.process)
 
-    def delay(self, milliseconds: int) -> None:
-        """Let the upstream take so long for an answer from now on."""
-        ask(self.upstream.port, "GET", f"{DELAY}{milliseconds}")
 
-    def arrivals(self) -> int:
-        """How many persons Polyport has posted to the upstream."""
-        return int(ask(self.upstream.port, "GET", ARRIVALS))
-
-
-def start_upstream(stack: contextlib.ExitStack, folder: Path, core: int) -> Served:
-    """Start the instant partner."""
-    port = free_port()
-    return _start(stack, folder, "upstream", (port,), port, core)
+def start_upstream(stack: contextlib.ExitStack, folder: Path, core: int) -> Upstream:
+    """Start the instant partner: nginx where it and its echo module are installed, our own else."""
+    port, program, echo = free_port(), find_nginx(), find_echo()
+    if program is None or echo is None:
+        return Upstream(_start(stack, folder, "upstream", (port,), port, core), None)
+    home = folder / f"partner-{port}"
+    home.mkdir()
+    return Upstream(_start_nginx(stack, folder, "partner", write_partner(home, port, echo, SLOW_MS), port, core, ARRIVALS), home)
 
 
 def _start(stack: contextlib.ExitStack, folder: Path, module: str, arguments: tuple[object, ...], port: int, core: int) -> Served:
@@ -141,17 +163,21 @@ def _serve(process: Process, port: int, path: str) -> Served:
 
 def start_nginx(stack: contextlib.ExitStack, folder: Path, core: int, upstream: int) -> Served | None:
     """Start nginx as a proxy with one worker and kept connections; ``None`` where it is not installed."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
+    if find_nginx() is None:
         return None
     port, home = free_port(), folder / "nginx"
     home.mkdir()
-    config = home / "nginx.conf"
-    config.write_text(_NGINX.format(folder=home, upstream=upstream, port=port), "utf-8")
-    log = stack.enter_context((folder / "nginx.log").open("ab"))
-    process = start_process("nginx", [program, "-p", str(home), "-c", str(config), "-e", "stderr"], core, log=log)
+    return _start_nginx(stack, folder, "nginx", write_proxy(home, port, upstream), port, core, FORWARDED)
+
+
+def _start_nginx(stack: contextlib.ExitStack, folder: Path, name: str, config: Path, port: int, core: int, path: str) -> Served:
+    program = find_nginx()
+    if program is None:
+        raise NotMeasured("nginx is not installed")
+    log = stack.enter_context((folder / f"{name}.log").open("ab"))
+    process = start_process(name, [program, "-p", str(config.parent), "-c", str(config), "-e", "stderr"], core, log=log)
     stack.callback(process.stop)
-    return _serve(process, port, FORWARDED)
+    return _serve(process, port, path)
 
 
 def start_generator(stack: contextlib.ExitStack, folder: Path, core: int) -> Generator:
@@ -194,11 +220,22 @@ def sign_in(served: Served) -> Polyport:
     return Polyport(served=served, token=token, connection=int(made["data"]["credentialId"]))
 
 
+def measure_restart(folder: Path, core: int, upstream: int, data: str) -> Restart:
+    """Start a server on an empty folder, connect, stop; start another on the same folder and run at once."""
+    with contextlib.ExitStack() as stack:
+        first = sign_in(start_polyport(stack, folder, core, upstream, data=data))
+    with contextlib.ExitStack() as stack:
+        began = time.perf_counter()
+        served = start_polyport(stack, folder, core, upstream, data=data)
+        ask(served.port, "POST", f"{RUN_PATH}/sync", json.loads(run_body(first.connection)), token=first.token)
+        return Restart(empty=first.served.start, again=served.start, first_run=time.perf_counter() - began)
+
+
 @contextlib.contextmanager
 def open_stage(folder: Path, cores: Cores) -> Iterator[Stage]:
     """Start everything, on its cores; stop it again."""
     with contextlib.ExitStack() as stack:
-        upstream = start_upstream(stack, folder, cores.load)
+        upstream = start_upstream(stack, folder, cores.upstream)
         forwarder = _start(stack, folder, "forwarder", (port := free_port(), upstream.port), port, cores.server)
         nginx = start_nginx(stack, folder, cores.server, upstream.port)
         polyport = sign_in(start_polyport(stack, folder, cores.server, upstream.port))
