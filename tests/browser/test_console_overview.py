@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
@@ -10,48 +9,17 @@ from playwright.async_api import Browser, expect
 
 from browser.console import LOOKS, assert_quiet, look_at, sign_in, signed_in_state
 from browser.watched import opened
-from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
-from polyport.store.sums import ALL, GRAINS, Row
+from e2e.busy import fill_sums
+from e2e.served import HUBSPOT, PIPEDRIVE, PIPEDRIVE_FIELDS, Served
 
 pytestmark = pytest.mark.anyio
-
-OTHER = 10055
 
 
 @pytest.fixture(scope="module")
 async def busy(anyio_backend: str, house: Served) -> Served:
     """A server on which much has run."""
     await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
-    luck, now = random.Random(4), house.runtime.now_ms() // 1000  # noqa: S311  a picture, not a secret
-    sums = house.runtime.repo.run_sums
-    account_id = (await house.runtime.repo.accounts.user_by_email("owner@example.com")).account_id
-    rows: list[Row] = []
-    for grain, slots in zip(GRAINS, (60, 96, 120), strict=True):
-        for back in range(slots):
-            if back in range(30, 34):
-                continue
-            slot, scale = (now // grain - back) * grain, grain // 30
-            good, failed = scale * luck.randint(20, 60), luck.choice((0, 0, 0, 1, 2, 9)) * scale
-            found = [
-                ("status", "succeeded", good),
-                ("error", "partner_error", failed // 2),
-                ("error", "partner_timeout", failed - failed // 2),
-            ]
-            found += [
-                ("status", "failed", failed),
-                ("status", "uncertain", luck.choice((0, 0, 1))),
-                ("waiting", "", luck.choice((0, 3, 40))),
-            ]
-            found += [("own", str(edge), good // 3) for edge in (3, 4, 5, 12)] + [("own", "48", good // 30), ("queue", "0", good)]
-            found += [
-                ("partner", str(luck.choice((80, 100, 120, 200))), good),
-                ("partner", "480", good // 12),
-                ("partner", "2400", good // 60),
-            ]
-            for partner, share in ((ALL, 1), (PIPEDRIVE, 1)):
-                rows += [Row(account_id, grain, what, partner, slot, key, n // share) for what, key, n in found if n // share]
-            rows.append(Row(account_id, grain, "status", OTHER, slot, "succeeded", 5))
-    await sums.add(rows)
+    await fill_sums(house)
     return house
 
 
@@ -62,7 +30,7 @@ async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str
 
 @pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
 async def test_the_overview_before_anything_ran(browser: Browser, house: Served, state: dict[str, Any], viewport: Any, scheme: Any):
-    await look_at(browser, house, state, f"/console/overview?partnerId={OTHER}0", "overview-none", viewport, scheme)
+    await look_at(browser, house, state, f"/console/overview?partnerId={HUBSPOT}0", "overview-none", viewport, scheme)
 
 
 @pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
@@ -86,8 +54,8 @@ async def test_pictures_can_be_read_as_tables_by_range_and_by_partner(browser: B
         )
         await page.get_by_role("link", name="Last day").click()
         await expect(page.get_by_role("heading", name="Runs per quarter of an hour")).to_be_visible()
-        await page.get_by_role("combobox", name="Partner").select_option(str(OTHER))
-        await expect(page).to_have_url(f"{busy.origin}/console/overview?range=day&partnerId={OTHER}")
+        await page.get_by_role("combobox", name="Partner").select_option(str(HUBSPOT))
+        await expect(page).to_have_url(f"{busy.origin}/console/overview?range=day&partnerId={HUBSPOT}")
         await expect(page.get_by_role("heading", name="Partners with the most runs")).to_have_count(0)
         assert_quiet(watched, busy)
 

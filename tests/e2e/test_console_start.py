@@ -37,7 +37,7 @@ async def test_three_presses_lead_from_nothing_to_a_run_that_succeeded(tmp_path:
         assert "https://pipedrive.simulated.invalid/api/v2/persons" in page
 
         assert "It works" in text_of(await owner.get("/console/start"))
-        assert (await owner.get("/console")).headers["location"] == "/console/runs"
+        assert (await owner.get("/console")).headers["location"] == "/console/overview"
 
 
 async def test_a_viewer_looks_and_presses_nothing(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Where one comes in: the first steps of a newcomer, which lead to a run that succeeded against a simulated partner; from then on, what runs."""
+"""Where one comes in: the first steps of a newcomer, which lead to a run that succeeded against a simulated partner; from then on, the overview."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME_LONGEST: Final = 80
 
 async def show(call: Call, member: Member) -> Answer:
     """GET /console."""
-    return moved(call, "/start" if await _is_new(call, member) else "/runs")
+    return moved(call, "/start" if await _is_new(call, member) else "/overview")
 
 
 async def _is_new(call: Call, member: Member) -> bool:

@@ -15,6 +15,7 @@ from polyport.errors import Forbidden
 from polyport.passwords import TokenPrefix, digest, new_token
 from polyport.runtime import Runtime
 from polyport.server.access import Principal
+from polyport.server.console.packing import unmasked
 from polyport.server.routing import Call
 from polyport.store.console import ConsoleSession
 from polyport.store.records import User
@@ -29,7 +30,7 @@ _SECRET: Final = re.compile(r"ppc_[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A person who is signed in, in one browser. ``proof`` is what every form of the browser carries."""
+    """A person who is signed in, in one browser. ``proof`` is what every form of the browser carries, masked."""
 
     user: User
     session: ConsoleSession
@@ -130,5 +131,5 @@ def check_origin(call: Call) -> None:
 
 def check_proof(member: Member, told: str) -> None:
     """Raise ``Forbidden`` for a form that is none of this session's."""
-    if not hmac.compare_digest(told.encode("utf-8", "surrogatepass"), member.proof.encode()):
+    if not hmac.compare_digest(unmasked(told).encode(), member.proof.encode()):
         raise Forbidden("This form is out of date: load the page again.")

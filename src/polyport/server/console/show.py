@@ -16,6 +16,7 @@ import msgspec
 from polyport import __version__
 from polyport.errors import NotFound, PolyportError
 from polyport.server.console.member import FIELD, HEADER, Member, base_path
+from polyport.server.console.packing import LEAST, masked, pack, takes_gzip
 from polyport.server.console.painted import as_json, painted, ticked
 from polyport.server.routing import Answer, Call, entity_tag
 from polyport.server.wire import encode
@@ -36,7 +37,7 @@ PAGE_HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
-    "Vary": "HX-Request",
+    "Vary": "HX-Request, Accept-Encoding",
 }
 _STATIC: Final = {
     "console.css": ("polyport.server.console", "static/console.css", "text/css; charset=utf-8"),
@@ -83,6 +84,7 @@ def page(
     """A page of a template. Templates have ``member``, ``may(scope)``, ``url(path, **query)``, ``here`` (the path), ``proof`` and what is in ``more``."""
     runtime = call.engine.runtime
     base = f"{base_path(runtime)}/console"
+    proof = masked(member.proof) if member is not None else ""
     here = call.http.url.path.removeprefix("/console") or "/"
 
     def url(path: str = "", **query: Any) -> str:
@@ -102,14 +104,17 @@ def page(
             asset=lambda name: f"{base}/static/{name}?v={_asset_tag(name)}",
             here=here,
             query=dict(call.http.query_params),
-            proof=member.proof if member is not None else "",
+            proof=proof,
             proof_field=FIELD,
-            proof_headers=encode({HEADER: member.proof}).decode() if member is not None else "{}",
+            proof_headers=encode({HEADER: proof}).decode() if proof else "{}",
             version=__version__,
             **more,
         )
     )
-    return Answer(content=html.encode(), status=status, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS | dict(headers or {}))
+    content, told = html.encode(), PAGE_HEADERS | dict(headers or {})
+    if call.http.method == "GET" and len(content) >= LEAST and takes_gzip(call.http.headers.get("accept-encoding", "")):
+        content, told = pack(content), told | {"Content-Encoding": "gzip"}
+    return Answer(content=content, status=status, media_type="text/html; charset=utf-8", headers=told)
 
 
 def moved(call: Call, path: str, *, headers: Mapping[str, str] | None = None, **query: Any) -> Answer:
@@ -145,9 +150,7 @@ async def static(call: Call) -> Answer:
         raise NotFound
     headers = {"X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
     content = _asset(name)
-    if "gzip" in call.http.headers.get(
-        "accept-encoding", ""
-    ):  # pages themselves are not packed: what of them is secret could be guessed by their size
+    if takes_gzip(call.http.headers.get("accept-encoding", "")):
         content, headers["Content-Encoding"] = _packed(name), "gzip"
     if call.http.query_params.get("v") == _asset_tag(name):
         headers["Cache-Control"] = "public, max-age=31536000, immutable"
