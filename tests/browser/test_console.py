@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,44 @@ async def test_a_newcomer_comes_in_by_the_link_and_has_a_run_that_succeeded_thre
             await page.get_by_role("link", name="Polyport").click()
             await expect(page.get_by_role("heading", name="Runs")).to_be_visible()
             assert_quiet(watched, served)
+
+
+async def test_colours_follow_the_system_until_somebody_chooses_and_stay_chosen(browser: Browser, house: Served, state: dict[str, Any]):
+    async with opened(browser, storage_state=state, color_scheme="light") as watched:
+        page = watched.page
+        back = "getComputedStyle(document.body).backgroundColor"
+        await page.goto(house.origin + "/console/catalogue?q=crm")
+        light = await page.evaluate(back)
+        await page.get_by_role("button", name="Dark").click()
+        await expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
+        await expect(page).to_have_url(house.origin + "/console/catalogue?q=crm")
+        dark = await page.evaluate(back)
+        assert dark != light
+        assert await violations(page) == []
+        await page.goto(house.origin + "/console/you")
+        assert await page.evaluate(back) == dark
+        await page.get_by_role("main").get_by_role("button", name="As the system").click()
+        await expect(page.get_by_role("main").get_by_role("button", name="As the system")).to_have_attribute("aria-pressed", "true")
+        assert await page.evaluate(back) == light
+        await page.emulate_media(color_scheme="dark")
+        assert await page.evaluate(back) == dark
+        await page.get_by_role("main").get_by_role("button", name="Light").click()
+        await expect(page.get_by_role("main").get_by_role("button", name="Light")).to_have_attribute("aria-pressed", "true")
+        assert await page.evaluate(back) == light
+        assert_quiet(watched, house)
+
+
+async def test_nothing_moves_for_who_asks_for_that(browser: Browser, house: Served, state: dict[str, Any]):
+    async with opened(browser, storage_state=state, reduced_motion="reduce") as watched:
+        await watched.page.goto(house.origin + "/console/runs")
+        moving = "[...document.querySelectorAll('*')].filter(each => getComputedStyle(each).animationName !== 'none').length"
+        assert await watched.page.evaluate(moving) == 0
+
+
+async def test_times_are_in_the_viewers_zone_and_exact_on_hover(browser: Browser, house: Served, state: dict[str, Any]):
+    for zone, mark in (("Asia/Kolkata", "GMT+5:30"), ("America/Anchorage", "GMT-9|AKST")):
+        async with opened(browser, storage_state=state, timezone_id=zone) as watched:
+            await watched.page.goto(house.origin + "/console/you")
+            shown = watched.page.locator("main time").first
+            await expect(shown).to_have_text(re.compile("now|ago"))
+            await expect(shown).to_have_attribute("title", re.compile(mark))

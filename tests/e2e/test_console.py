@@ -322,3 +322,39 @@ async def test_partners_are_narrowed_by_what_they_have(owner: Browsing, query: s
 
     assert there in text
     assert not_there not in text
+
+
+@pytest.mark.parametrize(
+    ("look", "kept", "shown"),
+    [
+        ("dark", True, 'data-look="dark"'),
+        ("light", True, 'data-look="light"'),
+        ("system", False, '<html lang="en">'),
+        ("x\r\n", False, '<html lang="en">'),
+    ],
+)
+async def test_light_or_dark_is_kept_in_a_cookie_of_the_browser_and_leads_back(owner: Browsing, look: str, *, kept: bool, shown: str):
+    session = owner.cookie
+    found = await owner.post("/console/you/look", {"look": look, "back": "/catalogue?q=crm"})
+    told = found.headers["set-cookie"]
+    owner.cookie = f"{session}; {told.partition(';')[0]}"
+
+    assert (found.status, found.headers["location"]) == (303, "/console/catalogue?q=crm")
+    assert {"HttpOnly", "SameSite=Lax", "Path=/console"} <= set(told.split("; "))
+    assert ("Max-Age=0" not in told) is kept
+    assert shown in (await owner.get("/console/catalogue")).content.decode()
+    owner.cookie = session
+
+
+@pytest.mark.parametrize("back", ["//evil.example", "/\\evil.example", "https://evil.example", "x", "/../runs?\r\nX: y"])
+async def test_a_change_of_colours_leads_nowhere_else(owner: Browsing, back: str):
+    session = owner.cookie
+    location = (await owner.post("/console/you/look", {"look": "dark", "back": back})).headers["location"]
+    owner.cookie = session
+
+    assert location.startswith("/console/")
+
+
+async def test_a_cookie_of_colours_that_makes_no_sense_is_none(owner: Browsing):
+    found = await owner.get("/console/you", Cookie=f'{owner.cookie}; polyport_look="><script>')
+    assert '<html lang="en">' in found.content.decode()

@@ -11,14 +11,15 @@ import anyio.to_thread
 from polyport.console_users import read_email, user_of_link
 from polyport.errors import NotFound, RateLimited, Unauthenticated, ValidationFailed
 from polyport.passwords import digest, hash_password
-from polyport.server.console.member import Member, begin_session, ended_cookie, find_member
+from polyport.server.console.member import Member, base_path, begin_session, ended_cookie, find_member
 from polyport.server.console.screen import form, open_screen, screen
-from polyport.server.console.show import moved, page
+from polyport.server.console.show import LOOK_COOKIE, LOOKS, moved, page
 from polyport.server.routing import Answer, Call
 from polyport.store.base import Duplicate, Stale
 from polyport.store.records import User
 
 PASSWORD_LEAST: Final = 8
+LOOK_SECONDS: Final = 365 * 86_400
 _NEXT: Final = re.compile(r"/console(/[A-Za-z0-9_.~/-]*)?(\?[A-Za-z0-9_.~/%?=&+:,*-]*)?")
 
 
@@ -159,6 +160,17 @@ async def change_password(call: Call, member: Member) -> Answer:
     return moved(call, "/sign-in", headers={"Set-Cookie": ended_cookie(call.engine.runtime)}, out="1")
 
 
+async def change_look(call: Call, _member: Member) -> Answer:
+    """POST /console/you/look: light, dark, or as the system has it. Back to where one was."""
+    given, base = form(call), base_path(call.engine.runtime)
+    look = given.get("look", "") if given.get("look") in LOOKS else ""
+    back = given.get("back", "")
+    secure = "; Secure" if call.engine.runtime.settings.origin.startswith("https:") else ""
+    age = LOOK_SECONDS if look else 0
+    cookie = f"{LOOK_COOKIE}={look}; Path={base}/console; Max-Age={age}; HttpOnly; SameSite=Lax{secure}"
+    return moved(call, back if _NEXT.fullmatch(f"/console{back}") else "/you", headers={"Set-Cookie": cookie})
+
+
 SCREENS: Final = (
     open_screen("GET", "/sign-in", sign_in_form, "Sign in"),
     open_screen("POST", "/sign-in", sign_in, "Sign in"),
@@ -167,5 +179,6 @@ SCREENS: Final = (
     screen("POST", "/sign-out", sign_out, "Sign out", scope=""),
     screen("POST", "/sign-out-everywhere", sign_out_everywhere, "Sign out in all browsers", scope=""),
     screen("GET", "/you", password_form, "Your sign-ins and your password", scope=""),
+    screen("POST", "/you/look", change_look, "Light or dark", scope=""),
     screen("POST", "/you/password", change_password, "Change your password", scope=""),
 )

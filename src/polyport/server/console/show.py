@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 JSON_MOST: Final = 200_000
+LOOK_COOKIE: Final = "polyport_look"
+LOOKS: Final = ("light", "dark")  # neither is as the system has it
 
 # Nothing from elsewhere, nothing inline, in nobody's frame; partners' icons come from this server.
 PAGE_HEADERS: Final = {
@@ -84,6 +86,7 @@ def page(
     """A page of a template. Templates have ``member``, ``may(scope)``, ``url(path, **query)``, ``here`` (the path), ``proof`` and what is in ``more``."""
     runtime = call.engine.runtime
     base = f"{base_path(runtime)}/console"
+    query, look = call.http.url.query, call.http.cookies.get(LOOK_COOKIE, "")
     proof = masked(member.proof) if member is not None else ""
     here = call.http.url.path.removeprefix("/console") or "/"
 
@@ -103,6 +106,8 @@ def page(
             root=base_path(runtime),
             asset=lambda name: f"{base}/static/{name}?v={_asset_tag(name)}",
             here=here,
+            place=here + (f"?{query}" if query else "") if call.http.method == "GET" else "/you",
+            look=look if look in LOOKS else "",
             query=dict(call.http.query_params),
             proof=proof,
             proof_field=FIELD,

@@ -3,7 +3,7 @@
   "use strict";
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
   const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+  const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
   const steps = [["second", 60], ["minute", 60], ["hour", 24], ["day", 7]];
 
   const inWords = (moment) => {

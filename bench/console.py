@@ -1,0 +1,237 @@
+"""What pages of the console take with much in the house. ``python -m bench.console``: 1,500 partners, a million runs, 20,000 connections, 5,000 links.
+
+The partners are made of the bundled ones; the runs ended within the last two days and are summed as a server sums them. A server of its own is asked by one caller,
+one page after the other, as a browser that takes gzip asks. The bytes are those on the wire; the weight of a first visit is that of the page with all that it loads.
+With ``--browser`` the pages are opened in Chromium as well: until what it calls the load event, with nothing kept from before. ``--keep`` leaves the folder for the next
+time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import http.client
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from bench.__main__ import VAR
+from bench.many import generate
+from bench.processes import ROOT, Process, choose_cores, free_port, start_process, wait_for_answer
+from bench.servers import EMAIL, PASSWORD
+from polyport.engine.sums import RunSummer
+from polyport.runtime import create_account, open_runtime
+from polyport.settings import load_settings
+
+PARTNERS: Final = 1_500
+OPERATIONS: Final = 15_000
+RUNS: Final = 1_000_000
+CONNECTIONS: Final = 20_000
+LINKS: Final = 5_000
+BATCH: Final = 20_000
+SPAN_MS: Final = 2 * 86_400_000
+PAGES: Final = (
+    ("overview, last hour", "/console/overview"),
+    ("overview, last day", "/console/overview?range=day"),
+    ("overview, last 30 days", "/console/overview?range=month"),
+    ("catalogue", "/console/catalogue"),
+    ("catalogue, searched", "/console/catalogue?q=create+contact"),
+    ("connections", "/console/connections"),
+    ("connections, by title", "/console/connections?sort=title"),
+    ("try it, choosing", "/console/try"),
+    ("runs", "/console/runs"),
+    ("runs that failed", "/console/runs?status=failed"),
+)
+_LOADED: Final = re.compile(r'(?:src|href)="(/console/(?:static|logos)/[^"]+)"')
+_ROWS: Final = """
+    WITH RECURSIVE
+        numbers (number) AS (SELECT :first UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < :last),
+        drawn AS (SELECT number, :start + number * :span / :runs AS at, (number * 2654435761) % 4294967296 AS draw FROM numbers)
+    INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, attempts,
+        priority, reconciles, due_at, created_at, started_at, finished_at, queued_ms, waited_ms, upstream_ms, metadata, error, sealed_input, sealed_result,
+        sealed_attempts)
+    SELECT printf('run_%012x%020x', at, draw), 1, 1000000000 + draw % 12, 3000000000000001 + draw % 60, 1000 + draw / 64 % :connections,
+        'user ' || (draw / 128 % 2000), 'async', CASE WHEN draw % 5000 = 7 THEN 'uncertain' WHEN draw % 33 = 0 THEN 'failed' ELSE 'succeeded' END, 0, 0, 1,
+        1, 0, at, at, at, at + 90 + draw % 300, draw % 7, 0, 80 + draw % 290, '{}',
+        CASE WHEN draw % 5000 = 7 OR draw % 33 = 0 THEN '{"code":"partner_error","message":"It said no.","retryable":false}' END,
+        zeroblob(200), zeroblob(200), zeroblob(200)
+    FROM drawn
+"""
+_CONNECTIONS: Final = """
+    WITH RECURSIVE numbers (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < :count)
+    INSERT INTO connections (connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key, sealed,
+        generation, data_status, refusals, created_at, updated_at, simulated)
+    SELECT 1000 + number, 1, 1000000000 + number % 1500, 'Customer ' || (number * 7919 % :count), CASE WHEN number % 40 = 0 THEN 'invalid' ELSE 'active' END,
+        'token', 'Acme ' || number, 'user ' || (number % 2000), '{}', '{}', zeroblob(60), zeroblob(120), 1, 0, 0, :now, :now, 0
+    FROM numbers
+"""
+_LINKS: Final = """
+    WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < :count)
+    INSERT INTO links (account_id, partner_id, token_hash, status, renews, title, metadata, created_at, expires_at)
+    SELECT 1, 1000000000 + number % 1500, randomblob(32), number % 4, 0, 'Customer ' || number, '{}', :now - number * 1000, :now + 172800000 - number * 60000
+    FROM numbers
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page took: milliseconds of all visits, sorted, and the bytes of the page and of a first visit."""
+
+    name: str
+    took: Sequence[float]
+    size: int
+    weight: int
+
+    def line(self) -> str:
+        """A row of the table."""
+        return f"{self.name:24} {self.took[len(self.took) // 2]:>9.1f} {self.took[-1]:>9.1f} {self.size / 1000:>9.1f} {self.weight / 1000:>9.1f}"
+
+
+class Browser:
+    """Who asks for pages: one connection, a session, gzip."""
+
+    def __init__(self, port: int) -> None:
+        self._wire = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self._origin = f"http://127.0.0.1:{port}"
+        self.cookie = ""
+        form = urlencode({"email": EMAIL, "password": PASSWORD})
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": self._origin}
+        self._wire.request("POST", "/console/sign-in", form, kind)
+        answer = self._wire.getresponse()
+        answer.read()
+        self.cookie = str(answer.headers["set-cookie"]).partition(";")[0]
+
+    def get(self, path: str) -> tuple[float, int, str]:
+        """Milliseconds, bytes on the wire, and the page as text."""
+        began = time.perf_counter()
+        self._wire.request("GET", path, headers={"Cookie": self.cookie, "Accept-Encoding": "gzip"})
+        answer = self._wire.getresponse()
+        content = answer.read()
+        took = (time.perf_counter() - began) * 1000
+        if answer.status != 200:
+            raise SystemExit(f"{path} answered {answer.status}")
+        head = sum(len(name) + len(text) + 4 for name, text in answer.headers.items())
+        return took, len(content) + head, _text(content, answer.headers.get("content-encoding"))
+
+    def visit(self, name: str, path: str, times: int) -> Page:
+        """Open a page again and again; what it loads is weighed once."""
+        _first, size, text = self.get(path)
+        weight = size + sum(self.get(each)[1] for each in dict.fromkeys(_LOADED.findall(text)))
+        return Page(name, sorted(self.get(path)[0] for _time in range(times)), size, weight)
+
+
+def _text(content: bytes, encoding: str | None) -> str:
+    import gzip  # noqa: PLC0415  for this alone
+
+    return (gzip.decompress(content) if encoding == "gzip" else content).decode()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Build, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.console", description=__doc__)
+    parser.add_argument("--partners", type=int, default=PARTNERS)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--times", type=int, default=25, help="visits of each page (default 25)")
+    parser.add_argument("--browser", action="store_true", help="open the pages in Chromium as well")
+    parser.add_argument("--keep", type=Path, help="a folder to build in, or to find what was built")
+    given = parser.parse_args(arguments)
+    VAR.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="console-", dir=VAR) as made:
+        folder = given.keep or Path(made)
+        if not (folder / "built").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            asyncio.run(_build(folder, given.partners, given.runs))
+        with _server(folder) as port:
+            browser = Browser(port)
+            print(f"{given.partners:,} partners, {given.runs:,} runs; one caller; load {os.getloadavg()[0]:.1f}\n")
+            print(f"{'page':24} {'p50 ms':>9} {'most ms':>9} {'page KB':>9} {'first KB':>9}")
+            for name, path in PAGES:
+                print(browser.visit(name, path, given.times).line())
+            if given.browser:
+                asyncio.run(_look(port, browser.cookie, given.times))
+    return 0
+
+
+async def _build(folder: Path, partners: int, runs: int) -> None:
+    generate(ROOT / "src" / "polyport" / "connectors", folder / "partners", partners, OPERATIONS * partners // PARTNERS)
+    settings = load_settings({"POLYPORT_DATA": str(folder / "data")})
+    async with open_runtime(settings) as runtime:
+        await create_account(runtime.repo, runtime.vault, title="A company", email=EMAIL, password=PASSWORD, now=runtime.now_ms())
+        now = runtime.now_ms()
+    connection = sqlite3.connect(folder / "data" / "polyport.db", isolation_level=None)
+    for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-400000", "temp_store=MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(_CONNECTIONS, {"count": CONNECTIONS, "now": now})
+    connection.execute(_LINKS, {"count": LINKS, "now": now})
+    began = time.monotonic()
+    for first in range(0, runs, BATCH):
+        told = {
+            "first": first,
+            "last": min(runs, first + BATCH),
+            "start": now - SPAN_MS,
+            "span": SPAN_MS,
+            "runs": runs,
+            "connections": CONNECTIONS,
+        }
+        connection.execute(_ROWS, told)
+        print(f"{first:,} of {runs:,} runs after {time.monotonic() - began:.0f} s", end="\r", file=sys.stderr, flush=True)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    async with open_runtime(settings) as runtime:
+        await RunSummer(runtime).work()
+    (folder / "built").touch()
+    print(f"built in {time.monotonic() - began:.0f} s" + " " * 40, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _server(folder: Path) -> Iterator[int]:
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYPORT_")}
+    environment |= {"POLYPORT_CONNECTORS": str(folder / "partners")}
+    with (folder / "server.log").open("ab") as log:
+        command = [str(Path(sys.executable).with_name("polyport")), "serve", "--port", str(port), "--data", str(folder / "data")]
+        process: Process = start_process("polyport", command, choose_cores().server, log=log, environment=environment)
+        try:
+            wait_for_answer(process, port, "/healthz", seconds=3600)
+            yield port
+        finally:
+            process.stop()
+
+
+async def _look(port: int, cookie: str, times: int) -> None:
+    """Open the pages in Chromium, each time as who was never there."""
+    from playwright.async_api import async_playwright  # noqa: PLC0415  only for this; it comes with the tools of the tests
+
+    origin = f"http://127.0.0.1:{port}"
+    name, _, value = cookie.partition("=")
+    print(f"\n{'in Chromium':24} {'p50 ms':>9} {'most ms':>9}")
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"])
+        for title, path in PAGES[:1] + PAGES[3:4]:
+            took = sorted([await _opened(browser, origin, path, {"name": name, "value": value, "url": origin}) for _time in range(times)])
+            print(f"{title:24} {took[len(took) // 2]:>9.1f} {took[-1]:>9.1f}")
+        await browser.close()
+
+
+async def _opened(browser: Any, origin: str, path: str, cookie: dict[str, str]) -> float:
+    context = await browser.new_context()
+    await context.add_cookies([cookie])
+    page = await context.new_page()
+    await page.goto(origin + path, wait_until="load")
+    took = await page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    await context.close()
+    return float(took)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
