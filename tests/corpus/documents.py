@@ -10,10 +10,12 @@ from typing import Any, Final
 from urllib.parse import urljoin
 
 from corpus.bundle import Bundle
+from corpus.mock import formats_of
 from polyport.importers.documents import read_document
 from polyport.importers.openapi import METHODS
 from polyport.importers.partner import beside, read_service
 from polyport.importers.run import Import, Imported, import_document
+from polyport.importers.views import Views
 from polyport.importers.writing import write_folder
 from polyport.manifest.load import load_partner
 from polyport.manifest.model import AuthChoice, Partner
@@ -28,7 +30,7 @@ ENDINGS: Final = frozenset({".json", ".yaml", ".yml"})
 class Trial:
     """One document: its ``partner`` without a way of authorisation (the mock asks for none), the document for the mock, the second judge.
 
-    ``servers`` are all addresses that the document names anywhere.
+    ``servers`` are all addresses that the document names anywhere; ``formats`` are headers that say to the mock how requests of an operation are read.
     """
 
     imported: Imported
@@ -37,6 +39,7 @@ class Trial:
     judge: Document
     servers: tuple[str, ...]
     calls: Mapping[int, str]
+    formats: Mapping[str, Mapping[str, str]]
 
 
 def corpus_files(corpus: Path) -> list[Path]:
@@ -51,7 +54,8 @@ def prepare(path: Path, folder: Path) -> Trial:
     loaded = load_partner(folder / "imported")
     if loaded.partner is None or loaded.problems:
         raise ValueError(f"the folder has faults: {'; '.join(str(problem) for problem in loaded.problems[:3])}")
-    _service, references = read_service(read_document(path.read_bytes()), beside(path.parent))
+    service, references = read_service(read_document(path.read_bytes()), beside(path.parent))
+    views = Views(references)
     return Trial(
         imported=imported,
         partner=_open(loaded.partner),
@@ -59,6 +63,7 @@ def prepare(path: Path, folder: Path) -> Trial:
         judge=read_judge(path),
         servers=tuple(dict.fromkeys(_servers(references.data))),
         calls={told["id"]: call for call, told in imported.report["operations"].items()},
+        formats={endpoint.call: formats for endpoint in service.endpoints if (formats := formats_of(endpoint, views))},
     )
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from node_packages import NotThere, install
+from polyport.importers.described import Endpoint
+from polyport.importers.views import Views
 from polyport.net.message import Reply
 
 HERE: Final = Path(__file__).parent
@@ -49,6 +51,23 @@ def verdict_of(reply: Reply) -> Verdict:
             told.setdefault(match[1], {})[match[2]] = value
     found = tuple(f"{one.get('code', '')} {one.get('path', '')}: {one.get('message', '')}" for one in told.values())
     return Verdict(valid=reply.header("X-Steady-Request-Valid") == "true", found=found)
+
+
+def formats_of(endpoint: Endpoint, views: Views) -> dict[str, str]:
+    """How the mock has to read what a document writes in the style ``deepObject``: headers of a request.
+
+    OpenAPI defines that style for flat objects alone. Documents that say it of lists, of objects in objects, or of members of a form mean brackets, which is
+    what clients generated from them send; by itself the mock has no rule for lists, and reads no style of a form's members.
+    """
+    found: dict[str, str] = {}
+    for one in endpoint.parameters:
+        if one.place == "query" and one.style == "deepObject":
+            view = views.look(one.schema)
+            if any(each.kind == "array" for each in (view, *(views.look(variant) for variant in view.variants))):
+                found["X-Steady-Query-Array-Format"] = "brackets"
+    if endpoint.body is not None and "brackets" in endpoint.body.styles.values():
+        found |= {"X-Steady-Form-Array-Format": "brackets", "X-Steady-Form-Object-Format": "brackets"}
+    return found
 
 
 def program() -> Path:

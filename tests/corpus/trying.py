@@ -34,11 +34,15 @@ from polyport.testing.spec import check_request
 
 @dataclass(slots=True)
 class Detour:
-    """A network that sends what goes to the document's servers to the mock instead, and keeps what went and came."""
+    """A network that sends what goes to the document's servers to the mock instead, and keeps what went and came.
+
+    ``formats`` are headers that tell the mock how to read it.
+    """
 
     network: Network
     origin: str
     servers: tuple[str, ...]
+    formats: Mapping[str, str] = field(default_factory=dict)
     sent: list[tuple[Request, Request, Reply]] = field(default_factory=list)
 
     async def send(self, request: Request) -> Reply:
@@ -51,6 +55,8 @@ class Detour:
         moved = replace(plain, url=f"{self.origin}{request.url[len(base) :]}", timeout=20.0)
         if moved.header("Authorization") is None:  # what a connection with a way of authorisation adds; some documents call it a parameter
             moved = moved.with_header("Authorization", "Bearer none")
+        for name, value in self.formats.items():
+            moved = moved.with_header(name, value)
         try:
             reply = await self.network.send(moved)
         except NetworkFault as fault:
@@ -106,6 +112,7 @@ class Trier:
     async def attempt(self, action: Action, many: int) -> Outcome:
         """Run an action with ``many`` inputs, the least one first."""
         found = Outcome(name=action.name, call=self._trial.calls[action.id])
+        self._detour.formats = self._trial.formats.get(found.call, {})
         try:
             made = make_inputs(self._trial, action, many)
         except Exception as error:  # noqa: BLE001  whatever it is, the operation could not be tried
