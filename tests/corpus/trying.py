@@ -50,7 +50,7 @@ class Detour:
         body = request.body
         if request.stream is not None:
             body = b"".join([piece async for piece in request.stream.pieces()])
-        plain = replace(request, body=body, stream=None)
+        plain = replace(request, body=body, stream=None, follow_redirects=False)  # what is judged is the call, not where its answer leads
         base = max((one for one in self.servers if _is_beneath(request.url, one)), key=len, default="")
         moved = replace(plain, url=f"{self.origin}{request.url[len(base) :]}", timeout=20.0)
         if moved.header("Authorization") is None:  # what a connection with a way of authorisation adds; some documents call it a parameter

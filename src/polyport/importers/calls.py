@@ -282,7 +282,7 @@ class CallMaker:
 
     def _body(self) -> None:
         body = self._endpoint.body
-        if body is None:
+        if body is None or self._says_nothing(body):
             return
         media = self._media
         if media == "application/json" or media.endswith("+json") or media in {"*/*", "application/*", "text/json"}:
@@ -293,6 +293,11 @@ class CallMaker:
             self._form_body(body.schema, required=body.required)
         else:
             self._raw_body(media, required=body.required)
+
+    def _says_nothing(self, body: Body) -> bool:
+        """Whether a body may be left out and has no members: some generators describe one for every call that could have it."""
+        told = self._views.look(body.schema).told
+        return not body.required and told.get("properties") == {} and not told.keys() & {"additionalProperties", "patternProperties"}
 
     def _json_body(self, schema: Any, *, required: bool) -> None:
         found = self._root(schema, required=required)
@@ -318,7 +323,7 @@ class CallMaker:
             return
         if isinstance(found, dict) and parts:
             found = {name: self._part(piece) for name, piece in found.items()}
-        if isinstance(found, dict) and (parts or not self._has_bracketed_lists(body)):
+        if isinstance(found, dict) and not self._has_bracketed_lists(body):
             self._call["formStyle"] = "repeat"
         self._call["body"] = found
 

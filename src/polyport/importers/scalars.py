@@ -8,16 +8,35 @@ from typing import Any, Final
 
 import re2
 
+from polyport.engine.formats import compile_checks
 from polyport.importers.documents import clean_text
 from polyport.importers.names import title
 from polyport.importers.views import SCALARS, View
+from polyport.kinds.fields import ValueFault
+from polyport.manifest.variables import InputField
 
 TYPES: Final = {"string": "string", "integer": "integer", "number": "decimal", "boolean": "boolean", "any": "object", "object": "object"}
 _FORMATS: Final = {"email": "email", "uri": "uri", "url": "uri", "uuid": "uuid", "hostname": "hostname"}
+_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+# Formats that the language has no word for: what texts in them look like.
+_PATTERNS: Final = {
+    "ipv4": rf"(?:{_OCTET}\.){{3}}{_OCTET}",
+    "ipv6": r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})?(?:%[0-9A-Za-z]+)?",
+    "time": r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-6][0-9](?:\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{2}:?[0-9]{2})?",
+    "duration": r"P(?:[0-9]+(?:[.,][0-9]+)?[YMWD])*(?:T(?:[0-9]+(?:[.,][0-9]+)?[HMS])+)?",
+    "google-duration": r"-?[0-9]+(?:\.[0-9]{1,9})?s",
+    "json-pointer": r"(?:/(?:[^~/]|~[01])*)*",
+    "int32": r"-?[0-9]+",
+    "int64": r"-?[0-9]+",
+    "uint32": r"[0-9]+",
+    "uint64": r"[0-9]+",
+}
+_PATTERNS["ip"] = f"{_PATTERNS['ipv4']}|{_PATTERNS['ipv6']}"
 _NUMBER_MOST: Final = 2**53
-_PATTERN_LONGEST: Final = 2_000
+_PATTERN_LONGEST: Final = 10_000
 _LEAST_STEP: Final = 1e-9  # what is beside a bound that is not allowed itself
 _LITERAL: Final = re.compile(r"/(\^.*|.*\$)/([a-z]{0,6})", re.DOTALL)
+_WHOLE: Final = re.compile(r"\^(?:[^|]*|\(\?:[^()]*\))(?<!\\)\$", re.DOTALL)
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 Field = dict[str, Any]
@@ -124,7 +143,9 @@ def options_of(view: View, kind: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     seen: set[str] = set()
     for told in view.choices or ():
-        choice = str(told) if kind == "string" and isinstance(told, int | float) and not isinstance(told, bool) else told
+        choice = told
+        if kind == "string" and isinstance(told, int | float):  # YAML reads words such as true and 1.0 as something else than a text
+            choice = str(told).lower() if isinstance(told, bool) else str(told)
         is_bool = isinstance(choice, bool)
         if not isinstance(choice, wanted) or is_bool is not (wanted is bool) or str(choice) in seen or choice == "":
             continue
@@ -137,7 +158,8 @@ def options_of(view: View, kind: str) -> list[dict[str, Any]]:
 def _form_of(view: View, kind: str) -> Field:
     """How the value is written, where that is not the usual way."""
     if kind == "string" and view.text("format") in _FORMATS and view.choices is None:
-        return {"format": _FORMATS[view.text("format")]}
+        form = {"format": _FORMATS[view.text("format")]}
+        return form if _keeps_to(view, form) else {}
     if kind == "string" and (view.whole("maxLength") or 0) > 500:
         return {"format": "multiline"}
     return {}
@@ -152,9 +174,23 @@ def _bounds_of_text(view: View) -> Field:
         found["maxLength"] = most
     if (pattern := usable_pattern(view.text("pattern"))) is not None:
         found["pattern"] = pattern
+    elif (form := _PATTERNS.get(view.text("format"))) is not None and _keeps_to(view, {"pattern": form}):
+        found["pattern"] = form
     elif view.told.get("x-digits") is True:
         found["pattern"] = "-?[0-9]+"
     return found
+
+
+def _keeps_to(view: View, form: Field) -> bool:
+    """Whether a format is meant: many documents say one that their own examples are not in."""
+    check = compile_checks(InputField.model_validate({"name": "value", "type": "string", "label": "Value", **form}))
+    for example in (*examples_of(view.told), view.told.get("default")):
+        if isinstance(example, str) and example and check is not None:
+            try:
+                check(example)
+            except ValueFault:
+                return False
+    return True
 
 
 def _bounds_of_number(view: View) -> Field:
@@ -176,16 +212,18 @@ def _bounds_of_number(view: View) -> Field:
     return found
 
 
+def _flagged(written: re.Match[str]) -> str:
+    return f"(?i:{written[1]})" if "i" in written[2] else written[1]
+
+
 def usable_pattern(pattern: str) -> str | None:
     """A pattern that has to match the whole text and takes linear time; ``None`` for one that cannot be said so."""
     if not pattern or len(pattern) > _PATTERN_LONGEST:
         return None
     written = _LITERAL.fullmatch(pattern)
     if written is not None:  # as programs write patterns, not as JSON Schema does
-        pattern = f"(?i:{written[1]})" if "i" in written[2] else written[1]
-    whole = pattern
-    if not (pattern.startswith("^") and pattern.endswith("$") and not pattern.endswith("\\$")) or "|" in pattern:
-        whole = f"(?s:.*)(?:{pattern})(?s:.*)"
+        pattern = f"^(?i:{written[1][1:-1]})$" if "i" in written[2] and _WHOLE.fullmatch(written[1]) else _flagged(written)
+    whole = pattern if _WHOLE.fullmatch(pattern) else f"(?s:.*)(?:{pattern})(?s:.*)"
     try:
         re2.compile(whole, _OPTIONS)
         re.compile(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
@@ -11,14 +12,16 @@ from polyport.importers.references import HOPS, Dangling, References
 PARTS_MOST: Final = 40
 DEPTH_MOST: Final = 12
 VARIANTS_MOST: Final = 30
-OPTIONS_MOST: Final = 500
+OPTIONS_MOST: Final = 2_000
 PLACES_MOST: Final = 20
 CASES_OF_SCALARS: Final = 4
 Kind = Literal["string", "integer", "number", "boolean", "object", "array", "union", "any"]
 SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
 _TYPES: Final = frozenset({"string", "integer", "number", "boolean", "object", "array", "null"})
 _OF_KIND: Final[Mapping[str, Any]] = {"string": str, "integer": int, "number": int, "boolean": bool, "any": str | int | bool}
+_WRITTEN: Final = {"integer": "-?[0-9]+", "number": "-?[0-9]+[0-9.eE+-]*", "boolean": "true|false"}
 _REFERENCES: Final = frozenset({"$ref", "$dynamicRef"})
+_OWN_WORDS: Final = ("x-ms-discriminator-value", "x-discriminator-value")
 _OF_OBJECTS: Final = frozenset({"properties", "additionalProperties", "required", "patternProperties", "maxProperties", "minProperties"})
 _OF_TEXTS: Final = frozenset({"pattern", "minLength", "maxLength"})
 _BOUND_FORMATS: Final = frozenset({"date", "date-time", "uuid", "email", "uri", "hostname"})
@@ -127,7 +130,7 @@ class Views:
                 nullable=nullable,
                 name=name,
                 properties=properties,
-                required=frozenset(str(one) for one in _listed(told.get("required")) if isinstance(one, str)),
+                required=_names(told.get("required")) | _demanded(told),
                 rest=rest,
             )
         items = told.get("items") if kind == "array" else None
@@ -163,7 +166,7 @@ class Views:
             name=name,
             variants=tuple(kept),
             properties={str(word): value for word, value in _mapping(told.get("properties")).items() if word != tag},
-            required=frozenset(str(one) for one in _listed(told.get("required")) if isinstance(one, str) and one != tag),
+            required=_names(told.get("required")) - {tag},
             tag=tag,
             tags=tags,
         )
@@ -255,8 +258,8 @@ class _Ready:
 
 
 def _named(schema: Any, view: View) -> str:
-    """What a case is called by the rule of discriminators; of Azure's, what the schema itself says."""
-    own = view.told.get("x-ms-discriminator-value")
+    """What a case is called by the rule of discriminators; of some documents, what the schema itself says."""
+    own = next((view.told[word] for word in _OWN_WORDS if word in view.told), None)
     return own if isinstance(own, str) else view.name if isinstance(schema, dict) and "$ref" in schema else ""
 
 
@@ -336,6 +339,20 @@ def _is_mere_demand(schema: Any) -> bool:
     )
 
 
+def _names(listed: Any) -> frozenset[str]:
+    return frozenset(one for one in _listed(listed) if isinstance(one, str))
+
+
+def _demanded(told: Mapping[str, Any]) -> frozenset[str]:
+    """The members that every variant needs, where variants are mere demands."""
+    found = frozenset[str]()
+    for word in ("oneOf", "anyOf"):
+        demands = _listed(told.get(word))
+        if demands and all(_is_mere_demand(one) for one in demands):
+            found |= frozenset.intersection(*(_names(one.get("required")) for one in demands))
+    return found
+
+
 def _of_several(types: list[str], told: Mapping[str, Any], key: str, name: str, *, nullable: bool) -> View:
     """One schema of several types: the widest of them that can be written."""
     kinds = set(types)
@@ -368,11 +385,18 @@ def _of_scalars(views: list[View], told: Mapping[str, Any], key: str, name: str,
             merged = tuple(dict.fromkeys(one for choices in listed for one in choices or ()))
             return View(kind="string", key=key, told=head, nullable=nullable, name=name, choices=merged)
         free = [view for view in texts if view.choices is None]
-        chosen = free[0].told if len(free) == 1 and len(texts) == 1 else {}
+        chosen = free[0].told if len(free) == 1 and len(texts) == 1 else _worded(views) if not free else {}
         return View(kind="string", key=key, told={**chosen, **head}, nullable=nullable, name=name)
     if kinds <= {"integer", "number"}:
         return View(kind="number" if "number" in kinds else "integer", key=key, told=head, nullable=nullable, name=name)
     return View(kind="any", key=key, told=head, nullable=nullable, name=name)
+
+
+def _worded(views: list[View]) -> Mapping[str, Any]:
+    """What a text has to look like that is one of some words, or written as another kind of value is."""
+    words = [re.escape(str(one)) for view in views if view.kind == "string" for one in view.choices or ()]
+    written = sorted({_WRITTEN[view.kind] for view in views if view.kind != "string"})
+    return {"pattern": f"^(?:{'|'.join([*words, *written])})$"}
 
 
 def _renamed(view: View, told: Mapping[str, Any], *, nullable: bool) -> View:

@@ -44,6 +44,7 @@ JSON: Final = st.recursive(
     max_leaves=6,
 )
 _OBJECTS: Final = st.dictionaries(TEXTS, JSON, max_size=3)
+_FOUND: Final = re.compile(r"\(\?s:\.\*\)\(\?:(.*)\)\(\?s:\.\*\)", re.DOTALL)  # what only has to be found somewhere in the text
 _ROUNDS: Final = 10
 _DEEP: Final = 2
 _PHONES: Final = ("+442079460000", "+12025550143", "+49 30 901820", "00442079460000", "+81312345678")
@@ -229,7 +230,8 @@ def _chosen(variable: InputField, choices: Choices | None, key_pattern: str | No
 def matching(pattern: str, least: int = 0, most: int | None = None, letters: Values | None = None) -> Values:
     """Texts that match a pattern whole (RE2's syntax, as far as Python's ``re`` reads it) and have a length within bounds, made of these ``letters``."""
     compiled = re2.compile(pattern)
-    source = re.compile(pattern, re.ASCII)
+    core = _FOUND.fullmatch(pattern)
+    source = re.compile(core[1] if core is not None else pattern, re.ASCII)
 
     def fits(text: str) -> bool:
         return least <= len(text) <= (most or 10_000) and compiled.fullmatch(text) is not None
