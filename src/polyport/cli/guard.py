@@ -9,12 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from enum import Enum, auto
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import unquote
 
+import httptools
 import structlog
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from polyport.cli.exchange import Exchange
 from polyport.settings import HttpSettings
+
+if TYPE_CHECKING:
+    import uvicorn
+    from uvicorn._types import ASGI3Application
+    from uvicorn.server import ServerState
 
 HEAD_LIMIT: Final = 64 * 1024
 DRAINED_LEAST: Final = 4_096  # bytes a second that a client has to read
@@ -31,6 +40,7 @@ class Phase(Enum):
     HEAD = auto()
     BODY = auto()
     WHOLE = auto()
+    IDLE = auto()
 
 
 class Guard:
@@ -43,10 +53,25 @@ class Guard:
         self.draining = False
         self.refused = 0
         self.cut = 0
+        self._behind_proxy: ASGI3Application | None = None
+        self._dated: tuple[object, bytes] = (None, b"")
 
     def protocol(self) -> type[GuardedProtocol]:
         """The protocol whose connections this guard watches over."""
         return type("BoundProtocol", (GuardedProtocol,), {"guard": self})
+
+    def dated(self, state: ServerState) -> bytes:
+        """What stands in every answer, as lines; the server renews it once a second."""
+        if self._dated[0] is not state.default_headers:
+            self._dated = state.default_headers, b"".join(b"%b: %b\r\n" % pair for pair in state.default_headers)
+        return self._dated[1]
+
+    def behind_proxy(self, config: uvicorn.Config) -> ASGI3Application:
+        """The application for a request that names whom a proxy had it from: believed of the proxies that uvicorn believes."""
+        if self._behind_proxy is None:
+            trusted = config.forwarded_allow_ips or "127.0.0.1"
+            self._behind_proxy = ProxyHeadersMiddleware(config.loaded_app, trusted_hosts=trusted)
+        return self._behind_proxy
 
     def enter(self, connection: GuardedProtocol) -> bool:
         """Take a connection in, unless there are too many, in all or of its address."""
@@ -75,6 +100,9 @@ class Guard:
                 self._cut(connection, None)
             elif connection.transport.is_closing() or connection.pipeline:
                 continue
+            elif connection.phase is Phase.IDLE:
+                if now - connection.since > connection.timeout_keep_alive:
+                    connection.transport.close()
             elif connection.phase is Phase.HEAD and now - connection.since > limits.header_timeout:
                 self._cut(connection, _LATE if connection.head_size else b"")
             elif connection.phase is Phase.BODY and now - connection.since > limits.body_timeout:
@@ -95,9 +123,11 @@ class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which notes what its connection is at and since when."""
 
     guard: ClassVar[Guard]
+    current: Exchange | None = None
     phase = Phase.HEAD
     since = 0.0
     head_size = 0
+    forwarded = False
     _unread = 0
     _unread_since = 0.0
 
@@ -117,7 +147,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         self.guard.leave(self)
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        if self.current is not None:
+            self.current.disconnected = self.current.disconnected or not self.current.response_complete
+            self.current.wake()
+        if self.flow is not None:
+            self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # as the base does: what holds this holds no parser
 
     def data_received(self, data: bytes) -> None:
         """Something came."""
@@ -132,19 +170,73 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         self.phase, self.since = Phase.HEAD, self.loop.time()
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.forwarded = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        name = name.lower()
+        self.headers.append((name, value))
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name.startswith(b"x-forwarded-"):
+            self.forwarded = True
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole: the application begins, unless an earlier request of this connection has to be answered first."""
         self.phase, self.since, self.head_size = Phase.BODY, self.loop.time(), 0
-        super().on_headers_complete()
-        if self.guard.draining and self.cycle is not None:
-            self.cycle.keep_alive = False
+        parser = self.parser
+        version, target = parser.get_http_version(), httptools.parse_url(self.url)
+        path = target.path.decode("ascii")
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": target.path,
+            "query_string": target.query or b"",
+            "headers": self.headers,
+            "state": {},
+        }
+        keep_alive = version != "1.0" and parser.should_keep_alive() and not self.guard.draining
+        earlier, exchange = self.current, Exchange(self, self.scope, keep_alive=keep_alive)
+        self.cycle = self.current = exchange
+        app = self.guard.behind_proxy(self.config) if self.forwarded else self.app
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(exchange, app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, app))
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body."""
+        if self.current is not None and not self.current.response_complete:
+            self.current.take(body)
 
     def on_message_complete(self) -> None:
         """The body is whole."""
         self.phase, self.head_size = Phase.WHOLE, 0
-        super().on_message_complete()
+        if self.current is None or self.current.response_complete:
+            self.phase, self.since = Phase.IDLE, self.loop.time()
+        else:
+            self.current.more_body = False
+            self.current.wake()
+
+    def on_response_complete(self) -> None:
+        """An answer is whole: the next request of those that came early is taken up, or the connection may rest."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.phase is Phase.WHOLE:
+            self.phase, self.since = Phase.IDLE, self.loop.time()
 
     def unread_for(self, now: float) -> float:
         """For how long (seconds) the client has read too little of what was written."""

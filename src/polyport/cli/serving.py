@@ -180,6 +180,8 @@ def make_config(app: object, settings: Settings, guard: Guard | None = None) -> 
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # any ASGI callable
         http=guard.protocol() if guard is not None else "auto",
+        ws="none",
+        proxy_headers=guard is None,  # the guard sees to them, where there are any
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -1,0 +1,142 @@
+"""One request and its answer on a connection: what uvicorn's own does, for less.
+
+An exchange of uvicorn 0.54 costs about 80 us of CPU time, this one about 40: an answer leaves in one piece, its headers are looked at once as a whole, the date
+is written once a second, and no request starts a timer or has an event of its own. Only what is behind ASGI differs; framing of requests stays httptools'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope
+
+    from polyport.cli.guard import GuardedProtocol
+
+_log: Final = logging.getLogger("uvicorn.error")
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NO_BODY: Final = frozenset({204, 304})
+
+
+class Exchange(RequestResponseCycle):
+    """A request whose body comes in and whose answer goes out. ``run_asgi``, which answers for an application that fails, is uvicorn's."""
+
+    def __init__(self, connection: GuardedProtocol, scope: HTTPScope, *, keep_alive: bool) -> None:  # the base would copy all of it apart
+        self._connection = connection
+        self.logger = _log
+        self.scope = scope
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = connection.expect_100_continue
+        self.on_response = connection.on_response_complete
+        self.disconnected = False
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.expected_content_length = 0
+        self._chunked: bool | None = None
+        self._without_body = scope["method"] == "HEAD"
+        self._head = b""
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._told = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    def take(self, part: bytes) -> None:
+        """Some of the body came."""
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.wake()
+
+    def wake(self) -> None:
+        """Something changed for whoever waits for the body, or for the client to go."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """The next part of the body, or that the client went away."""
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(_CONTINUE)
+            self.waiting_for_100_continue = False
+        if not self.disconnected and not self.response_complete:
+            self.flow.resume_reading()
+            if self._told or (self.more_body and not self._parts):
+                self._waiting = self._connection.loop.create_future()
+                await self._waiting
+                self._waiting = None
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self._parts, self._size = b"".join(self._parts), [], 0
+        self._told = not self.more_body
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Write some of the answer: its head goes with the first of its body."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            if message["type"] != "http.response.start":
+                raise RuntimeError(f"An answer begins with its head, not with {message['type']}.")
+            self.response_started = True
+            self.waiting_for_100_continue = False
+            self._head = self._put_together(message["status"], list(message.get("headers", ())))
+            if self._chunked:  # what comes part by part may be long in coming: whoever waits for it learns at once that it does
+                self.transport.write(self._head)
+                self._head = b""
+        elif self.response_complete or message["type"] != "http.response.body":
+            raise RuntimeError(f"No {message['type']} can follow here.")
+        else:
+            self._write(message.get("body", b""), more=message.get("more_body", False))
+
+    def _put_together(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The head of an answer. Raises ``RuntimeError`` for a header that would be more than one."""
+        lines: list[bytes] = []
+        ended = False
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+            lowered = name.lower()
+            if lowered == b"content-length":
+                self.expected_content_length, self._chunked = int(value), False
+            elif lowered == b"transfer-encoding" and value.lower() == b"chunked":
+                self._chunked = True
+            elif lowered == b"connection" and b"close" in value.lower():
+                self.keep_alive, ended = False, True
+        told = b"".join(lines)
+        if told.count(b"\n") != len(headers) or told.count(b"\r") != len(headers) or b"\0" in told:
+            raise RuntimeError("A header has a line break in it.")
+        if not self.keep_alive and not ended:
+            told += b"connection: close\r\n"
+        if self._chunked is None:
+            self._chunked = not self._without_body and status not in _NO_BODY
+            told += b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        return b"".join((STATUS_LINE[status], self._connection.guard.dated(self._connection.server_state), told, b"\r\n"))
+
+    def _write(self, body: Any, *, more: bool) -> None:
+        head, self._head = self._head, b""
+        if self._without_body:
+            self.expected_content_length = 0
+            body = b""
+        elif self._chunked:
+            body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
+        else:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0 or (self.expected_content_length and not more):
+                raise RuntimeError("The body is not as long as its head says.")
+        if head or body:
+            self.transport.write(head + body if head else body)
+        if not more:
+            self.response_complete = True
+            self.wake()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()

@@ -1,0 +1,236 @@
+"""Our exchange of a request for an answer does what uvicorn's does: the same bytes at both, the same answers, however the bytes are cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from polyport.cli.guard import Guard
+from polyport.settings import load_settings
+
+pytestmark = pytest.mark.anyio
+
+LONG = b"a" * 200_000
+SCRIPTS: dict[str, bytes] = {
+    "get": b"GET /echo?a=1&b=%20 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "head": b"HEAD /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "path": b"GET /echo/%C3%A4%2Fb HTTP/1.1\r\nHost: x\r\n\r\n",
+    "absolute": b"GET http://x/echo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no path": b"GET http://x HTTP/1.1\r\nHost: x\r\n\r\n",
+    "body": b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+    "long body": b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + LONG,
+    "chunked body": b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+    "expectation": b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
+    "pipelined": b"".join(b"POST /echo HTTP/1.1\r\nHost: x\r\nX-N: %d\r\nContent-Length: 1\r\n\r\n%d" % (n, n) for n in range(4)),
+    "old": b"GET /echo HTTP/1.0\r\n\r\n",
+    "closing": b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "upgrade": b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    "parts": b"GET /parts HTTP/1.1\r\nHost: x\r\n\r\nGET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "head of parts": b"HEAD /parts HTTP/1.1\r\nHost: x\r\n\r\n",
+    "sized parts": b"GET /sized HTTP/1.1\r\nHost: x\r\n\r\n",
+    "own framing": b"GET /framed HTTP/1.1\r\nHost: x\r\n\r\n",
+    "nothing": b"GET /204 HTTP/1.1\r\nHost: x\r\n\r\nGET /304 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "last": b"GET /last HTTP/1.1\r\nHost: x\r\n\r\nGET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "early": b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "twice read": b"POST /twice HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi",
+    "raises": b"GET /raises HTTP/1.1\r\nHost: x\r\n\r\n",
+    "raises late": b"GET /raises-late HTTP/1.1\r\nHost: x\r\n\r\n",
+    "silent": b"GET /silent HTTP/1.1\r\nHost: x\r\n\r\n",
+    "half": b"GET /half HTTP/1.1\r\nHost: x\r\n\r\n",
+    "too long": b"GET /too-long HTTP/1.1\r\nHost: x\r\n\r\n",
+    "too short": b"GET /too-short HTTP/1.1\r\nHost: x\r\n\r\n",
+    "line break": b"GET /line-break HTTP/1.1\r\nHost: x\r\n\r\n",
+    "body first": b"GET /body-first HTTP/1.1\r\nHost: x\r\n\r\n",
+    "two heads": b"GET /two-heads HTTP/1.1\r\nHost: x\r\n\r\n",
+    "through a proxy": b"GET /echo HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7, 127.0.0.1\r\nX-Forwarded-Proto: https\r\n\r\n",
+    "not HTTP": b"hello there\r\n\r\n",
+    "broken header": b"GET /echo HTTP/1.1\r\nHo st: x\r\n\r\n",
+}
+
+
+# Answers that the application breaks off. uvicorn has sent the head by then; ours has sent nothing or the head, and no end either.
+BROKEN = {"too long", "too short", "two heads"}
+
+
+def start(status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def body(content: bytes = b"", *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": content, "more_body": more}
+
+
+def sized(length: int) -> tuple[bytes, bytes]:
+    return b"content-length", str(length).encode()
+
+
+ANSWERS: dict[str, list[dict[str, Any]]] = {
+    "/parts": [start(), body(b"one", more=True), body(b"", more=True), body(b"two")],
+    "/sized": [start(200, sized(6)), body(b"one", more=True), body(b"two")],
+    "/framed": [start(200, (b"transfer-encoding", b"chunked")), body(b"one")],
+    "/204": [start(204), body()],
+    "/304": [start(304, (b"etag", b'"x"')), body()],
+    "/last": [start(200, sized(2), (b"connection", b"close")), body(b"ok")],
+    "/early": [start(401, sized(2)), body(b"no")],
+    "/silent": [],
+    "/half": [start(200, sized(5)), body(b"he", more=True)],
+    "/too-long": [start(200, sized(1)), body(b"long")],
+    "/too-short": [start(200, sized(9)), body(b"short")],
+    "/line-break": [start(200, (b"x-a", b"1\r\nx-b: 2"), sized(0)), body()],
+    "/body-first": [body(b"x")],
+    "/two-heads": [start(200, sized(1)), start(200, sized(1))],
+}
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    path = scope["path"]
+    if path.startswith("/raises"):
+        if path == "/raises-late":
+            await send(start(200, sized(3)))
+            await send(body(b"x", more=True))
+        raise ValueError("the application failed")
+    if path in ANSWERS:
+        for message in ANSWERS[path]:
+            await send(message)
+        return
+    content = b""
+    while True:
+        message = await receive()
+        content += message["body"]
+        if not message["more_body"]:
+            break
+    if path == "/twice":
+        waiting = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        content += b"waits" if not waiting.done() else b"told twice"
+        waiting.cancel()
+    told = [scope[name] for name in ("method", "path", "raw_path", "query_string", "http_version", "scheme", "root_path")]
+    told.append(scope["client"][0])
+    answer = repr([*told, scope["headers"], len(content), content[:20]]).encode()
+    await send(start(200, sized(len(answer)), (b"x-read", b"1")))
+    await send(body(answer))
+
+
+@contextlib.asynccontextmanager
+async def serving(protocol: Any) -> AsyncIterator[tuple[int, uvicorn.Server]]:
+    config = uvicorn.Config(
+        app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False, interface="asgi3"
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    state = server.server_state
+    state.default_headers = [(b"date", b"now")]
+    listener = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
+    async with listener:
+        yield listener.sockets[0].getsockname()[1], server
+        for connection in list(state.connections):
+            connection.transport.abort()
+
+
+async def answers(protocol: Any, pieces: list[bytes]) -> bytes:
+    """All that a server says to some bytes, until it has nothing more to say."""
+    async with serving(protocol) as (port, server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.001)
+        told = b""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            while True:
+                async with asyncio.timeout(0.1):
+                    part = await reader.read(1_000_000)
+                if not part:
+                    told += b"<end>"
+                    break
+                told += part
+        writer.close()
+        for task in list(server.server_state.tasks):
+            task.cancel()
+            await asyncio.wait([task])
+        return told
+
+
+def as_sets(told: bytes) -> bytes:
+    """Heads are compared without the order in which their lines stand, and bodies of failures of the framework by their status alone."""
+    return re.sub(
+        rb"(HTTP/1.1 \d+ [^\r]*\r\n)(.*?)\r\n\r\n",
+        lambda m: m[1] + b"\n".join(sorted(m[2].split(b"\r\n"))) + b"\n\n",
+        told,
+        flags=re.DOTALL,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(SCRIPTS.keys() - BROKEN))
+async def test_the_answers_are_those_of_uvicorns_own_protocol(name: str):
+    ours, theirs = await asyncio.gather(
+        answers(Guard(load_settings({}).http).protocol(), [SCRIPTS[name]]), answers(HttpToolsProtocol, [SCRIPTS[name]])
+    )
+    assert as_sets(ours) == as_sets(theirs)
+    assert theirs
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
+async def test_an_answer_that_is_not_as_its_head_says_ends_the_connection(name: str):
+    assert await answers(Guard(load_settings({}).http).protocol(), [SCRIPTS[name]]) == b"<end>"
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    cuts=st.lists(st.integers(1, 300), max_size=6),
+    name=st.sampled_from(["pipelined", "chunked body", "early", "parts", "expectation", "twice read"]),
+)
+async def test_the_answers_are_the_same_however_the_bytes_are_cut(cuts: list[int], name: str):
+    script, pieces = SCRIPTS[name], []
+    for cut in cuts:
+        pieces.append(script[:cut])
+        script = script[cut:]
+    pieces = [piece for piece in [*pieces, script] if piece]
+    told = await answers(Guard(load_settings({}).http).protocol(), pieces)
+    assert as_sets(told).replace(b"HTTP/1.1 100 Continue\n\n", b"") == as_sets(
+        await answers(Guard(load_settings({}).http).protocol(), [SCRIPTS[name]])
+    ).replace(b"HTTP/1.1 100 Continue\n\n", b"")
+
+
+async def test_the_head_of_what_comes_in_parts_does_not_wait_for_the_first_part():
+    gone = asyncio.Event()
+
+    async def slow(_scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    guard = Guard(load_settings({}).http)
+    async with serving(guard.protocol()) as (port, server):
+        server.config.loaded_app = slow
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SCRIPTS["get"])
+        async with asyncio.timeout(5):
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 200 OK\r\ndate: now\r\ntransfer-encoding: chunked\r\n\r\n"
+            writer.close()
+            await gone.wait()  # an application that waits for its client to go learns that it went
+
+
+async def test_a_connection_that_rests_too_long_is_ended_and_one_that_works_is_not():
+    guard = Guard(load_settings({}).http)
+    async with serving(guard.protocol()) as (port, _server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SCRIPTS["get"])
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"b'']")
+            now = asyncio.get_running_loop().time()
+            guard.sweep(now + 3)
+            writer.write(SCRIPTS["get"])
+            await reader.readuntil(b"b'']")
+            guard.sweep(now + 100)
+            assert await reader.read() == b""
+        writer.close()
