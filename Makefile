@@ -4,9 +4,9 @@ MAKEFLAGS += --no-print-directory
 # Hundreds of tests start the program anew: where bytecode may not be kept, each start compiles all of it again, which takes longer than the test.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint format docs bench profile drill corpus lock clean
+.PHONY: help setup demo run test lint format docs bench bench-peers profile drill corpus lock clean
 
-# PYTHON=... chooses the interpreter that makes .venv; ARGS=... is handed to demo, run, bench, profile, drill, corpus and lock.
+# PYTHON=... chooses the interpreter that makes .venv; ARGS=... is handed to demo, run, bench, bench-peers, profile, drill, corpus and lock.
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
@@ -20,7 +20,7 @@ WHOLE := src/polyport/engine/*,src/polyport/kinds/*,src/polyport/manifest/*,src/
 
 help:  ## this list
 	@echo "make TARGET [ARGS=...]"
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-11s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## install Polyport and its tools into .venv (quick when nothing changed)
 	@:
@@ -60,6 +60,9 @@ docs: setup  ## write the generated pages of docs/reference
 
 bench: setup  ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-peers: setup  ## the same work on what one would pick instead: n8n, Node-RED, a service made in a week, Celery, procrastinate (ARGS="--only week,node-red")
+	@$(BIN)/python -m bench.peers $(ARGS)
 
 profile: setup  ## see where the time of a run goes: docs/profile, with flame graphs; needs py-spy
 	@$(BIN)/python -m bench.profile --keep docs/profile $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,3 +47,18 @@ class Load:
     busy: float
     more: int = 0
     generator: str = "own"
+
+
+def try_once(job: Job) -> str:
+    """One request of the job: what was wrong with its answer, or nothing."""
+    connection = http.client.HTTPConnection("127.0.0.1", job.port, timeout=PATIENCE)
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {job.token}"} if job.token else {})
+    try:
+        connection.request(job.method, job.path, job.body.encode() or None, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+    except OSError as error:
+        return f"no answer: {error}"
+    finally:
+        connection.close()
+    return "" if answer.status == job.expect else f"{answer.status} {content[:300].decode(errors='replace')}"

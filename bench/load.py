@@ -84,6 +84,7 @@ class _Work:
         self.expect = job.expect
         self._job = job
         self._latencies = array("d")
+        self._late = array("d")
         self._total = 0
         self._errors = 0
         self._first_error = ""
@@ -97,6 +98,8 @@ class _Work:
         self._total += 1
         if self._count_from <= now < self.stop_at:
             self._latencies.append(latency)
+        elif now >= self.stop_at:
+            self._late.append(latency)
 
     def fail(self, what: str) -> None:
         """An answer that was not expected, or none."""
@@ -127,9 +130,10 @@ class _Work:
         except TimeoutError:
             self.fail(f"{self._open} callers had no answer {PATIENCE:.0f} seconds after the end")
         ended = time.monotonic()
-        ordered = sorted(self._latencies)
+        # What is so slow that nothing came in time has the answers that came late, and the time until they had come.
+        ordered, seconds = (sorted(self._latencies), job.seconds) if self._latencies else (sorted(self._late), ended - began)
         return Load(
-            rate=len(ordered) / job.seconds,
+            rate=len(ordered) / seconds,
             p50=_percentile(ordered, 0.50),
             p99=_percentile(ordered, 0.99),
             total=self._total,

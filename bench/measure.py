@@ -103,6 +103,21 @@ class Subject:
     expect: int
     process: Process
     token: str = ""
+    counted: bool = False  # as many requests have to arrive at the upstream as were answered
+    whole: bool = False  # so slow that what is under way at the end has to be waited for
+
+    def job(self, callers: int, seconds: float) -> Job:
+        """What the load generator is asked to do."""
+        return Job(
+            port=self.port,
+            path=self.path,
+            body=self.body,
+            expect=self.expect,
+            callers=callers,
+            seconds=seconds,
+            token=self.token,
+            whole=self.whole,
+        )
 
 
 def subjects_of(stage: Stage) -> dict[str, Subject]:
@@ -113,7 +128,16 @@ def subjects_of(stage: Stage) -> dict[str, Subject]:
     def run(name: str, mode: str, sent: str, expect: int) -> Subject:
         served = polyport.served
         path = f"{TRIGGER_PATH if name == 'polyport trigger' else RUN_PATH}/{mode}"
-        return Subject(name=name, port=served.port, path=path, body=sent, expect=expect, process=served.process, token=polyport.token)
+        return Subject(
+            name=name,
+            port=served.port,
+            path=path,
+            body=sent,
+            expect=expect,
+            process=served.process,
+            token=polyport.token,
+            counted=name == "polyport sync",
+        )
 
     found = (
         Subject(name="direct", port=upstream.port, path=FORWARDED, body=body, expect=201, process=upstream.served.process),
@@ -129,15 +153,7 @@ def subjects_of(stage: Stage) -> dict[str, Subject]:
 
 def call(stage: Stage, subject: Subject, callers: int, plan: Plan, *, warmup: float) -> tuple[Load, Sample]:
     """Run a job. Raises ``NotMeasured`` for any error."""
-    job = Job(
-        port=subject.port,
-        path=subject.path,
-        body=subject.body,
-        expect=subject.expect,
-        callers=callers,
-        seconds=plan.seconds,
-        token=subject.token,
-    )
+    job = subject.job(callers, plan.seconds)
     if warmup:
         _checked(subject, callers, stage.generator.run(replace(job, seconds=warmup, whole=True)))
     meter, partner = Meter(subject.process, stage.processes()), Meter(stage.upstream.served.process)
@@ -176,7 +192,7 @@ def measure_sync(stage: Stage, plan: Plan, say: Say, kept: list[Row]) -> None:
             if delay != present:
                 stage.upstream.delay(delay)
                 present = delay
-            samples.append(_counted(stage, subjects[name], callers, plan))
+            samples.append(measure_counted(stage, subjects[name], callers, plan))
         if not kept:
             kept.extend(Row(name=name, callers=callers, delay=delay, samples=[]) for name, callers, delay in order)
         for row, sample in zip(kept, samples, strict=True):
@@ -186,9 +202,9 @@ def measure_sync(stage: Stage, plan: Plan, say: Say, kept: list[Row]) -> None:
     stage.upstream.delay(0)
 
 
-def _counted(stage: Stage, subject: Subject, callers: int, plan: Plan) -> Sample:
+def measure_counted(stage: Stage, subject: Subject, callers: int, plan: Plan) -> Sample:
     """Run a job; of runs as many have to arrive at the upstream as were answered, and no more than were asked for."""
-    if subject.name != "polyport sync":
+    if not subject.counted:
         return call(stage, subject, callers, plan, warmup=plan.warmup)[1]
     if plan.warmup:
         call(stage, subject, callers, replace(plan, seconds=plan.warmup), warmup=0.0)
@@ -196,7 +212,7 @@ def _counted(stage: Stage, subject: Subject, callers: int, plan: Plan) -> Sample
     load, sample = call(stage, subject, callers, plan, warmup=0.0)
     arrived = stage.upstream.arrivals() - before
     if not load.total <= arrived <= load.total + load.more + READS:
-        raise NotMeasured(f"{load.total} synchronous runs were answered, but {arrived} persons arrived at the upstream")
+        raise NotMeasured(f"{subject.name}: {load.total} were answered, but {arrived} persons arrived at the upstream")
     return sample
 
 
@@ -213,7 +229,7 @@ def measure_async(stage: Stage, plan: Plan, say: Say, kept: list[Drain]) -> None
     subjects = subjects_of(stage)
     for number in range(1, plan.rounds + 1):
         bare, _sample = call(stage, subjects["forwarder"], MOST_CALLERS, plan, warmup=plan.warmup)
-        kept.append(_drain(stage, subjects["polyport async"], plan, bare.rate))
+        kept.append(measure_drain(stage, subjects["polyport async"], plan, bare.rate))
         done = kept[-1]
         say(f"async round {number} of {plan.rounds}: {done.accepted:,.0f} accepted/s, {done.finished:,.0f} finished/s")
     for status in ("failed", "uncertain", "waiting"):
@@ -221,7 +237,7 @@ def measure_async(stage: Stage, plan: Plan, say: Say, kept: list[Drain]) -> None
             raise NotMeasured(f"there are asynchronous runs that are {status}")
 
 
-def _drain(stage: Stage, subject: Subject, plan: Plan, forwarder: float) -> Drain:
+def measure_drain(stage: Stage, subject: Subject, plan: Plan, forwarder: float) -> Drain:
     """Accept for a while, then wait until every accepted run has ended. What was accepted after its caller had gone counts as finished, not as accepted."""
     partner, meter = stage.upstream, Meter(subject.process, stage.processes())
     arrived = partner.arrivals()

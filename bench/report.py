@@ -106,13 +106,13 @@ def find_aims(results: Results) -> list[Aim]:
         added, bare = (added_ms(rows, name, 1, 0)[0] for name in ("polyport sync", "forwarder"))
         add("added p50 at one caller, times the forwarder's", added / bare, 2.0, "{:.1f}".format, least=False, others=others)
         cost = median(sample.cpu_us for sample in known["polyport sync", MOST_CALLERS, 0].samples)
-        add("CPU of a synchronous run, us", cost, 300, _count, least=False)
+        add("CPU of a synchronous run, us", cost, 300, show_count, least=False)
     if rounds := results.asynchronous:
         others = median(found.others for found in rounds)
-        add("async, accepted/s", median(found.accepted for found in rounds), 8000, _count, others=others)
-        add("async, finished/s", median(_drained(rounds)), 4000, _count, others=others)
+        add("async, accepted/s", median(found.accepted for found in rounds), 8000, show_count, others=others)
+        add("async, finished/s", median(_drained(rounds)), 4000, show_count, others=others)
     if results.memory is not None:
-        add("memory of the server at its highest, MB", results.memory.peak, 120, _count, least=False)
+        add("memory of the server at its highest, MB", results.memory.peak, 120, show_count, least=False)
     if starts := results.starts:
         others = median(start.empty.others for start in starts)
         add(
@@ -126,7 +126,7 @@ def find_aims(results: Results) -> list[Aim]:
     if (many := results.catalogue) is not None:
         title = f"loading {many.partners} partners of {many.files} files"
         add(f"{title}, s", many.seconds, SECONDS, "{:.2f}".format, least=False)
-        add(f"{title}, MB", many.mb, MEGABYTES, _count, least=False)
+        add(f"{title}, MB", many.mb, MEGABYTES, show_count, least=False)
     return aims
 
 
@@ -134,16 +134,16 @@ def _whole_percent(value: float) -> str:
     return f"{value:.0%}"
 
 
-def _count(value: float) -> str:
+def show_count(value: float) -> str:
     return f"{value:,.0f}"
 
 
 def write_report(results: Results) -> str:
     """The whole page."""
-    parts = ["# Polyport benchmark", _machine(results.machine, results.plan)]
+    parts = ["# Polyport benchmark", describe(results.machine, results.plan)]
     if aims := find_aims(results):
         rows = [[aim.title, aim.wanted, aim.measured, aim.verdict] for aim in aims]
-        parts += ["## Aims", _table(["", "aim", "measured", ""], rows)]
+        parts += ["## Aims", table(["", "aim", "measured", ""], rows)]
     if results.sync:
         parts += ["## Synchronous runs", _sync(results.sync)]
     if results.asynchronous:
@@ -158,7 +158,7 @@ def write_report(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _machine(machine: Machine, plan: Plan) -> str:
+def describe(machine: Machine, plan: Plan) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
     tools = ", ".join(f"{name} {version}" for name, version in machine.tools.items()) or "upstream and load generator are our own"
     place = (
@@ -186,13 +186,13 @@ def _sync(rows: Sequence[Row]) -> str:
             str(row.delay),
             str(row.callers),
             row.name,
-            _spread(rates),
+            show_spread(rates),
             f"{median(sample.p50 for sample in row.samples):.2f}",
             f"{median(sample.p99 for sample in row.samples):.2f}",
             *(f"{added:.2f}" if row.name != "direct" else "" for added in added_ms(rows, row.name, row.callers, row.delay)),
             f"{median(sample.cpu_us for sample in row.samples):.0f}",
-            _percent(rate_ratio(rows, row.name, row.callers, row.delay)) if beside else "",
-            _percent(cpu_ratio(rows, row.name, row.callers, row.delay)) if beside else "",
+            show_percent(rate_ratio(rows, row.name, row.callers, row.delay)) if beside else "",
+            show_percent(cpu_ratio(rows, row.name, row.callers, row.delay)) if beside else "",
             f"{median(sample.generator for sample in row.samples):.0%}",
             f"{median(sample.upstream for sample in row.samples):.0%}",
             f"{median(sample.others for sample in row.samples):.0%}",
@@ -214,16 +214,24 @@ def _sync(rows: Sequence[Row]) -> str:
         "upstream",
         "others",
     ]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _async(rounds: Sequence[Drain]) -> str:
     bare = [found.forwarder for found in rounds]
     draining = [found.draining for found in rounds if found.draining is not None]
     lines = [
-        ["accepted/s", _spread([found.accepted for found in rounds]), _percent(ratio_of([found.accepted for found in rounds], bare))],
-        ["finished/s, first accept to last finish", _spread([found.finished for found in rounds]), _percent(_finished_ratio(rounds))],
-        ["finished/s, after the last accept", _spread(draining) if draining else "nothing was left", ""],
+        [
+            "accepted/s",
+            show_spread([found.accepted for found in rounds]),
+            show_percent(ratio_of([found.accepted for found in rounds], bare)),
+        ],
+        [
+            "finished/s, first accept to last finish",
+            show_spread([found.finished for found in rounds]),
+            show_percent(_finished_ratio(rounds)),
+        ],
+        ["finished/s, after the last accept", show_spread(draining) if draining else "nothing was left", ""],
         [
             "runs left at the last accept",
             f"{median(found.left for found in rounds):,.0f} of {median(found.runs for found in rounds):,.0f}",
@@ -231,11 +239,11 @@ def _async(rounds: Sequence[Drain]) -> str:
         ],
         ["accept p50 ms", f"{median(found.p50 for found in rounds):.2f}", ""],
         ["accept p99 ms", f"{median(found.p99 for found in rounds):.2f}", ""],
-        ["CPU us a run, accepted and worked on", _spread([found.cpu_us for found in rounds]), ""],
-        ["forwarder/s", _spread(bare), ""],
+        ["CPU us a run, accepted and worked on", show_spread([found.cpu_us for found in rounds]), ""],
+        ["forwarder/s", show_spread(bare), ""],
         ["others", f"{median(found.others for found in rounds):.0%}", ""],
     ]
-    return _table([f"{MOST_CALLERS} callers", "", "of the forwarder"], lines)
+    return table([f"{MOST_CALLERS} callers", "", "of the forwarder"], lines)
 
 
 def _finished_ratio(rounds: Sequence[Drain]) -> Ratio:
@@ -253,30 +261,39 @@ def _process(results: Results) -> str:
         ]
     if results.starts:
         lines += [
-            ["start to first answer, empty data folder", f"{_spread([start.empty.seconds for start in results.starts], '.2f')} s"],
-            ["its CPU time", f"{_spread([start.empty.cpu for start in results.starts], '.2f')} s"],
-            ["start to first answer, the same folder again", f"{_spread([start.again.seconds for start in results.starts], '.2f')} s"],
-            ["and to the answer of the first run", f"{_spread([start.first_run for start in results.starts], '.2f')} s"],
+            ["start to first answer, empty data folder", f"{show_spread([start.empty.seconds for start in results.starts], '.2f')} s"],
+            ["its CPU time", f"{show_spread([start.empty.cpu for start in results.starts], '.2f')} s"],
+            ["start to first answer, the same folder again", f"{show_spread([start.again.seconds for start in results.starts], '.2f')} s"],
+            ["and to the answer of the first run", f"{show_spread([start.first_run for start in results.starts], '.2f')} s"],
             ["others meanwhile", f"{median(start.empty.others for start in results.starts):.0%}"],
         ]
-    return _table(["", ""], lines)
+    return table(["", ""], lines)
 
 
 def _micro(micro: Micro) -> str:
     lines = [[step.name, f"{step.median:.1f} [{step.lowest:.1f} - {step.highest:.1f}]"] for step in micro.steps]
     loaded = f"{micro.partners} partners with {micro.operations} operations: loaded in {micro.load_seconds * 1000:.0f} ms, {micro.load_mb:.1f} MB"
-    return _table(["step", "us"], lines) + "\n\n" + loaded
+    return table(["step", "us"], lines) + "\n\n" + loaded
 
 
-def _spread(values: Sequence[float], form: str = ",.0f") -> str:
+def show_spread(values: Sequence[float], form: str = ",.0f") -> str:
     return f"{median(values):{form}} [{min(values):{form}} - {max(values):{form}}]"
 
 
-def _percent(ratio: Ratio) -> str:
+def show_ratio(ratio: Ratio) -> str:
+    """A ratio that says how many times."""
+    return f"{_short(ratio.median)} [{_short(ratio.lowest)} - {_short(ratio.highest)}]"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 20 else f"{value:.1f}" if value >= 2 else f"{value:.2f}"
+
+
+def show_percent(ratio: Ratio) -> str:
     return f"{ratio.median:.0%} [{ratio.lowest:.0%} - {ratio.highest:.0%}]"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
     rule = ["-" * max(3, width) for width in widths]
     shown = [" | ".join(cell.ljust(max(3, width)) for cell, width in zip(row, widths, strict=True)) for row in [head, rule, *rows]]

@@ -150,13 +150,13 @@ def _start(stack: contextlib.ExitStack, folder: Path, module: str, arguments: tu
     log = stack.enter_context((folder / f"{module}.log").open("ab"))
     process = start_module(module, *arguments, core=core, log=log)
     stack.callback(process.stop)
-    return _serve(process, port, ARRIVALS)
+    return serve(process, port, ARRIVALS)
 
 
-def _serve(process: Process, port: int, path: str) -> Served:
+def serve(process: Process, port: int, path: str, *, seconds: float = 60.0) -> Served:
     """Wait for the first answer of a process that was started just now."""
     meter, began = Meter(process), time.perf_counter()
-    wait_for_answer(process, port, path)
+    wait_for_answer(process, port, path, seconds=seconds)
     start = Start(seconds=time.perf_counter() - began, cpu=process.cpu_seconds(), others=meter.others())
     return Served(process=process, port=port, start=start)
 
@@ -177,7 +177,7 @@ def _start_nginx(stack: contextlib.ExitStack, folder: Path, name: str, config: P
     log = stack.enter_context((folder / f"{name}.log").open("ab"))
     process = start_process(name, [program, "-p", str(config.parent), "-c", str(config), "-e", "stderr"], core, log=log)
     stack.callback(process.stop)
-    return _serve(process, port, path)
+    return serve(process, port, path)
 
 
 def start_generator(stack: contextlib.ExitStack, folder: Path, core: int) -> Generator:
@@ -209,7 +209,7 @@ def start_polyport(
     arguments = [*program, "serve", "--port", str(port), "--data", str(folder / data)]
     process = start_process("polyport", arguments, core, log=log, environment=polyport_environment(upstream))
     stack.callback(process.stop)
-    return _serve(process, port, "/healthz")
+    return serve(process, port, "/healthz")
 
 
 def sign_in(served: Served) -> Polyport:

@@ -5,7 +5,6 @@ It runs one job of ``bench.load``. Without it, and for jobs shorter than a secon
 
 from __future__ import annotations
 
-import http.client
 import json
 import resource
 import shutil
@@ -16,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from bench.jobs import PATIENCE, Job, Load
+from bench.jobs import PATIENCE, Job, Load, try_once
 
 _SCRIPT: Final = """\
 wrk.method = {method}
@@ -69,7 +68,7 @@ def can_run(job: Job) -> bool:
 
 def run_wrk(program: str, job: Job, folder: Path) -> Load:
     """Run a job. One request before it is read to its end: wrk itself tells statuses from 400 on from the rest, no more."""
-    first = _try(job)
+    first = try_once(job)
     if first:
         return _nothing(first)
     script = folder / "job.lua"
@@ -102,28 +101,13 @@ def run_wrk(program: str, job: Job, folder: Path) -> Load:
         p99=found.p99 / 1000,
         total=found.requests - found.status + 1,
         errors=sum(errors.values()),
-        first_error=f"{json.dumps(errors)} {_try(job)}" if errors else "",
+        first_error=f"{json.dumps(errors)} {try_once(job)}" if errors else "",
         began=began,
         ended=ended,
         busy=busy,
         more=job.callers,
         generator="wrk",
     )
-
-
-def _try(job: Job) -> str:
-    """One request of the job: what was wrong with its answer, or nothing."""
-    connection = http.client.HTTPConnection("127.0.0.1", job.port, timeout=PATIENCE)
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {job.token}"} if job.token else {})
-    try:
-        connection.request(job.method, job.path, job.body.encode() or None, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-    except OSError as error:
-        return f"no answer: {error}"
-    finally:
-        connection.close()
-    return "" if answer.status == job.expect else f"{answer.status} {content[:300].decode(errors='replace')}"
 
 
 def _nothing(why: str) -> Load:
