@@ -18,11 +18,13 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from polyport.cli.exchange import Exchange
+from polyport.server.routing import UNCUT, UNCUT_PATHS
 from polyport.settings import HttpSettings
 
 if TYPE_CHECKING:
     import uvicorn
     from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
 HEAD_LIMIT: Final = 64 * 1024
@@ -51,6 +53,7 @@ class Guard:
         self.connections: set[GuardedProtocol] = set()
         self._addresses: Counter[str] = Counter()
         self.draining = False
+        self.uncut: set[asyncio.Task[None]] = set()
         self.refused = 0
         self.cut = 0
         self._behind_proxy: ASGI3Application | None = None
@@ -203,6 +206,8 @@ class GuardedProtocol(HttpToolsProtocol):
             "headers": self.headers,
             "state": {},
         }
+        if self.scope["path"].endswith(UNCUT_PATHS):
+            self.scope[UNCUT] = True  # type: ignore[typeddict-unknown-key]  # our own, for our own application
         keep_alive = version != "1.0" and parser.should_keep_alive() and not self.guard.draining
         earlier, exchange = self.current, Exchange(self, self.scope, keep_alive=keep_alive)
         self.cycle = self.current = exchange
@@ -212,6 +217,13 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begin to answer. What is uncut is not among the tasks that uvicorn cancels when the grace time is over: the engine waits for its end."""
+        task = self.loop.create_task(cycle.run_asgi(app))
+        held = self.guard.uncut if UNCUT in cycle.scope else self.tasks
+        held.add(task)
+        task.add_done_callback(held.discard)
 
     def on_body(self, body: bytes) -> None:
         """Some of the body."""

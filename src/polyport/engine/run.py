@@ -96,7 +96,7 @@ class Engine:
         self._bulkheads = Bulkheads(runs.sync_limit, partner=runs.partner_share, connection=runs.connection_share)
         self._open = 0
         self._working = 0
-        self._tasks: set[asyncio.Task[Done]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def drain(self, seconds: float) -> None:
         """Wait for the synchronous runs that are under way, also those whose caller went away; ``seconds`` at most. What is read in the background is given up."""
@@ -208,8 +208,8 @@ class Engine:
         if self._open or self._working:
             await self.ledger.look_for_stops()
 
-    async def run_sync(self, ask: Ask) -> Done:
-        """Accept and run, to the end. What happened is recorded before this returns, also when the caller goes away."""
+    async def run_sync(self, ask: Ask, *, uncut: bool = False) -> Done:
+        """Accept and run, to the end. What happened is recorded before this returns, also when the caller goes away: unless it is ``uncut``, it may be cancelled."""
         known = await self._aim(ask)
         lane = _lane(ask, *known)
         if self._open >= self.runtime.settings.runs.sync_limit:
@@ -219,17 +219,26 @@ class Engine:
                 "Too many calls to this partner or with this connection are under way: nothing was accepted, try again shortly."
             )
         self._open += 1
+        task = asyncio.current_task() if uncut else None
+        if task is not None:
+            self._tasks.add(task)
         try:
             earlier, run, prepared = await self.start(ask, known)
             if earlier is not None or prepared is None:
                 return earlier or Done(run=run)
-            task = asyncio.create_task(self._to_the_end(run, prepared))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return await asyncio.shield(task)
+            return await (self._to_the_end(run, prepared) if uncut else self._shielded(run, prepared))
         finally:
             self._open -= 1
             self._bulkheads.leave(lane)
+            if task is not None:
+                self._tasks.discard(task)
+
+    async def _shielded(self, run: Run, prepared: Prepared) -> Done:
+        """``_to_the_end``, which goes on when the caller is cancelled."""
+        task = asyncio.create_task(self._to_the_end(run, prepared))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
 
     async def _to_the_end(self, run: Run, prepared: Prepared) -> Done:
         """Attempt after attempt within the deadline, in this process."""

@@ -47,6 +47,8 @@ from polyport.store.reach import limit_reach
 B = TypeVar("B", bound=BaseModel)
 _log: Final = structlog.get_logger("polyport.server")
 STRANGERS_LIMIT: Final = 64 * 1024  # bytes that are read from who has shown no token yet
+UNCUT: Final = "polyport.uncut"  # stands in the scope of a request whose task nobody cancels
+UNCUT_PATHS: Final = "/run/sync"  # the end of those paths whose requests are worth it
 NO_STORE: Final = {"Cache-Control": "no-store"}
 _NO_STORE_RAW: Final = tuple((name.lower().encode(), value.encode()) for name, value in NO_STORE.items())
 _JSON: Final = "application/json"
@@ -169,6 +171,11 @@ class Call:
         if self.caller is None:
             raise InternalError
         return self.caller
+
+    @property
+    def uncut(self) -> bool:
+        """Whether nobody cancels the task of this call, also when its client goes away."""
+        return UNCUT in self.http.scope
 
     @property
     def address(self) -> str:

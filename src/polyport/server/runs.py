@@ -77,7 +77,7 @@ async def run_sync(call: Call) -> Answer:
     ask, dry_run = read_ask(call, "sync")
     if dry_run:
         return Answer(data={"dryRun": True, "requests": await call.engine.dry_run(ask)})
-    return finished(call, await call.engine.run_sync(ask))
+    return finished(call, await call.engine.run_sync(ask, uncut=call.uncut))
 
 
 async def run_async(call: Call) -> Answer:
