@@ -42,6 +42,28 @@ async def test_a_failing_unit_does_not_disturb_its_neighbours(repo: Repo, accoun
     assert len((await repo.runs.page(account_id, RunFilter(), limit=100)).runs) == 60
 
 
+async def test_what_units_add_to_sums_is_added_once_for_each_that_stands(database: Database, repo: Repo, account_id: int) -> None:
+    runs = [stored.run(account_id) for _number in range(60)]
+    told = await asyncio.gather(*(repo.runs.insert(run) for run in [*runs, runs[0], runs[1]]), return_exceptions=True)
+    assert sum(isinstance(error, Duplicate) for error in told) == 2
+    assert list(await database.read("queue_depth")) == [(60,)]
+    held = [replace(stored.running(account_id, "me"), attempts=2, upstream_ms=5) for _number in range(20)]
+    await asyncio.gather(*(repo.runs.insert(run) for run in held))
+    ends = [replace(run, status=RunStatus.SUCCEEDED, finished_at=86_400_000) for run in held]
+    keyed = stored.key(account_id, held[0], "a")
+    lost = asyncio.gather(repo.runs.insert(held[0], keyed), *(repo.runs.finish(end) for end in [*ends, ends[3]]), return_exceptions=True)
+    assert [type(error) for error in await lost if error is not None] == [Duplicate, Stale]
+    (row,) = await repo.runs.usage(account_id, 0, 9, None)
+    assert (row.day, row.status, row.runs, row.attempts, row.upstream_ms) == (1, "succeeded", 20, 40, 100)
+
+
+async def test_what_is_added_for_an_account_that_is_gone_disturbs_nobody(database: Database, repo: Repo, account_id: int) -> None:
+    nobody = Statement(query="count_waiting", params={"account_id": 4711}, adds={"runs": 1})
+    run = stored.run(account_id)
+    await asyncio.gather(database.write(nobody), repo.runs.insert(run))
+    assert list(await database.read("queue_depth")) == [(1,)]
+
+
 async def test_units_that_swap_the_same_row_have_one_winner(repo: Repo, account_id: int) -> None:
     held = stored.running(account_id, "me")
     await repo.runs.insert(held)

@@ -180,6 +180,8 @@ class Life(RuleBasedStateMachine):
             self.seen[run_id] = run.status
         ((waiting,),) = self.do(self.runtime.repo.database.read("queue_depth"))
         assert waiting == sum(status in {"queued", "waiting"} for status in self.seen.values())
+        usage = self.do(self.runtime.repo.runs.usage(self.bench.account, 0, 1 << 40, None))
+        assert sum(row.runs for row in usage) == sum(status in FINAL for status in self.seen.values())
 
     @invariant()
     def what_may_not_be_repeated_is_not_sent_again(self) -> None:

@@ -36,6 +36,16 @@ def test_migrations_are_numbered_from_one_without_gaps() -> None:
     assert [version for version, _script in load_migrations()] == list(range(1, len(load_migrations()) + 1))
 
 
+def test_every_change_of_a_runs_status_is_counted_by_triggers_but_the_one_that_its_unit_counts() -> None:
+    changing = {
+        name: " counting = counting," in query.sql
+        for name, query in load_queries().items()
+        if re.search(r"UPDATE runs SET .*\bstatus = ", query.sql.partition("WHERE")[0], re.DOTALL)
+    }
+    assert {name for name, counted in changing.items() if not counted} == {"finish_run"}
+    assert {"claim_lane", "cancel_run", "settle_run", "cancel_runs_of_user", "hold_restored_queue"} <= changing.keys()
+
+
 @pytest.fixture
 def schema() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:")

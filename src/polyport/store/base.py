@@ -16,11 +16,15 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
     ``expect`` is the number of rows it has to change (or return): when it differs, the whole unit is undone and the
     caller gets ``Stale``. That is how every compare-and-swap is written.
+
+    ``adds`` are further parameters, numbers that it adds to what is there: of statements of one commit that differ in these alone, the database may run one
+    with their sums. Such a statement does not fail, and gives no rows.
     """
 
     query: str
     params: Params = msgspec.field(default_factory=dict)
     expect: int | None = None
+    adds: Mapping[str, int] | None = None
 
 
 class StoreFault(Exception):

@@ -17,6 +17,8 @@ from polyport.store.rows import build, columns, params
 
 _COLUMNS: Final = columns(Run)
 _USAGE: Final = columns(UsageRow)
+_WAIT: Final = frozenset({RunStatus.QUEUED, RunStatus.WAITING})
+DAY_MS: Final = 86_400_000
 FIRST: Final = "run_"
 LAST: Final = "run_~"
 
@@ -80,6 +82,8 @@ class Runs:
         ``touch`` also notes that the run's connection was used.
         """
         statements = [Statement(query="insert_run", params=params(run))]
+        if run.status in _WAIT:
+            statements.append(_waits(run.account_id, 1))
         if touch:
             statements.append(Statement(query="touch_connection", params={"connection_id": run.connection_id, "now": run.created_at}))
         if key is not None:
@@ -94,6 +98,8 @@ class Runs:
             if key is not None:
                 statements.append(Statement(query="insert_idempotency_key", params=params(key)))
             statements.append(Statement(query="insert_run", params=params(run)))
+            if run.status in _WAIT:
+                statements.append(_waits(run.account_id, 1))
             if run.connection_id is not None:
                 connections[run.connection_id] = run.created_at
         statements += [
@@ -115,10 +121,10 @@ class Runs:
         """
         ended = Statement(query="finish_run", params=params(run), expect=1)
         if proof is None:
-            await self.database.write(ended, *told)
+            await self.database.write(ended, *told, _ended(run))
         else:
             proved = Statement(query="proved_connection", params={**params(proof), "now": run.finished_at})
-            await self.database.write(ended, proved, *told)
+            await self.database.write(ended, proved, *told, _ended(run))
 
     async def reschedule(self, run: Run) -> None:
         """Let a run wait until ``due_at``. Raises ``Stale``, also when it was asked to stop."""
@@ -233,6 +239,22 @@ class Runs:
         told = {"account_id": account_id, "first": first, "last": last, "partner_id": partner_id, "external_user_id": user}
         rows = await self.database.read("usage" if user is None else "usage_of_user", told)
         return [UsageRow(**dict(zip(_USAGE, row, strict=True))) for row in rows]
+
+
+def _waits(account_id: int, runs: int) -> Statement:
+    """That so many more runs of an account wait."""
+    return Statement(query="count_waiting", params={"account_id": account_id}, adds={"runs": runs})
+
+
+def _ended(run: Run) -> Statement:
+    """That a run ended, for the account's usage."""
+    told = {
+        "account_id": run.account_id,
+        "day": (run.finished_at or 0) // DAY_MS,
+        "partner_id": run.partner_id,
+        "status": run.status,
+    }
+    return Statement(query="count_ended", params=told, adds={"runs": 1, "attempts": run.attempts, "upstream_ms": run.upstream_ms or 0})
 
 
 def _pairs(places: Sequence[DbRow]) -> str:

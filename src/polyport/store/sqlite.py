@@ -25,6 +25,7 @@ from polyport.store.base import DbRow, Duplicate, Params, Stale, Statement, Stor
 from polyport.store.binding import bind, teach_driver
 from polyport.store.queries import load_migrations, load_queries
 from polyport.store.reach import only_user
+from polyport.store.totals import summed
 
 BATCH: Final = 128  # units of one commit: what the event loop does at a stretch stays within a few milliseconds
 STRETCH: Final = 4 * BATCH  # statements beyond which a batch runs in the thread: a unit of its own may be that long
@@ -109,12 +110,13 @@ class _Unguarded(Exception):
 
 
 class _Unit:
-    """Statements that stand or fall together, and who waits for them."""
+    """Statements that stand or fall together, what they add to sums, and who waits for them."""
 
-    __slots__ = ("error", "future", "rows", "statements")
+    __slots__ = ("added", "error", "future", "rows", "statements")
 
-    def __init__(self, statements: Sequence[Statement], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, statements: Sequence[Statement], added: Sequence[Statement], loop: asyncio.AbstractEventLoop) -> None:
         self.statements = statements
+        self.added = added
         self.future: asyncio.Future[Rows] = loop.create_future()
         self.rows: Rows = []
         self.error: Exception | None = None
@@ -167,7 +169,8 @@ class SqliteDatabase:
         if self._closing:
             raise StoreUnavailable(_CLOSING)
         loop = asyncio.get_running_loop()
-        unit = _Unit([self._limit(statement) for statement in statements], loop)
+        limited = [self._limit(statement) for statement in statements if not statement.adds]
+        unit = _Unit(limited, [statement for statement in statements if statement.adds], loop)
         self._pending.append(unit)
         if self._draining is None:
             self._draining = loop.create_task(self._drain())
@@ -285,6 +288,7 @@ class SqliteDatabase:
         for unit in units:
             unit.error, unit.rows = None, []
             self._run(connection, unit, guarded=True)
+        self._add(connection, units)
 
     async def _in_writer(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work, *arguments)
@@ -299,6 +303,12 @@ class SqliteDatabase:
     def _run_all(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
         for unit in units:
             self._run(connection, unit, guarded=len(unit.statements) > 1)
+        self._add(connection, units)
+
+    def _add(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
+        """Add what the units that stand add to sums: each sum once for all of them."""
+        for statement in summed(added for unit in units if unit.error is None for added in unit.added):
+            self._execute(connection, statement, guarded=True)
 
     def _run(self, connection: sqlite3.Connection, unit: _Unit, *, guarded: bool) -> None:
         """Run one unit inside the transaction; a fault of the unit itself undoes it alone, a fault of the database is raised.

@@ -109,7 +109,7 @@ RETURNING run_id;
 
 -- name: cancel_runs_of_user
 -- End some runs of an end user that nobody works on.
-UPDATE runs SET status = 'cancelled', cancel_at = COALESCE(cancel_at, :now), finished_at = :now, error = :error
+UPDATE runs SET status = 'cancelled', counting = counting, cancel_at = COALESCE(cancel_at, :now), finished_at = :now, error = :error
 WHERE rowid IN (
     SELECT rowid FROM runs INDEXED BY runs_by_user
     WHERE account_id = :account_id AND external_user_id = :external_id AND (:only_user IS NULL OR external_user_id = :only_user)

@@ -1,5 +1,5 @@
 -- name: insert_run
--- A new run, complete.
+-- A new run, complete. One that waits is counted by count_waiting in the same unit.
 INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
     priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
     reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
@@ -9,6 +9,18 @@ VALUES (:run_id, :account_id, :partner_id, :operation_id, :connection_id, COALES
     :priority, :due_at, :deadline_at, :created_at, :started_at, :finished_at, :cancel_at, :queued_ms, :waited_ms, :upstream_ms, :idempotency_key,
     :replay_of, :reconciles, :probe_at, :settled, :partner_version, :callback_url, :metadata, :error,
     :sealed_input, :sealed_result, :sealed_attempts);
+
+-- name: count_waiting
+-- Add to how many runs of an account wait. Statements of one commit that differ in how many alone are run as one.
+INSERT INTO waiting_runs (account_id, runs) SELECT :account_id, :runs WHERE EXISTS (SELECT 1 FROM accounts WHERE account_id = :account_id)
+ON CONFLICT (account_id) DO UPDATE SET runs = runs + excluded.runs;
+
+-- name: count_ended
+-- Add to what an account ran on a day, from finish_run. Statements of one commit that differ in the sums alone are run as one.
+INSERT INTO usage (account_id, day, partner_id, status, runs, attempts, upstream_ms)
+SELECT :account_id, :day, :partner_id, :status, :runs, :attempts, :upstream_ms WHERE EXISTS (SELECT 1 FROM accounts WHERE account_id = :account_id)
+ON CONFLICT (account_id, day, partner_id, status) DO UPDATE SET runs = runs + excluded.runs, attempts = attempts + excluded.attempts,
+    upstream_ms = upstream_ms + excluded.upstream_ms;
 
 -- name: insert_idempotency_key
 -- Remember a key; fails when it is remembered already.
@@ -35,20 +47,20 @@ DELETE FROM idempotency_keys WHERE (account_id, external_user_id, key) IN
 UPDATE runs SET sending = 1 WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner AND cancel_at IS NULL;
 
 -- name: finish_run
--- The end of a run, by the process that works on it.
+-- The end of a run, by the process that works on it. It is counted by count_ended in the same unit.
 UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :finished_at, waited_ms = :waited_ms, upstream_ms = :upstream_ms,
     error = :error, sealed_result = :sealed_result, sealed_attempts = :sealed_attempts, attempts = :attempts, probe_at = :probe_at
 WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
 
 -- name: reschedule_run
 -- Another attempt later, by the process that worked on it; there is none for a run that was asked to stop.
-UPDATE runs SET status = 'waiting', sending = 0, owner = NULL, due_at = :due_at, queued_ms = :queued_ms, waited_ms = :waited_ms,
+UPDATE runs SET status = 'waiting', counting = counting, sending = 0, owner = NULL, due_at = :due_at, queued_ms = :queued_ms, waited_ms = :waited_ms,
     upstream_ms = :upstream_ms, error = :error, sealed_attempts = :sealed_attempts, attempts = :attempts
 WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner AND cancel_at IS NULL;
 
 -- name: hold_lane
 -- Say of the runs of a lane that are next why they do not go on yet; of those behind them nothing is known.
-UPDATE runs SET status = 'waiting', error = :error
+UPDATE runs SET status = 'waiting', counting = counting, error = :error
 WHERE rowid IN (
     SELECT rowid FROM runs
     WHERE status IN ('queued', 'waiting') AND account_id = :account_id AND place = :place AND operation_id = :operation_id
@@ -139,7 +151,7 @@ CROSS JOIN runs ON runs.account_id = json_extract(watched.value, '$[0]') AND run
 -- name: claim_lane
 -- Take due runs of one lane: nobody else can take them then. Those of high priority go as if they had been due :lead milliseconds earlier, those of low
 -- priority as if that much later, so that a priority leads and nothing starves. Each is looked for in its own stretch of the index.
-UPDATE runs SET status = 'running', owner = :owner, attempts = attempts + 1, started_at = COALESCE(started_at, :now),
+UPDATE runs SET status = 'running', counting = counting, owner = :owner, attempts = attempts + 1, started_at = COALESCE(started_at, :now),
     queued_ms = queued_ms + MAX(0, :now - due_at)
 WHERE rowid IN (
     SELECT row_number FROM (
@@ -163,7 +175,7 @@ RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_
 
 -- name: claim_one
 -- claim_lane for a single run: without a list of rows it costs a tenth.
-UPDATE runs SET status = 'running', owner = :owner, attempts = attempts + 1, started_at = COALESCE(started_at, :now),
+UPDATE runs SET status = 'running', counting = counting, owner = :owner, attempts = attempts + 1, started_at = COALESCE(started_at, :now),
     queued_ms = queued_ms + MAX(0, :now - due_at)
 WHERE rowid = (
     SELECT row_number FROM (
@@ -263,11 +275,11 @@ FROM runs INDEXED BY runs_by_owner WHERE status = 'running' AND owner = :owner L
 
 -- name: requeue_run
 -- Give back a run whose process died before anything that may not be repeated was sent.
-UPDATE runs SET status = 'queued', sending = 0, owner = NULL, due_at = :now WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
+UPDATE runs SET status = 'queued', counting = counting, sending = 0, owner = NULL, due_at = :now WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
 
 -- name: settle_run
 -- End a run whose process died; where its operation can be looked for at the partner, a doubt is looked into soon.
-UPDATE runs SET status = :status, sending = 0, owner = NULL, finished_at = :now, error = :error,
+UPDATE runs SET status = :status, counting = counting, sending = 0, owner = NULL, finished_at = :now, error = :error,
     probe_at = CASE WHEN :status = 'uncertain' AND reconciles = 1 THEN :now + :look END
 WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND owner = :owner;
 
@@ -286,13 +298,13 @@ UPDATE runs SET probe_at = :until WHERE account_id = :account_id AND run_id = :r
 
 -- name: settle_doubt
 -- What a look at the partner found about a run in doubt; or when to look again.
-UPDATE runs SET status = :status, error = :error, sealed_result = :sealed_result, sealed_attempts = :sealed_attempts, settled = :settled, probe_at = :probe_at
+UPDATE runs SET status = :status, counting = counting, error = :error, sealed_result = :sealed_result, sealed_attempts = :sealed_attempts, settled = :settled, probe_at = :probe_at
 WHERE account_id = :account_id AND run_id = :run_id AND status = 'uncertain' AND probe_at = :seen
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: cancel_run
 -- End a run that has not begun, or waits for another attempt.
-UPDATE runs SET status = 'cancelled', finished_at = :now, cancel_at = :now, error = :error
+UPDATE runs SET status = 'cancelled', counting = counting, finished_at = :now, cancel_at = :now, error = :error
 WHERE account_id = :account_id AND run_id = :run_id AND status IN ('queued', 'waiting')
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
@@ -307,7 +319,7 @@ SELECT run_id FROM runs INDEXED BY runs_to_stop WHERE owner = :owner AND status 
 
 -- name: hold_restored_queue
 -- Take the runs of a restored backup that waited in it away from those who would send them.
-UPDATE runs SET status = 'running', sending = 0, owner = :owner WHERE status IN ('queued', 'waiting');
+UPDATE runs SET status = 'running', counting = counting, sending = 0, owner = :owner WHERE status IN ('queued', 'waiting');
 
 -- name: hold_restored_running
 -- Let the runs of a restored backup that were worked on in it belong to nobody who lives.

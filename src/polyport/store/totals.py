@@ -1,0 +1,22 @@
+"""Statements that add to what is there: of those that share a commit, each sum is written once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from polyport.store.base import Statement
+
+
+def summed(statements: Iterable[Statement]) -> list[Statement]:
+    """The fewest statements that do the same: those that differ in what they add alone are one, with the sums."""
+    found: dict[tuple[Any, ...], tuple[Statement, dict[str, int]]] = {}
+    for statement in statements:
+        key, amounts = (statement.query, *statement.params.values()), statement.adds or {}
+        held = found.get(key)
+        if held is None:
+            found[key] = (statement, dict(amounts))
+            continue
+        for name, amount in amounts.items():
+            held[1][name] += amount
+    return [Statement(query=first.query, params={**first.params, **totals}) for first, totals in found.values()]
