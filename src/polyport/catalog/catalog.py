@@ -28,7 +28,7 @@ from polyport.manifest.model import Partner
 from polyport.manifest.neighbours import clashes
 from polyport.manifest.source import Problem
 from polyport.store.base import StoreUnavailable
-from polyport.store.catalogue import CatalogIndex, IndexDamaged, OfferRow, Reach, Stored
+from polyport.store.catalogue import CatalogIndex, IndexDamaged, OfferRow, Ordered, Reach, Stored
 from polyport.store.sqlite_catalogue import SqliteCatalogue
 
 TOOLS: Final = 1
@@ -309,12 +309,27 @@ class Catalog:
     def list(self, index: CatalogIndex, kind: str, reach: Reach, wanted: Wanted) -> Page:
         """A page of a list. Raises ``ValidationFailed``."""
         ordered, question = understand(wanted, kind)
+        if wanted.by_cursor:
+            return self._list_after(index, kind, reach, wanted, ordered, question)
         start = (wanted.page - 1) * wanted.per_page
         if question is None:
             found, total = index.page(kind, reach, ordered, start, wanted.per_page)
         else:
             found, total = self._search.page(kind, question, reach, ordered, start, wanted.per_page)
         return Page(items=[self.item(kind, each) for each in found], page=wanted.page, per_page=wanted.per_page, total=total)
+
+    def _list_after(self, index: CatalogIndex, kind: str, reach: Reach, wanted: Wanted, ordered: Ordered, question: str | None) -> Page:
+        """A page that begins after a place. What is searched goes on by rank."""
+        if question is None:
+            placed, total = index.page_after(kind, reach, ordered, wanted.after, wanted.per_page + 1)
+        else:
+            start = int(wanted.after[0]) if wanted.after is not None else 0
+            found, total = self._search.page(kind, question, reach, ordered, start, wanted.per_page + 1)
+            placed = [(each, (start + number,)) for number, each in enumerate(found, 1)]
+        shown = placed[: wanted.per_page]
+        following = shown[-1][1] if len(placed) > wanted.per_page else None
+        items = [self.item(kind, each) for each, _place in shown]
+        return Page(items=items, page=wanted.page, per_page=wanted.per_page, total=total, following=following)
 
     def item(self, kind: str, content: bytes, *, whole: bool = False) -> Item:
         """An item as it is shown. Lists show no budgets."""

@@ -16,6 +16,7 @@ from polyport.manifest.budgets import shown
 from polyport.manifest.levels import file_of
 from polyport.manifest.model import Action, Partner, Trigger
 from polyport.store.catalogue import OperationRow, Ordered, PartnerRow
+from polyport.store.rows import After
 
 Operation = Action | Trigger
 Item = dict[str, Any]
@@ -57,16 +58,19 @@ class Wanted:
     sort: str | None = None
     page: int = 1
     per_page: int = 20
+    by_cursor: bool = False
+    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of a list and how many there are in all."""
+    """One page of a list and how many there are in all. ``following`` is after which place the next one begins, for a list that is read by cursor."""
 
     items: Sequence[Item]
     page: int
     per_page: int
     total: int
+    following: After | None = None
 
 
 def auth_types(partner: Partner) -> list[str]:
@@ -199,6 +203,12 @@ def _marks(owner: int | None, **columns: object) -> str:
     if owner is not None:
         marks += ["private", mark_of("owner", owner)]
     return " ".join(marks)
+
+
+def placing(wanted: Wanted, kind: str) -> tuple[type, ...]:
+    """The types of what places an item in a list: what is searched is placed by its rank. Raises ``ValidationFailed`` as ``understand`` does."""
+    ordered, question = understand(wanted, kind)
+    return (int,) if question is not None else tuple(str if column == "title_key" else int for column in ordered.columns(kind))
 
 
 def understand(wanted: Wanted, kind: str) -> tuple[Ordered, str | None]:

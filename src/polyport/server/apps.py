@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -10,8 +11,8 @@ from pydantic import Field
 from polyport.apps import SCOPES_MOST, SECRET_LONGEST, NewApp, missing, sign_in_schemes
 from polyport.errors import Fault, NotFound, ValidationFailed
 from polyport.manifest.model import Partner
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import id_filter, known_filters, page_meta, read_list_query
+from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
+from polyport.server.wire import ListQuery, id_filter, known_filters, read_list_query
 from polyport.store.records import OAuthApp
 
 Scopes = Annotated[tuple[Annotated[str, Field(max_length=500)], ...], Field(max_length=SCOPES_MOST)]
@@ -79,9 +80,18 @@ async def read_many(call: Call) -> Answer:
     partners = [partner_id for partner_id in await seen.signing_in() if only in {None, partner_id}]
     if wanted.sort == "-title":
         partners.reverse()
-    found = partners[wanted.offset : wanted.offset + wanted.per_page]
-    meta = page_meta(wanted.page, wanted.per_page, len(partners))
-    return Answer(data=[_item(call, await seen.partner(each), held.get(each)) for each in found], meta=meta)
+    first = _first(wanted, partners)
+    found, meta = wanted.cut(list(enumerate(partners, 1))[first : first + wanted.limit], len(partners), lambda placed: placed)
+    return Answer(data=[_item(call, await seen.partner(each), held.get(each)) for _place, each in found], meta=meta)
+
+
+def _first(wanted: ListQuery, partners: Sequence[int]) -> int:
+    """Where a page begins: after the partner of its cursor, or where that one was."""
+    after = wanted.after(int, int)
+    if after is None:
+        return wanted.offset
+    place, partner_id = int(after[0]), int(after[1])
+    return partners.index(partner_id) + 1 if partner_id in partners else place - 1
 
 
 async def read(call: Call) -> Answer:
@@ -152,6 +162,7 @@ ENDPOINTS: Final = (
         scope="admin", answer=AppAnswer, many=True,
         query=(
             Param(name="page", description="From 1.", schema={"type": "integer", "minimum": 1, "default": 1}),
+            CURSOR,
             Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
             Param(name="sort", description="title (which it is anyway) or -title."),
             Param(name="filter[partnerId]", description="The partner's id.", schema={"type": "integer"}),

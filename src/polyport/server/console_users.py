@@ -9,7 +9,8 @@ from pydantic import Field
 from polyport.console_users import EMAIL_LONGEST, LINK_SECONDS, add_user, change_role, new_link, remove_user, scopes_of
 from polyport.errors import NotFound
 from polyport.items import seconds
-from polyport.server.routing import Answer, Body, Call, Endpoint
+from polyport.server.routing import LEAFED, Answer, Body, Call, Endpoint
+from polyport.server.wire import known_filters, read_list_query
 from polyport.store.records import User
 
 Role = Literal["owner", "developer", "viewer"]
@@ -56,7 +57,10 @@ async def create(call: Call) -> Answer:
 async def read_many(call: Call) -> Answer:
     """GET /console-users."""
     found = await call.engine.runtime.repo.console_users.of(call.principal.account_id)
-    return Answer(data=[_item(user) for user in found], meta={"page": 1, "totalPages": 1, "totalItemsCount": len(found)})
+    query = read_list_query(call.http.query_params)
+    known_filters(query.filters, ())
+    shown, meta = query.leaf(found, lambda user: user.user_id)
+    return Answer(data=[_item(user) for user in shown], meta=meta)
 
 
 async def patch(call: Call) -> Answer:
@@ -124,7 +128,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET", path=_PATH, handler=read_many, tag=_TAG, summary="List the users of the account", scope="admin",
-        answer=ConsoleUserAnswer, many=True,
+        answer=ConsoleUserAnswer, many=True, query=LEAFED,
     ),
     Endpoint(
         method="PATCH", path=_ONE, handler=patch, tag=_TAG, summary="Give a user another role; all its sign-ins end", scope="admin",

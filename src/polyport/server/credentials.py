@@ -11,8 +11,8 @@ from polyport.engine.connect import NewConnection, create_connection, replace_fi
 from polyport.engine.erasure import erase_connection
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
 from polyport.items import connection_item
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, page_meta, read_list_query
+from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
+from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, read_list_query
 from polyport.store.base import Stale
 from polyport.store.connections import ConnectionFilter
 from polyport.store.records import Connection, ConnectionStatus
@@ -130,9 +130,11 @@ async def read_many(call: Call) -> Answer:
         title_like=query.filters.get(("title", "like")),
     )
     found, total = await call.engine.runtime.repo.connections.page(
-        call.principal.account_id, wanted, sort=query.sort, limit=query.per_page, offset=query.offset
+        call.principal.account_id, wanted, sort=query.sort, limit=query.limit, offset=query.offset, after=query.after(str, int)
     )
-    return Answer(data=[_item(call, record) for record in found], meta=page_meta(query.page, query.per_page, total))
+    titled = query.sort in {"title", "-title"}
+    shown, meta = query.cut(found, total, lambda record: (record.title if titled else "", record.connection_id))
+    return Answer(data=[_item(call, record) for record in shown], meta=meta)
 
 
 async def read(call: Call) -> Answer:
@@ -253,6 +255,7 @@ ENDPOINTS: Final = (
         many=True,
         query=(
             Param(name="page", description="From 1.", schema={"type": "integer", "minimum": 1, "default": 1}),
+            CURSOR,
             Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
             Param(name="sort", description="title, -title, credentialId or -credentialId."),
             Param(name="filter[partnerId]", description="The partner's id.", schema={"type": "integer"}),

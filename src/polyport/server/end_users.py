@@ -15,8 +15,8 @@ from polyport.engine.erasure import begin_erasure
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
 from polyport.passwords import TokenPrefix, new_token
 from polyport.server.access import END_USER_SCOPES
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import ExternalUserId, encode, known_filters, page_meta, read_list_query
+from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
+from polyport.server.wire import ExternalUserId, encode, known_filters, read_list_query
 from polyport.store.base import Stale
 from polyport.store.end_users import EndUserChange, EndUserFilter
 from polyport.store.records import EndUser, Token
@@ -127,9 +127,15 @@ async def read_many(call: Call) -> Answer:
         status=status,
     )
     found, total = await call.engine.runtime.repo.end_users.page(
-        call.principal.account_id, wanted, sort=query.sort, limit=query.per_page, offset=query.offset
+        call.principal.account_id, wanted, sort=query.sort, limit=query.limit, offset=query.offset, after=query.after(str, int)
     )
-    return Answer(data=[_item(user) for user in found], meta=page_meta(query.page, query.per_page, total))
+    shown, meta = query.cut(found, total, lambda user: (_placed(user, query.sort), user.end_user_id))
+    return Answer(data=[_item(user) for user in shown], meta=meta)
+
+
+def _placed(user: EndUser, sort: str | None) -> str:
+    """What places a user in an order that is not that of ids."""
+    return {"title": user.title or "", "externalId": user.external_id}.get((sort or "").removeprefix("-"), "")
 
 
 async def delete(call: Call) -> Answer:
@@ -211,6 +217,7 @@ ENDPOINTS: Final = (
         method="GET", path=_PATH, handler=read_many, tag=_TAG, summary="List your users", scope="admin", answer=UserAnswer, many=True,
         query=(
             Param(name="page", description="From 1.", schema={"type": "integer", "minimum": 1, "default": 1}),
+            CURSOR,
             Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
             Param(name="sort", description="title, -title, externalId, -externalId, id or -id."),
             Param(name="filter[externalId]", description="Your id of the user; also as [like], a part of it."),

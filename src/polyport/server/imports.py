@@ -15,8 +15,8 @@ from polyport.errors import Fault, NotFound, PayloadTooLarge, ValidationFailed
 from polyport.importers.jobs import Given, NewImport, answer_import, base_fault, cancel_import, read_import, start_import
 from polyport.private_partners import SOURCE
 from polyport.server.access import Principal
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import encode, known_filters, page_meta, read_list_query
+from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
+from polyport.server.wire import encode, known_filters, read_list_query
 from polyport.settings import Settings
 from polyport.store.private_partners import ImportStatus, PartnerImport
 
@@ -176,14 +176,17 @@ async def read_many(call: Call) -> Answer:
     if status is not None and status not in set(ImportStatus):
         message = f"There are: {', '.join(ImportStatus)}."
         raise ValidationFailed.of(Fault(path="filter[status]", code="unknown_option", message=message))
+    after = wanted.after(str)
     found, count = await call.engine.runtime.repo.imports.page(
         call.principal.account_id,
         status=status,
         slug=wanted.filters.get(("slug", "eq")),
-        limit=wanted.per_page,
+        limit=wanted.limit,
         offset=wanted.offset,
+        before=str(after[0]) if after is not None else None,
     )
-    return Answer(data=[await _item(call, made) for made in found], meta=page_meta(wanted.page, wanted.per_page, count))
+    shown, meta = wanted.cut(found, count, lambda made: (made.import_id,))
+    return Answer(data=[await _item(call, made) for made in shown], meta=meta)
 
 
 async def read(call: Call) -> Answer:
@@ -289,6 +292,7 @@ ENDPOINTS: Final = (
         answer=ImportAnswer, many=True,
         query=(
             Param(name="page", description="From 1.", schema={"type": "integer", "minimum": 1, "default": 1}),
+            CURSOR,
             Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
             Param(name="filter[status]", description="Where the import stands.", schema={"type": "string", "enum": list(ImportStatus)}),
             Param(name="filter[slug]", description="The partner's slug, whole."),

@@ -22,8 +22,8 @@ from polyport.errors import Fault, NotFound, ValidationFailed
 from polyport.events import receiver_fault
 from polyport.items import link_item
 from polyport.server.connect.words import LANGUAGES, known_language
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, page_meta, read_list_query
+from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
+from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, read_list_query
 from polyport.store.links import LinkFilter
 from polyport.store.records import Link, LinkStatus
 
@@ -189,9 +189,17 @@ async def read_many(call: Call) -> Answer:
         title_like=query.filters.get(("title", "like")),
     )
     found, total = await runtime.repo.links.page(
-        call.principal.account_id, wanted, sort=query.sort, limit=query.per_page, offset=query.offset, now=runtime.now_ms()
+        call.principal.account_id,
+        wanted,
+        sort=query.sort,
+        limit=query.limit,
+        offset=query.offset,
+        after=query.after(str, int),
+        now=runtime.now_ms(),
     )
-    return Answer(data=[_item(call, link) for link in found], meta=page_meta(query.page, query.per_page, total))
+    titled = query.sort in {"title", "-title"}
+    shown, meta = query.cut(found, total, lambda link: (link.title if titled else "", link.link_id))
+    return Answer(data=[_item(call, link) for link in shown], meta=meta)
 
 
 async def _link(call: Call) -> Link:
@@ -219,6 +227,7 @@ ENDPOINTS: Final = (
         method="GET", path=_PATH, handler=read_many, tag=_TAG, summary="List links", scope="connections:read", answer=LinkAnswer, many=True,
         query=(
             Param(name="page", description="From 1.", schema={"type": "integer", "minimum": 1, "default": 1}),
+            CURSOR,
             Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
             Param(name="sort", description="title, -title, id or -id (the newest first, which it is anyway)."),
             Param(name="filter[partnerId]", description="The partner's id.", schema={"type": "integer"}),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any, Final
 
 from polyport.catalog import Page, View, Wanted
+from polyport.catalog.listing import placing
 from polyport.engine.caller import connection_fields
 from polyport.errors import NotFound
 from polyport.kinds.fields import TYPES
 from polyport.manifest.model import AuthChoice, ConnectionField
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import id_filter, page_meta, read_list_query
+from polyport.server.cursors import to_cursor
+from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
+from polyport.server.wire import cursor_meta, id_filter, page_meta, read_list_query
 
 LOGO_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
@@ -100,14 +104,16 @@ class CredentialFieldsAnswer(Body):
     fields: list[dict[str, Any]]
 
 
-def _list(page: Page) -> Answer:
-    return Answer(data=page.items, meta=page_meta(page.page, page.per_page, page.total), etag=True)
-
-
-def _wanted(call: Call) -> Wanted:
+async def _list(call: Call, kind: str, read: Callable[[Wanted], Awaitable[Page]]) -> Answer:
     query = read_list_query(call.http.query_params, ("q",))
     id_filter(query.filters.get(("partnerId", "eq")), "filter[partnerId]")
-    return Wanted(filters=query.filters, sort=query.sort, page=query.page, per_page=query.per_page)
+    wanted = Wanted(filters=query.filters, sort=query.sort, page=query.page, per_page=query.per_page)
+    if query.cursor is None:
+        page = await read(wanted)
+        return Answer(data=page.items, meta=page_meta(page.page, page.per_page, page.total), etag=True)
+    page = await read(replace(wanted, by_cursor=True, after=query.after(*placing(wanted, kind))))
+    following = to_cursor(query.sort, page.following) if page.following is not None else None
+    return Answer(data=page.items, meta=cursor_meta(page.per_page, page.total, following), etag=True)
 
 
 def _seen(call: Call) -> View:
@@ -117,12 +123,12 @@ def _seen(call: Call) -> View:
 
 async def list_partners(call: Call) -> Answer:
     """GET /partners/info."""
-    return _list(await _seen(call).list_partners(_wanted(call)))
+    return await _list(call, "partner", _seen(call).list_partners)
 
 
 async def list_operations(call: Call) -> Answer:
     """GET /partners/trigger-actions/info."""
-    return _list(await _seen(call).list_operations(_wanted(call)))
+    return await _list(call, "operation", _seen(call).list_operations)
 
 
 async def read_partner(call: Call) -> Answer:
@@ -186,6 +192,7 @@ def _field(variable: ConnectionField) -> dict[str, Any]:
 
 _PAGING: Final = (
     Param(name="page", description="From 1.", schema={"type": "integer", "minimum": 1, "default": 1}),
+    CURSOR,
     Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
     Param(name="sort", description="title or -title."),
     Param(

@@ -24,8 +24,8 @@ from polyport.importers.working import shown_changes
 from polyport.private_partners import SOURCE
 from polyport.server.imports import who
 from polyport.server.partners import DeprecationAnswer
-from polyport.server.routing import Answer, Body, Call, Endpoint
-from polyport.server.wire import page_meta
+from polyport.server.routing import LEAFED, Answer, Body, Call, Endpoint
+from polyport.server.wire import known_filters, page_meta, read_list_query
 from polyport.store.private_partners import PartnerState, PartnerVersion, PrivatePartner
 
 
@@ -116,7 +116,10 @@ async def _version(call: Call, partner: PrivatePartner) -> PartnerVersion:
 async def read_many(call: Call) -> Answer:
     """GET /partners/own."""
     found = await call.engine.runtime.repo.private_partners.all(call.principal.account_id)
-    return Answer(data=[_item(call, partner) for partner in found], meta=page_meta(1, max(1, len(found)), len(found)))
+    query = read_list_query(call.http.query_params)
+    known_filters(query.filters, ())
+    shown, meta = query.leaf(found, lambda partner: partner.slug)
+    return Answer(data=[_item(call, partner) for partner in shown], meta=meta)
 
 
 async def versions(call: Call) -> Answer:
@@ -215,7 +218,7 @@ _VERSION: Final = "/partners/{partnerId}/versions/{number}"
 ENDPOINTS: Final = (
     Endpoint(
         method="GET", path="/partners/own", handler=read_many, tag=_TAG, summary="List the partners that you imported, drafts too", scope="admin",
-        answer=OwnPartnerAnswer, many=True,
+        answer=OwnPartnerAnswer, many=True, query=LEAFED,
     ),
     Endpoint(
         method="GET", path=f"{_PATH}/versions", handler=versions, tag=_TAG, summary="List the versions of a partner of your own, the newest first",

@@ -268,6 +268,17 @@ class Param:
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
 
 
+CURSOR: Final = Param(name="cursor", description="Instead of page: * for the first page, then meta.nextCursor of the one before.")
+
+LEAFED: Final = (
+    Param(
+        name="cursor",
+        description="* for a first page of per-page items, then meta.nextCursor of the one before; without it the whole list comes.",
+    ),
+    Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One method of one path. ``scope`` is what a token needs: ``""`` any token, ``None`` no token at all.

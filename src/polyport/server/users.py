@@ -12,7 +12,7 @@ from polyport.kinds.fields import coerce_datetime, unix_number
 from polyport.passwords import TokenPrefix, new_token
 from polyport.server.access import SCOPES, SignedIn
 from polyport.server.routing import Answer, Body, Call, Endpoint
-from polyport.server.wire import page_meta, read_list_query
+from polyport.server.wire import read_list_query
 from polyport.store.base import Stale
 from polyport.store.records import Token
 
@@ -140,8 +140,12 @@ async def list_keys(call: Call) -> Answer:
     wanted = read_list_query(call.http.query_params)
     if wanted.filters:
         raise ValidationFailed.of(Fault(path="filter", code="unknown_filter", message="API keys are not filtered."))
-    found, total = await call.engine.runtime.repo.tokens.api_keys(call.principal.account_id, limit=wanted.per_page, offset=wanted.offset)
-    return Answer(data=[_key(token, token.token_id) for token in found], meta=page_meta(wanted.page, wanted.per_page, total))
+    after = wanted.after(int)
+    found, total = await call.engine.runtime.repo.tokens.api_keys(
+        call.principal.account_id, limit=wanted.limit, offset=wanted.offset, before=int(after[0]) if after is not None else None
+    )
+    shown, meta = wanted.cut(found, total, lambda token: (token.token_id,))
+    return Answer(data=[_key(token, token.token_id) for token in shown], meta=meta)
 
 
 async def read_key(call: Call) -> Answer:

@@ -7,10 +7,10 @@ import re
 import unicodedata
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from pydantic import AfterValidator, Field
@@ -21,6 +21,8 @@ from starlette.requests import Request as HttpRequest
 
 from polyport.errors import Fault, MalformedJson, PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 from polyport.paths import Step, format_path
+from polyport.server.cursors import from_cursor, to_cursor
+from polyport.store.rows import After
 
 PER_PAGE: Final = 20
 PER_PAGE_MOST: Final = 100
@@ -29,6 +31,7 @@ FAULTS_MOST: Final = 1_000
 LOOKED_AT_MOST: Final = 100_000
 USER_ID_LONGEST: Final = 300
 
+Item = TypeVar("Item")
 FORM: Final = "application/x-www-form-urlencoded"
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -72,6 +75,11 @@ def success(data: Any, meta: Mapping[str, Any] | None = None, **extra: Any) -> d
 def page_meta(page: int, per_page: int, total: int) -> dict[str, int]:
     """``meta`` of a list."""
     return {"page": page, "totalPages": max(1, -(-total // per_page)), "totalItemsCount": total}
+
+
+def cursor_meta(per_page: int, total: int, following: str | None) -> dict[str, Any]:
+    """``meta`` of a list that is read by cursor."""
+    return {"perPage": per_page, "nextCursor": following, "hasMore": following is not None, "totalItemsCount": total}
 
 
 def header(request: HttpRequest, name: bytes) -> str | None:
@@ -237,9 +245,10 @@ def _located(value: Any, otherwise: Fault) -> ValidationFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuery:
-    """What a list is asked for. ``filters`` maps (field, operator) to a value; operators are ``eq`` and ``like``."""
+    """What a list is asked for. ``filters`` maps (field, operator) to a value; operators are ``eq`` and ``like``. With a ``cursor`` it goes on from item to item."""
 
     page: int = 1
+    cursor: str | None = None
     per_page: int = PER_PAGE
     sort: str | None = None
     filters: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -248,6 +257,31 @@ class ListQuery:
     def offset(self) -> int:
         """How many items come before the page."""
         return (self.page - 1) * self.per_page
+
+    @property
+    def limit(self) -> int:
+        """How many items are read for the page: by cursor one more, which tells whether there is another page."""
+        return self.per_page + (self.cursor is not None)
+
+    def after(self, *kinds: type) -> After | None:
+        """After which item the page begins; ``kinds`` are the types of what places one. Raises ``ValidationFailed``."""
+        return from_cursor(self.cursor, self.sort, kinds) if self.cursor is not None else None
+
+    def cut(self, found: Sequence[Item], total: int, place: Callable[[Item], After]) -> tuple[Sequence[Item], dict[str, Any]]:
+        """The items of the page, and its ``meta``; ``place`` says of an item what ``after`` gives."""
+        if self.cursor is None:
+            return found, page_meta(self.page, self.per_page, total)
+        shown = found[: self.per_page]
+        following = to_cursor(self.sort, place(shown[-1])) if len(found) > self.per_page else None
+        return shown, cursor_meta(self.per_page, total, following)
+
+    def leaf(self, whole: Sequence[Item], mark: Callable[[Item], Any]) -> tuple[Sequence[Item], dict[str, Any]]:
+        """The page of a short list that is read whole, in the order of its marks (all numbers, or all texts); without a cursor all of it, on one page."""
+        if self.cursor is None:
+            return whole, page_meta(1, max(1, len(whole)), len(whole))
+        after = self.after(type(mark(whole[0])) if whole else str)
+        rest = [each for each in whole if after is None or mark(each) > after[0]]
+        return self.cut(rest[: self.limit], len(whole), lambda each: (mark(each),))
 
 
 def read_list_query(query: QueryParams, plain: Sequence[str] = (), *, numbered: bool = True) -> ListQuery:
@@ -281,9 +315,17 @@ def read_list_query(query: QueryParams, plain: Sequence[str] = (), *, numbered: 
     if not numbered and page != 1:
         message = "This list has no numbered pages: meta.nextCursor of a page leads to the next, as cursor."
         faults.append(Fault(path="page", code="out_of_range", message=message))
+    elif numbered and query.get("cursor") and query.get("page"):
+        faults.append(Fault(path="page", code="out_of_range", message="A list is read by page or by cursor, not by both."))
     if faults:
         raise ValidationFailed.of(*faults)
-    return ListQuery(page=page, per_page=per_page, sort=query.get("sort") or None, filters=filters)
+    return ListQuery(
+        page=page,
+        per_page=per_page,
+        sort=query.get("sort") or None,
+        filters=filters,
+        cursor=query.get("cursor") or None if numbered else None,
+    )
 
 
 def _number(text: str | None, name: str, least: int, most: int, default: int, faults: list[Fault]) -> int:

@@ -101,9 +101,9 @@ class Tokens:
         """The token whose text has this hash."""
         return build(Token, await self.database.read("token_by_hash", {"token_hash": token_hash}))
 
-    async def api_keys(self, account_id: int, *, limit: int, offset: int) -> tuple[list[Token], int]:
-        """A page of an account's API keys, newest first, and how many there are."""
-        rows = await self.database.read("api_keys", {"account_id": account_id, "limit": limit, "offset": offset})
+    async def api_keys(self, account_id: int, *, limit: int, offset: int, before: int | None = None) -> tuple[list[Token], int]:
+        """A page of an account's API keys, newest first, and how many there are. ``before``: the id to go on from."""
+        rows = await self.database.read("api_keys", {"account_id": account_id, "limit": limit, "offset": offset, "before": before})
         total = await self.database.read("count_api_keys", {"account_id": account_id})
         return [token for row in rows if (token := build(Token, [row])) is not None], int(total[0][0])
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from polyport.store.base import StoreUnavailable
+from polyport.store.rows import After
 
 COLUMNS = ("title", "name", "partner", "description", "marks")
 
@@ -114,6 +115,11 @@ class Ordered:
     reverse: bool = False
     sorted: bool = False
 
+    def columns(self, kind: str) -> tuple[str, ...]:
+        """The columns that place an item in the list, the one that sorts it first."""
+        ids = ("partner_id",) if kind == "partner" else ("partner_id", "operation_id")
+        return (self.sort,) if self.sort == ids[-1] != "partner_id" else (self.sort, *(each for each in ids if each != self.sort))
+
 
 class IndexDamaged(StoreUnavailable):
     """The index cannot be read any more: ``renew`` it, and build it again."""
@@ -157,6 +163,11 @@ class CatalogIndex(Protocol):
 
     def page(self, kind: str, reach: Reach, wanted: Ordered, start: int, limit: int) -> tuple[list[bytes], int]:
         """Items of a list, and how many there are in all."""
+
+    def page_after(
+        self, kind: str, reach: Reach, wanted: Ordered, after: After | None, limit: int
+    ) -> tuple[list[tuple[bytes, After]], int]:
+        """Items of a list that come after a place, each with its own, and how many there are in all."""
 
     def vocabulary(self, kind: str) -> list[tuple[str, int]]:
         """Every word that is searched, and in how many places it stands."""

@@ -9,7 +9,7 @@ from polyport.store.base import Database, DbRow, Statement
 from polyport.store.grants import authorised_by
 from polyport.store.herald import Herald
 from polyport.store.records import CachedList, Connection, ConnectionStatus, Finding, StoredGrant
-from polyport.store.rows import columns, params
+from polyport.store.rows import After, columns, params, params_after
 
 _BUMP = Statement(query="bump_epoch")
 _ERASED = Statement(query="note_erasure")
@@ -61,11 +61,11 @@ class Connections:
         return _connection(rows[0]) if rows else None
 
     async def page(
-        self, account_id: int, wanted: ConnectionFilter, *, sort: str | None, limit: int, offset: int
+        self, account_id: int, wanted: ConnectionFilter, *, sort: str | None, limit: int, offset: int, after: After | None = None
     ) -> tuple[list[Connection], int]:
-        """A page of connections and how many there are. ``sort``: ``title``, ``-title``, ``-credentialId``, or by id."""
+        """A page of connections and how many there are. ``sort``: ``title``, ``-title``, ``-credentialId``, or by id. ``after``: the title and the id to go on from."""
         given = {"account_id": account_id, **params(wanted)}
-        rows = await self.database.read("connections", {**given, "sort": sort, "limit": limit, "offset": offset})
+        rows = await self.database.read("connections", {**given, "sort": sort, "limit": limit, "offset": offset, **params_after(after)})
         total = await self.database.read("count_connections", given)
         return [_connection(row) for row in rows], int(total[0][0])
 

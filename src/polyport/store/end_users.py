@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from polyport.store.base import Database, DbRow, Statement
 from polyport.store.records import EndUser, Token
-from polyport.store.rows import columns, params
+from polyport.store.rows import After, columns, params, params_after
 
 _BUMP: Final = Statement(query="bump_epoch")
 _ERASED: Final = Statement(query="note_erasure")
@@ -64,10 +64,12 @@ class EndUsers:
         rows = await self.database.read("end_user", {"account_id": account_id, "end_user_id": end_user_id})
         return _end_user(rows[0]) if rows else None
 
-    async def page(self, account_id: int, wanted: EndUserFilter, *, sort: str | None, limit: int, offset: int) -> tuple[list[EndUser], int]:
-        """A page of end users and how many there are. ``sort``: ``title``, ``externalId`` or ``id``, each also with a ``-``; by id."""
+    async def page(
+        self, account_id: int, wanted: EndUserFilter, *, sort: str | None, limit: int, offset: int, after: After | None = None
+    ) -> tuple[list[EndUser], int]:
+        """A page of end users and how many there are. ``sort``: ``title``, ``externalId`` or ``id``, each also with a ``-``; by id. ``after``: what sorts, and the id."""
         given = {"account_id": account_id, **params(wanted)}
-        rows = await self.database.read("end_users", {**given, "sort": sort, "limit": limit, "offset": offset})
+        rows = await self.database.read("end_users", {**given, "sort": sort, "limit": limit, "offset": offset, **params_after(after)})
         total = await self.database.read("count_end_users", given)
         return [_end_user(row) for row in rows], int(total[0][0])
 

@@ -8,7 +8,7 @@ from polyport.store.base import Database, DbRow, Statement
 from polyport.store.grants import authorised_by
 from polyport.store.herald import Herald
 from polyport.store.records import AccountSettings, Connection, Link, LinkStatus, StoredGrant
-from polyport.store.rows import build, columns, params
+from polyport.store.rows import After, build, columns, params, params_after
 
 _BUMP = Statement(query="bump_epoch")
 
@@ -52,11 +52,11 @@ class Links:
         return _link(rows[0]) if rows else None
 
     async def page(
-        self, account_id: int, wanted: LinkFilter, *, sort: str | None, limit: int, offset: int, now: int
+        self, account_id: int, wanted: LinkFilter, *, sort: str | None, limit: int, offset: int, after: After | None = None, now: int
     ) -> tuple[list[Link], int]:
-        """A page of links and how many there are. ``sort``: ``title``, ``-title``, ``id``, or newest first."""
+        """A page of links and how many there are. ``sort``: ``title``, ``-title``, ``id``, or newest first. ``after``: the title and the id to go on from."""
         given = {"account_id": account_id, "now": now, **params(wanted)}
-        rows = await self.database.read("links", {**given, "sort": sort, "limit": limit, "offset": offset})
+        rows = await self.database.read("links", {**given, "sort": sort, "limit": limit, "offset": offset, **params_after(after)})
         total = await self.database.read("count_links", given)
         return [_link(row) for row in rows], int(total[0][0])
 

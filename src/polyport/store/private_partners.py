@@ -259,12 +259,12 @@ class Imports:
         return bytes(rows[0][0]) if rows and rows[0][0] is not None else None
 
     async def page(
-        self, account_id: int, *, status: str | None, slug: str | None, limit: int, offset: int
+        self, account_id: int, *, status: str | None, slug: str | None, limit: int, offset: int, before: str | None = None
     ) -> tuple[Sequence[PartnerImport], int]:
-        """Imports of an account, the newest first, and how many there are."""
+        """Imports of an account, the newest first, and how many there are. ``before``: the id to go on from."""
         given: dict[str, Any] = {"account_id": account_id, "status": status, "slug": slug}
         count = (await self.database.read("count_imports", given))[0][0]
-        rows = await self.database.read("imports", given | {"limit": limit, "offset": offset})
+        rows = await self.database.read("imports", given | {"limit": limit, "offset": offset, "before": before})
         return [_import(row) for row in rows], int(count)
 
     async def claim(self, owner: str, *, most: int, now: int) -> PartnerImport | None:

@@ -12,6 +12,7 @@ import msgspec
 from polyport.store.base import DbRow
 
 R = TypeVar("R")
+After = tuple[str | int, ...]  # what places an item in the order of its list
 
 
 _COLUMNS: Final[dict[type[Any], tuple[str, ...]]] = {}
@@ -24,6 +25,12 @@ def columns(kind: type[Any]) -> tuple[str, ...]:
     if found is None:
         found = _COLUMNS[kind] = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else tuple(field.name for field in fields(kind))
     return found
+
+
+def params_after(place: After | None) -> dict[str, Any]:
+    """The parameters of a list that goes on after an item: what sorts it, and its id."""
+    key, after_id = place if place is not None else (None, None)
+    return {"after_key": key, "after_id": after_id}
 
 
 def build(kind: type[R], rows: Sequence[DbRow]) -> R | None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from polyport.store.base import StoreUnavailable
 from polyport.store.catalogue import COLUMNS, Clash, IndexDamaged, OfferRow, Ordered, PartnerRow, Place, Reach, Stored
+from polyport.store.rows import After
 
 FORMAT: Final = 1
 BUSY_MS: Final = 30_000
@@ -271,6 +272,20 @@ class SqliteCatalogue:
         found = [held[number] for number in numbers if number in held]
         return found[::-1] if backwards else found, total
 
+    def page_after(
+        self, kind: str, reach: Reach, wanted: Ordered, after: After | None, limit: int
+    ) -> tuple[list[tuple[bytes, After]], int]:
+        """Items of a list that come after a place, each with its own, and how many there are in all."""
+        where, given = _conditions(kind, reach, wanted)
+        total = self._count(f"SELECT count(*) FROM {_TABLES[kind]} WHERE {where}", given)  # noqa: S608  as above
+        columns = ", ".join(wanted.columns(kind))
+        beyond, more = _beyond(kind, wanted, after)
+        order = _order(kind, wanted, backwards=False)
+        sql = f"SELECT number, {columns} FROM {_TABLES[kind]} WHERE {where} AND {beyond} ORDER BY {order} LIMIT ?"  # noqa: S608  as above
+        places = {row[0]: tuple(row[1:]) for row in self._read(sql, [*given, *more, limit])}
+        held = {number: item for number, (_words, item) in self.rows(kind, list(places)).items()}
+        return [(held[number], place) for number, place in places.items() if number in held], total
+
     def _count(self, sql: str, given: Sequence[Any]) -> int:
         """A count, kept until anything changes."""
         generation = self.generation()
@@ -372,9 +387,20 @@ def _conditions(kind: str, reach: Reach, wanted: Ordered) -> tuple[str, list[Any
     return " AND ".join(where), given
 
 
+def _beyond(kind: str, wanted: Ordered, after: After | None) -> tuple[str, list[Any]]:
+    """What comes after a place: further on in the column that sorts, or equal there and of a larger id."""
+    if after is None:
+        return "1", []
+    first, *rest = wanted.columns(kind)
+    further = f"{first} {'<' if wanted.reverse else '>'} ?"
+    if not rest:
+        return further, [after[0]]
+    marks = ", ".join("?" * len(rest))
+    return f"({further} OR ({first} = ? AND ({', '.join(rest)}) > ({marks})))", [after[0], after[0], *after[1:]]
+
+
 def _order(kind: str, wanted: Ordered, *, backwards: bool) -> str:
-    ids = ("partner_id",) if kind == "partner" else ("partner_id", "operation_id")
-    columns = (wanted.sort,) if wanted.sort == ids[-1] != "partner_id" else (wanted.sort, *(each for each in ids if each != wanted.sort))
+    columns = wanted.columns(kind)
     directions = (wanted.reverse, *(False for _column in columns[1:]))
     return ", ".join(f"{column} {'DESC' if down is not backwards else 'ASC'}" for column, down in zip(columns, directions, strict=True))
 

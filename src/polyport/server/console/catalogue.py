@@ -11,7 +11,7 @@ from msgspec import structs
 from polyport.catalog import Catalog, Wanted
 from polyport.server.console.member import Member
 from polyport.server.console.screen import screen
-from polyport.server.console.show import Entry, chosen, options, page, pager
+from polyport.server.console.show import Entry, chosen, cursor, options, page, pager
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 
@@ -47,7 +47,7 @@ async def show(call: Call, member: Member) -> Answer:
         "filter[kind]": given.get("kind"),
         "filter[verified]": given.get("verified"),
         "filter[deprecated]": given.get("deprecated"),
-        "page": call.http.query_params.get("page"),
+        "cursor": cursor(call),
         "per-page": PER_PAGE,
     }
     if "q" not in given:
@@ -99,7 +99,7 @@ async def show_partner(call: Call, member: Member) -> Answer:
         "filter[kind]": given.get("kind"),
         "q": given.get("q"),
         "per-page": OPERATIONS_MOST,
-        "page": call.http.query_params.get("page"),
+        "cursor": cursor(call),
     }
     found = await ask(call, member, "GET /partners/trigger-actions/info", query=query)
     return page(

@@ -10,11 +10,12 @@ from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, Partner
 from polyport.manifest.model import AuthChoice, Partner
 from polyport.server.connect.forms import MARK, Control, control, given_fields, with_errors
 from polyport.server.connect.words import LANGUAGES, words_of
+from polyport.server.console.asked import id_of, typed
+from polyport.server.console.links import show_made
 from polyport.server.console.member import Member
 from polyport.server.console.names import Names, deed
-from polyport.server.console.qr import qr_path
 from polyport.server.console.screen import form, screen
-from polyport.server.console.show import Entry, chosen, cut, moved, options, page, pager
+from polyport.server.console.show import Entry, chosen, cursor, cut, moved, options, page, pager
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 from polyport.store.records import ConnectionStatus
@@ -42,7 +43,7 @@ async def show(call: Call, member: Member) -> Answer:
         "filter[externalUserId]": given.get("externalUserId"),
         "filter[partnerId]": given.get("partnerId"),
         "sort": given.get("sort", "-credentialId"),
-        "page": call.http.query_params.get("page"),
+        "cursor": cursor(call),
         "per-page": PER_PAGE,
     }
     answer = await ask(call, member, "GET /credentials", query=query)
@@ -129,7 +130,7 @@ async def delete(call: Call, member: Member) -> Answer:
     """POST /console/connections/{credentialId}/delete: with the title typed."""
     credential_id = call.id("credentialId")
     item = (await ask(call, member, "GET /credentials/{credentialId}", credentialId=credential_id)).data
-    if form(call).get("confirm", "").strip() != cut(item["title"], 80).strip():
+    if not typed(call, item["title"]):
         return await _connection(call, member, fault="That was not the title of this connection: nothing was deleted.", status=422)
     await ask(call, member, "DELETE /credentials/{credentialId}", credentialId=credential_id)
     return moved(call, "/connections")
@@ -141,10 +142,8 @@ async def reconnect(call: Call, member: Member) -> Answer:
     return await _link(call, member, link)
 
 
-async def _link(call: Call, member: Member, link: Mapping[str, Any]) -> Answer:
-    names = Names(call, member)
-    partner = await names.partner(link["partnerId"])
-    return page(call, member, "link.html", title=f"Link to connect {partner}", link=link, partner=partner, qr=qr_path(link["url"]))
+async def _link(call: Call, member: Member, link: dict[str, Any]) -> Answer:
+    return show_made(call, member, link, await Names(call, member).partner(link["partnerId"]))
 
 
 async def new(call: Call, member: Member) -> Answer:
@@ -155,10 +154,9 @@ async def new(call: Call, member: Member) -> Answer:
 async def _new(
     call: Call, member: Member, auth: str | None, *, given: Mapping[str, Any] | None = None, error: PolyportError | None = None
 ) -> Answer:
-    told = form(call).get("partnerId") or call.http.query_params.get("partnerId", "")
-    if not told.isdecimal() or not told.isascii() or len(told) > 16:
+    partner = await _partner(call, member)
+    if partner is None:
         return moved(call, "/catalogue")
-    partner = await call.engine.runtime.catalog.seen_by(member.user.account_id).partner(int(told))
     ways = [choice for choice in _ways(partner) if not choice.scheme.by_link_only]
     way = next((choice for choice in ways if choice.name == auth), ways[0] if ways else None)
     variables = connection_fields(partner, way.name) if way is not None else ()
@@ -184,6 +182,12 @@ async def _new(
     )
 
 
+async def _partner(call: Call, member: Member) -> Partner | None:
+    """The partner that the form or the address names. Raises ``NotFound``."""
+    partner_id = id_of(form(call).get("partnerId") or call.http.query_params.get("partnerId", ""))
+    return await call.engine.runtime.catalog.seen_by(member.user.account_id).partner(partner_id) if partner_id is not None else None
+
+
 def _ways(partner: Partner) -> Sequence[AuthChoice]:
     return partner.file.connection.auth if partner.file.connection is not None else ()
 
@@ -191,10 +195,9 @@ def _ways(partner: Partner) -> Sequence[AuthChoice]:
 async def create(call: Call, member: Member) -> Answer:
     """POST /console/connections/new."""
     told = form(call)
-    auth, partner_id = told.get("auth", ""), told.get("partnerId", "")
-    if not partner_id.isdecimal() or not partner_id.isascii() or len(partner_id) > 16:
+    auth, partner = told.get("auth", ""), await _partner(call, member)
+    if partner is None:
         return moved(call, "/catalogue")
-    partner = await call.engine.runtime.catalog.seen_by(member.user.account_id).partner(int(partner_id))
     if auth not in {choice.name for choice in _ways(partner)}:
         return await _new(call, member, None)
     given = given_fields(told, connection_fields(partner, auth))
@@ -209,10 +212,9 @@ async def create(call: Call, member: Member) -> Answer:
 async def create_link(call: Call, member: Member) -> Answer:
     """POST /console/connections/link."""
     told = form(call)
-    partner_id = told.get("partnerId", "")
-    if not partner_id.isdecimal() or not partner_id.isascii() or len(partner_id) > 16:
+    partner = await _partner(call, member)
+    if partner is None:
         return moved(call, "/catalogue")
-    partner = await call.engine.runtime.catalog.seen_by(member.user.account_id).partner(int(partner_id))
     language = told.get("language", "")
     body = _about(told, partner) | {"partnerId": partner.file.id} | ({"language": language} if language else {})
     try:

@@ -6,6 +6,7 @@ import secrets
 from typing import Any, Final
 
 from polyport.errors import NotFound
+from polyport.server.console.asked import once_key
 from polyport.server.console.member import Member
 from polyport.server.console.screen import form, screen
 from polyport.server.console.show import moved, page
@@ -76,10 +77,9 @@ async def run(call: Call, member: Member) -> Answer:
     connection = await _connection(call, member)
     if connection is None:
         return moved(call, "/start")
-    name, once = form(call).get("name", "").strip()[:NAME_LONGEST] or "Ada Lovelace", form(call).get("once", "")
+    name = form(call).get("name", "").strip()[:NAME_LONGEST] or "Ada Lovelace"
     body = {"credentialData": {"0": {"value": connection["credentialId"]}}, "runnerData": {"name": name}}
-    key = f"console-{once}" if once.isalnum() and once.isascii() and len(once) <= 64 else None
-    done = (await ask(call, member, "POST /partners/trigger-actions/{id}/run/sync", id=OPERATION, body=body, key=key)).data
+    done = (await ask(call, member, "POST /partners/trigger-actions/{id}/run/sync", id=OPERATION, body=body, key=once_key(call))).data
     return moved(call, f"/runs/{done['runId']}")
 
 

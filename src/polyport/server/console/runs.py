@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from polyport.errors import NotFound, PolyportError
+from polyport.server.console.asked import once_key
 from polyport.server.console.meanings import meaning_of
 from polyport.server.console.member import Member, find_member
 from polyport.server.console.names import Names
-from polyport.server.console.screen import form, screen
+from polyport.server.console.screen import screen
 from polyport.server.console.show import Entry, chosen, moved, options, page, pager
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call, Stream
@@ -178,9 +179,7 @@ async def cancel(call: Call, member: Member) -> Answer:
 
 async def replay(call: Call, member: Member) -> Answer:
     """POST /console/runs/{runId}/replay. The form carries a key, so that pressing twice replays once."""
-    once = form(call).get("once", "")
-    key = f"console-{once}" if once.isalnum() and once.isascii() and len(once) <= 64 else None
-    made = (await ask(call, member, "POST /runs/{runId}/replay", runId=call.text("runId"), key=key)).data
+    made = (await ask(call, member, "POST /runs/{runId}/replay", runId=call.text("runId"), key=once_key(call))).data
     return moved(call, f"/runs/{made['runId']}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -18,6 +18,7 @@ from polyport.errors import NotFound, PolyportError
 from polyport.server.console.member import FIELD, HEADER, Member, base_path
 from polyport.server.console.packing import LEAST, masked, pack, takes_gzip
 from polyport.server.console.painted import as_json, painted, ticked
+from polyport.server.cursors import BEGIN
 from polyport.server.routing import Answer, Call, entity_tag
 from polyport.server.wire import encode
 
@@ -266,32 +267,30 @@ def cut(text: object, most: int = 120) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pager:
-    """The ways from one page of a list to the next. A list with a cursor knows only the one ahead and the beginning."""
+    """The ways through a list that goes on by cursor: to its beginning and to the next page; ``total`` is how many items there are, where that is known."""
 
     first: str | None = None
-    before: str | None = None
     after: str | None = None
     total: int | None = None
 
 
 def pager(call: Call, meta: Mapping[str, Any]) -> Pager:
-    """The pager of an answer's ``meta``: by cursor, or by number."""
-    query = {name: value for name, value in call.http.query_params.items() if value and name not in {"page", "cursor"}}
+    """The pager of an answer's ``meta``."""
+    query = {name: value for name, value in call.http.query_params.items() if value and name != "cursor"}
     path = base_path(call.engine.runtime) + call.http.url.path
 
     def to(**more: Any) -> str:
         given = query | more
         return path + (f"?{urlencode(given)}" if given else "")
 
-    if "nextCursor" in meta:
-        following = meta["nextCursor"]
-        begun = "cursor" in call.http.query_params
-        return Pager(first=to() if begun else None, after=to(cursor=following) if following else None)
-    number, last = int(meta["page"]), int(meta["totalPages"])
-    found = Pager(total=int(meta["totalItemsCount"]))
-    if number > 1:
-        found = replace(found, before=to(page=number - 1) if number > 2 else to())
-    return replace(found, after=to(page=number + 1)) if number < last else found
+    following = meta["nextCursor"]
+    begun = cursor(call) != BEGIN
+    return Pager(first=to() if begun else None, after=to(cursor=following) if following else None, total=meta.get("totalItemsCount"))
+
+
+def cursor(call: Call) -> str:
+    """Where the list of this page goes on, or ``*``: it begins."""
+    return call.http.query_params.get("cursor") or BEGIN
 
 
 def chosen(call: Call, *names: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from polyport.server.console.member import Member, base_path
 from polyport.server.console.outcomes import Outcome, flat
 from polyport.server.console.screen import form, screen
 from polyport.server.console.sharing import packed, shared
-from polyport.server.console.show import PAGE_HEADERS, Entry, chosen, options, page, pager
+from polyport.server.console.show import PAGE_HEADERS, Entry, chosen, cursor, options, page, pager
 from polyport.server.console.snippets import snippets
 from polyport.server.console.trial import FIELDS_MOST, Trial, describe, from_form, from_link, open_trial, search
 from polyport.server.console.within import ask
@@ -37,7 +37,7 @@ async def choose(call: Call, member: Member) -> Answer:
         "q": given.get("q"),
         "filter[partnerId]": given.get("partner"),
         "filter[kind]": given.get("kind"),
-        "page": call.http.query_params.get("page"),
+        "cursor": cursor(call),
         "per-page": PER_PAGE,
     }
     if "q" not in given:

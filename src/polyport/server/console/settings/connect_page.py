@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from polyport.server.console.asked import BLANK, TOLD, Filled, lines, refused
 from polyport.server.console.member import Member
 from polyport.server.console.screen import form, screen
-from polyport.server.console.settings.asked import BLANK, TOLD, Filled, lines, refused
 from polyport.server.console.show import moved, page
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from polyport.server.access import SCOPES
+from polyport.server.console.asked import BLANK, TOLD, Filled, not_typed, refused, typed
 from polyport.server.console.member import Member
 from polyport.server.console.screen import form, screen
-from polyport.server.console.settings.asked import BLANK, TOLD, Filled, not_typed, refused, typed
-from polyport.server.console.show import moved, page, pager
+from polyport.server.console.show import cursor, moved, page, pager
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 
@@ -32,7 +32,7 @@ async def show(call: Call, member: Member) -> Answer:
 
 
 async def _keys(call: Call, member: Member, *, filled: Filled = BLANK, made: Mapping[str, Any] | None = None) -> Answer:
-    answer = await ask(call, member, "GET /api-keys", query={"page": call.http.query_params.get("page"), "per-page": PER_PAGE})
+    answer = await ask(call, member, "GET /api-keys", query={"cursor": cursor(call), "per-page": PER_PAGE})
     return page(
         call,
         member,

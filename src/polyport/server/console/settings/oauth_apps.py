@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
+from polyport.server.console.asked import BLANK, TOLD, Filled, not_typed, refused, taken, typed
 from polyport.server.console.member import Member
 from polyport.server.console.screen import form, screen
-from polyport.server.console.settings.asked import BLANK, TOLD, Filled, lines, not_typed, refused, typed
-from polyport.server.console.show import moved, page, pager
+from polyport.server.console.show import cursor, moved, page, pager
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 
@@ -26,7 +26,7 @@ _FIELDS: Final = {
 
 async def show(call: Call, member: Member) -> Answer:
     """GET /console/settings/oauth-apps."""
-    answer = await ask(call, member, "GET /oauth-apps", query={"page": call.http.query_params.get("page"), "per-page": PER_PAGE})
+    answer = await ask(call, member, "GET /oauth-apps", query={"cursor": cursor(call), "per-page": PER_PAGE})
     return page(
         call, member, "settings_oauth_apps.html", title="OAuth apps", apps=answer.data, pager=pager(call, answer.meta or {})
     )  # fmt: skip
@@ -55,13 +55,7 @@ async def _app(call: Call, member: Member, filled: Filled = BLANK) -> Answer:
 async def change(call: Call, member: Member) -> Answer:
     """POST /console/settings/oauth-apps/{partnerId}."""
     told, partner_id = form(call), call.id("partnerId")
-    body: dict[str, Any] = {"clientId": told.get("clientId", "").strip()}
-    for name in ("clientSecret", "privateKey", "keyId", "auth"):
-        if value := told.get(name, "").strip():
-            body[name] = value
-    for name in ("scopes", "scopeChoices"):
-        if scopes := lines(told.get(name, "")):
-            body[name] = scopes
+    body = {"clientId": ""} | taken(told, ("clientId", "clientSecret", "privateKey", "keyId", "auth"), ("scopes", "scopeChoices"))
     try:
         await ask(call, member, f"PUT {_ONE}", partnerId=partner_id, body=body)
     except TOLD as error:

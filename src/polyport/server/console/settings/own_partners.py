@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from polyport.errors import Conflict, NotFound, PayloadTooLarge, PolyportError
+from polyport.server.console.asked import BLANK, TOLD, Filled, not_typed, refused, taken, typed
 from polyport.server.console.member import Member
 from polyport.server.console.screen import form, screen
-from polyport.server.console.settings.asked import BLANK, TOLD, Filled, lines, not_typed, refused, typed
-from polyport.server.console.show import moved, page
+from polyport.server.console.show import chosen, cursor, moved, options, page, pager
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 
+PER_PAGE: Final = 50
+LAST: Final = 10
+OUTCOMES: Final = {
+    "queued": "Waits",
+    "running": "Under way",
+    "needs_answer": "Asks something",
+    "done": "Done",
+    "refused": "Refused",
+    "cancelled": "Cancelled",
+}
 LINES_MOST: Final = 2_000
 CHANGES_MOST: Final = 500
 KINDS: Final = {"breaks": "bad", "removed": "bad", "changed": "warn", "added": "good"}
@@ -35,14 +45,17 @@ async def show(call: Call, member: Member) -> Answer:
 
 
 async def _partners(call: Call, member: Member, filled: Filled = BLANK) -> Answer:
+    own = await ask(call, member, "GET /partners/own", query={"cursor": cursor(call), "per-page": PER_PAGE})
     return page(
         call,
         member,
         "settings_partners.html",
         title="Your partners",
         status=filled.status,
-        partners=(await ask(call, member, "GET /partners/own")).data,
-        imports=(await ask(call, member, "GET /partners/imports", query={"per-page": 10})).data,
+        partners=own.data,
+        pager=pager(call, own.meta or {}),
+        imports=(await ask(call, member, "GET /partners/imports", query={"per-page": LAST})).data,
+        last=LAST,
         filled=filled,
     )
 
@@ -50,19 +63,30 @@ async def _partners(call: Call, member: Member, filled: Filled = BLANK) -> Answe
 async def start(call: Call, member: Member) -> Answer:
     """POST /console/settings/partners: import a description."""
     told = form(call)
-    body: dict[str, Any] = {"slug": told.get("slug", "").strip(), "publish": bool(told.get("publish"))}
-    for name in ("url", "document", "baseUrl", "overlay"):
-        if value := told.get(name, "").strip():
-            body[name] = value
-    if hosts := lines(told.get("hosts", "")):
-        body["hosts"] = hosts
-    if told.get("breaking"):
-        body["accept"] = "breaking"
+    body: dict[str, Any] = {"slug": "", "publish": bool(told.get("publish"))} | ({"accept": "breaking"} if told.get("breaking") else {})
+    body |= taken(told, ("slug", "url", "document", "baseUrl", "overlay"), ("hosts",))
     try:
         made = (await ask(call, member, "POST /partners/import", body=body)).data
     except _TOLD as error:
         return await _partners(call, member, refused(call, error, _FIELDS))
     return moved(call, f"/settings/partners/imports/{made['importId']}")
+
+
+async def show_imports(call: Call, member: Member) -> Answer:
+    """GET /console/settings/partners/imports."""
+    given = chosen(call, "status", "slug")
+    query = {"filter[status]": given.get("status"), "filter[slug]": given.get("slug"), "cursor": cursor(call), "per-page": PER_PAGE}
+    found = await ask(call, member, "GET /partners/imports", query=query)
+    return page(
+        call,
+        member,
+        "settings_imports.html",
+        title="Imports",
+        imports=found.data,
+        pager=pager(call, found.meta or {}),
+        filters=given,
+        statuses=options(list(OUTCOMES.items()), given.get("status"), "All imports"),
+    )
 
 
 async def show_import(call: Call, member: Member) -> Answer:
@@ -220,6 +244,7 @@ _ONE: Final = _AT + "/{partnerId}"
 SCREENS: Final = (
     screen("GET", _AT, show, "Partners of your own", scope="admin"),
     screen("POST", _AT, start, "Import an API description", scope="admin"),
+    screen("GET", _AT + "/imports", show_imports, "Imports of descriptions", scope="admin"),
     screen("GET", _AT + "/imports/{importId}", show_import, "An import", scope="admin"),
     screen("POST", _AT + "/imports/{importId}/answer", answer, "Answer what an import asks", scope="admin"),
     screen("POST", _AT + "/imports/{importId}/cancel", cancel, "Cancel an import", scope="admin"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from polyport.server.console.asked import BLANK, TOLD, Filled, not_typed, refused, typed
 from polyport.server.console.member import Member
 from polyport.server.console.screen import form, screen
-from polyport.server.console.settings.asked import BLANK, TOLD, Filled, not_typed, refused, typed
-from polyport.server.console.show import moved, page
+from polyport.server.console.show import cursor, moved, page, pager
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 
+PER_PAGE: Final = 50
 ROLES: Final = {
     "owner": "Owner: everything, settings and users too",
     "developer": "Developer: connections and runs",
@@ -26,14 +27,15 @@ async def show(call: Call, member: Member) -> Answer:
 
 
 async def _people(call: Call, member: Member, *, filled: Filled = BLANK, linked: Mapping[str, Any] | None = None) -> Answer:
-    people = (await ask(call, member, "GET /console-users")).data
+    answer = await ask(call, member, "GET /console-users", query={"cursor": cursor(call), "per-page": PER_PAGE})
     return page(
         call,
         member,
         "settings_people.html",
         title="People",
         status=filled.status,
-        people=people,
+        people=answer.data,
+        pager=pager(call, answer.meta or {}),
         roles=ROLES,
         filled=filled,
         linked=linked,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from polyport.events import EVENT_TYPES, PATTERNS
+from polyport.server.console.asked import BLANK, TOLD, Filled, not_typed, refused, typed
 from polyport.server.console.member import Member
 from polyport.server.console.screen import form, screen
-from polyport.server.console.settings.asked import BLANK, TOLD, Filled, not_typed, refused, typed
 from polyport.server.console.show import moved, page
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call

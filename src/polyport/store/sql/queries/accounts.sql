@@ -49,7 +49,8 @@ FROM tokens WHERE token_hash = :token_hash;
 -- name: api_keys
 -- A page of an account's API keys, newest first.
 SELECT token_id, token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at, external_user_id
-FROM tokens WHERE account_id = :account_id AND kind = 'api_key' ORDER BY token_id DESC LIMIT :limit OFFSET :offset;
+FROM tokens WHERE account_id = :account_id AND kind = 'api_key' AND (:before IS NULL OR token_id < :before)
+ORDER BY token_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: api_key
 -- One API key of an account.

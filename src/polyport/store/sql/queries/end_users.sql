@@ -30,9 +30,16 @@ WHERE account_id = :account_id
     AND (:title IS NULL OR title = :title)
     AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
     AND (:status IS NULL OR status = :status)
+    AND (:after_id IS NULL OR CASE :sort
+        WHEN 'title' THEN lower(COALESCE(title, '')) > lower(:after_key) OR (lower(COALESCE(title, '')) = lower(:after_key) AND end_user_id > :after_id)
+        WHEN '-title' THEN lower(COALESCE(title, '')) < lower(:after_key) OR (lower(COALESCE(title, '')) = lower(:after_key) AND end_user_id > :after_id)
+        WHEN 'externalId' THEN external_id > :after_key OR (external_id = :after_key AND end_user_id > :after_id)
+        WHEN '-externalId' THEN external_id < :after_key OR (external_id = :after_key AND end_user_id > :after_id)
+        WHEN '-id' THEN end_user_id < :after_id
+        ELSE end_user_id > :after_id END)
 ORDER BY
-    CASE WHEN :sort = 'title' THEN lower(title) END ASC,
-    CASE WHEN :sort = '-title' THEN lower(title) END DESC,
+    CASE WHEN :sort = 'title' THEN lower(COALESCE(title, '')) END ASC,
+    CASE WHEN :sort = '-title' THEN lower(COALESCE(title, '')) END DESC,
     CASE WHEN :sort = 'externalId' THEN external_id END ASC,
     CASE WHEN :sort = '-externalId' THEN external_id END DESC,
     CASE WHEN :sort = '-id' THEN end_user_id END DESC,

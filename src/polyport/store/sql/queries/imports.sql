@@ -20,6 +20,7 @@ SELECT sealed_input FROM partner_imports WHERE import_id = :import_id;
 SELECT import_id, account_id, slug, source, asked_by, status, step, done, total, owner, tries, partner_id, version, outcome, created_at, updated_at,
     finished_at
 FROM partner_imports WHERE account_id = :account_id AND (:status IS NULL OR status = :status) AND (:slug IS NULL OR slug = :slug)
+    AND (:before IS NULL OR import_id < :before)
 ORDER BY import_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: count_imports

@@ -35,6 +35,11 @@ WHERE account_id = :account_id
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
     AND (:title IS NULL OR title = :title)
     AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND (:after_id IS NULL OR CASE :sort
+        WHEN 'title' THEN lower(title) > lower(:after_key) OR (lower(title) = lower(:after_key) AND link_id < :after_id)
+        WHEN '-title' THEN lower(title) < lower(:after_key) OR (lower(title) = lower(:after_key) AND link_id < :after_id)
+        WHEN 'id' THEN link_id > :after_id
+        ELSE link_id < :after_id END)
 ORDER BY
     CASE WHEN :sort = 'title' THEN lower(title) END ASC,
     CASE WHEN :sort = '-title' THEN lower(title) END DESC,

@@ -1,10 +1,10 @@
-"""What the forms of the settings have in common: what was typed to confirm, and what was wrong with the rest."""
+"""What forms have in common: what they were filled in with, what was typed to confirm, and what was wrong with the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from polyport.errors import BlockedAddress, Conflict, PolyportError, ValidationFailed
 from polyport.server.console.screen import form
@@ -53,6 +53,23 @@ def refused(call: Call, error: PolyportError, fields: Mapping[str, str]) -> Fill
 def not_typed() -> Filled:
     """A form whose name was typed wrongly."""
     return Filled(told=NOT_TYPED, status=422)
+
+
+def taken(told: Mapping[str, str], texts: Sequence[str], lists: Sequence[str] = ()) -> dict[str, Any]:
+    """What a form says in these fields, as a body says it: texts, and lists with one entry a line; what is empty is left out."""
+    found: dict[str, Any] = {name: text for name in texts if (text := told.get(name, "").strip())}
+    return found | {name: entries for name in lists if (entries := lines(told.get(name, "")))}
+
+
+def id_of(text: str) -> int | None:
+    """The id in a field, if it is one."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= 16 else None
+
+
+def once_key(call: Call) -> str | None:
+    """The idempotency key of a form that carries one in ``once``: pressed twice, it does its work once."""
+    once = form(call).get("once", "")
+    return f"console-{once}" if once.isalnum() and once.isascii() and len(once) <= 64 else None
 
 
 def lines(text: str) -> list[str]:
