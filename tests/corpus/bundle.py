@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from polyport.importers.references import Dangling, References, pointed_at
 
 _LONG: Final = re.compile(r"\^((?:[A-Za-z0-9_.-]+/\[\^/\](?:\+|\*)/?)+)\$")
 
+_HOLE: Final = re.compile(r"\{[^{}]*\}")
+
 
 class Bundle:
-    """Copies a document. What it refers to by other ways than a pointer stands beneath its schemas, by number; a reference that leads nowhere is left out."""
+    """Copies a document. What it refers to by other ways than a pointer stands beneath its schemas, by number; a reference that leads nowhere is left out.
+
+    Paths that differ only by the names of their parts, or by a fragment, are one to the mock, which knows the first alone: each further one stands beneath a
+    segment of its own, which ``beneath`` has by the path.
+    """
 
     def __init__(self, references: References) -> None:
         self._references = references
         self._names: dict[str, str] = {}
         self._waiting: list[str] = []
+        self.beneath: dict[str, str] = {}
 
     def whole(self) -> dict[str, Any]:
         """The document."""
@@ -28,8 +36,18 @@ class Bundle:
         if parts:
             found.setdefault("components", {}).setdefault("schemas", {}).update(parts)
         if isinstance(found.get("paths"), dict):
-            found["paths"] = dict(_short(path, item) for path, item in found["paths"].items())
+            found["paths"] = dict(self._apart(found["paths"]))
         return found
+
+    def _apart(self, paths: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        taken: set[str] = set()
+        for path, item in paths.items():
+            shown, whole = _short(path, item)
+            shape = _HOLE.sub("{}", shown.partition("#")[0])
+            if shape in taken:
+                self.beneath[path] = f"/apart-{len(self.beneath) + 1}"
+            taken.add(shape)
+            yield self.beneath.get(path, "") + shown.partition("#")[0], whole
 
     def _copy(self, node: Any) -> Any:
         if isinstance(node, list):

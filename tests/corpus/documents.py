@@ -30,7 +30,8 @@ ENDINGS: Final = frozenset({".json", ".yaml", ".yml"})
 class Trial:
     """One document: its ``partner`` without a way of authorisation (the mock asks for none), the document for the mock, the second judge.
 
-    ``servers`` are all addresses that the document names anywhere; ``formats`` are headers that say to the mock how requests of an operation are read.
+    ``servers`` are all addresses that the document names anywhere; ``formats`` are headers that say to the mock how requests of an operation are read,
+    ``beneath`` what stands before some paths in the mock's document.
     """
 
     imported: Imported
@@ -40,6 +41,7 @@ class Trial:
     servers: tuple[str, ...]
     calls: Mapping[int, str]
     formats: Mapping[str, Mapping[str, str]]
+    beneath: Mapping[str, str]
 
 
 def corpus_files(corpus: Path) -> list[Path]:
@@ -55,11 +57,12 @@ def prepare(path: Path, folder: Path) -> Trial:
     if loaded.partner is None or loaded.problems:
         raise ValueError(f"the folder has faults: {'; '.join(str(problem) for problem in loaded.problems[:3])}")
     service, references = read_service(read_document(path.read_bytes()), beside(path.parent))
-    views = Views(references)
+    views, bundle = Views(references), Bundle(references)
     return Trial(
         imported=imported,
         partner=_open(loaded.partner),
-        for_mock=Bundle(references).whole(),
+        for_mock=bundle.whole(),
+        beneath=bundle.beneath,
         judge=read_judge(path),
         servers=tuple(dict.fromkeys(_servers(references.data))),
         calls={told["id"]: call for call, told in imported.report["operations"].items()},

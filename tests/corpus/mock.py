@@ -54,17 +54,20 @@ def verdict_of(reply: Reply) -> Verdict:
 
 
 def formats_of(endpoint: Endpoint, views: Views) -> dict[str, str]:
-    """How the mock has to read what a document writes in the style ``deepObject``: headers of a request.
+    """How the mock has to read what OpenAPI has no rule for: headers of a request.
 
-    OpenAPI defines that style for flat objects alone. Documents that say it of lists, of objects in objects, or of members of a form mean brackets, which is
-    what clients generated from them send; by itself the mock has no rule for lists, and reads no style of a form's members.
+    The style ``deepObject`` is defined for flat objects alone. Documents that say it of lists, of objects in objects, or of members of a form mean brackets,
+    which is what clients generated from them send; so do lists of objects in a query. By itself the mock has no rule for these, and reads no style of a form's
+    members.
     """
     found: dict[str, str] = {}
     for one in endpoint.parameters:
-        if one.place == "query" and one.style == "deepObject":
-            view = views.look(one.schema)
-            if any(each.kind == "array" for each in (view, *(views.look(variant) for variant in view.variants))):
-                found["X-Steady-Query-Array-Format"] = "brackets"
+        view = views.look(one.schema)
+        if one.place == "query" and view.kind == "array" and views.look(view.items).kind in {"object", "union"}:
+            found |= {"X-Steady-Query-Array-Format": "brackets", "X-Steady-Query-Object-Format": "brackets"}
+        kinds = {each.kind for each in (view, *(views.look(variant) for variant in view.variants))}
+        if one.place == "query" and one.style == "deepObject" and "array" in kinds:
+            found["X-Steady-Query-Array-Format"] = "brackets"
     if endpoint.body is not None and "brackets" in endpoint.body.styles.values():
         found |= {"X-Steady-Form-Array-Format": "brackets", "X-Steady-Form-Object-Format": "brackets"}
     return found

@@ -36,13 +36,14 @@ from polyport.testing.spec import check_request
 class Detour:
     """A network that sends what goes to the document's servers to the mock instead, and keeps what went and came.
 
-    ``formats`` are headers that tell the mock how to read it.
+    ``formats`` are headers that tell the mock how to read it, ``beneath`` is where the path stands in its document.
     """
 
     network: Network
     origin: str
     servers: tuple[str, ...]
     formats: Mapping[str, str] = field(default_factory=dict)
+    beneath: str = ""
     sent: list[tuple[Request, Request, Reply]] = field(default_factory=list)
 
     async def send(self, request: Request) -> Reply:
@@ -52,7 +53,7 @@ class Detour:
             body = b"".join([piece async for piece in request.stream.pieces()])
         plain = replace(request, body=body, stream=None, follow_redirects=False)  # what is judged is the call, not where its answer leads
         base = max((one for one in self.servers if _is_beneath(request.url, one)), key=len, default="")
-        moved = replace(plain, url=f"{self.origin}{request.url[len(base) :]}", timeout=20.0)
+        moved = replace(plain, url=f"{self.origin}{self.beneath}{request.url[len(base) :]}", timeout=20.0)
         if moved.header("Authorization") is None:  # what a connection with a way of authorisation adds; some documents call it a parameter
             moved = moved.with_header("Authorization", "Bearer none")
         for name, value in self.formats.items():
@@ -113,6 +114,7 @@ class Trier:
         """Run an action with ``many`` inputs, the least one first."""
         found = Outcome(name=action.name, call=self._trial.calls[action.id])
         self._detour.formats = self._trial.formats.get(found.call, {})
+        self._detour.beneath = self._trial.beneath.get(found.call.partition(" ")[2], "")
         try:
             made = make_inputs(self._trial, action, many)
         except Exception as error:  # noqa: BLE001  whatever it is, the operation could not be tried
@@ -161,7 +163,7 @@ class Trier:
         found.sent += 1
         original, moved, reply = self._detour.sent[-1]
         verdict = verdict_of(reply)
-        faults = self._second(original, moved)
+        faults = self._second(original, replace(moved, url=moved.url.replace(self._detour.beneath, "", 1)))
         self._note(found, verdict, faults, moved)
 
     def _note(self, found: Outcome, verdict: Verdict, faults: list[str], moved: Request) -> None:

@@ -753,3 +753,11 @@ def test_the_kind_of_json_that_a_field_takes_is_told() -> None:
     assert "object" in found["a"]["type"]
     assert "array" in found["b"]["type"]
     assert (found["c"]["items"]["type"], found["c"]["minItems"]) == ("object", 2)
+
+
+def test_that_one_of_several_sets_is_needed_is_told_where_json_schema_has_words_for_it():
+    told = schema_of(field("a"), field("b"), field("c", default="x"), needsOneOf=[[["a"], ["b", "c"]]])
+    found = tool_schema(told, "json-schema")
+    check_json_schema(found)
+    assert [accepts(found, data) for data in ({"a": "1"}, {"b": "1"}, {"a": None, "b": "1"})] == [True] * 3
+    assert [accepts(found, data) for data in ({}, {"a": None}, {"a": ""}, {"c": "1"})] == [False] * 4

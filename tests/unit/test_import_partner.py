@@ -478,8 +478,10 @@ def test_a_body_of_which_nothing_is_said_is_no_field() -> None:
     document = taking(empty, "application/x-www-form-urlencoded")
     operation = next(iter(next(iter(document["paths"].values())).values()))
     operation["requestBody"]["required"] = False
-    action = built(document).actions["make"]
-    assert (action.get("fields"), action.get("sections"), action["call"].get("body")) == (None, None, None)
+    for rest in ({}, {"additionalProperties": False}):
+        empty |= rest
+        action = built(document).actions["make"]
+        assert (action.get("fields"), action.get("sections"), action["call"].get("body")) == (None, None, None)
 
 
 async def test_lists_in_parts_of_a_body_are_written_as_their_encoding_says() -> None:
@@ -499,6 +501,53 @@ async def test_what_every_variant_of_mere_demands_needs_is_needed() -> None:
     assert await refused(action_of(taking(told)), {"b": "1"}) == [("runnerData.a", "required")]
 
 
+DEMANDS = [{"required": ["a"]}, {"required": ["b", "c"]}]
+ABC = {name: {"type": "string"} for name in ("a", "b", "c")}
+
+
+@pytest.mark.parametrize("word", ["anyOf", "oneOf"])
+async def test_one_of_several_sets_of_members_has_to_be_given(word: str) -> None:
+    action = action_of(taking({"type": "object", "properties": ABC, word: DEMANDS}))
+    assert (await run(action, {"a": "1"}, {})).body == {"a": "1"}
+    assert (await run(action, {"b": "1", "c": "2"}, {})).body == {"b": "1", "c": "2"}
+    assert await refused(action, {"b": "1"}) == [("runnerData", "required")]
+
+
+async def test_an_object_that_may_be_left_out_has_its_demands_once_it_is_there() -> None:
+    inner = {"type": "object", "properties": ABC, "anyOf": DEMANDS}
+    action = action_of(taking({"type": "object", "properties": {"who": inner, "all": {"type": "array", "items": inner}}}))
+    assert (await run(action, {}, {})).body == {}
+    assert await refused(action, {"who": [{"c": "1"}], "all": [{"a_": "1"}, {"b_": "1"}]}) == [
+        ("runnerData.who[0]", "required"),
+        ("runnerData.all[1]", "required"),
+    ]
+
+
+async def test_an_object_that_may_not_be_empty_needs_some_member() -> None:
+    told = {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {**ABC, "deep": {"type": "object", "properties": {"d": {"type": "string"}}}},
+    }
+    action = action_of(taking(told))
+    assert (await run(action, {"deep_d": "1"}, {})).body == {"deep": {"d": "1"}}
+    assert await refused(action, {}) == [("runnerData", "required")]
+
+
+async def test_an_object_that_a_form_needs_is_not_empty() -> None:
+    told = {"type": "object", "required": ["who"], "properties": {"who": {"type": "object", "properties": ABC}}}
+    action = action_of(taking(told, "application/x-www-form-urlencoded"))
+    assert (await run(action, {"who_a": "1"}, {})).requests[-1].body == b"who%5Ba%5D=1"
+    assert await refused(action, {}) == [("runnerData", "required")]
+
+
+async def test_a_member_that_is_needed_and_not_described_may_be_anything() -> None:
+    told = {"type": "object", "required": ["level", "a"], "properties": ABC}
+    action = action_of(taking(told))
+    assert (await run(action, {"a": "1", "level": {"b": [1]}}, {})).body == {"a": "1", "level": {"b": [1]}}
+    assert await refused(action, {"a": "1"}) == [("runnerData.level", "required")]
+
+
 async def test_a_schema_may_say_itself_what_the_discriminator_is_in_it() -> None:
     base = {"type": "object", "discriminator": {"propertyName": "type"}, "required": ["type"], "properties": {"type": {"type": "string"}}}
     schemas = {
@@ -516,3 +565,42 @@ async def test_a_schema_may_say_itself_what_the_discriminator_is_in_it() -> None
     action = action_of(document)
     data = {"who_kind": "team_who", "who_team_who": [{"team": 5}]}
     assert (await run(action, data, {})).body == {"who": {"type": "team", "team": 5}}
+
+
+def with_query(schema: Any, **more: Any) -> dict[str, Any]:
+    """A description with one operation that takes this in its query."""
+    document = taking({})
+    parameter = {"name": "f", "in": "query", "schema": schema, **more}
+    document["paths"] = {"/things": {"get": {"operationId": "make", "parameters": [parameter], "responses": {}}}}
+    return document
+
+
+async def test_lists_of_objects_in_a_query_are_rows_in_brackets() -> None:
+    told = {"type": "array", "items": {"type": "object", "properties": {"by": {"type": "string"}, "many": {"type": "integer"}}}}
+    for more in ({}, {"style": "deepObject", "explode": True}):
+        done = await run(action_of(with_query(told, **more)), {"f": [{"by": "a", "many": 3}, {"by": "b"}]}, {})
+        assert done.requests[-1].url.partition("?")[2] == "f[0][by]=a&f[0][many]=3&f[1][by]=b"
+
+
+async def test_a_row_has_a_text_or_an_object_in_one_place() -> None:
+    address = {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}
+    either = {"oneOf": [{"type": "string", "pattern": "^adr_", "title": "ID"}, {**address, "title": "Inline"}]}
+    item = {"type": "object", "properties": {"to": either}, "required": ["to"]}
+    action = action_of(taking({"type": "object", "properties": {"letters": {"type": "array", "items": item}}}))
+    data = {"letters": [{"to_kind": "id", "to_id": "adr_1"}, {"to_kind": "inline", "to_inline": [{"city": "Bonn"}]}]}
+    assert (await run(action, data, {})).body == {"letters": [{"to": "adr_1"}, {"to": {"city": "Bonn"}}]}
+    assert ("runnerData.letters[0].to_id", "required") in await refused(action, {"letters": [{"to_kind": "id"}]})
+
+
+async def test_one_of_several_objects_in_a_query_is_its_members_side_by_side() -> None:
+    cases = [{"type": "object", "properties": {name: {"type": "string"}}, "required": [name]} for name in ("id", "email")]
+    action = action_of(with_query({"oneOf": cases}, required=True))
+    assert (await run(action, {"f_email": "a"}, {})).requests[-1].url.partition("?")[2] == "email=a"
+    assert await refused(action, {}) == [("runnerData", "required")]
+
+
+async def test_an_object_that_a_query_needs_is_not_empty() -> None:
+    told = {"type": "object", "properties": {"limit": {"type": "integer"}, "after": {"type": "string"}}}
+    action = action_of(with_query(told, required=True))
+    assert await refused(action, {}) == [("runnerData", "required")]
+    assert (await run(action, {"f_after": "x"}, {})).requests[-1].url.partition("?")[2] == "after=x"

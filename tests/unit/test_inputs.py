@@ -10,6 +10,7 @@ from polyport.kinds.fields import TYPES
 from polyport.manifest.model import Action
 from polyport.manifest.variables import InputField
 from polyport.testing.inputs import fields, inputs, matching, open_lists, value_of
+from samples import field, schema_of
 
 some = settings(max_examples=30, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
@@ -146,3 +147,11 @@ def test_rows_like_those_around_them_are_made_some_levels_deep():
         settings=settings(database=None, max_examples=2000),
     )
     assert "branches" in found["tree"][0]
+
+
+@given(st.data())
+def test_inputs_have_all_of_one_set_where_one_is_needed(data):
+    section = {"name": "rows", "label": "Rows", "fields": [field("c"), field("d")], "needsOneOf": [[["c"], ["d"]]]}
+    told = schema_of(field("a"), field("b"), sections=[section], needsOneOf=[[["a"], ["b", "rows"]]])
+    value = data.draw(inputs(told))
+    assert compile_validator(told).check(value).faults == []

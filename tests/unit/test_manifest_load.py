@@ -183,6 +183,7 @@ BAD = [
     ("custom include", {"actions__make": ACTION + "customFields: {list: owners, include: {nope: x}}\n", "lists__owners": LIST + "customFields: {key: id, label: name, type: kind}\n"}, ['"nope" is not a field of this operation']),
     ("custom list depends", {"actions__make": ACTION + "customFields: {list: owners}\n", "lists__owners": LIST + "dependsOn: [name]\ncustomFields: {key: id, label: name}\n"}, ['depends on "name": make that a selector']),
     ("custom at outside", {"actions__make": ACTION + "customFields: {list: owners, at: x}\n", "lists__owners": LIST + "customFields: {key: id, label: name}\n"}, ['"at" says nothing here']),
+    ("demand for nothing", {"actions__make": ACTION.replace("label: Deep, fields", "label: Deep, needsOneOf: [[[nope, x]]], fields")}, ['"nope" is no field or section of this level']),
     ("when of nothing", {"actions__make": ACTION.replace("label: Deep, fields", "label: Deep, when: {at: nope}, fields")}, ['"deep" applies by "nope", which is no field']),
     ("when of itself", {"actions__make": ACTION.replace("label: Name}\n", "label: Name, when: {at: name}}\n", 1)}, ["depends on itself"]),
     ("when of a list", {"actions__make": ACTION.replace("label: Name}\n", 'label: Name, when: {at: tags}}\n  - {name: tags, type: "string[]", label: Tags}\n', 1)}, ['"tags" cannot decide what applies']),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyport.engine.schema import Choices, custom_name
+from polyport.engine.schema import Choices, custom_name, describe_schema
 from polyport.engine.validate import FAULTS_LIMIT, ROWS_LIMIT, compile_fields, compile_validator
 from polyport.kinds.fields import TYPES, FileValue
 from polyport.manifest.variables import InputField
@@ -509,3 +509,30 @@ def test_a_field_for_json_may_take_only_an_object_or_only_a_list() -> None:
         ("runnerData.b", "wrong_type"),
         ("runnerData.c[0]", "wrong_type"),
     ]
+
+
+def test_of_several_sets_of_variables_one_has_to_be_given_whole():
+    told = schema_of(
+        field("a"),
+        field("b"),
+        field("c", "integer", default=5),
+        sections=[rows(field("a"), field("d", "string[]"), needsOneOf=[[["a"], ["d"]]])],
+        needsOneOf=[[["a"], ["b", "rows"]], [["c"], ["a"]]],
+    )
+    needed = "One of these is needed here: a; b and rows."
+    assert faults(checked(told, {"a": "1"})) == []
+    assert faults(checked(told, {"b": "1", "rows": [{"d": ["x"]}]})) == []
+    for data in ({}, {"b": "1"}, {"a": None, "b": "1"}, {"a": "", "rows": [{"a_": "1"}]}):
+        assert [(fault.path, fault.code, fault.message) for fault in checked(told, data).faults] == [("runnerData", "required", needed)]
+    assert faults(checked(told, {"a": "1", "rows": [{}, {"a_": "1"}, {"d": []}]})) == [
+        ("runnerData.rows[0]", "required"),
+        ("runnerData.rows[2]", "required"),
+    ]
+
+
+def test_what_one_of_several_sets_needs_is_shown_in_public_names():
+    told = schema_of(field("a"), sections=[rows(field("a"), field("b"), needsOneOf=[[["a"], ["b"]]])], needsOneOf=[[["a"], ["rows"]]])
+    shown = describe_schema(told)
+    assert shown["needsOneOf"] == [[["a"], ["rows"]]]
+    assert shown["rowSections"][0]["needsOneOf"] == [[["a_"], ["b"]]]
+    assert "needsOneOf" not in describe_schema(schema_of(field("a")))

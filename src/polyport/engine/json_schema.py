@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
+from polyport.engine.demands import compile_demands
 from polyport.engine.formats import compile_checks
 from polyport.engine.schema import OPTIONS_SHOWN, CustomField, Place, Schema
 from polyport.engine.validate import ROWS_LIMIT
 from polyport.engine.variants import condition_field, describe, holds, wanted
 from polyport.kinds.fields import TYPES, ValueFault, coerce_string, iso_text
 from polyport.manifest.base import Match
+from polyport.manifest.model import Operation
 from polyport.manifest.variables import CustomFields, InputField, InputSection
 from polyport.template import RenderFault, to_text
 
@@ -77,7 +79,7 @@ def input_schema(schema: Schema, *, wide: bool) -> Json:
     operation = schema.operation
     fields = [(schema.public(variable.name), variable) for variable in operation.fields]
     fields += _custom(operation.custom_fields, schema.custom)
-    return _level(schema, fields, operation.sections, (), {}, wide=wide)
+    return _level(schema, fields, operation, (), {}, wide=wide)
 
 
 def _row(schema: Schema, section: InputSection, place: Place, around: _Around, *, wide: bool) -> Json | None:
@@ -91,7 +93,7 @@ def _row(schema: Schema, section: InputSection, place: Place, around: _Around, *
         left -= 1
     variables = [(schema.public(variable.name, inner), variable) for variable in told.fields]
     variables += _custom(told.custom_fields, schema.row_custom.get(inner, ()))
-    return _level(schema, variables, told.sections, inner, {**around, told.name: (inner, told, left)}, wide=wide)
+    return _level(schema, variables, told, inner, {**around, told.name: (inner, told, left)}, wide=wide)
 
 
 def _custom(spec: CustomFields | None, entries: Sequence[CustomField]) -> list[tuple[str, InputField]]:
@@ -99,12 +101,12 @@ def _custom(spec: CustomFields | None, entries: Sequence[CustomField]) -> list[t
 
 
 def _level(
-    schema: Schema, fields: Sequence[tuple[str, InputField]], sections: Sequence[InputSection], place: Place, around: _Around, *, wide: bool
+    schema: Schema, fields: Sequence[tuple[str, InputField]], level: Operation | InputSection, place: Place, around: _Around, *, wide: bool
 ) -> Json:
     properties = {public: _property(schema, variable, place, wide=wide) for public, variable in fields}
     needed = [public for public, variable in fields if variable.required and variable.default is None]
     whens = {public: variable.when for public, variable in fields if variable.when is not None}
-    for section in sections:
+    for section in level.sections:
         items = _row(schema, section, place, around, wide=wide)
         if items is None:
             continue
@@ -124,7 +126,14 @@ def _level(
     rules = (
         [_rule(name, match, own, needed=name in needed) for name, match in whens.items() if condition_field(match) in own] if wide else []
     )
+    if wide:
+        rules += [{"anyOf": [_all_of(names) for names in demand.sets]} for demand in compile_demands(schema, level, place)]
     return whole | ({"allOf": rules} if rules else {})
+
+
+def _all_of(names: Sequence[str]) -> Json:
+    """All of these members, with something in them."""
+    return {"required": list(names), "properties": {name: {"not": {"enum": [None, "", []]}} for name in names}}
 
 
 def _rule(name: str, match: Match, own: Mapping[str, tuple[str, InputField]], *, needed: bool) -> Json:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from polyport.engine.variants import condition_field, holds, show
 from polyport.kinds.fields import TYPES
 from polyport.manifest.base import Match, Option
-from polyport.manifest.model import Action, ListSpec, Trigger
+from polyport.manifest.model import Action, ListSpec, Operation, Trigger
 from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
 from polyport.paths import MISSING, get
 from polyport.template import Template
@@ -251,7 +251,7 @@ def describe_schema(schema: Schema, data: Any = None, known: Mapping[str, Any] |
     return {
         "variables": variables,
         "rowSections": _sections(schema, operation.sections, operation.result.sections, (), around),
-    }
+    } | _demands(schema, operation, ())
 
 
 def describe_selectors(schema: Schema, values: Mapping[int, Any]) -> list[dict[str, Any]]:
@@ -335,7 +335,14 @@ def _level(schema: Schema, section: InputSection | None, twin: OutputSection | N
     variables += [_custom(schema, entry, editable=writes and entry.writable) for entry in schema.row_custom.get(inner, ())]
     variables += [_output(schema, variable, inner) for variable in (twin.fields if twin else ()) if variable.name not in taken]
     deeper = _sections(schema, section.sections if section else (), twin.sections if twin else (), inner, around, fields)
-    return {"variables": variables} | ({"rowSections": deeper} if deeper else {})
+    demands = _demands(schema, section, inner) if section else {}
+    return {"variables": variables} | ({"rowSections": deeper} if deeper else {}) | demands
+
+
+def _demands(schema: Schema, level: Operation | InputSection, place: Place) -> dict[str, Any]:
+    """``needsOneOf`` in public names, where there is any."""
+    shown = [[[schema.names.get((place, name), name) for name in names] for names in sets] for sets in level.needs_one_of]
+    return {"needsOneOf": shown} if shown else {}
 
 
 def _input(schema: Schema, variable: InputField, place: Place) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from polyport.engine.choices import Unresolved, list_lookup, lookup
+from polyport.engine.demands import Demand, compile_demands
 from polyport.engine.formats import compile_checks
 from polyport.engine.rows import Close, WriteRow, row_writer, rows_closer
 from polyport.engine.schema import ROWS_DEPTH, Choices, CustomField, Place, Schema
@@ -127,6 +128,7 @@ class _Level:
     known: frozenset[str]
     outputs: frozenset[str]
     variants: tuple[_Slot, ...] = ()
+    demands: tuple[Demand, ...] = ()
 
     def check(self, data: Mapping[str, Any], where: Where, state: _Check, custom: dict[str, Any] | None = None) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -141,6 +143,9 @@ class _Level:
                 self._check_rows(rows, data, where, state, values)
         if len(data) and not data.keys() <= self.known:
             self._report_unknown(data, where, state)
+        for demand in self.demands:
+            if not demand.is_met(data):
+                state.fault(where, "required", demand.words)
         return values
 
     def _applies(self, part: _Slot | _Rows, data: Mapping[str, Any], where: Where, state: _Check, values: Mapping[str, Any]) -> bool:
@@ -244,12 +249,15 @@ def compile_validator(schema: Schema) -> Validator:
     twins = {section.name: section for section in operation.result.sections}
     rows = [_rows(schema, section, (), twins.get(section.name), operation.fields) for section in operation.sections]
     known = frozenset({slot.public for slot in slots} | {row.public for row in rows})
-    return Validator(_level(slots, rows, known, frozenset(outputs - known)))
+    demands = compile_demands(schema, operation, ())
+    return Validator(_level(slots, rows, known, frozenset(outputs - known), demands))
 
 
-def _level(slots: Sequence[_Slot], rows: list[_Rows], known: frozenset[str], outputs: frozenset[str]) -> _Level:
+def _level(
+    slots: Sequence[_Slot], rows: list[_Rows], known: frozenset[str], outputs: frozenset[str], demands: tuple[Demand, ...]
+) -> _Level:
     plain = tuple(slot for slot in slots if slot.when is None)
-    return _Level(plain, rows, known, outputs, tuple(slot for slot in slots if slot.when is not None))
+    return _Level(plain, rows, known, outputs, tuple(slot for slot in slots if slot.when is not None), demands)
 
 
 def compile_fields(
@@ -294,7 +302,8 @@ def _rows(
     slots = (*own, *custom_slots)
     known = frozenset({slot.public for slot in slots} | {deeper.name for deeper in section.sections})
     outputs = {schema.public(variable.name, inner) for variable in twin.fields} | twins.keys() if twin is not None else set()
-    level = _level(slots, [], known, frozenset((outputs | custom_outputs) - known))
+    demands = compile_demands(schema, section, inner)
+    level = _level(slots, [], known, frozenset((outputs | custom_outputs) - known), demands)
     rows = _Rows(
         public=section.name,
         at=at,

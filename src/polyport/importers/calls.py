@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from polyport.importers.demands import Sets, demands_of, heads, side_by_side
 from polyport.importers.described import Body, Endpoint, Parameter
 from polyport.importers.documents import clean_text
 from polyport.importers.inputs import Inputs, Level, Spot
@@ -36,6 +37,7 @@ class Made:
     call: dict[str, Any]
     fields: list[dict[str, Any]]
     sections: list[dict[str, Any]]
+    demands: list[Sets]
     json_only: list[str]
     parameters: dict[str, str]
     left: list[tuple[str, str]]
@@ -69,6 +71,7 @@ class CallMaker:
             call=self._call,
             fields=self._level.fields,
             sections=self._level.sections,
+            demands=[sets for sets in self._level.demands if sets],
             json_only=self._inputs.json_only,
             parameters=self._placed,
             left=self._left,
@@ -182,11 +185,9 @@ class CallMaker:
                 styles[key] = style
             query[key] = f"{{{{{name}}}}}"
             return
-        made = {"name": name, "type": "object[]", "label": title(one.name), **({"required": True} if one.required else {})}
-        if items.kind == "object":
-            made["holds"] = "object"
-        self._add(one, made)
-        query[key] = f"{{{{{name} | json}}}}"
+        self._level.names.discard(name.lower())
+        query[key] = self._inputs.put(self._level, one.schema, Spot(around=(one.name,), at=(one.name,)), required=one.required)
+        styles[key] = "brackets"  # OpenAPI says nothing of objects in lists: this is how most servers read them
 
     def _query_object(self, one: Parameter, query: dict[str, Any], styles: dict[str, str]) -> None:
         """An object nests with brackets; in the usual style of forms its members stand side by side."""
@@ -199,14 +200,15 @@ class CallMaker:
             self._inputs.json_only.append(one.name)
             query[one.name] = f"{{{{{name}}}}}"
             return
-        found = self._inputs.put(self._level, one.schema, Spot(around=(one.name,), at=(one.name,)), required=one.required)
+        schema = side_by_side(self._views, one.schema) if one.style == "form" else one.schema
+        found = self._inputs.put(self._level, schema, Spot(around=(one.name,), at=(one.name,)), required=one.required)
         if found is NONE:
             return
         if isinstance(found, dict) and found.get("...") == {}:
             found = {name: piece for name, piece in found.items() if name != "..."}
         if one.style == "form" and one.explode and isinstance(found, dict) and not found.keys() & query.keys() and "..." not in found:
             query.update(found)
-            self._send_something(found, one)
+            self._send_something(found, one, schema)
         elif isinstance(found, str) and one.style == "form":
             query[one.name] = f"{found[:-2]} | json}}}}"
         else:
@@ -214,7 +216,7 @@ class CallMaker:
             if one.style == "deepObject":
                 styles[one.name] = "brackets"  # lists inside of it: no style of OpenAPI says how, most servers read these
 
-    def _send_something(self, found: dict[str, Any], one: Parameter) -> None:
+    def _send_something(self, found: dict[str, Any], one: Parameter, schema: Any) -> None:
         """Of an object that is needed and has no member that is, a member goes with the value that it has anyway: else nothing would be there."""
         if not one.required:
             return
@@ -222,13 +224,15 @@ class CallMaker:
         members = {name: by_name[piece.strip("{}")] for name, piece in found.items() if str(piece).strip("{}") in by_name}
         if any(field.get("required") for field in members.values()):
             return
-        described = self._views.look(one.schema).properties
+        described = self._views.look(schema).properties
         for name, field in members.items():
             told = self._views.look(described[name]).told if name in described else {}
             default = told.get("default", told.get("minimum") if name in _STARTS else None)
             if is_sample(default, field):
                 field["default"] = default
                 return
+        if not demands_of(self._views.look(schema)):
+            self._level.demands.append([[name] for name in heads(found, self._level.fields)])
 
     def _headers(self) -> None:
         headers: dict[str, str] = {}
@@ -297,7 +301,8 @@ class CallMaker:
     def _says_nothing(self, body: Body) -> bool:
         """Whether a body may be left out and has no members: some generators describe one for every call that could have it."""
         told = self._views.look(body.schema).told
-        return not body.required and told.get("properties") == {} and not told.keys() & {"additionalProperties", "patternProperties"}
+        rest = told.get("additionalProperties", False) is not False or "patternProperties" in told
+        return not body.required and told.get("properties") == {} and not rest
 
     def _json_body(self, schema: Any, *, required: bool) -> None:
         found = self._root(schema, required=required)

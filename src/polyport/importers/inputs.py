@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from polyport.importers.demands import Sets, demands_of, heads, placed_demands
 from polyport.importers.names import field_name, snake, title, unique
 from polyport.importers.samples import NONE, Samples
 from polyport.importers.scalars import Field, hint_of, input_field, is_file, is_sample, is_scalar, list_field
-from polyport.importers.views import View, Views
+from polyport.importers.views import UNTOLD, View, Views
 
 FIELDS_MOST: Final = 400
 FIELDS_OF_A_PART: Final = 120
@@ -28,8 +29,14 @@ class Level:
 
     rows: bool
     names: set[str]
+    demands: list[Sets] = field(default_factory=list)
     fields: list[Field] = field(default_factory=list)
     sections: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What the level is made of, in the words of the language."""
+        return {"fields": self.fields, "sections": self.sections, "needsOneOf": self.demands}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +224,8 @@ class Inputs:
         placed = self.members(level, view, replace(spot, flat=spot.flat | {view.key}))
         if not placed:
             return {} if required and not level.rows else NONE
+        if required and not needs and self._texts and spot.when is None:
+            level.demands.append([[name] for name in heads(placed, level.fields)])  # a form has no empty object
         return {"...": {}, **placed} if required and not needs and not level.rows else placed
 
     def _has_null_default(self, view: View) -> bool:
@@ -233,6 +242,8 @@ class Inputs:
             found = self.put(level, view.properties[name], spot.inside(name, view), required=name in view.required)
             if found is not NONE:
                 placed[name] = found
+        if spot.when is None:
+            level.demands += placed_demands(view, placed, level.fields)
         return placed
 
     def needs(self, view: View, depth: int = 0) -> bool:
@@ -246,7 +257,7 @@ class Inputs:
                     return True
                 continue
             return True
-        return view.kind == "union"
+        return view.kind == "union" or bool(demands_of(view))
 
     def _map(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
         """An object whose members have names of the caller's choosing."""
@@ -272,7 +283,7 @@ class Inputs:
             row = Level(rows=True, names={"key"})
             self.members(row, inner, Spot(sections=spot.sections, flat=frozenset({inner.key}), depth=spot.depth + 1))
             if len(row.fields) + len(row.sections) > 1 and not any(made["name"] == "key" for made in row.fields):
-                section = {"name": name, "label": label, "shape": "map", "fields": [key, *row.fields], "sections": row.sections}
+                section = {"name": name, "label": label, "shape": "map", **row.parts, "fields": [key, *row.fields]}
                 return self._add_section(level, section, view, spot, required=required)
             return self._json(level, view, spot, required=required, described=True)
         return self._json(level, view, spot, required=required, described=inner.kind not in {"any", "object"} or bool(inner.properties))
@@ -326,7 +337,7 @@ class Inputs:
         if (not row.fields and not row.sections) or not _are_apart(row):
             level.names.discard(name.lower())
             return self._json(level, view if one else around or view, spot, required=required, described=bool(row.fields))
-        section |= {"fields": row.fields, "sections": row.sections}
+        section |= row.parts
         return self._add_section(level, section, around or view, spot, required=required)
 
     def _add_section(self, level: Level, section: dict[str, Any], view: View, spot: Spot, *, required: bool) -> Any:
@@ -355,14 +366,14 @@ class Inputs:
             return self._scalar(level, view.widest, spot, required=required)
         if view.widest is not None:
             return self._scalars(level, view, spot, required=required)
-        if level.rows or not self._is_tellable(view, spot):
-            if level.rows and self._is_tellable(view, spot) and view.key not in spot.sections:
-                return self._section(level, view, spot, required=required, one=True)
+        if not self._is_tellable(view, spot) or (level.rows and view.key in spot.sections):
             return self._json(level, view, spot, required=required, described=True)
+        if level.rows and (view.properties or self._are_objects(view)):
+            return self._section(level, view, spot, required=required, one=True)
         shared: dict[str, Any] = {}
         if view.properties and (required or not self._cases_need(view)):
             shared = self.members(level, replace_kind(view), replace(spot, flat=spot.flat | {view.key}))
-        chooser, keys = self._chooser(level, view, spot, required=required, sent=True)
+        chooser, keys = self._chooser(level, view, spot, required=required, sent=not level.rows)
         parts: list[str] = []
         for key, inner in zip(keys, self._cases(view), strict=True):
             case = replace(spot, when={"at": chooser, "equals": key}, around=(*spot.around, key), depth=spot.depth + 1)
@@ -407,7 +418,7 @@ class Inputs:
         self.members(row, kept, inside)
         if not row.fields and not row.sections:
             return str(self._json(level, view, spot, required=False, described=False))
-        section = {"name": name, "label": label, "shape": "object", "fields": row.fields, "sections": row.sections}
+        section = {"name": name, "label": label, "shape": "object", **row.parts}
         return str(self._add_section(level, section, view, spot, required=required or self.needs(view)))
 
     def _chooser(self, level: Level, view: View, spot: Spot, *, required: bool, sent: bool) -> tuple[str, list[str]]:
@@ -469,7 +480,8 @@ def tagged(view: View, tag: str, words: tuple[str, ...]) -> View:
 
 def _with_shared(case: View, union: View) -> View:
     """A case with the members that all have."""
-    return replace(case, properties={**union.properties, **case.properties}, required=case.required | union.required)
+    own = {name: told for name, told in case.properties.items() if told is not UNTOLD or name not in union.properties}
+    return replace(case, properties={**union.properties, **own}, required=case.required | union.required)
 
 
 def _are_apart(row: Level) -> bool:

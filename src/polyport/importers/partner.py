@@ -160,6 +160,8 @@ def _action(built: Built, views: Views, endpoint: Endpoint, made: Made, naming: 
         action["fields"] = made.fields
     if made.sections:
         action["sections"] = made.sections
+    if made.demands:
+        action["needsOneOf"] = made.demands
     call = dict(made.call)
     _aim(call, endpoint, built)
     if endpoint.open:

@@ -20,6 +20,7 @@ SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
 _TYPES: Final = frozenset({"string", "integer", "number", "boolean", "object", "array", "null"})
 _OF_KIND: Final[Mapping[str, Any]] = {"string": str, "integer": int, "number": int, "boolean": bool, "any": str | int | bool}
 _WRITTEN: Final = {"integer": "-?[0-9]+", "number": "-?[0-9]+[0-9.eE+-]*", "boolean": "true|false"}
+UNTOLD: Final[Mapping[str, Any]] = {"description": "The description says nothing of this but that it is needed."}
 _REFERENCES: Final = frozenset({"$ref", "$dynamicRef"})
 _OWN_WORDS: Final = ("x-ms-discriminator-value", "x-discriminator-value")
 _OF_OBJECTS: Final = frozenset({"properties", "additionalProperties", "required", "patternProperties", "maxProperties", "minProperties"})
@@ -100,7 +101,7 @@ class Views:
         types = [one for one in types if one != "null"]
         if len(kept) == 1 and not told.get("properties"):
             return self._only(kept[0], told, key, name, nullable=nullable)
-        if kept and not all(_is_mere_demand(one) for one in kept):
+        if kept and not all(is_mere_demand(one) for one in kept):
             return self._union(kept[:VARIANTS_MOST], told, key, name, nullable=nullable)
         if len(types) > 1:
             return _of_several(types, told, key, name, nullable=nullable)
@@ -120,7 +121,9 @@ class Views:
             nullable, choices = True, tuple(one for one in choices if one is not None)
         if kind == "object":
             properties = {str(word): value for word, value in _mapping(told.get("properties")).items()}
-            rest = told.get("additionalProperties")
+            rest, needed = told.get("additionalProperties"), _names(told.get("required")) | _demanded(told)
+            if properties and rest is not False:  # what is needed may be anything where nothing more is said of it
+                properties |= dict.fromkeys(sorted(needed - properties.keys()), UNTOLD)
             if rest is None and not properties:
                 rest = next(iter(_mapping(told.get("patternProperties")).values()), True)
             return View(
@@ -130,7 +133,7 @@ class Views:
                 nullable=nullable,
                 name=name,
                 properties=properties,
-                required=_names(told.get("required")) | _demanded(told),
+                required=needed,
                 rest=rest,
             )
         items = told.get("items") if kind == "array" else None
@@ -329,7 +332,7 @@ def _choices(told: Mapping[str, Any]) -> tuple[Any, ...] | None:
     return tuple(found) if len(found) <= OPTIONS_MOST else None
 
 
-def _is_mere_demand(schema: Any) -> bool:
+def is_mere_demand(schema: Any) -> bool:
     """Whether a variant only says which members are needed."""
     return (
         isinstance(schema, dict)
@@ -348,7 +351,7 @@ def _demanded(told: Mapping[str, Any]) -> frozenset[str]:
     found = frozenset[str]()
     for word in ("oneOf", "anyOf"):
         demands = _listed(told.get(word))
-        if demands and all(_is_mere_demand(one) for one in demands):
+        if demands and all(is_mere_demand(one) for one in demands):
             found |= frozenset.intersection(*(_names(one.get("required")) for one in demands))
     return found
 

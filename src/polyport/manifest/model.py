@@ -24,7 +24,7 @@ from polyport.manifest.evidence import Deprecation, Spec, Verified
 from polyport.manifest.hooks import HookParts
 from polyport.manifest.refusals import ErrorRule
 from polyport.manifest.retries import Retry
-from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection
+from polyport.manifest.variables import CustomFields, CustomFieldShape, InputField, InputSection, OutputField, OutputSection, Sets
 from polyport.net.message import Reply
 
 CALLS_MOST: Final = 20
@@ -175,7 +175,7 @@ class Result(Node):
 
 
 class Operation(Node):
-    """What actions and triggers share. ``costs`` are what one call takes of the partner's budgets, by their names, where that is not one.
+    """What actions and triggers share. ``needs_one_of`` are demands beside what is ``required``: of each, all fields and sections of one set have to be given. ``costs`` are what one call takes of the partner's budgets, by their names, where that is not one.
 
     ``retry`` says how it is tried again, where that is not as for all.
     """
@@ -188,6 +188,7 @@ class Operation(Node):
     deprecated: bool = False
     fields: tuple[InputField, ...] = ()
     sections: tuple[InputSection, ...] = ()
+    needs_one_of: tuple[Sets, ...] = ()
     selectors: tuple[InputField, ...] = ()
     custom_fields: CustomFields | None = None
     call: Call | None = None

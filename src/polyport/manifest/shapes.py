@@ -6,7 +6,7 @@ Each check is a function ``check(partner, sources) -> problems``; ``SHAPE_CHECKS
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from polyport.kinds.wires import Form
 from polyport.manifest.base import Match
@@ -103,6 +103,18 @@ def variants_can_be_told(partner: Partner, sources: Sources) -> Iterator[Problem
                         yield source.problem(fault, *place, "when")
 
 
+def demands_name_variables(partner: Partner, sources: Sources) -> Iterator[Problem]:
+    """What a demand names are fields and sections of its own level."""
+    for operation in partner.operations:
+        source = sources[file_of(operation)]
+        for path, fields, sections in input_levels(operation):
+            level: Any = _section_at(operation, (*path, "")) if path else operation
+            names = {field.name for field in fields} | {section.name for section in sections}
+            for index, sets in enumerate(level.needs_one_of):
+                for unknown in sorted({name for listed in sets for name in listed} - names):
+                    yield source.problem(f'"{unknown}" is no field or section of this level.', *path, "needsOneOf", index)
+
+
 def _fault_of_choice(part: InputField | InputSection, match: Match, known: Mapping[str, InputField]) -> str | None:
     name = str(match.at[0])
     field = known.get(name)
@@ -134,4 +146,5 @@ SHAPE_CHECKS: Final[tuple[Callable[[Partner, Sources], Iterator[Problem]], ...]]
     custom_fields_have_a_place,
     likes_are_around,
     variants_can_be_told,
+    demands_name_variables,
 )

@@ -37,6 +37,9 @@ def _on_a_field(match: Match) -> Match:
     return match
 
 
+# Sets of names, of which all of one set have to be given.
+Sets = Annotated[tuple[Annotated[tuple[Name, ...], Key(min_length=1)], ...], Key(min_length=1)]
+
 When = Annotated[Match, AfterValidator(_on_a_field)]
 
 Writing = Annotated[Any, AfterValidator(lambda template: _reads_only(template, frozenset({"key", "value"})))]
@@ -206,7 +209,8 @@ def _check_shape(section: InputSection | OutputSection) -> None:
     """Raises ``ValueError`` for fields and sections that rows of the shape cannot have."""
     shape, deeper = section.shape, bool(section.sections)
     if section.like is not None:
-        if section.fields or deeper or section.custom_fields is not None or shape not in _BARE_OBJECTS:
+        demands = section.needs_one_of if isinstance(section, InputSection) else ()
+        if section.fields or deeper or demands or section.custom_fields is not None or shape not in _BARE_OBJECTS:
             raise ValueError(
                 f'the rows are like those of "{section.like}": leave out fields, sections and customFields, and any shape but "object"'
             )
@@ -254,7 +258,7 @@ class InputSection(Node):
     partner's account defines: the columns of a sheet, the fields of a table. ``shape`` is what the rows are on the wire: ``objects``; ``lists`` (each row
     an array of its values in the order of the fields, null where none is given, custom fields behind them); ``map`` (one object: the first field is the
     key; one more field is the value, several are an object); ``values`` (an array of the values of the one field); ``object`` (one row at most, and the row
-    itself stands there, not a list). ``like`` names a section around this one: its rows are like the rows of that section, down to any depth (16 levels are
+    itself stands there, not a list). ``needs_one_of`` are demands on each row beside what is ``required``: of each, all variables of one set have to be given. ``like`` names a section around this one: its rows are like the rows of that section, down to any depth (16 levels are
     taken); with ``shape: object`` it is one such row, where those around are ``objects`` or an ``object``. ``when``: as of a field.
     """
 
@@ -267,6 +271,7 @@ class InputSection(Node):
     custom_fields: CustomFields | None = None
     shape: Shape = "objects"
     like: Name | None = None
+    needs_one_of: tuple[Sets, ...] = ()
     when: When | None = None
     at: Place | None = None
     min_rows: int = Key(default=0, ge=0)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
+from itertools import product
 from typing import Any, Final
 
 import msgspec
@@ -18,9 +19,11 @@ import re2
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
+from polyport.engine.demands import compile_demands
 from polyport.engine.schema import Choices, CustomField, Place, Schema
 from polyport.engine.validate import Validator, compile_fields, compile_validator
 from polyport.errors import Fault
+from polyport.manifest.model import Operation
 from polyport.manifest.variables import InputField, InputSection
 from polyport.paths import Step, get, parse_path
 
@@ -47,6 +50,7 @@ _OBJECTS: Final = st.dictionaries(TEXTS, JSON, max_size=3)
 _FOUND: Final = re.compile(r"\(\?s:\.\*\)\(\?:(.*)\)\(\?s:\.\*\)", re.DOTALL)  # what only has to be found somewhere in the text
 _ROUNDS: Final = 10
 _DEEP: Final = 2
+CHOICES_MOST: Final = 8
 _PHONES: Final = ("+442079460000", "+12025550143", "+49 30 901820", "00442079460000", "+81312345678")
 _HOSTS: Final = st.sampled_from(["example.com", "a.example.org", "xn--bcher-kva.example"])
 _FORMATS: Final[Mapping[str, Values]] = {
@@ -99,7 +103,7 @@ def inputs(schema: Schema, *, texts: Values = TEXTS, samples: bool = False, null
     maker = _Maker(schema, Taste(texts=PLAIN if plain else texts, samples=samples, plain=plain), nulls=nulls)
     operation = schema.operation
     writes = operation.custom_fields is not None and operation.custom_fields.writable
-    made = maker.level(operation.fields, operation.sections, (), schema.custom if writes else ())
+    made = maker.level(operation, (), schema.custom if writes else ())
     return made.map(partial(_settled, compile_validator(schema)))
 
 
@@ -169,30 +173,49 @@ class _Maker:
         self._around: dict[str, tuple[InputSection, Place]] = {}
         self._deep = 0
 
-    def level(
-        self, variables: Sequence[InputField], sections: Sequence[InputSection], place: Place, custom: Sequence[CustomField] = ()
-    ) -> Values:
+    def level(self, told: Operation | InputSection, place: Place, custom: Sequence[CustomField] = ()) -> Values:
         """Valid objects of one level: the operation itself, or a row."""
-        members = [(self._schema.public(variable.name, place), variable, self._value(variable)) for variable in variables]
+        demands = [demand.sets for demand in compile_demands(self._schema, told, place)]
+        chosen = [frozenset(name for names in sets for name in names) for sets in product(*demands)][:CHOICES_MOST]
+        return st.one_of([self._level(told, place, custom, needed) for needed in chosen])
+
+    def _level(self, told: Operation | InputSection, place: Place, custom: Sequence[CustomField], chosen: frozenset[str]) -> Values:
+        """Such objects with something under these names."""
+        sections = told.sections
+        members = [
+            (
+                public,
+                variable.model_copy(update={"required": variable.required or public in chosen}),
+                self._value(variable, needed=public in chosen),
+            )
+            for variable in told.fields
+            for public in (self._schema.public(variable.name, place),)
+        ]
         members += [(entry.field.name, entry.field, self._value(entry.field)) for entry in custom if entry.writable]
-        rows = {section.name: self._rows(section, (*place, section.name)) for section in sections if self._deep < _DEEP}
-        needed = {section.name for section in sections if section.required}
+        rows = {
+            section.name: self._rows(section, (*place, section.name), needed=section.name in chosen)
+            for section in sections
+            if self._deep < _DEEP or section.name in chosen
+        }
+        needed = {section.name for section in sections if section.required} | (chosen & rows.keys())
         return _members(members, rows, needed, nulls=self._nulls)
 
-    def _value(self, variable: InputField) -> Values:
+    def _value(self, variable: InputField, *, needed: bool = False) -> Values:
+        variable = variable.model_copy(update={"required": True}) if needed else variable
         named = variable.list
         choices = self._schema.choices.get(named) if named is not None else None
         pattern = self._schema.key_patterns.get(named) if named is not None else None
         return _value_of(variable, self._taste, choices, pattern)
 
-    def _rows(self, section: InputSection, place: Place) -> Values:
+    def _rows(self, section: InputSection, place: Place, *, needed: bool = False) -> Values:
         like, inner = self._around.get(section.like or "", (section, place))
         outer, deep = dict(self._around), self._deep
         self._around[section.name], self._deep = (section, place), deep + (section.like is not None)
         writes = like.custom_fields is not None and like.custom_fields.writable
-        row = self.level(like.fields, like.sections, inner, self._schema.row_custom.get(inner, ()) if writes else ())
+        row = self.level(like, inner, self._schema.row_custom.get(inner, ()) if writes else ())
         self._around, self._deep = outer, deep
-        return st.lists(row, min_size=section.rows_least, max_size=max(section.rows_least, min(section.rows_most or 2, 2)))
+        least = max(section.rows_least, int(needed))
+        return st.lists(row, min_size=least, max_size=max(least, min(section.rows_most or 2, 2)))
 
 
 def _members(
