@@ -18,6 +18,7 @@ import aiohttp
 
 from e2e.depot import Bay, Depot, write_depot
 from e2e.served import EMAIL, PASSWORD, Served
+from first_day import bring_account, bring_catalogue
 
 # Root may write what nobody may: the program gives that up before it starts, so that permissions hold for it as for any other user's.
 _AS_ANYONE: Final = """
@@ -73,6 +74,9 @@ async def running_process(folder: Path, depot: Depot, *, token: str = "", **sett
         "partner_depot_base_url": depot.origin,
         **settings,
     }
+    bring_catalogue(folder / "data", str(given["connectors"]).split(","))
+    if (given["bootstrap_email"], given["bootstrap_password"]) == (EMAIL, PASSWORD) and "master_key" not in given:
+        bring_account(folder / "data")
     kept = {
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
     }  # starts are quicker with compiled modules

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from first_day import EMAIL, PASSWORD, bring_account, bring_catalogue
+
 PROGRAM: Final = Path(sys.executable).parent / "polyport"
-PATIENCE: Final = 30.0
-EMAIL: Final = "owner@example.com"
-PASSWORD: Final = "correct horse battery"
+PATIENCE: Final = 90.0  # a start takes two seconds of CPU: on a machine that is busy with other things, many more by the clock
 FIRST_ACCOUNT: Final = {"POLYPORT_BOOTSTRAP_EMAIL": EMAIL, "POLYPORT_BOOTSTRAP_PASSWORD": PASSWORD}
 
 
@@ -124,8 +124,12 @@ def started(log: Path, *arguments: object, pattern: str, **settings: str) -> Ite
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *arguments: object, log: str = "serve.log", **settings: str) -> Iterator[Started]:
-    """``polyport serve`` over the data folder ``folder/data``, on a free port."""
+def serving(folder: Path, *arguments: object, log: str = "serve.log", empty: bool = False, **settings: str) -> Iterator[Started]:
+    """``polyport serve`` over the data folder ``folder/data``, on a free port. ``empty``: over a folder that there is not yet, as at a first start."""
+    if not empty:
+        bring_catalogue(folder / "data", [part for part in settings.get("POLYPORT_CONNECTORS", "").split(",") if part])
+        if settings.items() >= FIRST_ACCOUNT.items() and "POLYPORT_MASTER_KEY" not in settings:
+            bring_account(folder / "data")
     pattern = r"Polyport \S+ on http://127\.0\.0\.1:(?P<port>\d+)"
     given = ("serve", "--port", 0, "--data", folder / "data", *arguments)
     with started(folder / log, *given, pattern=pattern, **settings) as server:

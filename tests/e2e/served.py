@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from first_day import EMAIL, PASSWORD, bring_account, bring_catalogue
 from polyport.catalog import Catalog
 from polyport.cli.serving import QuietServer, listen, make_config, make_guard
 from polyport.net.message import Network
@@ -27,14 +28,15 @@ from polyport.testing.server import open_simulator
 from polyport.testing.simulator import load_simulator
 from polyport.testing.simulators import Simulators
 
-EMAIL: Final = "owner@example.com"
-PASSWORD: Final = "correct horse battery"
 OTHER_EMAIL: Final = "other@example.com"
 
 PIPEDRIVE: Final = 225
 PIPEDRIVE_FIELDS: Final = {"company": "acme", "api_token": "3f8c2ab419d07e65a1b2c3d4e5f60718293a4b5c"}
 HUBSPOT: Final = 10055
 TOOLS: Final = 1
+_MAKES_ANOTHER: Final = frozenset(
+    {"master_key", "bootstrap_email", "bootstrap_password"}
+)  # settings that make another first account than the usual one
 LARGE: Final = 1 << 20  # bytes from which the client wants a body as a file
 
 
@@ -117,6 +119,12 @@ class Served:
         assert status == 200, answer
         return dict(answer["data"])
 
+    async def session(self, email: str = EMAIL) -> str:
+        """A session token like that of a sign-in, without the slow hash of the password."""
+        user = await self.runtime.repo.accounts.user_by_email(email)
+        assert user is not None
+        return (await self.services.access._new_tokens(user)).token
+
     async def connect(self, partner_id: int, fields: Mapping[str, Any], *, token: str | None = "", **more: Any) -> int:
         """Make a connection; its id."""
         body = {"partnerId": partner_id, "title": "A connection", "fields": fields, **more}
@@ -138,7 +146,7 @@ class Served:
             await create_account(
                 self.runtime.repo, self.runtime.vault, title="Other", email=OTHER_EMAIL, password=PASSWORD, now=self.runtime.now_ms()
             )
-        return str((await self.sign_in(OTHER_EMAIL))["authToken"])
+        return await self.session(OTHER_EMAIL)
 
 
 async def import_finished(served: Served, slug: str, *, token: str | None = "", **body: Any) -> dict[str, Any]:
@@ -191,7 +199,10 @@ async def running_server(
     """The server over a data folder ``folder/data``, its first account made and signed in. For ``settings`` see ``make_settings``."""
     listener = listen("127.0.0.1", 0)
     given = make_settings(folder / "data", port=listener.getsockname()[1], **settings)
-    await make_first_account(given, lambda: PASSWORD)
+    if catalog is None:
+        bring_catalogue(given.data, given.partner_roots)
+    if not _MAKES_ANOTHER.isdisjoint(settings) or not bring_account(given.data):
+        await make_first_account(given, lambda: PASSWORD)
     async with contextlib.AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(
             open_runtime(given, clock=clock, network=network, catalog=catalog, simulated=Simulators())
@@ -201,7 +212,7 @@ async def running_server(
         await stack.enter_async_context(_uvicorn(app, services, given, listener))
         client = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         served = Served(origin=f"http://127.0.0.1:{given.port}", token="", runtime=runtime, services=services, client=client)
-        served.token = str((await served.sign_in())["authToken"])
+        served.token = await served.session(given.bootstrap.email)
         yield served
 
 

@@ -25,7 +25,7 @@ def server(tmp_path_factory):
     broken = folder / "mine" / "broken"
     broken.mkdir(parents=True)
     (broken / "partner.yaml").write_text("id: 900\ntitel: Broken\n")
-    with serving(folder, **FIRST_ACCOUNT, POLYPORT_CONNECTORS=f"{folder / 'mine'},{folder / 'nowhere'}") as server:
+    with serving(folder, empty=True, **FIRST_ACCOUNT, POLYPORT_CONNECTORS=f"{folder / 'mine'},{folder / 'nowhere'}") as server:
         yield server
 
 
@@ -97,7 +97,7 @@ def test_every_wrong_setting_is_named_at_once(tmp_path):
 
 
 def test_the_first_account_is_made_up_and_told_once(tmp_path):
-    with serving(tmp_path) as server:
+    with serving(tmp_path, empty=True) as server:
         told = server.told()
         email = re.search(r"e-mail +(\S+)", told)[1]
         password = re.search(r"password +(\S+)", told)[1]
