@@ -56,6 +56,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--catalogue", action="store_true", help="instead: a catalogue of 1,500 partners, made from the descriptions in POLYPORT_CORPUS"
     )
+    parser.add_argument(
+        "--growth", action="store_true", help="instead: curves; what else is given goes to python -m bench.growth, which see"
+    )
     given = parser.parse_args(arguments)
     if (given.seconds is not None and not 0.1 <= given.seconds <= 600) or (given.rounds is not None and not 1 <= given.rounds <= 1000):
         parser.error("--seconds takes 0.1 to 600, --rounds 1 to 1000")
@@ -134,11 +137,19 @@ def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
     )
 
 
+def _measure_growth(arguments: Sequence[str]) -> int:
+    from bench.growth.__main__ import main as measure  # noqa: PLC0415  it imports this module
+
+    return measure(arguments)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measure and report. 0 when everything could be measured, whatever the figures; 1 when something could not."""
     if sys.platform != "linux":
         print("The benchmark pins processes to cores and reads /proc: it needs Linux.", file=sys.stderr)
         return 1
+    if "--growth" in arguments:
+        return _measure_growth([argument for argument in arguments if argument != "--growth"])
     given = _options(arguments)
     VAR.mkdir(exist_ok=True)
     if given.catalogue:

@@ -38,11 +38,11 @@ class Loaded:
     mb: float
 
 
-def copy_partners(folder: Path) -> int:
+def copy_partners(folder: Path, partners: int = PARTNERS) -> int:
     """Copies of bundled partners with ids and slugs of their own, until there are enough partners in all; the number of files read at start."""
     bundled = [Path(str(each)) for each in partner_folders(files("polyport").joinpath("connectors"))]
     count = sum(_read_at_start(each) for each in bundled)
-    for number in range(max(0, PARTNERS - len(bundled))):
+    for number in range(max(0, partners - len(bundled))):
         source = bundled[number % len(bundled)]
         target = folder / f"{source.name}-{number}"
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("cases", "*.md"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 PATIENCE: Final = 30.0
@@ -13,7 +13,7 @@ PATIENCE: Final = 30.0
 class Job:
     """What to send, how long (seconds, after ``warmup`` seconds that do not count), by how many callers; any status but ``expect`` is an error.
 
-    With ``whole`` every request that was sent is waited for: what was answered is then what was asked.
+    ``bodies`` are sent in turn after ``body``. With ``whole`` every request that was sent is waited for: what was answered is then what was asked.
     """
 
     port: int
@@ -26,6 +26,7 @@ class Job:
     token: str = ""
     method: str = "POST"
     whole: bool = False
+    bodies: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ result a line on standard output. ``Generator`` is the other end of that pipe.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import resource
 import sys
@@ -70,7 +71,7 @@ class _Caller(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent_at = time.perf_counter()
-        self._transport.write(self._job.request)
+        self._transport.write(self._job.request())
 
 
 class _Work:
@@ -78,9 +79,11 @@ class _Work:
 
     def __init__(self, job: Job) -> None:
         token = f"Authorization: Bearer {job.token}\r\n" if job.token else ""
-        body = job.body.encode()
-        head = f"{job.method} {job.path} HTTP/1.1\r\nHost: 127.0.0.1:{job.port}\r\n{token}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.request = head.encode() + body
+        head = (
+            f"{job.method} {job.path} HTTP/1.1\r\nHost: 127.0.0.1:{job.port}\r\n{token}Content-Type: application/json\r\nContent-Length: "
+        )
+        bodies = [body.encode() for body in (job.body, *job.bodies)]
+        self._requests = itertools.cycle([f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies])
         self.expect = job.expect
         self._job = job
         self._latencies = array("d")
@@ -92,6 +95,10 @@ class _Work:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._count_from = 0.0
         self.stop_at = 0.0
+
+    def request(self) -> bytes:
+        """What to send next."""
+        return next(self._requests)
 
     def note(self, now: float, latency: float) -> None:
         """An expected answer."""

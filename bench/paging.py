@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         path = given.keep or Path(folder) / "runs.db"
         if not path.exists():
             asyncio.run(_migrate(path))
-            _build(path, given.runs)
+            build(path, given.runs)
         print(f"{given.runs:,} runs, {path.stat().st_size / 1e9:.1f} GB; pages of {SHOWN}, milliseconds\n")
         asyncio.run(_measure(path, given.runs, given.pages))
     return 0
@@ -115,12 +115,13 @@ def _part(values: Sequence[float], percent: int) -> float:
     return sorted(values)[len(values) * percent // 100]
 
 
-def _build(path: Path, runs: int) -> None:
-    """Write the table."""
+def build(path: Path, runs: int, *, fresh: bool = True) -> None:
+    """Write the table. ``fresh``: the account of the runs is written too; else it is there, the first of a server."""
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-400000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
-    connection.execute("INSERT INTO accounts VALUES (?, 'A company', x'00', 0)", (ACCOUNT,))
+    if fresh:
+        connection.execute("INSERT INTO accounts VALUES (?, 'A company', x'00', 0)", (ACCOUNT,))
     indexes = connection.execute(
         "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'runs' AND sql NOT NULL"
     ).fetchall()

@@ -159,6 +159,12 @@ def write_report(results: Results) -> str:
 
 
 def describe(machine: Machine, plan: Plan) -> str:
+    """The machine and the plan, as a list."""
+    return f"{describe_shortly(machine)}\n- {plan.rounds} rounds of {plan.seconds:g} s for each row, {plan.warmup:g} s to warm up"
+
+
+def describe_shortly(machine: Machine) -> str:
+    """The machine, as a list."""
     libraries = ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
     tools = ", ".join(f"{name} {version}" for name, version in machine.tools.items()) or "upstream and load generator are our own"
     place = (
@@ -172,7 +178,6 @@ def describe(machine: Machine, plan: Plan) -> str:
             f"- {machine.cpu}, {machine.cores} cores, {machine.memory_gb:.0f} GB, {machine.system}; {place}",
             f"- {machine.python}; {libraries}; {tools}",
             f"- load average before: {machine.load_average:.2f}; 4 KiB on the disk of the data folder: {machine.sync_ms:.2f} ms",
-            f"- {plan.rounds} rounds of {plan.seconds:g} s for each row, {plan.warmup:g} s to warm up",
         ]
     )
 

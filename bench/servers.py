@@ -88,6 +88,12 @@ class Upstream:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{ARRIVALS}", timeout=60) as answer:
             return arrivals_told(answer.read().decode("ascii")) - self._asked
 
+    def answers(self) -> Path:
+        """The folder whose files it serves. Raises ``NotMeasured`` where it is not nginx."""
+        if self._home is None:
+            raise NotMeasured("nginx with its echo module is not installed")
+        return self._home / "answers"
+
     def delay(self, milliseconds: int) -> None:
         """Let an answer take 0 ms or ``SLOW_MS`` from now on."""
         if self._home is None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +41,7 @@ def install_node_red() -> Path:
 
 def install_n8n() -> Path:
     """n8n's program. Raises ``NotMeasured``."""
-    return _install_npm("n8n", N8N, node_environment()) / "node_modules" / "n8n" / "bin" / "n8n"
+    return _install_npm("n8n", N8N, node_environment(), compiled=("sqlite3", "isolated-vm")) / "node_modules" / "n8n" / "bin" / "n8n"
 
 
 def node_environment() -> dict[str, str]:
@@ -49,7 +50,10 @@ def node_environment() -> dict[str, str]:
     return dict(os.environ) | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "npm_config_nodedir": str(binaries.parent)}
 
 
-def _install_npm(name: str, package: tuple[str, str], environment: os._Environ[str] | dict[str, str]) -> Path:
+def _install_npm(
+    name: str, package: tuple[str, str], environment: os._Environ[str] | dict[str, str], *, compiled: Sequence[str] | None = None
+) -> Path:
+    """Install a package into a folder of its own. With ``compiled``, only these of its dependencies run their install scripts: others fetch from elsewhere."""
     folder = HOME / name
     told = folder / "node_modules" / package[0] / "package.json"
     if (folder / "ready").exists() and json.loads(told.read_text("utf-8"))["version"] == package[1]:
@@ -58,8 +62,17 @@ def _install_npm(name: str, package: tuple[str, str], environment: os._Environ[s
         raise NotMeasured("npm is not installed")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ready").unlink(missing_ok=True)
-    command = ["npm", "install", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error", "--prefix", str(folder), "@".join(package)]
-    _run(command, f"{package[0]} {package[1]}", dict(environment), folder)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error", "--prefix", str(folder)]
+    if compiled is not None:
+        command.append("--ignore-scripts")
+    _run([*command, "@".join(package)], f"{package[0]} {package[1]}", dict(environment), folder)
+    if compiled:
+        _run(
+            ["npm", "rebuild", "--loglevel=error", "--prefix", str(folder), *compiled],
+            f"what {package[0]} compiles",
+            dict(environment),
+            folder,
+        )
     (folder / "ready").touch()
     return folder
 

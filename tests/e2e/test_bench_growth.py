@@ -1,0 +1,24 @@
+"""The benchmark's curves, as far as a test goes: two points of one of them, on real servers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads /proc and pins processes to cores")
+def test_a_curve_is_measured_drawn_and_kept(tmp_path):
+    asked = ["--growth", "--only", "rows", "--most", "10", "--seconds", "0.1", "--into", str(tmp_path), "--keep", str(tmp_path / "page")]
+    command = [sys.executable, "-m", "bench", *asked]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603  our own program
+    (figures,) = tmp_path.glob("growth-*.json")
+    told = json.loads(figures.read_text("utf-8"))
+    assert told["missing"] == [], done.stderr
+    assert [point["x"] for point in told["curves"]["rows"]] == [1, 10]
+    assert all(point["cpu_us"] > 0 and point["rate"] > 0 for point in told["curves"]["rows"])
+    assert "![Rows that are sent](rows.svg)" in (tmp_path / "page" / "growth.md").read_text("utf-8")
+    assert (tmp_path / "page" / "rows.svg").exists()
