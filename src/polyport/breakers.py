@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 LONGEST: Final = 60.0
@@ -16,6 +17,17 @@ PROBE_SECONDS: Final = 150.0  # longer than any call: a probe whose end was not 
 KNOWN_MOST: Final = 50_000
 
 Key = int | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftAlone:
+    """What is left alone: a connection, or a whole host (then ``places`` are the connections that called it). ``seconds`` until it is asked again."""
+
+    host: str
+    places: tuple[int, ...]
+    whole: bool
+    failures: int
+    seconds: float
 
 
 class _Circuit:
@@ -101,6 +113,19 @@ class Breakers:
         open_keys = [key for key, circuit in self._circuits.items() if circuit.open_until]
         hosts = sum(isinstance(key, str) for key in open_keys)
         return hosts, len(open_keys) - hosts
+
+    def left_alone(self) -> list[LeftAlone]:
+        """What is open now, with the connections that it is about."""
+        now, found = self._clock(), []
+        for key, circuit in self._circuits.items():
+            if not circuit.open_until:
+                continue
+            whole = isinstance(key, str)
+            host = key if isinstance(key, str) else self._hosts.get(key, "")
+            places = tuple(place for place, called in self._hosts.items() if called == key) if whole else (int(key),)
+            seconds = max(0.0, circuit.open_until - now)
+            found.append(LeftAlone(host=host, places=places, whole=whole, failures=circuit.failures, seconds=seconds))
+        return found
 
     def _open(self, circuit: _Circuit) -> None:
         now = self._clock()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from html import unescape
+from pathlib import Path
 
 import pytest
 
 from e2e.busy import fill_sums
 from e2e.console import PROOF, Browsing
+from e2e.metered import METERED, write_metered
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served, running_server
 from polyport.server.console.packing import masked, pack, takes_gzip, unmasked
 
@@ -120,3 +122,15 @@ def test_a_page_has_another_length_each_time():
 )
 def test_gzip_is_sent_to_who_names_it_and_does_not_refuse_it(accepted: str, *, taken: bool):
     assert takes_gzip(accepted) is taken
+
+
+async def test_a_partner_without_an_icon_has_the_letter_of_its_name(tmp_path: Path):
+    async with running_server(tmp_path, connectors=write_metered(tmp_path)) as served:
+        owner = Browsing(served=served)
+        await owner.sign_in()
+        found = await owner.get(f"/console/logos/{METERED}")
+        gone = await owner.get("/console/logos/999999")
+
+    assert (found.status, found.headers["content-type"], gone.status) == (200, "image/svg+xml", 404)
+    assert b">M</text>" in found.content
+    assert "sandbox" in found.headers["content-security-policy"]

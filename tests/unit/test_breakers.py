@@ -120,3 +120,21 @@ def test_what_is_known_is_bounded(clock, monkeypatch):
         found.enter(place, f"host{place}")
         found.failed(place, f"host{place}")
     assert sum(found.counts()) <= 6
+
+
+def test_what_is_left_alone_is_told_with_whom_it_is_about_and_for_how_long(clock):
+    found = breakers(clock)
+    assert found.left_alone() == []
+    fail(found, place=1, times=3)
+    (alone,) = found.left_alone()
+    assert (alone.host, alone.places, alone.whole, alone.failures, alone.seconds) == (HOST, (1,), False, 3, 5.0)
+
+    for place in (2, 3):
+        found.failed(place, HOST)
+        found.enter(place, HOST)
+    whole = next(each for each in found.left_alone() if each.whole)
+    assert (whole.host, set(whole.places)) == (HOST, {1, 2, 3})
+    clock.now += 100
+    assert {each.seconds for each in found.left_alone()} == {0.0}
+    found.succeeded(1, HOST)
+    assert found.left_alone() == []

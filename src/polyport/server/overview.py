@@ -24,6 +24,7 @@ PARTNERS_MOST: Final = 20
 ERRORS_MOST: Final = 20
 BUDGETS_MOST: Final = 20
 KEYS_MOST: Final = 200
+LEFT_MOST: Final = 20
 
 
 class Width(NamedTuple):
@@ -91,8 +92,20 @@ class BudgetUse(Body):
     seconds: int | None
 
 
+class LeftAloneAnswer(Body):
+    """A host, or one connection, that failed again and again and is left alone until ``retryAt``. ``credentialId`` is null for a whole host."""
+
+    host: str
+    credential_id: int | None
+    title: str | None
+    partner_id: int
+    partner_title: str
+    failures: int
+    retry_at: int
+
+
 class Overview(Body):
-    """How an account does. ``standing`` are runs that have not ended, each counted up to 10,000. Times are unix seconds."""
+    """How an account does. ``leftAlone`` is what the process that answers leaves alone; each process learns that by itself. ``standing`` are runs that have not ended, each counted up to 10,000. Times are unix seconds."""
 
     range: Range
     first: int
@@ -107,6 +120,7 @@ class Overview(Body):
     standing: dict[str, int]
     connections: dict[str, int]
     budgets: list[BudgetUse]
+    left_alone: list[LeftAloneAnswer]
 
 
 class Pile:
@@ -203,6 +217,7 @@ async def read(call: Call) -> Answer:
             "partners": [{"partnerId": each, "title": titles[each], "runs": n, "bad": bad[each]} for each, n in top],
             "standing": standing,
             "connections": connections,
+            "leftAlone": await _left_alone(call, partner_id),
             "budgets": await _budgets(call, [partner_id] if partner_id is not None else [each for each, _runs in top]),
         }
     )
@@ -257,6 +272,32 @@ async def _budgets(call: Call, partner_ids: Iterable[int]) -> list[dict[str, Any
     titles = await runtime.repo.connections.titles(account_id, sorted({each["credentialId"] for each in found if each["credentialId"]}))
     mine = [each | {"credentialTitle": titles.get(each["credentialId"])} for each in found if each["credentialId"] in {None, *titles}]
     return sorted(mine, key=lambda each: -each["used"] / each["limit"])[:BUDGETS_MOST]
+
+
+async def _left_alone(call: Call, only: int | None) -> list[dict[str, Any]]:
+    """What is left alone of what the account's connections call, the longest first; what other accounts' connections call is nobody's business here."""
+    runtime, account_id = call.engine.runtime, call.principal.account_id
+    found: list[dict[str, Any]] = []
+    for each in runtime.breakers.left_alone()[:LEFT_MOST]:
+        titles = await runtime.repo.connections.titles(account_id, [place for place in each.places if place > 0][:KEYS_MOST])
+        for connection_id in titles:
+            record = await runtime.repo.connections.get(account_id, connection_id)
+            if record is None or only not in {None, record.partner_id}:
+                continue
+            found.append(
+                {
+                    "host": each.host,
+                    "credentialId": None if each.whole else connection_id,
+                    "title": None if each.whole else record.title,
+                    "partnerId": record.partner_id,
+                    "partnerTitle": await _title(call, record.partner_id) or f"Partner {record.partner_id}",
+                    "failures": each.failures,
+                    "retryAt": runtime.now_ms() // 1000 + round(each.seconds),
+                }
+            )
+            if each.whole:
+                break
+    return sorted(found, key=lambda each: (each["credentialId"] is not None, -each["retryAt"]))[:LEFT_MOST]
 
 
 def _use(partner_id: int, title: str, budget: Budget, scope: str, used: int, *, places: bool) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from html import escape
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from msgspec import structs
 
 from polyport.catalog import Catalog, Wanted
+from polyport.errors import NotFound
 from polyport.server.console.member import Member
 from polyport.server.console.screen import screen
 from polyport.server.console.show import Entry, chosen, cursor, options, page, pager
 from polyport.server.console.within import ask
+from polyport.server.partners import LOGO_HEADERS
 from polyport.server.routing import Answer, Call
 
 PER_PAGE: Final = 48
@@ -121,8 +124,21 @@ async def show_partner(call: Call, member: Member) -> Answer:
 
 async def logo(call: Call, member: Member) -> Answer:
     """GET /console/logos/{partnerId}: also of partners that this account alone sees."""
-    found = await ask(call, member, "GET /partners/{partnerId}/logo.svg", partnerId=call.id("partnerId"))
-    return structs.replace(found, headers={**found.headers, "Cache-Control": "private, max-age=3600"})
+    partner_id, headers = call.id("partnerId"), {"Cache-Control": "private, max-age=3600"}
+    try:
+        found = await ask(call, member, "GET /partners/{partnerId}/logo.svg", partnerId=partner_id)
+    except NotFound:
+        partner = (await ask(call, member, "GET /partners/{partnerId}", partnerId=partner_id)).data
+        return Answer(content=_letter(partner["title"]), media_type="image/svg+xml", headers=LOGO_HEADERS | headers, etag=True)
+    return structs.replace(found, headers={**found.headers, **headers})
+
+
+def _letter(title: str) -> bytes:
+    """A partner that has no icon has the first letter of its name."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="24" height="24"><text x="12" y="17.5" text-anchor="middle" '
+        f'font-family="system-ui, sans-serif" font-size="16" font-weight="600" fill="#33415c">{escape((title.strip() or "?")[0].upper())}</text></svg>'
+    ).encode()
 
 
 SCREENS: Final = (
