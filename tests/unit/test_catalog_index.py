@@ -14,6 +14,7 @@ import pytest
 
 from polyport.catalog import Catalog, Wanted, building, loaded, open_catalog
 from polyport.errors import NotFound
+from polyport.store.catalogue import OfferRow, OperationRow, PartnerRow, Stored
 from polyport.store.sqlite_catalogue import SqliteCatalogue
 
 pytestmark = pytest.mark.anyio
@@ -310,4 +311,35 @@ async def test_an_index_of_another_format_is_made_anew(tmp_path: Path):
     index.close()
     index, reason = SqliteCatalogue.opened(path)
     assert (reason, index.count(), index.offers()) == (None, 0, [])
+    index.close()
+
+
+def private(number: int, owner: int | None, word: str) -> tuple[OfferRow, Stored]:
+    """A partner with one operation, whose words and documents say this word."""
+    words = f"{word}\n{word}\n{word}\n{word}\npartner{number}" + ("" if owner is None else f" private owner{owner}")
+    partner = PartnerRow(number, owner, word, word, False, False, f"category={word}", "1", words, f'{{"title": "{word}"}}'.encode())
+    operation = OperationRow(
+        number * 10, number, owner, True, False, "action", word, f"actions/{word}.yaml", words, f'{{"name": "{word}"}}'.encode()
+    )
+    offer = OfferRow("private" if owner is not None else "folders", word, 0, "1", "1", owner, number, False, "[]")
+    return offer, Stored(partner=partner, operations=[operation], documents={f"actions/{word}.yaml": word.encode()})
+
+
+def test_nothing_of_a_private_partner_stays_in_the_file_once_it_is_removed(tmp_path: Path):
+    index = SqliteCatalogue(tmp_path / "index.db")
+    files = ("index.db", "index.db-wal", "index.db-shm")
+    for number in range(1, 40):
+        offer, stored = private(number, None, f"public{number}")
+        index.change([], [offer], stored)
+    secret, stored = private(99, 7, "zephyrine")
+    index.change([], [secret], stored)
+
+    def held() -> bytes:
+        return b"".join((tmp_path / name).read_bytes() for name in files if (tmp_path / name).exists()).lower()
+
+    assert b"zephyrine" in held()
+    index.change([secret], [], None)
+    assert b"zephyrine" not in held()
+    assert b"public17" in held()
+    assert index.matches("operation", '"public17"') == 1
     index.close()

@@ -9,6 +9,7 @@ import pytest
 from polyport.catalog import Catalog, Wanted, search
 from polyport.catalog.words import line_of, synonyms, words_of
 from polyport.errors import ValidationFailed
+from polyport.store.catalogue import Ordered, Reach
 from samples import action, partner, trigger
 
 pytestmark = pytest.mark.anyio
@@ -179,3 +180,23 @@ def test_texts_are_taken_apart_into_words():
     assert line_of("a b c a", most=2) == "a b"
     assert "create" in synonyms()["add"]
     assert "add" not in synonyms()["add"]
+
+
+@pytest.mark.parametrize("question", ["create contact", "synchronise", "hubspt", "sync record 17"])
+async def test_an_account_that_is_limited_to_many_partners_finds_what_one_limited_to_few_does(
+    made: Catalog, monkeypatch: pytest.MonkeyPatch, question: str
+):
+    reach = Reach(owner=None, allowed=frozenset({10, 30}))
+    finder = made._search
+
+    def answers() -> list[tuple[list[bytes], int]]:
+        return [finder.page("operation", question, reach, Ordered(), start, 20) for start in (0, 20, 440)]
+
+    by_marks = answers()
+    assert by_marks[0][1] > 0
+    monkeypatch.setattr(search, "MARKED_MOST", 1)
+    monkeypatch.setattr(search, "LIMITS_KEPT", 1)
+    assert answers() == by_marks
+    assert len(finder._limits) == 1
+    finder.page("partner", question, reach, Ordered(), 0, 20)
+    assert len(finder._limits) == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rapidfuzz import fuzz, process
@@ -18,6 +18,10 @@ from polyport.store.catalogue import CatalogIndex, Ordered, Reach
 
 WORDS_MOST: Final = 12
 RANKED: Final = 200
+MARKED_MOST: Final = 24  # partners that an account is limited to, as marks
+SIFTED_MOST: Final = 4_000  # things found that are looked at one by one
+LIMITS_KEPT: Final = 16
+EVERY: Final = 2**31
 FUZZY_LEAST: Final = 78
 _PREFIX: Final = 0.85
 _SYNONYM: Final = 0.7
@@ -103,6 +107,7 @@ class Search:
     def __init__(self, index: CatalogIndex) -> None:
         self._index = index
         self._kept: dict[str, tuple[int, Vocabulary]] = {}
+        self._limits: dict[tuple[str, int, frozenset[int]], frozenset[int]] = {}
 
     def _vocabulary(self, kind: str) -> Vocabulary:
         generation = self._index.generation()
@@ -140,28 +145,49 @@ class Search:
             if not wanted.sorted:
                 numbers = [*self._ranked(kind, groups, numbers[:RANKED]), *numbers[RANKED:]]
             return self._items(kind, numbers[start : start + limit]), len(numbers)
-        marks = self._marks(reach, wanted)
-        total = self._index.matches(kind, f"({every}){marks}")
-        best = self._best(kind, groups, every, marks, total)
+        seen = self._seen(kind, reach, every)
+        marks = self._marks(reach if seen is None else replace(reach, allowed=None), wanted)
+        total = (
+            self._index.matches(kind, f"({every}){marks}") if seen is None else len(self._numbers(kind, f"({every}){marks}", seen, EVERY))
+        )
+        best = self._best(kind, groups, every, marks, seen, total)
         if start + limit <= len(best) or len(best) >= total:
             return self._items(kind, best[start : start + limit]), total
-        headline = self._index.numbers(kind, f"({_HEADLINE} : ({every})){marks}", 0, total)
-        rest = dict.fromkeys([*best, *headline, *self._index.numbers(kind, f"({every}){marks}", 0, total)])
+        headline = self._numbers(kind, f"({_HEADLINE} : ({every})){marks}", seen, total)
+        rest = dict.fromkeys([*best, *headline, *self._numbers(kind, f"({every}){marks}", seen, total)])
         return self._items(kind, list(rest)[start : start + limit]), total
 
-    def _best(self, kind: str, groups: Sequence[Group], every: str, marks: str, total: int) -> list[int]:
+    def _numbers(self, kind: str, expression: str, seen: frozenset[int] | None, most: int) -> list[int]:
+        """The first numbers that an expression finds among those that are seen."""
+        if seen is None:
+            return self._index.numbers(kind, expression, 0, most)
+        return [number for number in self._index.numbers(kind, expression, 0, EVERY) if number in seen][:most]
+
+    def _seen(self, kind: str, reach: Reach, every: str) -> frozenset[int] | None:
+        """What an account is limited to, where that is dearer by marks: the index looks for each of hundreds of partners, whatever is asked."""
+        if reach.allowed is None or len(reach.allowed) <= MARKED_MOST or self._index.matches(kind, every) > SIFTED_MOST:
+            return None
+        key = (kind, self._index.generation(), reach.allowed)
+        found = self._limits.get(key)
+        if found is None:
+            if len(self._limits) >= LIMITS_KEPT:
+                self._limits.clear()
+            found = self._limits[key] = frozenset(self._index.within(kind, reach.allowed))
+        return found
+
+    def _best(self, kind: str, groups: Sequence[Group], every: str, marks: str, seen: frozenset[int] | None, total: int) -> list[int]:
         """The numbers that are ranked, the best first: of those that have the words in their names, and exactly as they were asked for, where these are many."""
         if total <= RANKED:
-            return self._ranked(kind, groups, self._index.numbers(kind, f"({every}){marks}", 0, RANKED))
+            return self._ranked(kind, groups, self._numbers(kind, f"({every}){marks}", seen, RANKED))
         found: dict[int, None] = {}
         exact = [group.exact for group in groups]
         if None not in exact:
             told = " AND ".join(each for each in exact if each is not None)
-            found |= dict.fromkeys(self._index.numbers(kind, f"({_HEADLINE} : ({told})){marks}", 0, RANKED))
+            found |= dict.fromkeys(self._numbers(kind, f"({_HEADLINE} : ({told})){marks}", seen, RANKED))
         if len(found) < RANKED:
-            found |= dict.fromkeys(self._index.numbers(kind, f"({_HEADLINE} : ({every})){marks}", 0, RANKED))
+            found |= dict.fromkeys(self._numbers(kind, f"({_HEADLINE} : ({every})){marks}", seen, RANKED))
         if not found:
-            found |= dict.fromkeys(self._index.numbers(kind, f"({every}){marks}", 0, RANKED))
+            found |= dict.fromkeys(self._numbers(kind, f"({every}){marks}", seen, RANKED))
         return self._ranked(kind, groups, list(found)[:RANKED])
 
     def _ranked(self, kind: str, groups: Sequence[Group], numbers: Sequence[int]) -> list[int]:

@@ -178,6 +178,9 @@ class CatalogIndex(Protocol):
     def numbers(self, kind: str, expression: str, start: int, limit: int) -> list[int]:
         """The numbers of what an expression finds, in the order of numbers."""
 
+    def within(self, kind: str, partner_ids: Iterable[int]) -> list[int]:
+        """The numbers of partners, or of what they offer."""
+
     def rows(self, kind: str, numbers: Sequence[int]) -> dict[int, tuple[str, bytes]]:
         """Words and items by number."""
 

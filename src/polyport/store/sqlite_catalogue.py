@@ -20,6 +20,7 @@ from polyport.store.rows import After
 
 FORMAT: Final = 1
 BUSY_MS: Final = 30_000
+CLEAN_MS: Final = 500
 CACHE_KB: Final = 4_000  # of each thread that reads
 COUNTS_MOST: Final = 10_000
 LOCK_SECONDS: Final = 0.05
@@ -42,6 +43,7 @@ class SqliteCatalogue:
         self._alone = self._connect() if path is None else None
         self._counts: dict[Any, int] = {}
         self._counted = -1
+        self._unclean = False
         if self._alone is not None:
             _make(self._alone)
         else:
@@ -199,14 +201,28 @@ class SqliteCatalogue:
                         connection.execute("INSERT OR REPLACE INTO offers VALUES (?,?,?,?,?,?,?,?,?)", row)
                     if stored is not None:
                         _put_in(connection, stored)
+                    if private := any(row.owner is not None and row.partner_id is not None for row in gone):
+                        _forget_words(connection)
                     connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'generation'")
                     connection.execute("COMMIT")
+                    self._unclean = self._unclean or private
                 except BaseException:
                     with contextlib.suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")
                     raise
+                self._clean(connection)
         except sqlite3.Error as error:
             raise _fault(error) from error
+
+    def _clean(self, connection: sqlite3.Connection) -> None:
+        """Empty the log of changes, which holds what was taken out, unless somebody reads from it just now: then the next change does."""
+        if not self._unclean or self._path is None:
+            return
+        connection.execute(f"PRAGMA busy_timeout={CLEAN_MS}")
+        try:
+            self._unclean = bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        finally:
+            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
 
     def partner(self, partner_id: int) -> PartnerRow | None:
         """A partner."""
@@ -316,6 +332,11 @@ class SqliteCatalogue:
         sql = f"SELECT rowid FROM {kind}_words WHERE {kind}_words MATCH ? ORDER BY rowid LIMIT ? OFFSET ?"  # noqa: S608  as above
         return [row[0] for row in self._read(sql, (expression, limit, start))]
 
+    def within(self, kind: str, partner_ids: Iterable[int]) -> list[int]:
+        """The numbers of partners, or of what they offer."""
+        sql = f"SELECT number FROM {_TABLES[kind]} WHERE partner_id IN (SELECT value FROM json_each(?))"  # noqa: S608  as above
+        return [row[0] for row in self._read(sql, (json.dumps(list(partner_ids)),))]
+
     def rows(self, kind: str, numbers: Sequence[int]) -> dict[int, tuple[str, bytes]]:
         """Words and items by number."""
         marks = ",".join("?" * len(numbers))
@@ -417,6 +438,12 @@ def _take_out(connection: sqlite3.Connection, partner_id: int) -> None:
             connection.executemany("DELETE FROM operation_items WHERE number = ?", [(number,) for number, _words in rows])
         connection.execute(f"DELETE FROM {table} WHERE partner_id = ?", (partner_id,))  # noqa: S608  as above
     connection.execute("DELETE FROM documents WHERE partner_id = ?", (partner_id,))
+
+
+def _forget_words(connection: sqlite3.Connection) -> None:
+    """Write the words anew without those of what was taken out: until then they stand in the file, marked as gone."""
+    for kind in _TABLES:
+        connection.execute(f"INSERT INTO {kind}_words ({kind}_words) VALUES ('optimize')")  # noqa: S608  one of two
 
 
 def _put_in(connection: sqlite3.Connection, stored: Stored) -> None:
