@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 LIMIT: Final = 32
+USUAL: Final = 64
+_QUOTED: Final = re.compile(r'[.\[\]"\s|]')
 _STEP: Final = re.compile(r"""\.?([^.\[\]"\s|]+)|\[(-?\d{1,6})\]|\[("(?:[^"\\]|\\.)*")\]|\[(\*)\]""")
 
 
@@ -97,11 +100,22 @@ def format_path(steps: Sequence[Step]) -> str:
             parts.append("[*]")
         elif isinstance(step, int):
             parts.append(f"[{step}]")
-        elif step and step.isprintable() and not re.search(r'[.\[\]"\s|]', step):
+        elif _is_plain(step):
             parts.append(f".{step}" if parts else step)
         else:
             parts.append(f"[{json.dumps(step)}]")
     return "".join(parts)
+
+
+def _is_plain(step: str) -> bool:
+    return (
+        _looks_plain(step) if len(step) <= USUAL else _looks_plain.__wrapped__(step)
+    )  # what is long is not kept: callers choose these names
+
+
+@lru_cache(maxsize=4096)
+def _looks_plain(step: str) -> bool:
+    return step != "" and step.isprintable() and _QUOTED.search(step) is None
 
 
 def get(value: Any, path: Path) -> Any:

@@ -24,7 +24,7 @@ def connection(scheme, *fields):
 
 
 async def values(operation, data=None, selected=None, lists=None, *, reading=None, **keys):
-    """The pairs of every request that is planned."""
+    """The pairs of every request that is planned; a second plan, which has nothing to read of the call, tells the same."""
     made = partner(operation, lists=lists, **keys)
     line = Line(b"")
     told = {"token": "s3cret-token", "domain": "acme"} if "connection" in keys else {}
@@ -34,6 +34,7 @@ async def values(operation, data=None, selected=None, lists=None, *, reading=Non
     assert understood.checked.faults == []
     scope = build_scope(program, caller, understood, selected)
     shown = plan(caller, program, scope, reading, understood.schema)
+    assert plan(caller, program, scope, reading, understood.schema) == shown
     return [
         [(value["from"], value["to"], *(["masked"] if value.get("masked") else [])) for value in request["values"]] for request in shown
     ]

@@ -45,7 +45,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(caller: Caller, program: CallProgram, scope: Scope) -> Request:
-    """The exact request that ``exchange`` would send, unsigned parts and signature included. Raises ``ValidationFailed``.
+    """The exact request that ``exchange`` would send, unsigned parts and signature included. Raises ``ValidationFailed``."""
+    return prepare_both(caller, program, scope)[1]
+
+
+def prepare_both(caller: Caller, program: CallProgram, scope: Scope) -> tuple[Request, Request]:
+    """A request before and after it is signed. Raises ``ValidationFailed``.
 
     It may take the call's own timeout, or the caller's, and never longer than the caller's deadline. Where a grant is needed and there is none yet, the
     request is signed with a mask, to be shown.
@@ -61,9 +66,9 @@ def prepare(caller: Caller, program: CallProgram, scope: Scope) -> Request:
     except RenderFault as error:
         raise ValidationFailed.of(Fault(path="runnerData", code="cannot_be_sent", message=sentence(error))) from None
     if not rendered.signed or caller.scheme is None:
-        return request
+        return request, request
     try:
-        return sound_headers(caller.scheme.sign(request, caller.material, caller.moment))
+        return request, sound_headers(caller.scheme.sign(request, caller.material, caller.moment))
     except RenderFault as error:
         raise ValidationFailed.of(Fault(path='credentialData["0"]', code="cannot_be_signed", message=sentence(error))) from None
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyport.engine.caller import Caller
-from polyport.engine.calls import prepare
+from polyport.engine.calls import prepare_both
 from polyport.engine.operation import Program, Reading, apply_window, position_of
-from polyport.engine.render import CallProgram, render_call
+from polyport.engine.render import CallProgram
 from polyport.engine.schema import Schema
 from polyport.engine.slots import values_of
 from polyport.engine.steps import LATER_NAMES, check_rows, is_due, rows_of
@@ -51,9 +51,8 @@ def plan(
 
 def _shown(caller: Caller, step: CallProgram, name: str, rows: Sequence[Mapping[str, Any]], schema: Schema) -> dict[str, Any]:
     scope = rows[0]
-    request = prepare(caller, step, scope)
+    unsigned, request = prepare_both(caller, step, scope)
     found = shown_request(name, request)
-    unsigned = render_call(step, scope, caller.base, request.timeout).request
     found["values"] = values_of(caller, step, scope, schema, (unsigned, request))
     if step.each is not None:
         found["count"] = len(rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
@@ -50,7 +50,7 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class CallProgram:
-    """A compiled call."""
+    """A compiled call. ``kept`` is what others made of it once."""
 
     call: Call
     method: Template
@@ -63,6 +63,7 @@ class CallProgram:
     body: Template | None
     content_type: Template | None
     each: Template | None
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def names(self) -> frozenset[Path]:

@@ -6,14 +6,17 @@ It is told by the templates, not by looking for values in the request: two field
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from polyport.engine.caller import Caller, connection_fields
 from polyport.engine.render import CallProgram
 from polyport.engine.schema import Place, Schema
+from polyport.kinds.auth import Scheme
 from polyport.kinds.auth.base import texts_of
 from polyport.kinds.filters import FILTERS
+from polyport.manifest.model import Partner
 from polyport.manifest.variables import InputSection
 from polyport.net.message import Request
 from polyport.paths import MISSING, Path, format_path, get
@@ -35,30 +38,64 @@ def values_of(
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for source, to in _told(caller, step, scope, schema):
         found.setdefault((source, to), {"from": source, "to": to})
-    for source, to, masked in _signed(caller, *requests):
+    for source, to, masked in _signed(caller, step, *requests):
         found[source, to] = {"from": source, "to": to} | ({"masked": True} if masked else {})
     return list(found.values())[:VALUES_LIMIT]
 
 
 def _told(caller: Caller, step: CallProgram, scope: Mapping[str, Any], schema: Schema) -> Iterator[tuple[str, str]]:
-    call = step.call
-    if call.path is not None and caller.partner.file.base is not None:
-        for name in sorted(compile_value(caller.partner.file.base, FILTERS).names, key=str):
-            yield format_path(name), "host"
+    told: _Told | None = step.kept.get("told")
+    if told is None or told.partner is not caller.partner:
+        told = step.kept["told"] = _compiled(caller.partner, step, schema)
+    yield from ((source, "host") for source in told.host)
+    for leaf in told.leaves:
+        yield from _sources(leaf, step, scope, schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """One text of a call's templates: where it goes, the paths it reads, each as the caller knows it, and with the section it begins in."""
+
+    to: str
+    source: Any
+    reads: tuple[tuple[Path, str, InputSection | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a call says of where its values go, read once: the names in its host, and its leaves. It is the same for every connection of the partner."""
+
+    partner: Partner
+    host: tuple[str, ...]
+    leaves: tuple[_Leaf, ...]
+
+
+def _compiled(partner: Partner, step: CallProgram, schema: Schema) -> _Told:
+    call, file, host = step.call, partner.file, tuple[str, ...]()
+    if call.path is not None and file.base is not None:
+        host = tuple(format_path(name) for name in sorted(compile_value(file.base, FILTERS).names, key=str))
     parts: list[tuple[str, Any]] = [("method", call.method if "{{" in call.method else None), ("url", call.url)]
     if call.path is not None:
         parts.extend((f"path[{index}]", part) for index, part in enumerate(_SEGMENT.findall(call.path)) if "{{" in part)
     own = call.headers if isinstance(call.headers, dict) else {}
     told = {name.lower() for name in own}
-    shared = {name: value for name, value in caller.partner.file.headers.items() if name.lower() not in told}
+    shared = {name: value for name, value in file.headers.items() if name.lower() not in told}
     headers = {**shared, **own} if isinstance(call.headers, dict) else call.headers
     parts += [("query", call.query or None), ("headers", headers or None), ("headers.Content-Type", call.content_type)]
     if call.idempotency_header is not None:
         parts.append((f"headers.{call.idempotency_header}", "{{run.key}}"))
     parts.append(("body.variables" if call.graphql is not None else "body", call.body))
-    for root, template in parts:
-        for to, leaf in _leaves(template, root):
-            yield from _sources(leaf, to, step, scope, schema)
+    sections = {section.name: section for section in schema.operation.sections}
+    leaves = [
+        _Leaf(to, leaf, tuple((name, _input_name(name, schema), sections.get(str(name[0]))) for name in _names(leaf)))
+        for root, template in parts
+        for to, leaf in _leaves(template, root)
+    ]
+    return _Told(partner, host, tuple(leaves))
+
+
+def _names(leaf: Any) -> list[Path]:
+    return sorted(compile_value(leaf, FILTERS).names, key=str)
 
 
 def _leaves(template: Any, to: str) -> Iterator[tuple[str, Any]]:
@@ -77,24 +114,23 @@ def _below(to: str, path: Path) -> str:
     return f"{to}{shown}" if shown.startswith("[") else f"{to}.{shown}"
 
 
-def _sources(leaf: Any, to: str, step: CallProgram, scope: Mapping[str, Any], schema: Schema) -> Iterator[tuple[str, str]]:
+def _sources(leaf: _Leaf, step: CallProgram, scope: Mapping[str, Any], schema: Schema) -> Iterator[tuple[str, str]]:
     """What a leaf of a template reads, as the caller knows it, and where it goes."""
-    names = compile_value(leaf, FILTERS).names
-    if not names:
+    to = leaf.to
+    if not leaf.reads:
         yield CONSTANT, to
-    for name in sorted(names, key=str):
+    for name, source, section in leaf.reads:
         value = get(scope, name)
         if value is MISSING:
             continue
-        section = next((part for part in schema.operation.sections if part.name == name[0]), None)
         if name[0] == "custom":
-            yield from _custom(to, value, schema, whole=leaf == "{{custom}}")
+            yield from _custom(to, value, schema, whole=leaf.source == "{{custom}}")
         elif name[0] == "each":
             yield _row_name(name, step, schema), to
-        elif section is not None and len(name) == 1 and leaf == f"{{{{{section.name}}}}}":
+        elif section is not None and len(name) == 1 and leaf.source == f"{{{{{section.name}}}}}":
             yield from _rows(section, section.name, to, value, schema, (section.name,))
         else:
-            yield _input_name(name, schema), to
+            yield source, to
 
 
 def _input_name(name: Path, schema: Schema) -> str:
@@ -148,25 +184,31 @@ def _custom(to: str, value: Any, schema: Schema, *, whole: bool) -> Iterator[tup
             yield entry.field.name, _below(to, (entry.key,))
 
 
-def _signed(caller: Caller, before: Request, after: Request) -> Iterator[tuple[str, str, bool]]:
+def _signed(caller: Caller, step: CallProgram, before: Request, after: Request) -> Iterator[tuple[str, str, bool]]:
     """What signing changed, and the fields of the connection that the auth kind reads."""
     scheme = caller.scheme
     places = _changed(before, after)
     if scheme is None or not places:
         return
+    held: tuple[Scheme, list[tuple[str, bool]]] | None = step.kept.get("signed")
+    if held is None or held[0] is not scheme:
+        held = step.kept["signed"] = scheme, _signs_with(caller, scheme)
+    yield from ((source, to, masked) for to in places for source, masked in held[1])
+
+
+def _signs_with(caller: Caller, scheme: Scheme) -> list[tuple[str, bool]]:
+    """The fields that a kind reads, and whether each is a secret."""
     if scheme.exchanges or scheme.keeps:
-        sources: Sequence[tuple[str, bool]] = [(GRANT, True)]
-    else:
-        read = {
-            str(name[1])
-            for _path, text in texts_of(scheme.model_dump(by_alias=True))
-            if "{{" in text
-            for name in compile_value(text, FILTERS).names
-            if name[0] == "connection" and len(name) > 1
-        }
-        fields = {field.name: field.secret for choice in _choices(caller) for field in connection_fields(caller.partner, choice)}
-        sources = [(f"connection.{name}", fields.get(name, True)) for name in sorted(read | scheme.needed)]
-    yield from ((source, to, masked) for to in places for source, masked in sources)
+        return [(GRANT, True)]
+    read = {
+        str(name[1])
+        for _path, text in texts_of(scheme.model_dump(by_alias=True))
+        if "{{" in text
+        for name in compile_value(text, FILTERS).names
+        if name[0] == "connection" and len(name) > 1
+    }
+    fields = {field.name: field.secret for choice in _choices(caller) for field in connection_fields(caller.partner, choice)}
+    return [(f"connection.{name}", fields.get(name, True)) for name in sorted(read | scheme.needed)]
 
 
 def _choices(caller: Caller) -> list[str]:
