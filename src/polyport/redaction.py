@@ -140,7 +140,7 @@ class Redactor:
 
 def named_headers(pairs: Pairs) -> Pairs:
     """Headers with the values of those that carry credentials masked wholly; the others as they are."""
-    return tuple((name, MASK if value and _names_secret(name) else value) for name, value in pairs)
+    return tuple([(name, MASK) if value and _names_secret(name) else (name, value) for name, value in pairs])
 
 
 def mask(secret: str) -> str:

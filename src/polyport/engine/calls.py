@@ -68,7 +68,7 @@ def prepare_both(caller: Caller, program: CallProgram, scope: Scope) -> tuple[Re
     if not rendered.signed or caller.scheme is None:
         return request, request
     try:
-        return request, sound_headers(caller.scheme.sign(request, caller.material, caller.moment))
+        return request, sound_headers(caller.scheme.sign(request, caller.material, caller.moment), request.headers)
     except RenderFault as error:
         raise ValidationFailed.of(Fault(path='credentialData["0"]', code="cannot_be_signed", message=sentence(error))) from None
 

@@ -88,6 +88,8 @@ def _indexes(choices: Choices) -> tuple[dict[str, Any], dict[str, list[Any]]]:
 
 
 def _choice_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
     try:
         return to_text(value).strip()
     except RenderFault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -79,6 +80,9 @@ def _pattern(pattern: str) -> Any:
     return re2.compile(pattern)
 
 
+_NOT_IN_EMAIL: Final = re.compile(r'[ <>,;"()]')
+
+
 def _email(value: Any) -> None:
     local, at, domain = value.rpartition("@")
     if (
@@ -86,7 +90,8 @@ def _email(value: Any) -> None:
         or not local
         or not domain
         or len(value) > 254
-        or any(char.isspace() or not char.isprintable() or char in '<>,;"()' for char in value)
+        or not value.isprintable()
+        or _NOT_IN_EMAIL.search(value) is not None
         or "@" in local
     ):
         raise ValueFault("wrong_format", "An e-mail address is needed here.")

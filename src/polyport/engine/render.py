@@ -7,7 +7,7 @@ signs stays on the partner's own origin.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -25,6 +25,7 @@ from polyport.template import RenderFault, Scope, Template, compile_path, compil
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,30}", re.ASCII)
 _NEVER: Final = frozenset({"CONNECT", "TRACE"})
 URL_LIMIT: Final = 32_768
+_JSON_TYPE: Final = ("Content-Type", "application/json")
 _JOINED: Final = {"comma": ",", "pipe": "|", "space": " "}
 _ACCEPTED: Final = {"json": "application/json", "xml": "application/xml, text/xml, */*;q=0.5", "csv": "text/csv, */*;q=0.5"}
 
@@ -70,6 +71,11 @@ class CallProgram:
         """The paths that all of its templates read."""
         templates = (self.method, self.path, self.url, self.query, self.headers, self.body, self.content_type, self.each)
         return frozenset(name for template in templates if template is not None for name in template.names)
+
+    @cached_property
+    def fixed_names(self) -> frozenset[str]:
+        """The names of its constant headers, in small letters."""
+        return _names_of(self.fixed_headers or ())
 
     @cached_property
     def wants_key(self) -> bool:
@@ -282,12 +288,20 @@ def _add_pairs(pairs: list[str], name: str, value: Any, style: QueryStyle) -> No
 
 
 def _headers(program: CallProgram, scope: Scope, content_type: str | None) -> Pairs:
-    found = list(program.fixed_headers if program.fixed_headers is not None else _sound_pairs(program.headers.render(scope)))
-    if content_type is not None and not any(name.lower() == "content-type" for name, _value in found):
-        found.append(("Content-Type", header_value("Content-Type", content_type)))
-    if not any(name.lower() == "accept" for name, _value in found):
+    if program.fixed_headers is not None:
+        found, names = list(program.fixed_headers), program.fixed_names
+    else:
+        found = list(_sound_pairs(program.headers.render(scope)))
+        names = _names_of(found)
+    if content_type is not None and "content-type" not in names:
+        found.append(_JSON_TYPE if content_type == _JSON_TYPE[1] else ("Content-Type", header_value("Content-Type", content_type)))
+    if "accept" not in names:
         found.append(("Accept", _ACCEPTED.get(program.call.decode, "*/*")))
     return tuple(found)
+
+
+def _names_of(pairs: Iterable[tuple[str, str]]) -> frozenset[str]:
+    return frozenset(name.lower() for name, _value in pairs)
 
 
 def _sound_pairs(values: Any) -> Pairs:
@@ -300,10 +314,11 @@ def _sound_pairs(values: Any) -> Pairs:
     return tuple((name, header_value(name, to_text(item))) for name, item in listed if item is not None)
 
 
-def sound_headers(request: Request) -> Request:
-    """The request, if every header can be one: what a connection signs with stays in its slot too. Raises ``RenderFault``."""
-    for name, value in request.headers:
-        header_value(name, value)
+def sound_headers(request: Request, known: Pairs = ()) -> Request:
+    """The request, if every header can be one: what a connection signs with stays in its slot too; ``known`` ones are. Raises ``RenderFault``."""
+    for pair in request.headers:
+        if pair not in known:
+            header_value(*pair)
     return request
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from polyport.engine.schema import ROWS_DEPTH, CustomField, CustomPlace, Place, Schema, custom_places
-from polyport.kinds.fields import BITS_LIMIT
+from polyport.kinds.fields import BITS_LIMIT, coerce_string
 from polyport.kinds.wires import Form, compile_form
 from polyport.manifest.variables import CustomFields, OutputField, OutputSection, Variable, is_scalar_map
 from polyport.paths import MISSING, get, getter
@@ -36,7 +36,7 @@ class _Reader:
         keyed = item if isinstance(item, dict) else _NOTHING
         for public, key, find, read in self.variables:
             raw = find(item) if key is None else keyed.get(key, MISSING)
-            if raw is MISSING and read is not _is_there:
+            if (raw is MISSING or raw is None) and read is not _is_there:
                 continue
             value = read(raw)
             if value is not MISSING:
@@ -217,13 +217,18 @@ def _form_reader(form: Form, several: bool) -> Read:
         except (ValueError, TypeError, ArithmeticError, RecursionError):
             return MISSING
 
+    def text(value: Any) -> Any:
+        return value if type(value) is str and value.isprintable() else one(value)
+
     def many(value: Any) -> Any:
         if value is MISSING or value is None:
             return MISSING
         listed = value if isinstance(value, list) else [value]
         return [found for found in (one(item) for item in listed) if found is not MISSING]
 
-    return many if several else one
+    if several:
+        return many
+    return text if read is coerce_string else one
 
 
 def _parts(value: Any, separator: str | None) -> Any:

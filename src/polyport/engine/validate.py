@@ -27,6 +27,7 @@ from polyport.template import RenderFault, Template, to_text
 ROWS_LIMIT: Final = 10_000
 FAULTS_LIMIT: Final = 200
 
+_EMPTY: Final[tuple[Any, ...]] = (None, "", [])
 Where = tuple[Step, ...]
 _FILES: Final = (FileValue, list)
 Convert = Callable[[Any, Where, "_Check"], Any]
@@ -65,7 +66,7 @@ class _Check:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """One compiled field of a level."""
+    """One compiled field of a level. ``one`` converts the value of a field that has a single one; ``holds_files`` says that it may be a file."""
 
     public: str
     at: tuple[str, ...]
@@ -75,6 +76,19 @@ class _Slot:
     key: str | None
     cleared: Any = None
     when: Condition | None = None
+    one: Callable[[Any], Any] | None = None
+    holds_files: bool = False
+
+    def quick(self, given: Any, where: Where, state: _Check) -> Any:
+        """``read``, for what is as it should be; whatever is not is read again, and told."""
+        if self.one is not None and given is not None and not (self.required and given in _EMPTY):
+            try:
+                value = self.one(given)
+            except (ValueFault, Unresolved):
+                return self.read(given, where, state)
+            if not self.required or value not in _EMPTY:
+                return value
+        return self.read(given, where, state)
 
     def read(self, given: Any, where: Where, state: _Check) -> Any:
         """The value of this field, or ``_ABSENT`` when it had faults."""
@@ -172,7 +186,7 @@ class _Level:
                 if slot.required:
                     state.fault((*where, slot.public), "required", "This field is needed.")
                 continue
-            value = slot.read(given, where, state)
+            value = slot.quick(given, where, state)
             if value is _ABSENT:
                 continue
             if slot.key is not None:
@@ -181,7 +195,7 @@ class _Level:
                 values[slot.at[0]] = value
             else:
                 put(values, slot.at, value)
-            if isinstance(value, _FILES):
+            if slot.holds_files and isinstance(value, _FILES):
                 holder, at = (values, slot.at) if slot.key is None else (cast("dict[str, Any]", custom), (slot.key,))
                 _note_files(value, holder, at, (*where, slot.public), state)
 
@@ -330,7 +344,7 @@ def _custom_slots(schema: Schema, spec: CustomFields | None, entries: Sequence[C
         slot = _compiled(entry.field, entry.field.name, (entry.field.name,), schema.choices, schema.key_patterns)
         cleared = spec.cleared if entry.cleared is MISSING else entry.cleared
         convert = slot.convert if entry.write is None else _wrapped(slot.convert, entry.write, entry.key)
-        slots.append(replace(slot, key=entry.key, cleared=cleared, convert=convert))
+        slots.append(replace(slot, key=entry.key, cleared=cleared, convert=convert, one=slot.one if entry.write is None else None))
     return slots, outputs
 
 
@@ -382,6 +396,8 @@ def _compiled(
         convert=_array(variable, one) if variable.is_array else _single(one),
         default=variable.default if variable.default is not None else _ABSENT,
         key=None,
+        one=None if variable.is_array else one,
+        holds_files=variable.base_type == "file",
     )
 
 
@@ -441,6 +457,9 @@ def _converter(variable: InputField, choices: Mapping[str, Choices], key_pattern
         find = list_lookup(variable.list, choices.get(variable.list), coerce, key_patterns.get(variable.list), variable.base_type)
     else:
         find = None
+
+    if check is None and write is None:
+        return coerce if find is None else find
 
     def convert(value: Any) -> Any:
         found = coerce(value) if find is None else find(value)

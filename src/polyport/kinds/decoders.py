@@ -57,6 +57,8 @@ def _looks_shallow(body: bytes) -> bool:
     Answers that are deeper than the stack at the time they are written out would fail there, after the partner has done the work. This costs a
     thousandth of the time that walking through every answer would.
     """
+    if body.count(b"[") + body.count(b"{") <= DEPTH_LIMIT:
+        return True
     brackets = body.translate(None, _NO_BRACKETS)
     for _round in range(DEPTH_LIMIT // 2):
         if not brackets:

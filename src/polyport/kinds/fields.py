@@ -306,7 +306,9 @@ def _read_moment(value: Any) -> int | Decimal:
 
 def _unix_of_iso(text: str) -> int | Decimal:
     moment = datetime.fromisoformat(text)
-    return unix_number(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+    if moment.tzinfo is not UTC:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return unix_number(moment)
 
 
 def _read_file(value: Any) -> Any:
