@@ -162,3 +162,8 @@ def test_json_that_nests_deeper_is_refused_before_it_can_break_what_writes_it(de
 )
 def test_brackets_in_texts_are_no_nesting(body):
     assert decoded("json", body) is not None
+
+
+def test_many_brackets_side_by_side_are_shallow():
+    body = b"[" + b",".join([b"[]"] * 2 * DEPTH_LIMIT) + b"]"
+    assert decoded("json", body) == [[] for _each in range(2 * DEPTH_LIMIT)]

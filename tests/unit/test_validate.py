@@ -536,3 +536,9 @@ def test_what_one_of_several_sets_needs_is_shown_in_public_names():
     assert shown["needsOneOf"] == [[["a"], ["rows"]]]
     assert shown["rowSections"][0]["needsOneOf"] == [[["a_"], ["b"]]]
     assert "needsOneOf" not in describe_schema(schema_of(field("a")))
+
+
+def test_a_needed_field_whose_value_the_partner_writes_as_nothing_is_not_given():
+    told = field("a", "boolean", required=True, words=["yes", ""])
+    assert one(told, "true").values == {"a": "yes"}
+    assert faults(one(told, "false")) == [("runnerData.a", "required")]
