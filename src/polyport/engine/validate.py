@@ -6,12 +6,13 @@ comes back under ``wanted``, what needs a file to be fetched under ``files``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from polyport.engine.choices import Unresolved, list_lookup, lookup
 from polyport.engine.demands import Demand, compile_demands
+from polyport.engine.file_places import FilePlace, follow_files, note_files
 from polyport.engine.formats import compile_checks
 from polyport.engine.rows import Close, WriteRow, row_writer, rows_closer
 from polyport.engine.schema import ROWS_DEPTH, Choices, CustomField, Place, Schema
@@ -45,7 +46,7 @@ class Validated:
     faults: list[Fault]
     wanted: set[str]
     texts: dict[str, list[str]]
-    files: list[tuple[Any, Any, FileValue, Where]]
+    files: list[FilePlace]
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class _Check:
     faults: list[Fault] = field(default_factory=list)
     wanted: set[str] = field(default_factory=set)
     texts: dict[str, list[str]] = field(default_factory=dict)
-    files: list[tuple[Any, Any, FileValue, Where]] = field(default_factory=list)
+    files: list[FilePlace] = field(default_factory=list)
     top: dict[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
 
@@ -127,7 +128,7 @@ class _Rows:
             row = self.level.check(given, (*place, index), state, own)
             found.append(row if self.write is None else self.write(row, own or {}))
             if own is not None and len(state.files) > files:
-                _follow_files(state, files, own, found[-1])
+                follow_files(state.files, files, own, found[-1])
         if self.close is None or len(found) < len(listed):
             return found
         return self.close(found, lambda index, code, message: state.fault((*place, index, self.key), code, message))
@@ -197,7 +198,7 @@ class _Level:
                 put(values, slot.at, value)
             if slot.holds_files and isinstance(value, _FILES):
                 holder, at = (values, slot.at) if slot.key is None else (cast("dict[str, Any]", custom), (slot.key,))
-                _note_files(value, holder, at, (*where, slot.public), state)
+                note_files(value, holder, at, (*where, slot.public), state.files)
 
     def _check_rows(self, rows: _Rows, data: Mapping[str, Any], where: Where, state: _Check, values: dict[str, Any]) -> None:
         place, section = (*where, rows.public), rows.section
@@ -468,39 +469,3 @@ def _converter(variable: InputField, choices: Mapping[str, Choices], key_pattern
         return found if write is None else write(found)
 
     return convert
-
-
-def _follow_files(state: _Check, start: int, own: dict[str, Any], row: Any) -> None:
-    """Custom files were noted where they stood before the row was written: note where they stand now."""
-    for index in range(start, len(state.files)):
-        holder, _key, file, where = state.files[index]
-        if holder is own:
-            state.files[index] = (*_holder_of(row, file), file, where)
-
-
-def _holder_of(value: Any, file: FileValue) -> tuple[Any, Any]:
-    """Where a file stands that is somewhere inside."""
-    pending = [value]
-    while True:
-        holder = pending.pop()
-        for key, inner in _members(holder):
-            if inner is file:
-                return holder, key
-            if isinstance(inner, dict | list):
-                pending.append(inner)
-
-
-def _members(holder: Any) -> Iterable[tuple[Any, Any]]:
-    return holder.items() if isinstance(holder, dict) else enumerate(holder)
-
-
-def _note_files(value: Any, values: dict[str, Any], at: tuple[str, ...], where: Where, state: _Check) -> None:
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            if isinstance(item, FileValue) and item.content is None:
-                state.files.append((value, index, item, (*where, index)))
-    elif value.content is None:
-        holder = values
-        for step in at[:-1]:
-            holder = holder[step]
-        state.files.append((holder, at[-1], value, where))
