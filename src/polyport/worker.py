@@ -97,7 +97,8 @@ class Worker:
             self._free.clear()
             await self._free.wait()
             return
-        runs = await self._runtime.queue.claim(self._runtime.owner, room, self._runtime.now_ms(), self._lanes.room(self._bulkheads.room()))
+        admits = self._lanes.room(self._bulkheads.room())
+        runs = await self._runtime.queue.claim(self._runtime.owner, room, self._runtime.now_ms(), admits, self._lanes.sends)
         for run in runs:
             lane = Lane.of(run)
             self._bulkheads.put(lane)

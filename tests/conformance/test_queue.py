@@ -37,6 +37,20 @@ async def test_a_claimed_run_is_running_with_its_owner_and_its_attempt_counted(r
     assert not await queue.claim("me", 10, 2_000)
 
 
+async def test_what_may_not_be_repeated_is_marked_by_the_claim_where_it_is_sent_at_once(repo: Repo, queue: Queue, account_id: int) -> None:
+    for operation in (1, 2):
+        for repeatable in (False, True):
+            await repo.runs.insert_many(
+                [(stored.run(account_id, operation_id=operation, repeatable=repeatable), None) for _number in range(operation)]
+            )
+    claimed = [*await queue.claim("me", 2, 2_000, sends=lambda lane: lane.operation_id == 1)]
+    claimed += await queue.claim("me", 9, 2_000, sends=lambda lane: lane.operation_id == 1)
+    assert len(claimed) == 6
+    for run in claimed:
+        assert run.sending is (run.operation_id == 1 and not run.repeatable)
+        assert await stands(repo, run) == run
+
+
 async def test_the_oldest_due_runs_come_first_and_at_most_as_many_as_asked(repo: Repo, queue: Queue, account_id: int) -> None:
     runs = [stored.run(account_id, at=at) for at in (5_000, 3_000, 4_000, 1_000)]
     for run in runs:

@@ -237,6 +237,17 @@ async def test_lanes_whose_budget_is_used_up_are_not_claimed_and_their_next_runs
     assert not holder.room(lambda _lane: False)(lane_of(bench))
 
 
+async def test_runs_that_ask_a_budget_are_not_sent_at_once(bench: Bench):
+    await bench.desk.program(bench.account, PUT)
+    assert not LaneHolder(bench.desk).sends(lane_of(bench))
+
+
+async def test_runs_of_an_operation_that_is_known_are_sent_at_once(fragile: Bench):
+    assert not LaneHolder(fragile.desk).sends(lane_of(fragile))
+    await fragile.desk.program(fragile.account, PUT)
+    assert LaneHolder(fragile.desk).sends(lane_of(fragile))
+
+
 async def test_an_explanation_that_cannot_be_written_is_left_for_later(bench: Bench, monkeypatch):
     monkeypatch.setattr("polyport.engine.lanes.KNOWN_MOST", 0)
     holder = LaneHolder(bench.desk)

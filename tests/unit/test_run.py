@@ -101,6 +101,17 @@ async def test_a_defect_of_ours_ends_the_run_honestly(bench: Bench, operation: i
     assert await bench.status(done.run) == status
 
 
+@pytest.mark.parametrize("marked", [False, True])
+async def test_a_defect_after_an_asynchronous_run_was_marked_leaves_a_doubt(bench: Bench, marked: bool):
+    bench.line.answer = _broken
+    await bench.engine.start(bench.ask(CREATE, mode="async"))
+    queue, owner = bench.engine.runtime.queue, bench.engine.runtime.owner
+    (run,) = await queue.claim(owner, 1, bench.engine.runtime.now_ms(), sends=lambda _lane: marked)
+    assert run.sending is marked
+    done = await bench.engine.run_once(run)
+    assert (done.run.status, done.error.code) == (RunStatus.UNCERTAIN, "internal_error")
+
+
 @pytest.mark.parametrize(("operation", "status"), [(CREATE, RunStatus.UNCERTAIN), (PUT, RunStatus.FAILED)])
 async def test_a_result_that_cannot_be_recorded_ends_the_run_honestly(bench: Bench, operation: int, status: RunStatus):
     _earlier, run, prepared = await bench.engine.start(bench.ask(operation))

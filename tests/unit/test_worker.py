@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from engines import PUT, Bench, open_bench
+from engines import CREATE, PUT, Bench, open_bench
 from polyport.store.records import RunStatus
 from polyport.worker import Chore, Worker
 from stored import bump, running
@@ -50,6 +50,15 @@ async def test_runs_are_claimed_once_the_store_can_be_written_again(bench: Bench
     assert await _ended(bench, run) == "succeeded"
     await worker.stop(1)
     bench.engine.runtime.queue._database = failing
+
+
+async def test_what_may_not_be_repeated_is_marked_by_its_claim_and_by_no_write_of_its_own(bench: Bench):
+    bench.store.failing.add("mark_sending")
+    _earlier, run, _prepared = await bench.engine.start(bench.ask(CREATE, mode="async"))
+    worker = Worker(bench.engine, lambda: None)
+    await worker.start()
+    assert await _ended(bench, run) == "succeeded"
+    await worker.stop(1)
 
 
 async def test_a_defect_while_claiming_ends_neither_the_claiming_nor_the_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch):

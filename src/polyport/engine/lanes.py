@@ -63,6 +63,11 @@ class LaneHolder:
 
         return admits
 
+    def sends(self, lane: Lane) -> bool:
+        """Whether the runs of a lane are sent as soon as they are claimed: nothing has to be waited for first, as far as is known."""
+        program = self._desk.held_program(lane.operation_id)
+        return program is not None and bool(program.calls) and self._toll(lane, program) is None
+
     async def explain(self) -> None:
         """Tell the next runs of lanes that were held back why they wait, where that takes a while."""
         waits, self._waits = self._waits, {}

@@ -306,7 +306,7 @@ class Engine:
         error: PolyportError
         caller = self._within_deadline(run, prepared)
         try:
-            await self._make_ready(run, caller)
+            run = await self._make_ready(run, caller)
             outcome = await self._perform(run, prepared, caller, traces)
         except RunCancelled:
             return await self._stopped(run, started, clock, attempts, traces), None
@@ -333,15 +333,17 @@ class Engine:
             attempts.append(attempt_record(run.attempts, started, clock, traces, error))
         return await self._conclude(run, attempts, failure)
 
-    async def _make_ready(self, run: Run, caller: Caller) -> None:
-        """See to it that the first request can leave, then note durably that it may have."""
+    async def _make_ready(self, run: Run, caller: Caller) -> Run:
+        """See to it that the first request can leave, then note durably that it may have, unless the claim did so."""
         if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
             raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
         if caller.gate is None:  # a tool: it sends nothing
-            return
+            return run
         await caller.gate.ready(caller.base.origin if caller.base is not None else None, caller.until)
-        if run.mode == "async" and not run.repeatable:
-            await self.ledger.mark_sending(run)
+        if run.repeatable or run.sending:
+            return run
+        await self.ledger.mark_sending(run)
+        return replace(run, sending=True)
 
     async def _stopped(self, run: Run, started: int, clock: float, attempts: list[dict[str, Any]], traces: list[Trace]) -> Done:
         """The end of a run that stopped because it was asked to: before anything was sent, or in the middle."""

@@ -8,11 +8,17 @@ from typing import Protocol
 from polyport.store.records import Lane, Run
 
 Admits = Callable[[Lane], bool]
+Sends = Callable[[Lane], bool]
 
 
 def anyone(_lane: Lane) -> bool:
     """Every lane may go on."""
     return True
+
+
+def nobody(_lane: Lane) -> bool:
+    """No lane's runs are sent as soon as they are claimed."""
+    return False
 
 
 class Queue(Protocol):
@@ -24,11 +30,12 @@ class Queue(Protocol):
     def wake(self) -> None:
         """Say that a lane that was not admitted may be now."""
 
-    async def claim(self, owner: str, limit: int, now: int, admits: Admits = anyone) -> Sequence[Run]:
+    async def claim(self, owner: str, limit: int, now: int, admits: Admits = anyone, sends: Sends = nobody) -> Sequence[Run]:
         """Take up to ``limit`` due runs for this owner; no other owner gets them. Their status is ``running``, their attempt counted.
 
         Accounts take turns, and the lanes of an account take turns within it; the runs of a lane come oldest first. ``admits`` is asked before each run
-        whether its lane may go on now: runs of a lane that may not stay where they are.
+        whether its lane may go on now: runs of a lane that may not stay where they are. Those of a lane that ``sends`` are sent as soon as they are claimed:
+        where they may not be repeated, they come marked as ``sending``.
         """
 
     async def wait(self, seconds: float) -> None:

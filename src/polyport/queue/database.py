@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from polyport.errors import Details, InternalError, PartnerUnavailable, PolyportError, RunCancelled
-from polyport.queue.base import Admits, anyone
+from polyport.queue.base import Admits, Sends, anyone, nobody
 from polyport.queue.processes import ProcessLock
 from polyport.queue.turns import Turns
 from polyport.store.base import Database, Stale, Statement
@@ -91,7 +91,7 @@ class DatabaseQueue:
         """Let who waits in this process look again: a lane that had to wait may go on."""
         self._due.set()
 
-    async def claim(self, owner: str, limit: int, now: int, admits: Admits = anyone) -> Sequence[Run]:
+    async def claim(self, owner: str, limit: int, now: int, admits: Admits = anyone, sends: Sends = nobody) -> Sequence[Run]:
         """Take up to ``limit`` due runs for this owner, lanes in turn, each in the order of priority and due time.
 
         What nobody announced (another process's runs, retries) is looked for with a read first: an idle process takes no write lock.
@@ -106,7 +106,7 @@ class DatabaseQueue:
             self._next = math.inf  # what is due may not go on yet: whoever lets it wakes us
             return ()
         try:
-            found = await self._database.write(*(_claim(lane, count, owner, now) for lane, count in chosen.items()))
+            found = await self._database.write(*(_claim(lane, count, owner, now, sends=sends(lane)) for lane, count in chosen.items()))
         except BaseException:
             self._due.set()
             raise
@@ -215,7 +215,7 @@ def _turn(run: Run) -> tuple[int, str]:
     return run.due_at - PRIORITY_LEAD_MS * (run.priority - Priority.NORMAL), run.run_id
 
 
-def _claim(lane: Lane, count: int, owner: str, now: int) -> Statement:
+def _claim(lane: Lane, count: int, owner: str, now: int, *, sends: bool) -> Statement:
     told = {
         "account_id": lane.account_id,
         "place": lane.place,
@@ -223,6 +223,7 @@ def _claim(lane: Lane, count: int, owner: str, now: int) -> Statement:
         "owner": owner,
         "now": now,
         "lead": PRIORITY_LEAD_MS,
+        "sends": sends,
     }
     return Statement(query="claim_one", params=told) if count == 1 else Statement(query="claim_lane", params={**told, "limit": count})
 

@@ -150,9 +150,10 @@ CROSS JOIN runs ON runs.account_id = json_extract(watched.value, '$[0]') AND run
 
 -- name: claim_lane
 -- Take due runs of one lane: nobody else can take them then. Those of high priority go as if they had been due :lead milliseconds earlier, those of low
--- priority as if that much later, so that a priority leads and nothing starves. Each is looked for in its own stretch of the index.
+-- priority as if that much later, so that a priority leads and nothing starves. Each is looked for in its own stretch of the index. :sends marks those that
+-- may not be repeated as mark_sending does: they are sent at once.
 UPDATE runs SET status = 'running', counting = counting, owner = :owner, attempts = attempts + 1, started_at = COALESCE(started_at, :now),
-    queued_ms = queued_ms + MAX(0, :now - due_at)
+    queued_ms = queued_ms + MAX(0, :now - due_at), sending = :sends AND NOT repeatable
 WHERE rowid IN (
     SELECT row_number FROM (
         SELECT * FROM (SELECT rowid AS row_number, due_at - :lead AS turn, run_id FROM runs INDEXED BY runs_by_lane
@@ -176,7 +177,7 @@ RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_
 -- name: claim_one
 -- claim_lane for a single run: without a list of rows it costs a tenth.
 UPDATE runs SET status = 'running', counting = counting, owner = :owner, attempts = attempts + 1, started_at = COALESCE(started_at, :now),
-    queued_ms = queued_ms + MAX(0, :now - due_at)
+    queued_ms = queued_ms + MAX(0, :now - due_at), sending = :sends AND NOT repeatable
 WHERE rowid = (
     SELECT row_number FROM (
         SELECT * FROM (SELECT rowid AS row_number, due_at - :lead AS turn, run_id FROM runs INDEXED BY runs_by_lane
