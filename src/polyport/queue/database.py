@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -80,6 +81,7 @@ class DatabaseQueue:
         self._turns = Turns()
         self._looked, self._rest = -math.inf, 0.0
         self._depths: dict[int | None, _Depth] = {}
+        self._counting: dict[int | None, asyncio.Task[_Depth]] = {}
 
     def announce(self, run: Run | None = None) -> None:
         """Wake those who wait in this process."""
@@ -151,15 +153,34 @@ class DatabaseQueue:
                 await self._due.wait()
 
     async def depth(self, account_id: int | None = None) -> int:
-        """How many runs wait, as counted at most half a second ago, plus what was announced and less what was claimed here since."""
+        """How many runs wait, as counted at most a second ago, plus what was announced and less what was claimed here since.
+
+        It is counted every half a second, once for all who ask: they go by the last count meanwhile.
+        """
         held = self._depths.get(account_id)
-        if held is None or time.monotonic() - held.at > DEPTH_AGE:
-            query = "queue_depth" if account_id is None else "queue_depth_of_account"
-            ((count,),) = await self._database.read(query, {"account_id": account_id} if account_id is not None else None)
-            if len(self._depths) > DEPTHS_MOST:
-                self._depths.clear()
-            held = self._depths[account_id] = _Depth(int(count), time.monotonic())
+        age = time.monotonic() - held.at if held is not None else math.inf
+        if held is not None and age <= DEPTH_AGE:
+            return held.count
+        counting = self._counting.get(account_id)
+        if counting is None:
+            counting = self._counting[account_id] = asyncio.create_task(self._count(account_id))
+            counting.add_done_callback(partial(self._counted, account_id))
+        if age > 2 * DEPTH_AGE or held is None:
+            held = await asyncio.shield(counting)
         return held.count
+
+    async def _count(self, account_id: int | None) -> _Depth:
+        query = "queue_depth" if account_id is None else "queue_depth_of_account"
+        ((count,),) = await self._database.read(query, {"account_id": account_id} if account_id is not None else None)
+        if len(self._depths) > DEPTHS_MOST:
+            self._depths.clear()
+        found = self._depths[account_id] = _Depth(int(count), time.monotonic())
+        return found
+
+    def _counted(self, account_id: int | None, task: asyncio.Task[_Depth]) -> None:
+        self._counting.pop(account_id, None)
+        if not task.cancelled():
+            task.exception()  # who waited has it; the others go by the last count until it is too old
 
     def _came(self, account_id: int | None, count: int) -> None:
         for key in {None, account_id}:
