@@ -143,13 +143,20 @@ def _measure_growth(arguments: Sequence[str]) -> int:
     return measure(arguments)
 
 
+def _measure_memory(arguments: Sequence[str]) -> int:
+    from bench.memory import main as measure  # noqa: PLC0415  it imports this module
+
+    return measure(arguments)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measure and report. 0 when everything could be measured, whatever the figures; 1 when something could not."""
     if sys.platform != "linux":
         print("The benchmark pins processes to cores and reads /proc: it needs Linux.", file=sys.stderr)
         return 1
-    if "--growth" in arguments:
-        return _measure_growth([argument for argument in arguments if argument != "--growth"])
+    for name, measure in (("--growth", _measure_growth), ("--memory", _measure_memory)):
+        if name in arguments:
+            return measure([argument for argument in arguments if argument != name])
     given = _options(arguments)
     VAR.mkdir(exist_ok=True)
     if given.catalogue:
@@ -161,6 +168,9 @@ def main(arguments: Sequence[str]) -> int:
     path = RESULTS / time.strftime("%Y-%m-%d-%H%M%S.json")
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
     path.with_suffix(".md").write_text(report, "utf-8")
+    if given.keep is not None:
+        given.keep.mkdir(parents=True, exist_ok=True)
+        (given.keep / "runs.md").write_text(report, "utf-8")
     print(report)
     print(f"Kept in {path.relative_to(ROOT)} and {path.with_suffix('.md').relative_to(ROOT)}")
     return 1 if results.missing else 0

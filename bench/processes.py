@@ -120,6 +120,13 @@ class Process:
                 peak += int(found["VmHWM"].split()[0]) * 1024 / 1e6
         return now, peak
 
+    def spread(self) -> None:
+        """Let it and its children use every core that we may use."""
+        for pid in self._family():
+            for task in Path(f"/proc/{pid}/task").glob("*"):
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(int(task.name), os.sched_getaffinity(0))
+
     def _family(self) -> list[int]:
         found = [self.popen.pid]
         for pid in found:

@@ -181,7 +181,17 @@ def _partners(setting: Setting) -> list[Point]:
 
 
 def _workers(setting: Setting) -> list[Point]:
-    """Asynchronous runs with several processes on one data folder, all on the server's core: what sharing the work costs."""
+    """On the server's core: what sharing the work costs."""
+    return _processes(setting, spread=False)
+
+
+def _workers_spread(setting: Setting) -> list[Point]:
+    """On all cores, which callers and partner need too: what a second process brings."""
+    return _processes(setting, spread=True)
+
+
+def _processes(setting: Setting, *, spread: bool) -> list[Point]:
+    """Asynchronous runs with several processes on one data folder."""
     found: list[Point] = []
     for count in setting.upto(WORKERS):
         home = setting.folder / f"workers-{count}"
@@ -190,6 +200,8 @@ def _workers(setting: Setting) -> list[Point]:
         with open_stage(home, setting.cores) as stage:
             upstream = stage.upstream.port
             with serving(home, setting.cores.server, upstream, str(partners), "many", workers=count) as (polyport, _seconds):
+                if spread:
+                    polyport.served.process.spread()
                 found.append(_drained(replace(stage, polyport=polyport), setting, count))
     return found
 
@@ -264,5 +276,11 @@ CURVES: Final[dict[str, Curve]] = {
         x="processes",
         why="Processes claim from the same queue; the cost of a run grows by what they tell each other.",
         measure=_workers,
+    ),
+    "workers-spread": Curve(
+        title="Processes on one data folder (asynchronous runs, on all cores)",
+        x="processes",
+        why="As above, with room to run side by side; on a machine of few cores callers and partner take their share of it.",
+        measure=_workers_spread,
     ),
 }

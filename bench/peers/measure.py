@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.measure import MOST_CALLERS, Drain, Plan, Row, Say, Subject, call, measure_counted, measure_drain, subjects_of
-from bench.peers.n8n import ENGINES, start_n8n
+from bench.peers.n8n import ENGINES, N8n
 from bench.peers.node_red import start_node_red
 from bench.peers.queues import STARTS, Batch
 from bench.peers.week import start_week
@@ -70,8 +70,9 @@ def _start(
         "week": ("week", lambda own: [start_week(own, folder, core, upstream)]),
         "node-red": ("node-red", lambda own: [start_node_red(own, folder, core, upstream)]),
     }
+    n8n = N8n(folder, core, upstream)
     for engine in ENGINES:
-        starts[f"n8n, {engine}"] = ("n8n", lambda own, engine=engine: start_n8n(own, folder, core, upstream, engine))  # type: ignore[misc]  # a default binds the name
+        starts[f"n8n, {engine}"] = ("n8n", lambda own, engine=engine: n8n.start(own, engine))  # type: ignore[misc]  # a default binds the name
     subjects: list[Subject] = []
     for name, (peer, start) in starts.items():
         if peer not in wanted:

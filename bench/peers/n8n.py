@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -40,45 +41,60 @@ _QUIET: Final = {
 }
 
 
-def start_n8n(stack: contextlib.ExitStack, folder: Path, core: int, upstream: int, engine: str) -> list[Subject]:
-    """Start it with both workflows; what to ask of it. Raises ``NotMeasured`` when it cannot be had."""
-    program, token, port = install_n8n(), secrets.token_urlsafe(24), free_port()
-    home = folder / f"n8n-{engine}"
-    home.mkdir()
-    environment = (
-        node_environment()
-        | _QUIET
-        | {
+class N8n:
+    """n8n with its workflows, filled once: each of its programs takes long to begin."""
+
+    def __init__(self, folder: Path, core: int, upstream: int) -> None:
+        self._folder = folder
+        self._core = core
+        self._upstream = upstream
+        self._token = secrets.token_urlsafe(24)
+        self._key = secrets.token_urlsafe(24)
+        self._filled: Path | None = None
+
+    def start(self, stack: contextlib.ExitStack, engine: str) -> list[Subject]:
+        """Start it with an engine; what to ask of it. Raises ``NotMeasured`` when it cannot be had."""
+        program = install_n8n()
+        if self._filled is None:
+            filled = self._folder / "n8n-filled"
+            filled.mkdir()
+            with pinned(self._core):
+                _fill(program, filled, self._environment(filled, free_port(), "legacy"), self._upstream, self._token)
+            self._filled = filled
+        home, port = self._folder / f"n8n-{engine}", free_port()
+        shutil.copytree(self._filled, home)
+        log = stack.enter_context((self._folder / f"n8n-{engine}.log").open("ab"))
+        environment = self._environment(home, port, engine)
+        process = start_process(f"n8n, {engine}", ["node", str(program), "start"], self._core, log=log, environment=environment)
+        stack.callback(process.stop)
+        serve(process, port, "/healthz", seconds=_READY_SECONDS)
+        subjects = [
+            Subject(
+                name=f"n8n, {keeping}, {engine}",
+                port=port,
+                path=f"/webhook/{path}",
+                body=json.dumps(person()),
+                expect=200,
+                process=process,
+                token=self._token,
+                counted=True,
+                whole=True,
+            )
+            for keeping, path in KEEPING.items()
+        ]
+        for subject in subjects:
+            _wait(subject)
+        return subjects
+
+    def _environment(self, home: Path, port: int, engine: str) -> dict[str, str]:
+        own = {
             "N8N_USER_FOLDER": str(home),
             "N8N_PORT": str(port),
-            "N8N_ENCRYPTION_KEY": secrets.token_urlsafe(24),
+            "N8N_ENCRYPTION_KEY": self._key,
             "N8N_RUNNERS_BROKER_PORT": str(free_port()),
             "N8N_EXPRESSION_ENGINE": engine,
         }
-    )
-    with pinned(core):
-        _fill(program, home, environment, upstream, token)
-    log = stack.enter_context((folder / f"n8n-{engine}.log").open("ab"))
-    process = start_process("n8n", ["node", str(program), "start"], core, log=log, environment=environment)
-    stack.callback(process.stop)
-    serve(process, port, "/healthz", seconds=_READY_SECONDS)
-    subjects = [
-        Subject(
-            name=f"n8n, {keeping}, {engine}",
-            port=port,
-            path=f"/webhook/{path}",
-            body=json.dumps(person()),
-            expect=200,
-            process=process,
-            token=token,
-            counted=True,
-            whole=True,
-        )
-        for keeping, path in KEEPING.items()
-    ]
-    for subject in subjects:
-        _wait(subject)
-    return subjects
+        return node_environment() | _QUIET | own
 
 
 def _wait(subject: Subject) -> None:
