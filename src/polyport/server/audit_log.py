@@ -8,7 +8,8 @@ from typing import Final
 from polyport.audit import shown
 from polyport.errors import Fault, ValidationFailed
 from polyport.items import seconds
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param, Stream
+from polyport.server.answers import Stream
+from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import PER_PAGE, PER_PAGE_MOST, encode, known_filters, read_list_query
 
 NEWEST: Final = 2**53

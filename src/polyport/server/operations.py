@@ -10,7 +10,8 @@ from pydantic import Field
 from polyport.engine.describe import describe, options, resolve
 from polyport.engine.dialects import DIALECTS, tool_schema
 from polyport.errors import Fault, ValidationFailed
-from polyport.server.routing import Answer, Body, Call, Endpoint, Param, entity_tag, is_current
+from polyport.server.answers import entity_tag, is_current
+from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import encode, id_filter, success
 
 CREDENTIAL_EXAMPLE: Final = {"0": {"value": 12345}}

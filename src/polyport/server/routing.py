@@ -7,11 +7,10 @@ answer the error. Nothing a handler raises reaches the client but the error tree
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -23,9 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from polyport.audit import AuditLog
 from polyport.engine.links import Reconnects
@@ -34,6 +32,7 @@ from polyport.engine.run import Engine
 from polyport.errors import ConnectionInvalid, Fault, Forbidden, InternalError, NotFound, Overloaded, PolyportError, ValidationFailed
 from polyport.paths import format_path
 from polyport.server.access import Access, Principal
+from polyport.server.answers import NO_STORE, Stream, Streamed, Whole, entity_tag, is_current
 from polyport.server.metrics import StoreMetrics
 from polyport.server.places import route_of
 from polyport.server.problems import problem_response
@@ -49,8 +48,6 @@ _log: Final = structlog.get_logger("polyport.server")
 STRANGERS_LIMIT: Final = 64 * 1024  # bytes that are read from who has shown no token yet
 UNCUT: Final = "polyport.uncut"  # stands in the scope of a request whose task nobody cancels
 UNCUT_PATHS: Final = "/run/sync"  # the end of those paths whose requests are worth it
-NO_STORE: Final = {"Cache-Control": "no-store"}
-_NO_STORE_RAW: Final = tuple((name.lower().encode(), value.encode()) for name, value in NO_STORE.items())
 _JSON: Final = "application/json"
 _REVALIDATED: Final = {"Cache-Control": "no-cache"}
 # What lets a page of any origin read an open endpoint, and what it is told when it asks first.
@@ -66,39 +63,6 @@ class Body(BaseModel):
     """A request body: camelCase on the wire, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
-
-
-class Stream(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that comes piece by piece. ``ended`` is called once it has ended, however that came."""
-
-    pieces: AsyncIterator[bytes]
-    ended: Callable[[], None]
-
-
-class _Streamed(StreamingResponse):
-    """The response of a ``Stream``."""
-
-    def __init__(self, stream: Stream, media_type: str, headers: Mapping[str, str]) -> None:
-        super().__init__(stream.pieces, media_type=media_type, headers=headers)
-        self._ended = stream.ended
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._ended()
-
-
-class _Whole(Response):
-    """The response that most are: JSON, not to be kept by anybody. The framework's own way to the same costs three times as much."""
-
-    def __init__(self, content: bytes, status: int, headers: Mapping[str, str]) -> None:
-        self.status_code = status
-        self.background = None
-        self.body = content
-        self.raw_headers = [(b"content-length", str(len(content)).encode()), (b"content-type", b"application/json"), *_NO_STORE_RAW]
-        if headers:
-            self.raw_headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -471,7 +435,7 @@ def _failed(error: PolyportError, call: Call, endpoint: Endpoint) -> Response:
 
 def _response(answer: Answer, http: HttpRequest) -> Response:
     if answer.stream is not None:
-        return _Streamed(answer.stream, answer.media_type, {**NO_STORE, **answer.headers})
+        return Streamed(answer.stream, answer.media_type, {**NO_STORE, **answer.headers})
     if isinstance(answer.etag, str) and is_current(http, answer.etag):
         return _unchanged(answer, answer.etag)
     if answer.content is not None:
@@ -481,7 +445,7 @@ def _response(answer: Answer, http: HttpRequest) -> Response:
     else:
         content = encode(success(answer.data, answer.meta, **answer.extra))
     if not answer.etag and answer.media_type == _JSON and 200 <= answer.status < 204:
-        return _Whole(content, answer.status, answer.headers)
+        return Whole(content, answer.status, answer.headers)
     headers = {**(NO_STORE if not answer.etag else _REVALIDATED), **answer.headers}
     if answer.etag:
         tag = answer.etag if isinstance(answer.etag, str) else entity_tag(content)
@@ -493,14 +457,3 @@ def _response(answer: Answer, http: HttpRequest) -> Response:
 
 def _unchanged(answer: Answer, tag: str) -> Response:
     return Response(status_code=304, headers={**_REVALIDATED, **answer.headers, "ETag": tag})
-
-
-def entity_tag(content: bytes) -> str:
-    """The strong entity tag of some content: the same in every process, as long as the content is."""
-    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-
-
-def is_current(http: HttpRequest, tag: str) -> bool:
-    """Whether the caller has already what a tag stands for (``If-None-Match``, compared weakly: RFC 9110, section 13.1.2)."""
-    told = http.headers.get("if-none-match", "")
-    return any(part.strip().removeprefix("W/") in {tag.removeprefix("W/"), "*"} for part in told.split(",")) if told else False

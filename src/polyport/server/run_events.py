@@ -11,7 +11,8 @@ from polyport.engine.record import Done
 from polyport.engine.watch import RunWatch, mark_of
 from polyport.errors import NotFound
 from polyport.runtime import Runtime
-from polyport.server.routing import Answer, Call, Endpoint, Param, Stream
+from polyport.server.answers import Stream
+from polyport.server.routing import Answer, Call, Endpoint, Param
 from polyport.server.run_items import shown_run
 from polyport.server.streams import RETRY_MS
 from polyport.server.wire import encode

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from polyport.errors import NotFound, PolyportError
+from polyport.server.answers import Stream
 from polyport.server.console.asked import once_key
 from polyport.server.console.meanings import meaning_of
 from polyport.server.console.member import Member, find_member
@@ -17,7 +18,7 @@ from polyport.server.console.names import Names
 from polyport.server.console.screen import screen
 from polyport.server.console.show import Entry, chosen, moved, options, page, pager
 from polyport.server.console.within import ask
-from polyport.server.routing import Answer, Call, Stream
+from polyport.server.routing import Answer, Call
 from polyport.server.streams import RETRY_MS
 from polyport.store.records import FINAL, RunStatus
 

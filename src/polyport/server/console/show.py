@@ -15,11 +15,12 @@ import msgspec
 
 from polyport import __version__
 from polyport.errors import NotFound, PolyportError
+from polyport.server.answers import entity_tag
 from polyport.server.console.member import FIELD, HEADER, Member, base_path
 from polyport.server.console.packing import LEAST, masked, pack, takes_gzip
 from polyport.server.console.painted import as_json, painted, ticked
 from polyport.server.cursors import BEGIN
-from polyport.server.routing import Answer, Call, entity_tag
+from polyport.server.routing import Answer, Call
 from polyport.server.wire import encode
 
 if TYPE_CHECKING:
