@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import ssl
 import zlib
@@ -317,3 +318,20 @@ async def test_a_redirect_that_came_over_a_kept_connection_is_followed():
         assert server.connections == 1
         assert b"X-Key" not in other.arrived[0]
         assert (await sender.send(Request(method="POST", url=f"{server.url}/"))).status == 302
+
+
+async def test_an_exchange_that_has_ended_leaves_nothing_to_the_garbage_collector():
+    async with serving() as server, make_sender() as sender:
+        server.raw = plain(b"x" * 50_000)
+        await sender.send(Request(method="GET", url=f"{server.url}/"))
+        before = sum(isinstance(found, Answer) for found in gc.get_objects())
+        gc.disable()
+        try:
+            for _turn in range(10):
+                await sender.send(Request(method="GET", url=f"{server.url}/"))
+            server.raw = b"nonsense\r\n\r\n"
+            with pytest.raises(NetworkFault):
+                await sender.send(Request(method="GET", url=f"{server.url}/"))
+            assert sum(isinstance(found, Answer) for found in gc.get_objects()) <= before
+        finally:
+            gc.enable()

@@ -101,7 +101,7 @@ class Answer:
         self._limit = limit
         self._bare = bare
         self._follows = follows
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
@@ -164,6 +164,10 @@ class Answer:
         if not self.done:
             self.problem = problem
         self.done, self.reusable = True, False
+
+    def release(self) -> None:
+        """Let go of the parser, which holds this: with it, the body would stay in memory until the garbage collector comes by."""
+        self._parser = None
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
@@ -276,6 +280,8 @@ class Wire(ResponseHandler):
             self._settle()
 
     def _settle(self) -> None:
+        if self._answer is not None:
+            self._answer.release()
         waiter, self._answer, self._answered = self._answered, None, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
