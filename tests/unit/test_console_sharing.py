@@ -109,10 +109,17 @@ def test_no_text_breaks_out_of_code(made: Any):
 
 
 def test_secrets_have_a_stand_in_in_code():
-    found = without_secrets(SHOWN, DATA)
+    found = without_secrets(frozenset({"key"}), DATA)
 
     assert (found["key"], found["rows"][0]["key"], found["text"]) == (SECRET, SECRET, "private")
     assert "s3cret" not in str(found)
+
+
+def test_secrets_are_left_out_of_json_at_any_depth_whatever_shape_they_have():
+    found = without_secrets(frozenset({"key"}), {**DATA, "more": [{"deep": {"key": ["s3cret"]}}]}, None)
+
+    assert "key" not in str(found)
+    assert (found["text"], found["more"]) == ("private", [{"deep": {}}])
 
 
 @pytest.mark.parametrize("language", ["json", "curl", "Python", "JavaScript"])

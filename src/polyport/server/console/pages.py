@@ -23,7 +23,6 @@ from polyport.server.console.show import Entry, Navigation, static
 PAGES: Final[tuple[ModuleType, ...]] = (
     entrance,
     home,
-    links,
     overview,
     catalogue,
     connections,

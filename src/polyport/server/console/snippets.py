@@ -13,22 +13,15 @@ TOKEN: Final = "POLYPORT_TOKEN"  # noqa: S105  the name of a variable of the env
 SECRET: Final = "YOUR_SECRET"  # noqa: S105  a stand-in
 
 
-def without_secrets(shown: Mapping[str, Any], data: Any) -> Any:
-    """The input with a stand-in for each value that the operation calls a secret."""
-    if not isinstance(data, dict):
-        return data
-    secret = {told["name"] for told in shown["variables"] if told.get("isSecret")}
-    sections = {told["name"]: told for told in shown.get("rowSections", ())}
-    found: dict[str, Any] = {}
-    for name, value in data.items():
-        inner = sections.get(name)
-        if name in secret and value not in (None, ""):
-            found[name] = SECRET
-        elif inner is not None and isinstance(value, list):
-            found[name] = [without_secrets(inner, row) for row in value]
-        else:
-            found[name] = value
-    return found
+def without_secrets(names: frozenset[str], data: Any, stand_in: str | None = SECRET) -> Any:
+    """The input with a stand-in for each value under these names, at any depth; with ``None`` such values are left out."""
+    if isinstance(data, dict):
+        kept = data if stand_in is not None else {name: value for name, value in data.items() if name not in names}
+        return {
+            name: stand_in if name in names and value not in (None, "") else without_secrets(names, value, stand_in)
+            for name, value in kept.items()
+        }
+    return [without_secrets(names, each, stand_in) for each in data] if isinstance(data, list) else data
 
 
 def snippets(url: str, body: Mapping[str, Any]) -> list[tuple[str, str]]:

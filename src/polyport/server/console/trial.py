@@ -28,13 +28,14 @@ RANGE: Final = ("from", "to", "cursor", "limit")
 class Trial:
     """A trial on its way from what was asked to the page.
 
-    ``shown`` is the operation for the connection as ``run/info`` describes it, ``fault`` why there is none. ``text`` is the JSON as it was typed, in the
+    ``hidden`` are the names of inputs that are secrets. ``shown`` is the operation for the connection as ``run/info`` describes it, ``fault`` why there is none. ``text`` is the JSON as it was typed, in the
     view for JSON. ``reading`` is the window, cursor and limit of a trigger.
     """
 
     operation: Mapping[str, Any]
     partner: Mapping[str, Any]
     connections: Sequence[Mapping[str, Any]]
+    hidden: frozenset[str] = frozenset()
     connection_id: int | None = None
     view: str = "form"
     filled: Filled = field(default_factory=Filled)
@@ -96,14 +97,13 @@ class Trial:
     def shown_body(self) -> dict[str, Any]:
         """The body of a run as it may be shown."""
         body = self.body()
-        return {**body, "runnerData": without_secrets(self.shown, body["runnerData"])}
+        return {**body, "runnerData": without_secrets(self.hidden, body["runnerData"])}
 
     def typed(self) -> str:
         """The input as JSON, for the view for JSON: as it was typed, or without the secrets, which are not shown again."""
         if self.text_fault is not None and self.text is not None:
             return self.text
-        secret = {told["name"] for told in self.shown["variables"] if told.get("isSecret")}
-        return shown_json({name: value for name, value in self.filled.data.items() if name not in secret})
+        return shown_json(without_secrets(self.hidden, self.filled.data, None))
 
     def tell(self, error: ValidationFailed) -> None:
         """Put faults at their fields."""
@@ -122,7 +122,9 @@ async def open_trial(call: Call, member: Member) -> Trial:
     partner = (await ask(call, member, "GET /partners/{partnerId}", partnerId=operation["partnerId"])).data
     query = {"filter[partnerId]": operation["partnerId"], "per-page": CONNECTIONS_MOST}
     connections = (await ask(call, member, "GET /credentials", query=query)).data if partner["authTypes"] else []
-    return Trial(operation=operation, partner=partner, connections=connections)
+    # The names of secrets come with the operation: they are known where its fields cannot be read for the connection.
+    program = await call.engine.desk.program(member.user.account_id, int(operation["triggerActionId"]))
+    return Trial(operation=operation, partner=partner, connections=connections, hidden=program.hidden)
 
 
 def from_link(call: Call, trial: Trial) -> None:
