@@ -37,6 +37,7 @@ TOOLS: Final = 1
 _MAKES_ANOTHER: Final = frozenset(
     {"master_key", "bootstrap_email", "bootstrap_password"}
 )  # settings that make another first account than the usual one
+_KNOWN: Final = frozenset(environment_names())
 LARGE: Final = 1 << 20  # bytes from which the client wants a body as a file
 
 
@@ -176,7 +177,7 @@ def make_settings(data: Path, **settings: Any) -> Settings:
         **settings,
     }
     environ = {f"POLYPORT_{name.upper()}": _as_text(value) for name, value in given.items()}
-    unknown = [name for name in environ if name not in environment_names() and not name.endswith("_BASE_URL")]
+    unknown = [name for name in environ if name not in _KNOWN and not name.endswith("_BASE_URL")]
     assert not unknown, unknown
     return load_settings(environ)
 

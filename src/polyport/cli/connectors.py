@@ -14,9 +14,7 @@ from rich.console import Console
 from polyport.cli.folders import bundled, chosen, neighbours, partner_folder
 from polyport.cli.importing import import_command
 from polyport.errors import SetupError
-from polyport.manifest.cases import load_cases
 from polyport.manifest.load import load_partner
-from polyport.manifest.quality import FILE, load_quality, with_recorded_ids
 
 EXAMPLES: Final = 5
 connectors = typer.Typer(help="Work with partners: begin, import, check, test, score, simulate.", no_args_is_help=True)
@@ -97,6 +95,7 @@ def _faults(count: int) -> str:
 
 
 def _record(folder: Traversable | Path) -> None:
+    from polyport.manifest.quality import FILE, load_quality, with_recorded_ids  # noqa: PLC0415  as above
     from polyport.manifest.rules import RULES  # noqa: PLC0415  as above
 
     partner, quality = load_partner(folder).partner, load_quality(folder, RULES)
@@ -109,6 +108,7 @@ def _record(folder: Traversable | Path) -> None:
 @connectors.command("test")
 def cases_command(slugs: Slugs = None) -> None:
     """Run partners' cases and show, place by place, what differs."""
+    from polyport.manifest.cases import load_cases  # noqa: PLC0415  as above
     from polyport.testing.cases import failure_lines, run_case  # noqa: PLC0415  the server starts faster without what only tests need
 
     failures = 0

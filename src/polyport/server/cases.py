@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 from pydantic import Field
@@ -20,14 +20,15 @@ from polyport.engine.hidden import hidden_names
 from polyport.engine.operation import DirectLists, Program, select, understand
 from polyport.engine.record import decode
 from polyport.errors import Conflict, Fault, NotFound, PolyportError, ValidationFailed
-from polyport.manifest.cases import Cases, load_cases
 from polyport.manifest.load import load_partner, partner_folders
 from polyport.manifest.model import Partner
-from polyport.manifest.writing import yaml_text
 from polyport.net.message import Network, Reply, Request
 from polyport.redaction import Redactor
 from polyport.server.routing import Answer, Body, Call, Endpoint
 from polyport.store.records import FINAL, Run
+
+if TYPE_CHECKING:
+    from polyport.manifest.cases import Cases
 
 SECRET: Final = "made-up-secret"  # noqa: S105  what stands in a case for a secret of its input
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
@@ -117,6 +118,8 @@ async def _workplace(call: Call, run: Run) -> _Workplace:
 
 
 def _find(root: Path, partner_id: int) -> _Workplace | None:
+    from polyport.manifest.cases import load_cases  # noqa: PLC0415  the server starts faster without it
+
     for place in partner_folders(root):
         loaded = load_partner(place)
         if loaded.partner is not None and loaded.partner.file.id == partner_id:
@@ -159,6 +162,8 @@ async def _lists(call: Call, program: Program, content: Mapping[str, Any]) -> li
 
 def _write(path: Path, made: Mapping[str, Any]) -> None:
     """The file, whole or not at all, and never over another one. Raises ``Conflict``."""
+    from polyport.manifest.writing import yaml_text  # noqa: PLC0415  as above
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(prefix=".case.", dir=path.parent)

@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from polyport.manifest.disk import Place, is_file, is_folder
-from polyport.manifest.quality import FILE, load_quality
-from polyport.manifest.rules import RULES
-from polyport.manifest.rules.base import LEVELS
 from polyport.server.routing import Answer, Body, Call, Endpoint
 
 NOTES: Final = "notes.md"
@@ -44,6 +41,10 @@ async def read(call: Call) -> Answer:
 
 
 def _read(slug: str, extra: Sequence[str]) -> dict[str, Any]:
+    from polyport.manifest.quality import FILE, load_quality  # noqa: PLC0415  the server starts faster without the scale
+    from polyport.manifest.rules import RULES  # noqa: PLC0415  as above
+    from polyport.manifest.rules.base import LEVELS  # noqa: PLC0415  as above
+
     roots: list[Any] = [files("polyport").joinpath("connectors"), *map(Path, extra)]
     folder: Place | None = next((root.joinpath(slug) for root in roots if is_folder(root.joinpath(slug))), None)
     if folder is None or not is_file(folder.joinpath(FILE)):

@@ -62,7 +62,7 @@ PREFLIGHT: Final = {
 class Body(BaseModel):
     """A request body: camelCase on the wire, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False, defer_build=True)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,8 +293,8 @@ def bind(endpoint: Endpoint, services: Services, taken: Collection[str] = ()) ->
     opened = endpoint.public_catalog and settings.catalog.public
     limit = _body_limit(endpoint, settings)
     reads_body = endpoint.method in {"POST", "PUT", "PATCH", "DELETE"}
-    observe = services.durations.labels(endpoint.method, endpoint.path).observe
     counters: dict[int, Any] = {}
+    observe = _observing(endpoint, services)
     work = partial(_noted, endpoint) if endpoint.audited else endpoint.handler
 
     async def handle(http: HttpRequest) -> Response:
@@ -337,6 +337,19 @@ def bind(endpoint: Endpoint, services: Services, taken: Collection[str] = ()) ->
         return response
 
     return route_of(endpoint.path, endpoint.method, handle, taken)
+
+
+def _observing(endpoint: Endpoint, services: Services) -> Callable[[float], None]:
+    """Notes how long an answer took. What counts it is made at the first: for two hundred routes that took a tenth of a start."""
+    made: Callable[[float], None] | None = None
+
+    def observe(seconds: float) -> None:
+        nonlocal made
+        if made is None:
+            made = services.durations.labels(endpoint.method, endpoint.path).observe
+        made(seconds)
+
+    return observe
 
 
 async def _noted(endpoint: Endpoint, call: Call) -> Answer:

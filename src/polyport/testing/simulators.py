@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from polyport.errors import NotFound, SetupError
-from polyport.manifest.cases import load_cases
 from polyport.manifest.disk import is_folder
 from polyport.net.message import NetworkFault, Reply, Request
 
@@ -39,6 +38,8 @@ class Simulators:
 
     async def sample(self, slug: str) -> tuple[str, Mapping[str, Any]]:
         """A way of authorisation and made-up fields that the simulated partner takes. Raises ``NotFound`` where there is no simulator."""
+        from polyport.manifest.cases import load_cases  # noqa: PLC0415  the server starts faster without it
+
         await self._app(slug)
         connection = (await asyncio.to_thread(load_cases, self._folder(slug))).connection
         if connection is None:
