@@ -15,7 +15,7 @@ from polyport.bulkheads import Bulkheads
 from polyport.engine.lanes import LaneHolder
 from polyport.engine.run import Engine
 from polyport.store.base import Stale, StoreFault
-from polyport.store.records import Lane, Run
+from polyport.store.records import Lane, Run, RunStatus
 
 RECOVER_SECONDS: Final = 2.0
 BUDGETS_SECONDS: Final = 5.0
@@ -117,7 +117,9 @@ class Worker:
 
     async def _work(self, run: Run) -> None:
         try:
-            await self._engine.run_once(run)
+            done = await self._engine.run_once(run)
+            if done.run.status is RunStatus.SUCCEEDED:
+                self._lanes.went(Lane.of(run))
         except Stale:
             _log.warning("a run was settled by another process", run=run.run_id)
         except Exception:  # noqa: BLE001  a defect must not end the worker; it is logged, and the run is settled when the process ends

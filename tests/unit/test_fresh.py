@@ -90,6 +90,17 @@ async def test_only_what_is_small_and_due_is_kept_and_not_much_of_it(bench: Benc
     assert kept.take(replace(run, run_id="more")) is None
 
 
+async def test_what_is_kept_of_large_inputs_is_fewer(bench: Bench, monkeypatch):
+    kept = Fresh[int]()
+    runs = [replace(await bench.claimed(operation=PUT), run_id=str(number), sealed_input=bytes(40)) for number in range(3)]
+    monkeypatch.setattr(fresh, "BYTES_MOST", 100)
+    for number, run in enumerate(runs):
+        kept.keep(run, number)
+    assert [kept.take(run) for run in runs] == [0, 1, None]
+    kept.keep(runs[2], 2)
+    assert kept.take(runs[2]) == 2
+
+
 async def test_what_nobody_claims_is_dropped_in_seconds(bench: Bench, monkeypatch):
     monkeypatch.setattr(fresh, "KEPT_SECONDS", 0.05)
     kept = Fresh[int]()

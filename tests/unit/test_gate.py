@@ -239,13 +239,23 @@ async def test_lanes_whose_budget_is_used_up_are_not_claimed_and_their_next_runs
 
 async def test_runs_that_ask_a_budget_are_not_sent_at_once(bench: Bench):
     await bench.desk.program(bench.account, PUT)
-    assert not LaneHolder(bench.desk).sends(lane_of(bench))
+    holder = LaneHolder(bench.desk)
+    holder.went(lane_of(bench))
+    assert not holder.sends(lane_of(bench))
 
 
-async def test_runs_of_an_operation_that_is_known_are_sent_at_once(fragile: Bench):
-    assert not LaneHolder(fragile.desk).sends(lane_of(fragile))
+async def test_runs_of_a_lane_are_sent_at_once_while_others_of_it_have_just_succeeded(fragile: Bench, monkeypatch):
+    holder, lane = LaneHolder(fragile.desk), lane_of(fragile)
+    holder.went(lane)
+    assert not holder.sends(lane), "the operation was not looked at yet"
     await fragile.desk.program(fragile.account, PUT)
-    assert LaneHolder(fragile.desk).sends(lane_of(fragile))
+    assert holder.sends(lane)
+    monkeypatch.setattr("polyport.engine.lanes.KNOWN_MOST", 1)
+    holder.went(lane_of(fragile, CREATE))
+    assert not holder.sends(lane), "it was so long ago that it is forgotten"
+    holder.went(lane)
+    monkeypatch.setattr("polyport.engine.lanes.WENT_SECONDS", 0)
+    assert not holder.sends(lane)
 
 
 async def test_an_explanation_that_cannot_be_written_is_left_for_later(bench: Bench, monkeypatch):

@@ -52,11 +52,13 @@ async def test_runs_are_claimed_once_the_store_can_be_written_again(bench: Bench
     bench.engine.runtime.queue._database = failing
 
 
-async def test_what_may_not_be_repeated_is_marked_by_its_claim_and_by_no_write_of_its_own(bench: Bench):
-    bench.store.failing.add("mark_sending")
-    _earlier, run, _prepared = await bench.engine.start(bench.ask(CREATE, mode="async"))
+async def test_once_a_run_has_succeeded_those_behind_it_are_marked_by_their_claim(bench: Bench):
     worker = Worker(bench.engine, lambda: None)
     await worker.start()
+    _earlier, run, _prepared = await bench.engine.start(bench.ask(CREATE, mode="async"))
+    assert await _ended(bench, run) == "succeeded"
+    bench.store.failing.add("mark_sending")
+    _earlier, run, _prepared = await bench.engine.start(bench.ask(CREATE, mode="async"))
     assert await _ended(bench, run) == "succeeded"
     await worker.stop(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,7 @@ from polyport.store.records import Lane
 TOLD: Final = 20  # runs of a lane that are told why they wait; the others are behind them
 TOLD_MS: Final = 1_000  # a shorter wait is over before anybody has read of it
 KNOWN_MOST: Final = 10_000
+WENT_SECONDS: Final = 10.0
 
 _log: Final = structlog.get_logger("polyport.lanes")
 
@@ -35,6 +37,7 @@ class LaneHolder:
         self._told: dict[Lane, int] = {}
         self._fetching: dict[int, asyncio.Task[None]] = {}
         self._absent: set[int] = set()
+        self._went: dict[Lane, float] = {}
 
     def room(self, has_place: Callable[[Lane], bool]) -> Callable[[Lane], bool]:
         """What says, run by run, whether one more of a lane may be claimed now. ``has_place`` is asked first."""
@@ -63,10 +66,21 @@ class LaneHolder:
 
         return admits
 
+    def went(self, lane: Lane) -> None:
+        """A run of a lane has just succeeded: what its next ones need is here."""
+        if len(self._went) >= KNOWN_MOST:
+            self._went.clear()
+        self._went[lane] = time.monotonic()
+
     def sends(self, lane: Lane) -> bool:
-        """Whether the runs of a lane are sent as soon as they are claimed: nothing has to be waited for first, as far as is known."""
+        """Whether the runs of a lane are sent as soon as they are claimed: they call the partner, ask no budget, and one of them has just succeeded here.
+
+        A lane whose first run is still to come may have to read lists and renew a token first: to mark its runs before that would leave doubts for nothing.
+        """
         program = self._desk.held_program(lane.operation_id)
-        return program is not None and bool(program.calls) and self._toll(lane, program) is None
+        if program is None or not program.calls or self._toll(lane, program) is not None:
+            return False
+        return time.monotonic() - self._went.get(lane, -WENT_SECONDS) < WENT_SECONDS
 
     async def explain(self) -> None:
         """Tell the next runs of lanes that were held back why they wait, where that takes a while."""
