@@ -61,13 +61,19 @@ _WIDEST_LOOK: Final = 1_000  # four milliseconds where the table is large
 _LOOK_SECONDS: Final = 0.008
 
 
+# What a row has as plain values, by their places in it.
+_STATUSES: Final = {status.value: status for status in RunStatus}
+_PRIORITIES: Final = {priority.value: priority for priority in Priority}
+_STATUS, _PRIORITY = _COLUMNS.index("status"), _COLUMNS.index("priority")
+_SENDING, _REPEATABLE, _RECONCILES = (_COLUMNS.index(name) for name in ("sending", "repeatable", "reconciles"))
+
+
 def run_of_row(row: DbRow) -> Run:
     """The run of a row."""
-    values = dict(zip(_COLUMNS, row, strict=True))
-    values["status"], values["priority"] = RunStatus(values["status"]), Priority(values["priority"])
-    for name in ("sending", "repeatable", "reconciles"):
-        values[name] = bool(values[name])
-    return Run(**values)
+    values = list(row)
+    values[_STATUS], values[_PRIORITY] = _STATUSES[values[_STATUS]], _PRIORITIES[values[_PRIORITY]]
+    values[_SENDING], values[_REPEATABLE], values[_RECONCILES] = values[_SENDING] == 1, values[_REPEATABLE] == 1, values[_RECONCILES] == 1
+    return Run(**dict(zip(_COLUMNS, values, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
