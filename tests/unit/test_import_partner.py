@@ -489,6 +489,13 @@ async def test_lists_in_parts_of_a_body_are_written_as_their_encoding_says() -> 
         "type": "object",
         "properties": {"file": {"type": "string", "format": "binary"}, "expand": {"type": "array", "items": {"type": "string"}}},
     }
+    nested = {
+        "type": "object",
+        "properties": {"on": {"type": "object", "properties": {"ids": {"type": "array", "items": {"type": "integer"}}}}},
+    }
+    form = "application/x-www-form-urlencoded"
+    deep = taking(nested, content={form: {"schema": nested, "encoding": {"on": {"style": "deepObject", "explode": True}}}})
+    assert (await run(action_of(deep), {"on_ids": [1, 2]}, {})).requests[-1].body == b"on%5Bids%5D%5B%5D=1&on%5Bids%5D%5B%5D=2"
     for encoding, name in (({"expand": {"style": "deepObject", "explode": True}}, b"expand[]"), ({}, b"expand")):
         content = {"multipart/form-data": {"schema": told, "encoding": encoding}}
         done = await run(action_of(taking(told, content=content)), {"expand": ["a", "b"]}, {})

@@ -333,13 +333,11 @@ class CallMaker:
         self._call["body"] = found
 
     def _has_bracketed_lists(self, body: Body) -> bool:
-        """Whether lists in a form are written with brackets: as the description has it for one of them."""
+        """Whether lists in a form are written with brackets: as the description has it for one of them, or for what holds one."""
         members = self._views.look(body.schema).properties
-        return any(
-            self._views.look(members[name]).kind == "array"
-            for name, style in body.styles.items()
-            if style == "brackets" and name in members
-        )
+        bracketed = [self._views.look(members[name]) for name, style in body.styles.items() if style == "brackets" and name in members]
+        within = [self._views.look(inner) for view in bracketed for inner in view.properties.values()]
+        return any(view.kind == "array" for view in (*bracketed, *within))
 
     def _part(self, piece: Any) -> Any:
         """A part of a multipart body: what is no single value is JSON there."""

@@ -270,9 +270,16 @@ def _text_faults(schema: Mapping[str, Any], value: str, at: str) -> list[Fault]:
     if isinstance(schema.get("pattern"), str) and not _matches(schema["pattern"], value):
         found.append(Fault(at, f"this does not match the pattern {schema['pattern'][:200]}"))
     shape = _SHAPES.get(str(schema.get("format")))
-    if shape is not None and schema.get("type") == "string" and not shape(value):
+    if shape is not None and schema.get("type") == "string" and not shape(value) and not _belied(schema, shape):
         found.append(Fault(at, f"this is not of the format {schema['format']}"))
     return found
+
+
+def _belied(schema: Mapping[str, Any], shape: Callable[[str], bool]) -> bool:
+    """Whether the schema's own example is not in its format: then the format is not meant."""
+    listed = schema.get("examples")
+    examples = [schema.get("example"), schema.get("default"), *(listed[:5] if isinstance(listed, list) else ())]
+    return any(isinstance(example, str) and example and not shape(example) for example in examples)
 
 
 def _number_faults(schema: Mapping[str, Any], value: float | Decimal, at: str) -> list[Fault]:
