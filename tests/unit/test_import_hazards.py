@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from acting import refused, run
-from petshop import built, taking, with_path
+from petshop import built, imported, taking, with_path
 from polyport.importers.references import Dangling, References
 from polyport.importers.samples import NONE, Samples
 from polyport.importers.views import Views
@@ -306,3 +306,14 @@ def test_hosts_and_paths_of_azure_are_read() -> None:
     )
     assert made.access.base == "https://{{connection.account}}.{{connection.suffix}}"
     assert made.actions["list"]["call"]["query"] == {"comp": "list"}
+
+
+def test_webhooks_and_methods_that_stand_for_all_are_named_as_left_out() -> None:
+    document = with_path("/all", {"x-amazon-apigateway-any-method": {"responses": {}}})
+    document["webhooks"] = {"petCame": {"post": {"responses": {}}}}
+    report = imported(document).report
+    assert [(one["pointer"], one["what"]) for one in report["leftOut"]] == [
+        ("#/paths/~1all/x-amazon-apigateway-any-method", "ANY /all"),
+        ("#/webhooks/petCame", "the webhook petCame"),
+    ]
+    assert report["counts"]["leftOut"] == 1

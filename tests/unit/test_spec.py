@@ -301,3 +301,11 @@ def test_a_graphql_request_that_strays_is_told_at_its_place(query, variables, at
 def test_a_schema_that_is_none_is_refused(text):
     with pytest.raises(Unreadable):
         Sdl(text)
+
+
+def test_a_format_that_the_schemas_own_example_is_not_in_is_no_rule():
+    told = {"type": "string", "format": "email"}
+    assert [fault.at for fault in Checker(resolve=dict).check(told, "Ada", "body")] == ["body"]
+    for more in ({"example": "YWRh"}, {"examples": ["YWRh"]}, {"default": "YWRh"}):
+        assert Checker(resolve=dict).check(told | more, "Ada", "body") == []
+    assert Checker(resolve=dict).check(told | {"example": "a@b.example"}, "Ada", "body")

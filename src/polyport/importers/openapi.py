@@ -12,6 +12,8 @@ from polyport.importers.references import Dangling, References
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 ENDPOINTS_MOST: Final = 20_000
+WEBHOOKS_MOST: Final = 500
+_ANY: Final = "x-amazon-apigateway-any-method"
 _OURS: Final = frozenset({"accept", "content-type", "authorization", "content-length", "host"})
 _BODILESS: Final = frozenset({"get", "head", "trace"})
 _FORM, _PARTS = "application/x-www-form-urlencoded", "multipart/form-data"
@@ -50,6 +52,9 @@ class OpenApi:
         """The service."""
         info = mapping(self._data.get("info"))
         endpoints = tuple(self._endpoints())
+        for name in list(mapping(self._data.get("webhooks")))[:WEBHOOKS_MOST]:
+            why = "The service sends it by itself: a webhook trigger has to be made for it by hand."
+            self._left.append(Left(pointer=pointer("webhooks", str(name)), what=f"the webhook {name}", why=why))
         schemes = {}
         for name, told in mapping(mapping(self._data.get("components")).get("securitySchemes")).items():
             found = self._follow(told, pointer("components", "securitySchemes", str(name)), f"the security scheme {name}")
@@ -99,6 +104,9 @@ class OpenApi:
             item = self._follow(raw, at, path)
             if not isinstance(item, dict) or path.startswith("x-"):
                 continue
+            if _ANY in item:
+                why = "It stands for every method alike: nothing says which are meant."
+                self._left.append(Left(pointer=pointer("paths", path, _ANY), what=f"ANY {path}", why=why))
             for method in METHODS:
                 if method not in item:
                     continue
