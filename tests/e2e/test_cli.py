@@ -52,6 +52,13 @@ COMMANDS = [
     ("catalog", "rebuild"),
     ("catalog", "allow"),
     ("catalog", "allowed"),
+    ("partners",),
+    ("partners", "import"),
+    ("partners", "list"),
+    ("partners", "versions"),
+    ("partners", "changes"),
+    ("partners", "publish"),
+    ("partners", "remove"),
 ]
 CONNECTORS = files("polyport").joinpath("connectors")
 CREATE_PERSON = 2250101

@@ -21,6 +21,7 @@ from polyport.cli.connectors import connectors
 from polyport.cli.console_users import console_users
 from polyport.cli.keys import keys
 from polyport.cli.logs import set_up_log
+from polyport.cli.own_partners import own_partners
 from polyport.cli.serving import first_account, listen, run_loop, serve
 from polyport.engine.desk import Desk
 from polyport.engine.record import Ask, Done
@@ -43,6 +44,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(console_users, name="console-user")
 app.add_typer(audit, name="audit")
 app.add_typer(catalogue, name="catalog")
+app.add_typer(own_partners, name="partners")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder for everything that is written. Default: ./var.", show_default=False)]
 

@@ -41,7 +41,7 @@ def show_command(data: Folder = None, *, as_json: Annotated[bool, typer.Option("
         for line in told["leftOut"][:_SHOWN]:
             typer.echo(f"Left out: {line}")
 
-    _with_runtime(data, work)
+    with_runtime(data, work)
 
 
 @catalogue.command("refresh")
@@ -53,7 +53,7 @@ def refresh_command(data: Folder = None) -> None:
         for problem in runtime.catalog.problems[:_SHOWN]:
             typer.echo(f"Left out: {problem}")
 
-    _with_runtime(data, work)
+    with_runtime(data, work)
 
 
 @catalogue.command("rebuild")
@@ -66,7 +66,7 @@ def rebuild_command(data: Folder = None) -> None:
         await runtime.repo.keys.forget()
         typer.echo(f"Rebuilt: {runtime.catalog.count} partners.")
 
-    _with_runtime(data, work)
+    with_runtime(data, work)
 
 
 @catalogue.command("allow")
@@ -87,7 +87,7 @@ def allow_command(
         raise SetupError("Name the partners that the account is to see, or give --all.")
 
     async def work(runtime: Runtime) -> None:
-        account_id = await _account(runtime, account)
+        account_id = await account_of(runtime, account)
         if everything:
             try:
                 await runtime.repo.allow_lists.delete(account_id, "operator")
@@ -101,7 +101,7 @@ def allow_command(
         await log.note(account_id, via="command", actor=("command", "polyport"), action="catalog allow", target=told, status=200)
         await _tell_allowed(runtime, account_id)
 
-    _with_runtime(data, work)
+    with_runtime(data, work)
 
 
 @catalogue.command("allowed")
@@ -109,9 +109,9 @@ def allowed_command(account: AccountName, data: Folder = None) -> None:
     """Show which partners an account is limited to, by the operator and by itself."""
 
     async def work(runtime: Runtime) -> None:
-        await _tell_allowed(runtime, await _account(runtime, account))
+        await _tell_allowed(runtime, await account_of(runtime, account))
 
-    _with_runtime(data, work)
+    with_runtime(data, work)
 
 
 async def _tell_allowed(runtime: Runtime, account_id: int) -> None:
@@ -134,7 +134,8 @@ async def _state(runtime: Runtime) -> dict[str, Any]:
     }
 
 
-async def _account(runtime: Runtime, name: str) -> int:
+async def account_of(runtime: Runtime, name: str) -> int:
+    """An account by its id, or by the e-mail address of one of its users. Raises ``SetupError``."""
     if "@" in name:
         user = await runtime.repo.accounts.user_by_email(name)
         if user is not None:
@@ -160,7 +161,8 @@ def _settings(data: Path | None) -> Settings:
     return settings
 
 
-def _with_runtime(data: Path | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
+def with_runtime(data: Path | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
+    """Work on the data of a server, which may be running."""
     return run_loop(_working(_settings(data), work))
 
 

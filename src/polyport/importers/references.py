@@ -137,6 +137,17 @@ def _inside(node: Any, pointer: str, reference: str) -> Any:
     return node
 
 
+def files_of(data: Any, path: str = "") -> set[str]:
+    """The files that a document refers to, by their paths from the folder of the first one, in whose file ``path`` it stands; none outside of it."""
+    folder, found = posixpath.dirname(path), set[str]()
+    for _node, told in nodes_with_references(data):
+        parts = urlsplit(told.partition("#")[0])
+        name = posixpath.normpath(posixpath.join(folder, unquote(parts.path)))
+        if parts.path and not parts.scheme and not parts.netloc and not name.startswith(("/", "../")) and name != "..":
+            found.add(name)
+    return found
+
+
 def _anchor(data: Any, path: str) -> None:
     """References of another file as they are seen from the document: each with its file in front."""
     folder = posixpath.dirname(path)
