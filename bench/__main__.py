@@ -49,12 +49,18 @@ def _say(line: str) -> None:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under 40 seconds: shorter and fewer rounds, rougher figures")
+    parser.add_argument("--quick", action="store_true", help="some two minutes: shorter and fewer rounds, rougher figures")
     parser.add_argument("--seconds", type=float, help="seconds of one job (default 2)")
     parser.add_argument("--rounds", type=int, help="rounds (default 5)")
     parser.add_argument("--only", choices=PARTS, help="only one part")
     parser.add_argument(
         "--catalogue", action="store_true", help="instead: a catalogue of 1,500 partners, made from the descriptions in POLYPORT_CORPUS"
+    )
+    parser.add_argument("--keep", type=Path, help="write the report into this folder too, as runs.md")
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="instead: memory over a million runs; what else is given goes to python -m bench.memory, which see",
     )
     parser.add_argument(
         "--growth", action="store_true", help="instead: curves; what else is given goes to python -m bench.growth, which see"
@@ -75,15 +81,15 @@ def _measure_throughput(found: _Found, plan: Plan, only: str | None, folder: Pat
     try:
         with open_stage(folder, cores) as stage:
             process = stage.polyport.served.process
-            started, _peak = process.memory()
+            (started, _peak), busy = process.memory(), 0.0
             try:
                 if only != "async":
-                    measure_sync(stage, plan, _say, found.sync)
+                    busy = measure_sync(stage, plan, _say, found.sync)
                 if only != "sync":
                     measure_async(stage, plan, _say, found.asynchronous)
             finally:
                 loaded, peak = process.memory()
-                found.memory = Memory(started=started, loaded=loaded, peak=peak) if loaded else None
+                found.memory = Memory(started=started, busy=busy, loaded=loaded, peak=peak) if loaded else None
     except (NotMeasured, OSError) as error:
         found.missing.append(_with_log(error, folder))
 

@@ -55,13 +55,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """One round of asynchronous runs.
+    """One round of asynchronous runs, of so many callers.
 
     ``accepted`` and ``finished`` are runs a second: accepted while the callers call, finished from the first accept to the last finish. ``draining`` is
     finished a second after the last accept, when nothing else is asked of the server; ``left`` is how many were left then. ``forwarder`` is what the
     forwarder did just before. CPU time is per run, in us, accepting and working together. ``others`` as in a ``Sample``.
     """
 
+    callers: int
     accepted: float
     finished: float
     draining: float | None
@@ -76,9 +77,10 @@ class Drain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Resident memory of the server in MB: after its start, after the load, and at its highest."""
+    """Resident memory of the server in MB: after its start, with 64 callers (0 if it was not asked), after all of the load, and at its highest."""
 
     started: float
+    busy: float
     loaded: float
     peak: float
 
@@ -181,9 +183,12 @@ def _checked(subject: Subject, callers: int, load: Load) -> Load:
     return load
 
 
-def measure_sync(stage: Stage, plan: Plan, say: Say, kept: list[Row]) -> None:
-    """Throughput and latency of all rows, in turn, round after round. Whole rounds go into ``kept`` as they end, so that a fault loses no more than its own."""
-    subjects = subjects_of(stage)
+def measure_sync(stage: Stage, plan: Plan, say: Say, kept: list[Row]) -> float:
+    """Throughput and latency of all rows, in turn, round after round; the memory of the server in MB when it had 64 callers and not yet more.
+
+    Whole rounds go into ``kept`` as they end, so that a fault loses no more than its own.
+    """
+    subjects, busy = subjects_of(stage), 0.0
     order = _order(subjects)
     present = 0
     for number in range(1, plan.rounds + 1):
@@ -193,6 +198,8 @@ def measure_sync(stage: Stage, plan: Plan, say: Say, kept: list[Row]) -> None:
                 stage.upstream.delay(delay)
                 present = delay
             samples.append(measure_counted(stage, subjects[name], callers, plan))
+            if not busy and (name, callers) == ("polyport sync", MOST_CALLERS):
+                busy = stage.polyport.served.process.memory()[0]
         if not kept:
             kept.extend(Row(name=name, callers=callers, delay=delay, samples=[]) for name, callers, delay in order)
         for row, sample in zip(kept, samples, strict=True):
@@ -200,6 +207,7 @@ def measure_sync(stage: Stage, plan: Plan, say: Say, kept: list[Row]) -> None:
         done = rows_by_key(kept)["polyport sync", MOST_CALLERS, 0].samples[-1]
         say(f"sync round {number} of {plan.rounds}: {done.rate:,.0f} runs/s at {MOST_CALLERS} callers")
     stage.upstream.delay(0)
+    return busy
 
 
 def measure_counted(stage: Stage, subject: Subject, callers: int, plan: Plan) -> Sample:
@@ -220,7 +228,7 @@ def _order(subjects: Mapping[str, Subject]) -> list[tuple[str, int, int]]:
     """The jobs of a round by name, callers and the upstream's delay: what is compared stands side by side."""
     compared = [name for name in ("direct", "nginx", "forwarder", "polyport sync") if name in subjects]
     found = [(name, callers, 0) for callers in CALLERS for name in compared]
-    found += [(name, MOST_CALLERS, 0) for name in ("polyport trigger", "polyport dry run")]
+    found += [(name, callers, 0) for callers in CALLERS for name in ("polyport trigger", "polyport dry run")]
     return found + [(name, callers, SLOW_MS) for callers in DELAYED_CALLERS for name in compared]
 
 
@@ -228,20 +236,21 @@ def measure_async(stage: Stage, plan: Plan, say: Say, kept: list[Drain]) -> None
     """Accepting and working, round after round, into ``kept``; a forwarder's job before each."""
     subjects = subjects_of(stage)
     for number in range(1, plan.rounds + 1):
-        bare, _sample = call(stage, subjects["forwarder"], MOST_CALLERS, plan, warmup=plan.warmup)
-        kept.append(measure_drain(stage, subjects["polyport async"], plan, bare.rate))
-        done = kept[-1]
+        for callers in CALLERS:
+            bare, _sample = call(stage, subjects["forwarder"], callers, plan, warmup=plan.warmup)
+            kept.append(measure_drain(stage, subjects["polyport async"], callers, plan, bare.rate))
+        done = next(drain for drain in reversed(kept) if drain.callers == MOST_CALLERS)
         say(f"async round {number} of {plan.rounds}: {done.accepted:,.0f} accepted/s, {done.finished:,.0f} finished/s")
     for status in ("failed", "uncertain", "waiting"):
         if stage.polyport.count(status):
             raise NotMeasured(f"there are asynchronous runs that are {status}")
 
 
-def measure_drain(stage: Stage, subject: Subject, plan: Plan, forwarder: float) -> Drain:
+def measure_drain(stage: Stage, subject: Subject, callers: int, plan: Plan, forwarder: float) -> Drain:
     """Accept for a while, then wait until every accepted run has ended. What was accepted after its caller had gone counts as finished, not as accepted."""
     partner, meter = stage.upstream, Meter(subject.process, stage.processes())
     arrived = partner.arrivals()
-    load, _sample = call(stage, subject, MOST_CALLERS, plan, warmup=0.0)
+    load, _sample = call(stage, subject, callers, plan, warmup=0.0)
     accepted_at, left = time.monotonic(), max(0, load.total - (partner.arrivals() - arrived))
     # The upstream is asked, not the server: watching shall cost what is watched nothing.
     while partner.arrivals() - arrived < load.total:
@@ -256,6 +265,7 @@ def measure_drain(stage: Stage, subject: Subject, plan: Plan, forwarder: float) 
     if not load.total <= finished <= load.total + load.more + READS:
         raise NotMeasured(f"{load.total} runs were accepted, but {finished} persons arrived at the upstream")
     return Drain(
+        callers=callers,
         accepted=load.rate,
         finished=finished / (ended - load.began),
         # Fewer than a tenth left over tell nothing about a rate.

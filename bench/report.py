@@ -107,12 +107,12 @@ def find_aims(results: Results) -> list[Aim]:
         add("added p50 at one caller, times the forwarder's", added / bare, 2.0, "{:.1f}".format, least=False, others=others)
         cost = median(sample.cpu_us for sample in known["polyport sync", MOST_CALLERS, 0].samples)
         add("CPU of a synchronous run, us", cost, 300, show_count, least=False)
-    if rounds := results.asynchronous:
+    if rounds := [found for found in results.asynchronous if found.callers == MOST_CALLERS]:
         others = median(found.others for found in rounds)
         add("async, accepted/s", median(found.accepted for found in rounds), 8000, show_count, others=others)
         add("async, finished/s", median(_drained(rounds)), 4000, show_count, others=others)
-    if results.memory is not None:
-        add("memory of the server at its highest, MB", results.memory.peak, 120, show_count, least=False)
+    if results.memory is not None and results.memory.busy:
+        add(f"memory of the server at {MOST_CALLERS} callers, MB", results.memory.busy, 120, show_count, least=False)
     if starts := results.starts:
         others = median(start.empty.others for start in starts)
         add(
@@ -223,36 +223,40 @@ def _sync(rows: Sequence[Row]) -> str:
 
 
 def _async(rounds: Sequence[Drain]) -> str:
-    bare = [found.forwarder for found in rounds]
-    draining = [found.draining for found in rounds if found.draining is not None]
-    lines = [
-        [
-            "accepted/s",
-            show_spread([found.accepted for found in rounds]),
-            show_percent(ratio_of([found.accepted for found in rounds], bare)),
-        ],
-        [
-            "finished/s, first accept to last finish",
-            show_spread([found.finished for found in rounds]),
-            show_percent(_finished_ratio(rounds)),
-        ],
-        ["finished/s, after the last accept", show_spread(draining) if draining else "nothing was left", ""],
-        [
-            "runs left at the last accept",
-            f"{median(found.left for found in rounds):,.0f} of {median(found.runs for found in rounds):,.0f}",
-            "",
-        ],
-        ["accept p50 ms", f"{median(found.p50 for found in rounds):.2f}", ""],
-        ["accept p99 ms", f"{median(found.p99 for found in rounds):.2f}", ""],
-        ["CPU us a run, accepted and worked on", show_spread([found.cpu_us for found in rounds]), ""],
-        ["forwarder/s", show_spread(bare), ""],
-        ["others", f"{median(found.others for found in rounds):.0%}", ""],
+    lines: list[list[str]] = []
+    for callers in sorted({found.callers for found in rounds}):
+        own = [found for found in rounds if found.callers == callers]
+        bare = [found.forwarder for found in own]
+        draining = [found.draining for found in own if found.draining is not None]
+        lines.append(
+            [
+                str(callers),
+                show_spread([found.accepted for found in own]),
+                show_percent(ratio_of([found.accepted for found in own], bare)),
+                show_spread([found.finished for found in own]),
+                show_percent(ratio_of([found.finished for found in own], bare)),
+                show_spread(draining) if draining else "nothing was left",
+                f"{median(found.left for found in own):,.0f} of {median(found.runs for found in own):,.0f}",
+                f"{median(found.p50 for found in own):.2f}",
+                f"{median(found.p99 for found in own):.2f}",
+                show_spread([found.cpu_us for found in own]),
+                f"{median(found.others for found in own):.0%}",
+            ]
+        )
+    head = [
+        "callers",
+        "accepted/s",
+        "of the forwarder",
+        "finished/s, first accept to last finish",
+        "of the forwarder",
+        "finished/s, after the last accept",
+        "left at the last accept",
+        "accept p50 ms",
+        "accept p99 ms",
+        "CPU us a run, accepted and worked on",
+        "others",
     ]
-    return table([f"{MOST_CALLERS} callers", "", "of the forwarder"], lines)
-
-
-def _finished_ratio(rounds: Sequence[Drain]) -> Ratio:
-    return ratio_of([found.finished for found in rounds], [found.forwarder for found in rounds])
+    return table(head, lines)
 
 
 def _process(results: Results) -> str:
@@ -261,6 +265,7 @@ def _process(results: Results) -> str:
         memory = results.memory
         lines += [
             ["memory after the start", f"{memory.started:.0f} MB"],
+            *([[f"memory at {MOST_CALLERS} callers", f"{memory.busy:.0f} MB"]] if memory.busy else []),
             ["memory after the load", f"{memory.loaded:.0f} MB"],
             ["memory at its highest", f"{memory.peak:.0f} MB"],
         ]

@@ -12,7 +12,7 @@ from typing import Final
 
 from bench.catalogue import copy_partners
 from bench.growth.partner import FIELDS, MANY, ROWS, SIZED, TEXT, TOKEN, item, run_body, write_answers, write_partner
-from bench.growth.served import Point, generating, measure_points, run_job, serving
+from bench.growth.served import CALLERS, Point, generating, measure_points, run_job, serving
 from bench.measure import Plan, Subject, measure_drain
 from bench.paging import build
 from bench.processes import Cores, wait_until_idle
@@ -215,7 +215,7 @@ def _drained(stage: Stage, setting: Setting, count: int) -> Point:
     plan, drains = Plan(seconds=setting.seconds, warmup=0.0, rounds=1), []
     for _round in range(4):
         wait_until_idle(process)
-        drains.append(measure_drain(stage, subject, plan, 1.0))
+        drains.append(measure_drain(stage, subject, CALLERS, plan, 1.0))
     middle = sorted(drains[1:], key=lambda drain: drain.cpu_us)[1]
     return Point(
         x=count, rate=middle.finished, p50=middle.p50, p99=middle.p99, cpu_us=middle.cpu_us, mb=process.memory()[0], others=middle.others

@@ -130,4 +130,4 @@ def _queues(folder: Path, cores: Cores, plan: Plan, say: Say, found: Found) -> N
         call(stage, subjects["polyport sync"], 1, plan, warmup=0.0)
         for _round in range(plan.rounds):
             bare, _sample = call(stage, subjects["forwarder"], MOST_CALLERS, plan, warmup=plan.warmup)
-            found.ours.append(measure_drain(stage, subjects["polyport async"], plan, bare.rate))
+            found.ours.append(measure_drain(stage, subjects["polyport async"], MOST_CALLERS, plan, bare.rate))
