@@ -37,7 +37,7 @@ test: setup lint  ## lint, all tests, then the coverage gate
 	@$(BIN)/pytest -q -n 2 --cov --cov-report= $(QUICK)
 ifneq ($(SLOW),)
 	@echo "== tests: $(SLOW)"
-	@$(BIN)/pytest -q -n 2 --dist loadfile --cov --cov-append --cov-report= $(SLOW)
+	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-append --cov-report= $(SLOW)
 endif
 	@echo "== coverage of engine, kinds, manifest and vault has to be 100 %"
 	@$(BIN)/coverage report --fail-under=100 --include='$(WHOLE)'

@@ -14,13 +14,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import stored
+from engines import new_account
 from polyport.catalog import Catalog
 from polyport.engine.desk import Desk
 from polyport.engine.record import Ask
 from polyport.engine.run import Engine
 from polyport.kinds.auth.base import Grant
 from polyport.net.message import Reply, Request
-from polyport.runtime import Runtime, create_account, open_runtime
+from polyport.runtime import Runtime, open_runtime
 from polyport.settings import load_settings
 from polyport.testing.tokens import Tokens, Untaken
 from samples import action, json_reply, partner
@@ -214,7 +215,7 @@ async def open_house(folder: Path, provider: Provider, served: Any = None, *, be
         app = App()
         house = House(engine=Engine(Desk(runtime, app)), provider=provider, clock=provider.clock, app=app, account=0, connection=0)
         if beside is None:
-            house.account = await create_account(runtime.repo, runtime.vault, title="A", email="a@b.example", password="long enough", now=1)
+            house.account = await new_account(runtime.repo, runtime.vault, "a@b.example")
             await house.connect()
         else:
             house.account, house.connection = beside.account, beside.connection

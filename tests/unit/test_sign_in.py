@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from engines import new_account
 from polyport.apps import NewApp
 from polyport.catalog import Catalog
 from polyport.engine import sign_in as sign_ins
@@ -20,7 +21,7 @@ from polyport.engine.sign_in import Back, Landing, SignInLost, Visitor, begin_si
 from polyport.errors import Conflict, LinkExpired, PartnerUnavailable, ValidationFailed
 from polyport.net.message import Reply, Request
 from polyport.passwords import digest
-from polyport.runtime import create_account, open_runtime
+from polyport.runtime import open_runtime
 from polyport.settings import load_settings
 from polyport.vault import Tampered
 from samples import field as input_field
@@ -91,7 +92,7 @@ async def open_house(folder: Path, served: Any) -> AsyncIterator[House]:
     catalog = Catalog([served], [], "http://127.0.0.1")
     async with open_runtime(load_settings({}, data=folder), catalog=catalog, network=house) as runtime:
         house.desk = Desk(runtime)
-        house.account = await create_account(runtime.repo, runtime.vault, title="A", email="a@b.example", password="long enough", now=1)
+        house.account = await new_account(runtime.repo, runtime.vault, "a@b.example")
         await runtime.apps.put(house.account, served, NewApp(partner_id=9, client_id="id-1", client_secret="client-secret-canary"), 1)
         await house.new_link()
         yield house
