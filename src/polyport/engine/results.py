@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from polyport.engine.schema import ROWS_DEPTH, CustomField, CustomPlace, Place, Schema, custom_places
-from polyport.kinds.fields import BITS_LIMIT, coerce_string
+from polyport.kinds.fields import BITS_LIMIT, coerce_boolean, coerce_integer, coerce_nullable_boolean, coerce_string
 from polyport.kinds.wires import Form, compile_form
 from polyport.manifest.variables import CustomFields, OutputField, OutputSection, Variable, is_scalar_map
 from polyport.paths import MISSING, get, getter
@@ -25,17 +25,23 @@ _NOTHING: Final[dict[str, Any]] = {}
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """The outputs of one level, compiled: under which public name, the key of what stands at no longer path, what to get, how to read it."""
+    """The outputs of one level, compiled: under which public name, the key of what stands at no longer path, what to get, how to read it.
 
-    variables: tuple[tuple[str, str | None, Read, Read], ...]
+    The last of each is the Python type whose values are what they are read as: nearly all that partners answer.
+    """
+
+    variables: tuple[tuple[str, str | None, Read, Read, Any], ...]
     sections: list[tuple[str, Read, _RowReader]]
     custom: _CustomReader | None = None
 
     def read(self, item: Any, depth: int = 0) -> dict[str, Any]:
         found: dict[str, Any] = {}
         keyed = item if isinstance(item, dict) else _NOTHING
-        for public, key, find, read in self.variables:
+        for public, key, find, read, plain in self.variables:
             raw = find(item) if key is None else keyed.get(key, MISSING)
+            if raw.__class__ is plain and (raw.isprintable() if plain is str else plain is bool or raw.bit_length() < 64):
+                found[public] = raw
+                continue
             if (raw is MISSING or raw is None) and read is not _is_there:
                 continue
             value = read(raw)
@@ -76,7 +82,8 @@ class _CustomReader:
     readers: Mapping[Any, tuple[str, Read]]
 
     def read(self, item: Any, found: dict[str, Any]) -> None:
-        for key, value in self._pairs(self.find(item)):
+        held = self.find(item)
+        for key, value in held.items() if isinstance(held, dict) else self._pairs(held):
             name = str(key) if isinstance(key, int) and key.bit_length() <= BITS_LIMIT else key
             known = self.readers.get(name) if isinstance(name, str) else None
             if known is not None:
@@ -87,9 +94,7 @@ class _CustomReader:
 
     def _pairs(self, held: Any) -> Iterator[tuple[Any, Any]]:
         spec = self.spec
-        if isinstance(held, dict):
-            yield from held.items()
-        elif isinstance(held, list) and spec.shape == "list":
+        if isinstance(held, list) and spec.shape == "list":
             yield from enumerate(held)
         elif isinstance(held, list):
             place = (spec.pair_value,) if spec.pair_value else ()
@@ -121,7 +126,8 @@ def _compile_reader(
         path = variable.at if variable.at is not None else default
         key = path[0] if len(path) == 1 and isinstance(path[0], str) else None
         read = _is_there if variable.exists else _reader_of(variable)
-        variables.append((schema.public(variable.name, place), key, getter(path), read))
+        plain = None if variable.exists else _plain_type(variable)
+        variables.append((schema.public(variable.name, place), key, getter(path), read, plain))
     first = len(fields) if shape == "lists" else None
     return _Reader(tuple(variables), [], _compile_custom(schema, customs.get(place), first))
 
@@ -217,18 +223,23 @@ def _form_reader(form: Form, several: bool) -> Read:
         except (ValueError, TypeError, ArithmeticError, RecursionError):
             return MISSING
 
-    def text(value: Any) -> Any:
-        return value if type(value) is str and value.isprintable() else one(value)
-
     def many(value: Any) -> Any:
         if value is MISSING or value is None:
             return MISSING
         listed = value if isinstance(value, list) else [value]
         return [found for found in (one(item) for item in listed) if found is not MISSING]
 
-    if several:
-        return many
-    return text if read is coerce_string else one
+    return many if several else one
+
+
+def _plain_type(variable: Variable) -> type | None:
+    """The type of values that a reader leaves as they are: printable texts, numbers of a usual size, booleans."""
+    if variable.is_array or variable.separator is not None:
+        return None
+    return _AS_THEY_ARE.get(compile_form(variable.form).read)
+
+
+_AS_THEY_ARE: Final[Mapping[Any, type]] = {coerce_string: str, coerce_integer: int, coerce_boolean: bool, coerce_nullable_boolean: bool}
 
 
 def _parts(value: Any, separator: str | None) -> Any:

@@ -292,6 +292,8 @@ def unix_number(value: datetime, scale: int = 1) -> int | Decimal:
 def _read_moment(value: Any) -> int | Decimal:
     """A partner's time as unix seconds: a number, ISO 8601 or RFC 2822; a text without a zone is read as UTC, as the field's notes have to say."""
     if isinstance(value, str):
+        if value[4:5] == "-" and value[-1:] == "Z" and len(value) == 20:  # to the second, in UTC: as most partners write it
+            return unix_number(datetime.fromisoformat(value))
         text = value.strip()
         if (
             text[4:5] == "-" and text[:4].isdecimal() and len(text) <= 64
