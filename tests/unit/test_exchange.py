@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from polyport.cli.exchange import Exchange
 from polyport.cli.guard import Guard
 from polyport.settings import load_settings
 
@@ -234,3 +235,40 @@ async def test_a_connection_that_rests_too_long_is_ended_and_one_that_works_is_n
             guard.sweep(now + 100)
             assert await reader.read() == b""
         writer.close()
+
+
+class Connection:
+    """What an exchange sees of a connection. A real client that reads slowly fills buffers of a size nobody knows."""
+
+    def __init__(self, *, paused: bool = False) -> None:
+        self.transport = self.flow = self.guard = self
+        self.write_paused, self.expect_100_continue = paused, False
+        self.server_state = None
+        self.wrote, self.completed = b"", 0
+
+    def on_response_complete(self) -> None:
+        self.completed += 1
+
+    def dated(self, _state: object) -> bytes:
+        return b"date: now\r\n"
+
+    def write(self, content: bytes) -> None:
+        self.wrote += content
+
+
+def test_a_whole_answer_is_written_at_once():
+    connection = Connection()
+    exchange = Exchange(cast("Any", connection), cast("Any", {"method": "POST"}), keep_alive=True)
+    assert exchange.answer(200, [sized(2)], b"{}")
+    assert connection.wrote == b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 2\r\n\r\n{}"
+    assert (exchange.response_complete, connection.completed) == (True, 1)
+    assert not exchange.answer(200, [sized(2)], b"{}")
+
+
+def test_nothing_is_written_at_once_to_a_client_that_is_gone_or_reads_slowly():
+    slow, gone = Connection(paused=True), Connection()
+    for connection in (slow, gone):
+        exchange = Exchange(cast("Any", connection), cast("Any", {"method": "POST"}), keep_alive=True)
+        exchange.disconnected = connection is gone
+        assert not exchange.answer(200, [sized(2)], b"{}")
+        assert (connection.wrote, exchange.response_started) == (b"", False)

@@ -98,6 +98,16 @@ class Exchange(RequestResponseCycle):
         else:
             self._write(message.get("body", b""), more=message.get("more_body", False))
 
+    def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Write a whole answer at once; ``False``, and nothing is written, where it has to be sent: to a client that is gone or reads slowly."""
+        if self.flow.write_paused or self.disconnected or self.response_started:
+            return False
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self._head = self._put_together(status, headers)
+        self._write(body, more=False)
+        return True
+
     def _put_together(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
         """The head of an answer. Raises ``RuntimeError`` for a header that would be more than one."""
         lines: list[bytes] = []

@@ -62,7 +62,7 @@ def prepare_both(caller: Caller, program: CallProgram, scope: Scope) -> tuple[Re
         caller = pretend(caller)
     try:
         rendered = render_call(program, scope, caller.base, seconds)
-        request = rendered.request.with_secrets(*caller.secrets)
+        request = replace(rendered.request, secrets=caller.secrets if "" not in caller.secrets else caller.secrets - {""})
     except RenderFault as error:
         raise ValidationFailed.of(Fault(path="runnerData", code="cannot_be_sent", message=sentence(error))) from None
     if not rendered.signed or caller.scheme is None:

@@ -78,6 +78,12 @@ class CallProgram:
         return _names_of(self.fixed_headers or ())
 
     @cached_property
+    def stands_alone(self) -> bool:
+        """Whether it is always sent, once, and nothing later reads of its answer."""
+        call = self.call
+        return self.each is None and call.when is None and call.save is None and not call.capture
+
+    @cached_property
     def wants_key(self) -> bool:
         """Whether it carries the value by which the partner knows a repeat."""
         return self.call.idempotency_header is not None or any(name[0] == "run" for name in self.names)

@@ -103,6 +103,9 @@ async def send_steps(
     caller: Caller, steps: Sequence[CallProgram], rules: Sequence[ErrorRule], schema: Schema, scope: dict[str, Any], watch: Watch
 ) -> Sent | None:
     """Send the calls that are due; ``None`` when none is. Later calls read earlier answers in ``scope``. Raises ``CallFailed`` or ``ValidationFailed``."""
+    if len(steps) == 1 and steps[0].stands_alone:  # most operations are one call
+        answer = await _send(caller, steps[0], "call", rules, schema, scope_of(steps[0], 0, 0, scope), watch)
+        return Sent(value=answer.value, alone=answer)
     for position, step in enumerate(steps):
         if step.each is not None and not reads_later(step) and is_due(step, scope):
             check_rows(caller, step, rows_of(step, position, scope))

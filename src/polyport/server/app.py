@@ -140,7 +140,12 @@ class Front:
                     if found is not None:
                         scope["path_params"] = found.groupdict()
                         response = await handle(HttpRequest(scope, receive, send))
-                        return await response(scope, receive, send)
+                        answer = getattr(
+                            getattr(send, "__self__", None), "answer", None
+                        )  # the connection's own, where nothing stands between
+                        if answer is None or not answer(response.status_code, response.raw_headers, response.body):
+                            await response(scope, receive, send)
+                        return None
         return await self._app(scope, receive, send)
 
 
