@@ -90,6 +90,15 @@ class UpdateAnswer(Body):
     update_status: int = Field(ge=0, le=4)
 
 
+class CountsAnswer(Body):
+    """How many connections stand how."""
+
+    active: int
+    invalid: int
+    expired: int
+    pending: int
+
+
 async def create(call: Call) -> Answer:
     """POST /credentials."""
     body = call.body(CreateBody)
@@ -135,6 +144,13 @@ async def read_many(call: Call) -> Answer:
     titled = query.sort in {"title", "-title"}
     shown, meta = query.cut(found, total, lambda record: (record.title if titled else "", record.connection_id))
     return Answer(data=[_item(call, record) for record in shown], meta=meta)
+
+
+async def read_counts(call: Call) -> Answer:
+    """GET /credentials/by-status."""
+    partner_id = id_filter(call.http.query_params.get("partnerId") or None, "partnerId")
+    found = await call.engine.runtime.repo.connections.by_status(call.principal.account_id, partner_id)
+    return Answer(data={status.value: found.get(status.value, 0) for status in ConnectionStatus})
 
 
 async def read(call: Call) -> Answer:
@@ -263,6 +279,16 @@ ENDPOINTS: Final = (
             Param(name="filter[externalUserId]", description="Your user's id."),
             Param(name="filter[title][like]", description="A part of the title, in any case."),
         ),
+    ),
+    Endpoint(
+        method="GET",
+        path="/credentials/by-status",
+        handler=read_counts,
+        tag=_TAG,
+        summary="Count connections by how they stand",
+        scope="connections:read",
+        answer=CountsAnswer,
+        query=(Param(name="partnerId", description="Those to this partner alone.", schema={"type": "integer"}),),
     ),
     Endpoint(
         method="GET",

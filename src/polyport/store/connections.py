@@ -65,7 +65,10 @@ class Connections:
     ) -> tuple[list[Connection], int]:
         """A page of connections and how many there are. ``sort``: ``title``, ``-title``, ``-credentialId``, or by id. ``after``: the title and the id to go on from."""
         given = {"account_id": account_id, **params(wanted)}
-        rows = await self.database.read("connections", {**given, "sort": sort, "limit": limit, "offset": offset, **params_after(after)})
+        query = {"title": "connections", "-title": "connections", "-credentialId": "connections_newest"}.get(
+            sort or "", "connections_oldest"
+        )
+        rows = await self.database.read(query, {**given, "sort": sort, "limit": limit, "offset": offset, **params_after(after)})
         total = await self.database.read("count_connections", given)
         return [_connection(row) for row in rows], int(total[0][0])
 

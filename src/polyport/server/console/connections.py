@@ -67,11 +67,8 @@ async def show(call: Call, member: Member) -> Answer:
 
 async def _health(call: Call, member: Member) -> list[dict[str, Any]]:
     """How many connections there are of each status."""
-    found = []
-    for status in ConnectionStatus:
-        answer = await ask(call, member, "GET /credentials", query={"filter[status]": status.value, "per-page": 1})
-        found.append({"status": status.value, "label": STATUSES[status.value], "count": (answer.meta or {})["totalItemsCount"]})
-    return found
+    counts = (await ask(call, member, "GET /credentials/by-status")).data
+    return [{"status": status.value, "label": STATUSES[status.value], "count": counts[status.value]} for status in ConnectionStatus]
 
 
 async def show_connection(call: Call, member: Member) -> Answer:

@@ -16,6 +16,36 @@ SELECT connection_id, account_id, partner_id, title, status, auth, account_label
 FROM connections WHERE connection_id = :connection_id AND account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
+-- name: connections_newest
+-- A page of an account's connections that meet every filter given, the newest first: read in the order of an index, as far as the page goes.
+SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+FROM connections
+WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND (:partner_id IS NULL OR partner_id = :partner_id)
+    AND (:status IS NULL OR status = :status)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
+    AND (:title IS NULL OR title = :title)
+    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND connection_id < COALESCE(:after_id, 9223372036854775807)
+ORDER BY connection_id DESC LIMIT :limit OFFSET :offset;
+
+-- name: connections_oldest
+-- A page of an account's connections that meet every filter given, the oldest first: read in the order of an index, as far as the page goes.
+SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+FROM connections
+WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND (:partner_id IS NULL OR partner_id = :partner_id)
+    AND (:status IS NULL OR status = :status)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
+    AND (:title IS NULL OR title = :title)
+    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND connection_id > COALESCE(:after_id, 0)
+ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
+
 -- name: connections
 -- A page of an account's connections that meet every filter given.
 SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
@@ -31,12 +61,10 @@ WHERE account_id = :account_id
     AND (:after_id IS NULL OR CASE :sort
         WHEN 'title' THEN lower(title) > lower(:after_key) OR (lower(title) = lower(:after_key) AND connection_id > :after_id)
         WHEN '-title' THEN lower(title) < lower(:after_key) OR (lower(title) = lower(:after_key) AND connection_id > :after_id)
-        WHEN '-credentialId' THEN connection_id < :after_id
-        ELSE connection_id > :after_id END)
+        END)
 ORDER BY
     CASE WHEN :sort = 'title' THEN lower(title) END ASC,
     CASE WHEN :sort = '-title' THEN lower(title) END DESC,
-    CASE WHEN :sort = '-credentialId' THEN connection_id END DESC,
     connection_id ASC
 LIMIT :limit OFFSET :offset;
 
