@@ -269,3 +269,13 @@ async def test_an_import_that_cannot_be_is_told_and_asked_for_again(owner: Brows
 async def test_a_description_that_cannot_be_read_is_refused_with_a_reason(owner: Browsing):
     told = await imported(owner, await owner.post("/console/settings/partners", {"slug": "nonsense", "document": "{}"}))
     assert "Refused" in told
+
+
+async def test_who_takes_the_audit_log_away_is_in_it(house: Served, owner: Browsing):
+    before = (await house.call("GET", "/audit?per-page=1"))[2]["data"][0]["sequence"]
+    assert (await owner.get("/console/settings/audit/export")).status == 200
+    assert (await house.fetch("GET", "/audit/export")).status == 200
+    told = (await house.call("GET", "/audit?per-page=2"))[2]["data"]
+
+    assert [(entry["action"], entry["via"]) for entry in told] == [("GET /audit/export", "api"), ("GET /audit/export", "console")]
+    assert told[0]["sequence"] == before + 2

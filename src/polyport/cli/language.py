@@ -6,6 +6,7 @@ Nothing is listed by hand: a key that a model gets is a key that the reference p
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -90,7 +91,10 @@ def language_parts() -> tuple[list[tuple[Part, str]], list[Part]]:
     """The models that are whole files, each with its place in the folder, and those that stand inside them, in the order they are met."""
     models, places = language_models(), [*_FILES.values(), *(file for file, _model in _CASES)]
     whole = [(_part(model), file) for model, file in zip(models, places, strict=False)]
-    return whole, [_part(model) for model in models[len(places) :]]
+    inside = models[len(places) :]
+    told = {base for model in inside for base in model.__mro__ if f"(#{base.__name__.lower()})" in (inspect.getdoc(model) or "")}
+    shared = sorted(told - set(models), key=lambda base: base.__name__)  # what several models have in common, explained once
+    return whole, [_part(model) for model in (*inside, *shared)]
 
 
 def _models(hint: Any) -> Iterator[type[BaseModel]]:
@@ -136,7 +140,9 @@ def _shown(hint: Any, named: list[tuple[Any, str]]) -> str:
         return _PLAIN[hint]
     origin, arguments = get_origin(hint), get_args(hint)
     if inspect.isclass(hint) and issubclass(hint, BaseModel):
-        return f"[{hint.__name__}](#{hint.__name__.lower()})"
+        whole: dict[type[BaseModel], str] = {model: file for file, model in _CASES}
+        anchor = re.sub(r"[^a-z0-9_-]", "", whole.get(hint, hint.__name__).lower())
+        return f"[{hint.__name__}](#{anchor})"
     if origin is Annotated:
         return _shown(arguments[0], named)
     if origin is Literal:

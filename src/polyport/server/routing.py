@@ -219,6 +219,7 @@ def _fault(fault: Mapping[str, Any]) -> Fault:
 
 Handler = Callable[[Call], Awaitable[Answer]]
 _OF_USERS: Final = frozenset({"/user/logout", "/user/password"})
+_TAKES_AWAY: Final = frozenset({"/audit/export"})
 _MADE: Final = ("credentialId", "id", "endpointId", "appId")  # what names a thing that was made
 
 
@@ -278,8 +279,8 @@ class Endpoint:
 
     @property
     def audited(self) -> bool:
-        """Whether the audit log tells of it: what changes an account or its connections, not the runs."""
-        return self.method != "GET" and (self.scope in {"admin", "connections:write"} or self.path in _OF_USERS)
+        """Whether the audit log tells of it: what changes an account or its connections, not the runs; and who takes the log itself away."""
+        return self.path in _TAKES_AWAY or (self.method != "GET" and (self.scope in {"admin", "connections:write"} or self.path in _OF_USERS))
 
     @property
     def shown_path(self) -> str:

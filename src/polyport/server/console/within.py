@@ -49,7 +49,8 @@ async def ask(
         "headers": headers,
         "state": {},
     }
-    changes = method != "GET" and not (endpoint.scope or "").endswith(":read")  # fields and lists are read with bodies
+    reads = method == "GET" or (endpoint.scope or "").endswith(":read")  # fields and lists are read with bodies
+    changes = endpoint.audited or not reads
     content = b"" if body is None else encode(body)
     inner = Call(http=HttpRequest(scope), services=call.services, request_id=call.request_id, caller=member.principal, content=content)
     try:
