@@ -13,7 +13,7 @@ from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
 
 pytestmark = pytest.mark.anyio
 
-PAGES = ("connections", "connection", "connection-new")
+PAGES = ("connections", "connection", "connection-new", "links")
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +25,15 @@ async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str
 async def paths(anyio_backend: str, house: Served) -> dict[str, str]:
     """The address of each page."""
     connection = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, externalUserId="user-7", metadata={"plan": "gold"})
+    for title in ("Acme", "x" * 200):
+        await house.call("POST", "/credentials/grant-access-sharing", {"partnerId": PIPEDRIVE, "title": title, "externalUserId": "user-8"})
     body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": "Ada"}}
     await house.call("POST", "/partners/trigger-actions/2250101/run/sync", body)
     return {
         "connections": "/console/connections",
         "connection": f"/console/connections/{connection}",
         "connection-new": "/console/connections/new?partnerId=225",
+        "links": "/console/connections/links",
     }
 
 

@@ -280,7 +280,9 @@ class Endpoint:
     @property
     def audited(self) -> bool:
         """Whether the audit log tells of it: what changes an account or its connections, not the runs; and who takes the log itself away."""
-        return self.path in _TAKES_AWAY or (self.method != "GET" and (self.scope in {"admin", "connections:write"} or self.path in _OF_USERS))
+        return self.path in _TAKES_AWAY or (
+            self.method != "GET" and (self.scope in {"admin", "connections:write"} or self.path in _OF_USERS)
+        )
 
     @property
     def shown_path(self) -> str:
