@@ -611,3 +611,46 @@ async def test_an_object_that_a_query_needs_is_not_empty() -> None:
     action = action_of(with_query(told, required=True))
     assert await refused(action, {}) == [("runnerData", "required")]
     assert (await run(action, {"f_after": "x"}, {})).requests[-1].url.partition("?")[2] == "after=x"
+
+
+async def test_a_choice_of_single_values_with_titles_is_a_field_with_these_options() -> None:
+    kind = {"type": "integer", "oneOf": [{"title": "CHAT", "const": 1}, {"title": "MESSAGE", "const": 3}]}
+    words = {"type": "string", "oneOf": [{"const": "open"}, {"const": "closed"}, {"const": "gone"}]}
+    told = {
+        "type": "object",
+        "properties": {
+            "kind": {"oneOf": [{"type": "null"}, kind]},
+            "state": {"type": "string", "enum": ["open", "gone"], "allOf": [words]},
+            "any": {"type": "string", "enum": [], "allOf": [words]},
+            "odd": {"type": "string", "enum": ["x"], "x-labels": ["y"]},
+        },
+    }
+    action = action_of(taking(told))
+    shown = {field.name: {option.key: option.label for option in field.options or ()} for field in action.fields}
+    assert shown == {
+        "kind": {1: "Chat", 3: "Message"},
+        "state": {"open": "Open", "gone": "Gone"},
+        "any": {"open": "Open", "closed": "Closed", "gone": "Gone"},
+        "odd": {"x": "X"},
+    }
+    assert (await run(action, {"kind": 3, "state": "gone"}, {})).body == {"kind": 3, "state": "gone"}
+    assert await refused(action, {"kind": 2, "state": "closed"}) == [
+        ("runnerData.kind", "unknown_option"),
+        ("runnerData.state", "unknown_option"),
+    ]
+
+
+async def test_a_part_that_one_case_has_is_demanded_by_the_choice_of_the_case() -> None:
+    source = {
+        "oneOf": [
+            {"type": "string", "enum": ["gh-pages"]},
+            {"type": "object", "title": "Case", "properties": {"branch": {"type": "string"}}},
+        ]
+    }
+    told = {
+        "type": "object",
+        "properties": {"source": source, "cname": {"type": "string"}},
+        "anyOf": [{"required": ["source"]}, {"required": ["cname"]}],
+    }
+    made = built(taking(told)).actions["make"]
+    assert made["needsOneOf"] == [[["source_kind"], ["cname"]]]

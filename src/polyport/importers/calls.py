@@ -232,7 +232,7 @@ class CallMaker:
                 field["default"] = default
                 return
         if not demands_of(self._views.look(schema)):
-            self._level.demands.append([[name] for name in heads(found, self._level.fields)])
+            self._level.demands.append([[name] for name in heads(found, [*self._level.fields, *self._level.sections])])
 
     def _headers(self) -> None:
         headers: dict[str, str] = {}

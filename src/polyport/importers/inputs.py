@@ -225,7 +225,7 @@ class Inputs:
         if not placed:
             return {} if required and not level.rows else NONE
         if required and not needs and self._texts and spot.when is None:
-            level.demands.append([[name] for name in heads(placed, level.fields)])  # a form has no empty object
+            level.demands.append([[name] for name in heads(placed, [*level.fields, *level.sections])])  # a form has no empty object
         return {"...": {}, **placed} if required and not needs and not level.rows else placed
 
     def _has_null_default(self, view: View) -> bool:
@@ -243,7 +243,7 @@ class Inputs:
             if found is not NONE:
                 placed[name] = found
         if spot.when is None:
-            level.demands += placed_demands(view, placed, level.fields)
+            level.demands += placed_demands(view, placed, [*level.fields, *level.sections])
         return placed
 
     def needs(self, view: View, depth: int = 0) -> bool:

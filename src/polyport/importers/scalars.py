@@ -142,6 +142,8 @@ def options_of(view: View, kind: str) -> list[dict[str, Any]]:
         return []
     found: list[dict[str, Any]] = []
     seen: set[str] = set()
+    told_labels = view.told.get("x-labels")
+    labels: Mapping[str, Any] = told_labels if isinstance(told_labels, dict) else {}
     for told in view.choices or ():
         choice = told
         if kind == "string" and isinstance(told, int | float):  # YAML reads words such as true and 1.0 as something else than a text
@@ -150,9 +152,12 @@ def options_of(view: View, kind: str) -> list[dict[str, Any]]:
         if not isinstance(choice, wanted) or is_bool is not (wanted is bool) or str(choice) in seen or choice == "":
             continue
         seen.add(str(choice))
-        label = title(choice) if isinstance(choice, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", choice) else str(choice)
-        found.append({"key": choice, "label": label})
+        found.append({"key": choice, "label": _label(clean_text(labels.get(str(choice)), 100) or choice)})
     return found
+
+
+def _label(choice: Any) -> str:
+    return title(choice) if isinstance(choice, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", choice) else str(choice)
 
 
 def _form_of(view: View, kind: str) -> Field:

@@ -382,11 +382,12 @@ def _of_scalars(views: list[View], told: Mapping[str, Any], key: str, name: str,
     head = {word: told[word] for word in ("title", "description", "default", "example", "readOnly") if word in told}
     kinds = {view.kind for view in views}
     texts = [view for view in views if view.kind == "string"]
+    if len(kinds) == 1 and all(view.choices is not None for view in views):
+        own = _choices(told)  # of the cases, those that the schema around them lists
+        merged = dict.fromkeys(one for view in views for one in view.choices or () if own is None or one in own)
+        head["x-labels"] = {str(view.constant): view.text("title") for view in views if view.constant is not None and view.text("title")}
+        return View(kind=views[0].kind, key=key, told=head, nullable=nullable, name=name, choices=tuple(merged or own or ()))
     if texts:
-        listed = [view.choices for view in texts]
-        if len(texts) == len(views) and all(choices is not None for choices in listed):
-            merged = tuple(dict.fromkeys(one for choices in listed for one in choices or ()))
-            return View(kind="string", key=key, told=head, nullable=nullable, name=name, choices=merged)
         free = [view for view in texts if view.choices is None]
         chosen = free[0].told if len(free) == 1 and len(texts) == 1 else _worded(views) if not free else {}
         return View(kind="string", key=key, told={**chosen, **head}, nullable=nullable, name=name)
