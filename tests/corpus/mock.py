@@ -57,7 +57,8 @@ def formats_of(endpoint: Endpoint, views: Views) -> dict[str, str]:
     """How the mock has to read what OpenAPI has no rule for: headers of a request.
 
     The style ``deepObject`` is defined for flat objects alone. Documents that say it of lists, of objects in objects, or of members of a form mean brackets,
-    which is what clients generated from them send; so do lists of objects in a query. By itself the mock has no rule for these, and reads no style of a form's
+    which is what clients generated from them send; so do lists of objects in a query, and objects whose members have
+    the names of other parameters. By itself the mock has no rule for these, and reads no style of a form's
     members.
     """
     found: dict[str, str] = {}
@@ -65,6 +66,9 @@ def formats_of(endpoint: Endpoint, views: Views) -> dict[str, str]:
         view = views.look(one.schema)
         if one.place == "query" and view.kind == "array" and views.look(view.items).kind in {"object", "union"}:
             found |= {"X-Steady-Query-Array-Format": "brackets", "X-Steady-Query-Object-Format": "brackets"}
+        names = {other.name for other in endpoint.parameters if other.place == "query" and other is not one}
+        if one.place == "query" and one.style == "form" and one.explode and view.kind == "object" and view.properties.keys() & names:
+            found["X-Steady-Query-Object-Format"] = "brackets"
         kinds = {each.kind for each in (view, *(views.look(variant) for variant in view.variants))}
         if one.place == "query" and one.style == "deepObject" and "array" in kinds:
             found["X-Steady-Query-Array-Format"] = "brackets"

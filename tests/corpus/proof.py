@@ -18,7 +18,10 @@ from polyport.manifest.model import Action
 
 @dataclass(slots=True, kw_only=True)
 class Proof:
-    """What came of one document. ``refused`` is why it was not imported; ``mock`` is what the mock says where it cannot load it."""
+    """What came of one document. ``refused`` is why it was not imported; ``mock`` is what the mock says where it cannot load it.
+
+    ``bracketed`` counts the operations whose lists or objects the mock is told to read with brackets, ``apart`` the paths that are given to it beneath others.
+    """
 
     name: str
     refused: str = ""
@@ -27,6 +30,8 @@ class Proof:
     described: int = 0
     with_json: int = 0
     left_out: int = 0
+    bracketed: int = 0
+    apart: int = 0
     seconds: float = 0.0
     outcomes: list[Outcome] = field(default_factory=list)
     broken: Broken = field(default_factory=Broken)
@@ -51,6 +56,7 @@ async def _prove(found: Proof, path: Path, folder: Path, inputs: int, only: froz
     trial = prepare(path, folder)
     counts = trial.imported.report["counts"]
     found.described, found.with_json, found.left_out = counts["described"], counts["withJson"], counts["leftOut"]
+    found.bracketed, found.apart = len(trial.formats), len(trial.beneath)
     try:
         async with running_mock(trial.for_mock, folder) as origin, open_trier(trial, origin, folder) as trier:
             for action in spread([one for one in trial.partner.actions if not only or one.name in only], most):

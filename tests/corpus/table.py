@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -18,7 +19,7 @@ _HEAD: Final = (
     "typed",
     "called",
     "accepted",
-    "mock errs",
+    "mock alone",
     "answers read",
     "rules broken",
     "refused",
@@ -40,9 +41,9 @@ def short_of(proofs: Sequence[Proof]) -> list[str]:
     for word, least, share in (
         ("are callable", CALLABLE, _share(total["called"], total["tried"])),
         (
-            "are accepted, or the mock errs and the second judge says so",
+            "are accepted by the mock",
             ACCEPTED,
-            _share(total["accepted"] + total["errs"], total["tried"]),
+            _share(total["accepted"], total["tried"]),
         ),
         ("have typed fields only", TYPED, _share(total["described"] - total["json"], total["described"])),
     ):
@@ -142,7 +143,12 @@ def page_of(proofs: Sequence[Proof], inputs: int, most: int | None) -> str:
     for proof in proofs:
         through.update(proof.broken.through)
     refused = [f"- `{proof.name}`: {proof.refused}" for proof in proofs if proof.refused]
-    errs = [f"- `{proof.name}` {one.call}: {_plain(one.mock_errs[0])}" for proof in proofs for one in proof.outcomes if is_mock_error(one)]
+    errs = [
+        f"- `{proof.name}` {one.call}: {_plain(one.mock_errs[0])}{_cause(one.mock_errs[0])}"
+        for proof in proofs
+        for one in proof.outcomes
+        if is_mock_error(one)
+    ]
     rest = [
         f"- `{proof.name}` {one.call}: {_plain((one.unsent + one.refused)[0])}"
         for proof in proofs
@@ -158,13 +164,15 @@ def page_of(proofs: Sequence[Proof], inputs: int, most: int | None) -> str:
             "makes valid inputs from the fields of each operation alone, runs them through the engine, and counts what the mock accepts. Swagger 2 and Google discovery are rewritten as OpenAPI 3 for the",
             "mock, by the importer; the second judge (`polyport.testing.spec`) reads them as they are. An operation counts as accepted when every request of it is.",
             "",
+            *_told(proofs),
+            "",
             f'This is the last run: {each}. `make corpus ARGS="--page docs/reference/imports.md"` writes it anew.',
             "",
             *lines_of(proofs),
             "",
             "- **typed**: operations without a field for JSON where the description says more.",
             "- **called**: every input led to a request. **answers read**: the answer that the mock made up was read into the result.",
-            "- **mock errs**: the mock refuses a request, the second judge finds no fault in it. Listed below.",
+            "- **accepted**: by the mock. **mock alone**: the mock refuses a request, the second judge finds no fault in it: not accepted, listed below with the cause where it is known.",
             "- **rules broken**: inputs that were valid but for one place, which breaks a rule if the description has one there. **refused**: our validation refuses them, and nothing is sent.",
             f"  **let through**: they are sent, and the second judge finds a fault that the valid input did not have ({_counted(through)}). The rest breaks no rule.",
             "",
@@ -176,7 +184,7 @@ def page_of(proofs: Sequence[Proof], inputs: int, most: int | None) -> str:
             "",
             *(failed or ["- none"]),
             "",
-            "## The mock errs",
+            "## Refused by the mock alone",
             "",
             *(errs[:100] or ["- none"]),
             "",
@@ -186,6 +194,34 @@ def page_of(proofs: Sequence[Proof], inputs: int, most: int | None) -> str:
             "",
         ]
     )
+
+
+def _told(proofs: Sequence[Proof]) -> list[str]:
+    """What the mock is told beside the document, and for which documents."""
+    bracketed = ", ".join(f"`{proof.name}` {proof.bracketed}" for proof in proofs if proof.bracketed)
+    apart = ", ".join(f"`{proof.name}` {proof.apart}" for proof in proofs if proof.apart)
+    return [
+        "The mock is told two things. OpenAPI has no rule for lists in the style `deepObject`, for members of a form in that style, for lists of objects in a query, nor for objects in a query whose members",
+        "have the names of other parameters: these are sent in brackets, and the mock is told to read brackets (its headers `X-Steady-*-Format`). The rule is the same for every document; operations that it is",
+        f"for: {bracketed or 'none'}.",
+        "Of paths that differ only by the names of their parts, or by a fragment, the mock knows the first alone: each further one stands beneath a segment of its own in the mock's document.",
+        f"Such paths: {apart or 'none'}.",
+    ]
+
+
+_CAUSES: Final = (
+    (r"body\S*: Expected type object, got array", "the mock takes a map whose keys are digits for a list"),
+    (r"not valid HTTP", "the mock's answer is no HTTP that a client reads"),
+    (r"E2001", "the mock finds no path where a part holds several segments"),
+    (r"query\S*: Expected type string, got object", "the document describes a text with members; the mock expects the members"),
+    (r"requires a request body|is not accepted", "the mock takes another operation's body at this path"),
+    (r"sort_by\.\S+: Value", "two parameters of the document take the same names; the mock mixes them up"),
+)
+
+
+def _cause(why: str) -> str:
+    """Why the mock refuses what fits the description, where that was found out."""
+    return next((f" ({told})" for pattern, told in _CAUSES if re.search(pattern, why)), "")
 
 
 def _counted(through: Counter[str]) -> str:

@@ -654,3 +654,10 @@ async def test_a_part_that_one_case_has_is_demanded_by_the_choice_of_the_case() 
     }
     made = built(taking(told)).actions["make"]
     assert made["needsOneOf"] == [[["source_kind"], ["cname"]]]
+
+
+async def test_members_of_an_object_in_a_query_that_other_parameters_have_the_names_of_are_kept_apart() -> None:
+    document = with_query({"type": "object", "properties": {"made": {"type": "string"}, "sent": {"type": "string"}}})
+    document["paths"]["/things"]["get"]["parameters"].append({"name": "made", "in": "query", "schema": {"type": "string"}})
+    done = await run(action_of(document), {"f_made": "asc", "made": "2026"}, {})
+    assert done.requests[-1].url.partition("?")[2] == "f[made]=asc&made=2026"

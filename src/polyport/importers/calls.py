@@ -206,7 +206,10 @@ class CallMaker:
             return
         if isinstance(found, dict) and found.get("...") == {}:
             found = {name: piece for name, piece in found.items() if name != "..."}
-        if one.style == "form" and one.explode and isinstance(found, dict) and not found.keys() & query.keys() and "..." not in found:
+        others = query.keys() | {
+            other.name for other in self._given("query") if other is not one
+        }  # where names meet, brackets keep them apart
+        if one.style == "form" and one.explode and isinstance(found, dict) and not found.keys() & others and "..." not in found:
             query.update(found)
             self._send_something(found, one, schema)
         elif isinstance(found, str) and one.style == "form":
