@@ -1,7 +1,7 @@
 """Is a run as cheap as it was? ``python -m bench.guard``: CPU time of a run over that of the bare forwarder, measured in turn in the same minute.
 
 A ratio of CPU times says the same on a slow machine and on a busy one, within a third or so; the bounds are twice what was measured when they were set. It
-ends with 1 when a bound is passed: something on the way of every run has become much dearer.
+ends with 1 when a bound is passed three times: something on the way of every run has become much dearer.
 """
 
 from __future__ import annotations
@@ -19,23 +19,27 @@ from bench.processes import NotMeasured, choose_cores
 from bench.servers import open_stage
 
 PLAN: Final = Plan(seconds=0.4, warmup=0.05, rounds=5)
+TRIES: Final = 3
 # How many times the forwarder's CPU time an answer may cost.
 BOUNDS: Final[Mapping[str, float]] = {"polyport sync": 7.0, "polyport async": 9.0}
 
 
 def main() -> int:
-    """Measure, print, compare."""
+    """Measure, print, compare; what is over its bound is measured again before it counts: a machine that is full makes ratios uneven."""
     VAR.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=VAR) as folder:
-        try:
-            found = _measure(Path(folder))
-        except (NotMeasured, OSError) as error:
-            print(f"not measured: {error}", file=sys.stderr)
-            return 1
-    for name, ratios in found.items():
-        told = f"{median(ratios):.1f} [{min(ratios):.1f} - {max(ratios):.1f}] times the forwarder's CPU time, at most {BOUNDS[name]:g}"
-        print(f"{name}: {told}")
-    return int(any(median(ratios) > BOUNDS[name] for name, ratios in found.items()))
+    for _try in range(TRIES):
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=VAR) as folder:
+            try:
+                found = _measure(Path(folder))
+            except (NotMeasured, OSError) as error:
+                print(f"not measured: {error}", file=sys.stderr)
+                return 1
+        for name, ratios in found.items():
+            told = f"{median(ratios):.1f} [{min(ratios):.1f} - {max(ratios):.1f}] times the forwarder's CPU time, at most {BOUNDS[name]:g}"
+            print(f"{name}: {told}")
+        if all(median(ratios) <= BOUNDS[name] for name, ratios in found.items()):
+            return 0
+    return 1
 
 
 def _measure(folder: Path) -> dict[str, list[float]]:

@@ -92,6 +92,7 @@ def start_celery(stack: contextlib.ExitStack, folder: Path, cores: Cores, *, dur
 
 def start_procrastinate(stack: contextlib.ExitStack, folder: Path, cores: Cores) -> Queue:
     """Start procrastinate on a PostgreSQL of its own."""
+    _find_postgres()
     python = install_queues()
     postgres, url = _start_postgres(stack, folder, cores.server)
     environment = _environment(url)
