@@ -85,16 +85,17 @@ _LINKS: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page took: milliseconds of all visits, sorted, and the bytes of the page and of a first visit."""
+    """What a page took: milliseconds of all visits, sorted, the processor's time of the server for one, and the bytes of the page and of a first visit."""
 
     name: str
     took: Sequence[float]
+    cpu: float
     size: int
     weight: int
 
     def line(self) -> str:
         """A row of the table."""
-        return f"{self.name:24} {self.took[len(self.took) // 2]:>9.1f} {self.took[-1]:>9.1f} {self.size / 1000:>9.1f} {self.weight / 1000:>9.1f}"
+        return f"{self.name:24} {self.took[len(self.took) // 2]:>9.1f} {self.took[-1]:>9.1f} {self.cpu:>9.1f} {self.size / 1000:>9.1f} {self.weight / 1000:>9.1f}"
 
 
 class Browser:
@@ -123,11 +124,13 @@ class Browser:
         head = sum(len(name) + len(text) + 4 for name, text in answer.headers.items())
         return took, len(content) + head, _text(content, answer.headers.get("content-encoding"))
 
-    def visit(self, name: str, path: str, times: int) -> Page:
+    def visit(self, name: str, path: str, times: int, process: Process) -> Page:
         """Open a page again and again; what it loads is weighed once."""
         _first, size, text = self.get(path)
         weight = size + sum(self.get(each)[1] for each in dict.fromkeys(_LOADED.findall(text)))
-        return Page(name, sorted(self.get(path)[0] for _time in range(times)), size, weight)
+        before = process.cpu_seconds()
+        took = sorted(self.get(path)[0] for _time in range(times))
+        return Page(name, took, (process.cpu_seconds() - before) / times * 1000, size, weight)
 
 
 def _text(content: bytes, encoding: str | None) -> str:
@@ -151,12 +154,12 @@ def main(arguments: Sequence[str]) -> int:
         if not (folder / "built").exists():
             folder.mkdir(parents=True, exist_ok=True)
             asyncio.run(_build(folder, given.partners, given.runs))
-        with _server(folder) as port:
+        with _server(folder) as (port, process):
             browser = Browser(port)
             print(f"{given.partners:,} partners, {given.runs:,} runs; one caller; load {os.getloadavg()[0]:.1f}\n")
-            print(f"{'page':24} {'p50 ms':>9} {'most ms':>9} {'page KB':>9} {'first KB':>9}")
+            print(f"{'page':24} {'p50 ms':>9} {'most ms':>9} {'CPU ms':>9} {'page KB':>9} {'first KB':>9}")
             for name, path in PAGES:
-                print(browser.visit(name, path, given.times).line())
+                print(browser.visit(name, path, given.times, process).line())
             if given.browser:
                 asyncio.run(_look(port, browser.cookie, given.times))
     return 0
@@ -194,7 +197,7 @@ async def _build(folder: Path, partners: int, runs: int) -> None:
 
 
 @contextlib.contextmanager
-def _server(folder: Path) -> Iterator[int]:
+def _server(folder: Path) -> Iterator[tuple[int, Process]]:
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POLYPORT_")}
     environment |= {"POLYPORT_CONNECTORS": str(folder / "partners")}
@@ -203,7 +206,7 @@ def _server(folder: Path) -> Iterator[int]:
         process: Process = start_process("polyport", command, choose_cores().server, log=log, environment=environment)
         try:
             wait_for_answer(process, port, "/healthz", seconds=3600)
-            yield port
+            yield port, process
         finally:
             process.stop()
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import random
 from collections.abc import AsyncIterator
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from e2e.console import Browsing, member, text_of
-from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served, running_server, running_simulator
+from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
+from e2e.workplace import make_workplace, open_workplace
 from html_forms import sent_of
+from polyport.manifest.source import read_source
 from polyport.testing.cases import run_cases
 
 pytestmark = pytest.mark.anyio
@@ -22,24 +23,12 @@ CREATE_PERSON = "/console/try/2250101"
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a partner of somebody's own: Pipedrive under other ids."""
-    folder = tmp_path_factory.mktemp("work") / "crm"
-    shutil.copytree(str(files("polyport").joinpath("connectors/pipedrive")), folder)
-    for path in folder.rglob("*.yaml"):
-        text = path.read_text("utf-8")
-        if path.parent.name in {"actions", "triggers"} or path.name == "partner.yaml":
-            text = text.replace("id: 225", "id: 777", 1).replace("slug: pipedrive", "slug: crm")
-        path.write_text(text, "utf-8")
-    return folder
+    return make_workplace(tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(scope="module")
 async def served(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory, workplace: Path) -> AsyncIterator[Served]:
-    async with (
-        running_simulator("pipedrive") as url,
-        running_server(
-            tmp_path_factory.mktemp("cases"), partner_crm_base_url=url, partner_pipedrive_base_url=url, development=str(workplace.parent)
-        ) as house,
-    ):
+    async with open_workplace(tmp_path_factory.mktemp("cases"), workplace) as house:
         yield house
 
 
@@ -141,3 +130,55 @@ async def test_a_folder_that_cannot_be_written_is_said(served: Served, owner: Br
         (workplace / "cases" / "kept").rename(workplace / "cases" / "create_person")
 
     assert (status, answer["error"]["code"]) == (409, "conflict")
+
+
+async def test_whatever_a_case_is_called_nothing_lands_elsewhere_and_its_title_is_text(served: Served, owner: Browsing, workplace: Path):
+    _path, run_id = await ran(served, owner, 777, "Any name")
+    luck = random.Random(7)  # noqa: S311  names, not secrets
+    pieces = [
+        "a",
+        "z9",
+        "_",
+        "/",
+        "..",
+        "\\",
+        "\x00",
+        "\n",
+        ": ",
+        "- ",
+        "#",
+        '"',
+        "'",
+        "{{x}}",
+        "\u202e",
+        "é",
+        "\t",
+        "&a",
+        "*a",
+        "!!python",
+        "%",
+        "~",
+        " ",
+        "K" * 60,
+    ]
+    place = workplace / "cases" / "create_person"
+    before = {path for path in workplace.parent.rglob("*") if path.is_file()}
+    made = 0
+    for number in range(60):
+        name = "".join(luck.choices(pieces, k=luck.randint(0, 4))) if number % 3 else f"named_{number}"
+        title = "".join(luck.choices(pieces, k=luck.randint(0, 8)))
+        body: dict[str, object] = {"name": name, "title": title}
+        if number % 7 == 0:
+            body[luck.choice(pieces)] = luck.choice([None, [], {"a": name}])
+        status, _headers, answer = await served.call("POST", f"/runs/{run_id}/case", body)
+        assert status in {201, 409, 422}, (body, answer)
+        now = {path for path in workplace.parent.rglob("*") if path.is_file()}
+        if status == 201:
+            made += 1
+            (file,) = now - before
+            assert file == place / f"{name}.yaml"
+            assert read_source(file.name, file.read_bytes()).data["title"] == title
+            file.unlink()
+        else:
+            assert now == before
+    assert made > 5
