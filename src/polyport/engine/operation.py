@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Protocol
@@ -30,7 +30,7 @@ from polyport.kinds.filters import FILTERS
 from polyport.kinds.pages import Walk
 from polyport.manifest.model import Action, ListSpec, Partner, Trigger
 from polyport.manifest.variables import CustomFields
-from polyport.paths import MISSING, get
+from polyport.paths import MISSING, Path, get
 from polyport.template import RenderFault, Template, compile_value
 
 SEARCHES_MOST: Final = 10
@@ -56,6 +56,7 @@ class Program:
     validator: Validator
     selectors: Validator
     wants_random: bool
+    wants_now: bool
     repeatable: bool = False
     wants_key: bool = False
     gives_files: bool = False
@@ -87,6 +88,7 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
         compute=computed,
         repeatable=operation.repeatable,
         wants_random=any(name[0] == "random" for name in names),
+        wants_now=_wants_now(operation, names, calls),
         wants_key=any(call.wants_key for call in calls),
         streamed=streamed_fields(calls, compute, operation.result.value),
         hidden=hidden_names(schema),
@@ -98,6 +100,12 @@ def compile_operation(partner: Partner, operation: Action | Trigger) -> Program:
         customs=customs,
         definitions=tuple(partner.lists[name] for name in dict.fromkeys(custom.spec.list for custom in customs)),
     )
+
+
+def _wants_now(operation: Action | Trigger, names: Collection[Path], calls: Sequence[CallProgram]) -> bool:
+    """Whether anything may read the time: of an action without a probe that is told by its templates and conditions."""
+    asked = {call.call.when.at for call in calls if call.call.when is not None}
+    return not isinstance(operation, Action) or operation.reconcile is not None or any(name[:1] == ("now",) for name in {*names, *asked})
 
 
 class ListSource(Protocol):
@@ -258,7 +266,8 @@ def build_scope(
 ) -> dict[str, Any]:
     """The names that the templates of an operation read. ``run_id``: what the partner knows repeats by comes from it; without one, no two runs are alike."""
     scope: dict[str, Any] = {**(selected or {}), **understood.checked.values, "connection": caller.shown, "steps": {}}
-    scope["now"] = caller.clock().isoformat().replace("+00:00", "Z")
+    if program.wants_now:
+        scope["now"] = caller.clock().isoformat().replace("+00:00", "Z")
     if program.wants_random:
         scope["random"] = {"uuid": caller.fresh_id(), "seed": caller.fresh_id() + caller.fresh_id()}
     if program.wants_key:

@@ -73,6 +73,12 @@ class CallProgram:
         return frozenset(name for template in templates if template is not None for name in template.names)
 
     @cached_property
+    def fixed_method(self) -> str | None:
+        """The method that it always has, if it is one that is sent."""
+        method = self.call.method
+        return method if self.method.constant and _METHOD.fullmatch(method) and method not in _NEVER else None
+
+    @cached_property
     def fixed_names(self) -> frozenset[str]:
         """The names of its constant headers, in small letters."""
         return _names_of(self.fixed_headers or ())
@@ -158,9 +164,7 @@ def render_call(program: CallProgram, scope: Scope, base: Base | None, timeout: 
 
 def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: float) -> Rendered:
     call = program.call
-    method = program.method.render(scope)
-    if not isinstance(method, str) or not _METHOD.fullmatch(method) or method in _NEVER:
-        raise RenderFault("the method is none that is sent")
+    method = program.fixed_method or _method(program.method.render(scope))
     url, signed = _target(program, scope, base)
     body: bytes | Stream | None = None
     content_type: str | None = None
@@ -185,6 +189,12 @@ def _rendered(program: CallProgram, scope: Scope, base: Base | None, timeout: fl
         follow_redirects=call.follow_redirects and method in {"GET", "HEAD"},
     )
     return Rendered(request=request, signed=signed and call.auth)
+
+
+def _method(told: Any) -> str:
+    if not isinstance(told, str) or not _METHOD.fullmatch(told) or told in _NEVER:
+        raise RenderFault("the method is none that is sent")
+    return told
 
 
 def _posted(program: CallProgram, value: Any) -> Any:
@@ -262,6 +272,8 @@ def _following(url: str, base: Base | None) -> str:
 
 
 def _query(program: CallProgram, scope: Scope) -> str:
+    if not program.call.query:
+        return ""
     values = program.query.render(scope)
     if not values or values is MISSING:
         return ""

@@ -116,13 +116,14 @@ class Services:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One request on its way through a handler."""
+    """One request on its way through a handler. ``run_id`` is the run that came of it, which errors name too."""
 
     http: HttpRequest
     services: Services
     request_id: str
     caller: Principal | None = None
     content: bytes = b""
+    run_id: str | None = None
 
     @property
     def engine(self) -> Engine:
@@ -445,7 +446,7 @@ async def reconnectable(error: PolyportError, call: Call) -> PolyportError:
 def _failed(error: PolyportError, call: Call, endpoint: Endpoint) -> Response:
     if endpoint.show_error is not None and (shown := endpoint.show_error(call, error)) is not None:
         return _response(shown, call.http)
-    extra = {"runId": call.http.state.run_id} if hasattr(call.http.state, "run_id") else None
+    extra = {"runId": call.run_id} if call.run_id is not None else None
     return problem_response(error, call.request_id, call.http.headers.get("accept", ""), call.http.url.path, extra)
 
 

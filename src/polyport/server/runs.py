@@ -98,7 +98,7 @@ def _accepted(call: Call, run: Run, *, again: bool) -> Answer:
 
 def finished(call: Call, done: Done) -> Answer:
     """The answer of a run that ended: its result, or its error with the run's id."""
-    call.http.state.run_id = done.run.run_id
+    call.run_id = done.run.run_id
     headers = {"Idempotent-Replayed": "true"} if done.replayed else {}
     if done.error is not None:
         error = _with_headers(done.error, headers)

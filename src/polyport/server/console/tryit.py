@@ -119,7 +119,7 @@ async def _run(call: Call, member: Member, trial: Trial, *, dry: bool) -> Outcom
     except Forbidden:
         raise
     except PolyportError as error:
-        run_id = getattr(call.http.state, "run_id", None)
+        run_id = call.run_id
         if run_id is None:
             return Outcome(kind="fault", error=error)
         run, attempts = await _recorded(call, member, run_id)

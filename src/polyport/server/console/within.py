@@ -61,8 +61,7 @@ async def ask(
             await note(inner, endpoint, None, "console")
         raise
     finally:
-        if hasattr(inner.http.state, "run_id"):
-            call.http.state.run_id = inner.http.state.run_id
+        call.run_id = inner.run_id or call.run_id
     if changes:
         await note(inner, endpoint, answer, "console")
     return answer
