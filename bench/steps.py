@@ -42,7 +42,7 @@ STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         ),
     ),
     ("reply", ("routing.py _response", "server/runs.py finished", "server/runs.py _accepted")),
-    (SERVER, ("uvicorn/", "cli/guard.py", "starlette/")),
+    (SERVER, ("uvicorn/", "cli/guard.py", "cli/exchange.py", "starlette/")),
 )
 
 

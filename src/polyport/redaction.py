@@ -140,7 +140,7 @@ class Redactor:
 
 def named_headers(pairs: Pairs) -> Pairs:
     """Headers with the values of those that carry credentials masked wholly; the others as they are."""
-    return tuple([(name, MASK) if value and _names_secret(name) else (name, value) for name, value in pairs])
+    return tuple([(pair[0], MASK) if pair[1] and _judge(pair[0][:100]) else pair for pair in pairs])
 
 
 def mask(secret: str) -> str:
