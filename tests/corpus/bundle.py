@@ -16,7 +16,7 @@ _HOLE: Final = re.compile(r"\{[^{}]*\}")
 class Bundle:
     """Copies a document. What it refers to by other ways than a pointer stands beneath its schemas, by number; a reference that leads nowhere is left out.
 
-    Paths that differ only by the names of their parts, or by a fragment, are one to the mock, which knows the first alone: each further one stands beneath a
+    Paths that differ only by the names of their parts, or by what stands behind # or ?, are one to the mock, which knows the first alone: each further one stands beneath a
     segment of its own, which ``beneath`` has by the path.
     """
 
@@ -43,7 +43,7 @@ class Bundle:
         taken: set[str] = set()
         for path, item in paths.items():
             shown, whole = _short(path, item)
-            shape = _HOLE.sub("{}", shown.partition("#")[0])
+            shape = _HOLE.sub("{}", shown.partition("#")[0].partition("?")[0])
             if shape in taken:
                 self.beneath[path] = f"/apart-{len(self.beneath) + 1}"
             taken.add(shape)

@@ -661,3 +661,14 @@ async def test_members_of_an_object_in_a_query_that_other_parameters_have_the_na
     document["paths"]["/things"]["get"]["parameters"].append({"name": "made", "in": "query", "schema": {"type": "string"}})
     done = await run(action_of(document), {"f_made": "asc", "made": "2026"}, {})
     assert done.requests[-1].url.partition("?")[2] == "f[made]=asc&made=2026"
+
+
+async def test_a_field_for_json_that_is_one_of_several_objects_takes_no_text() -> None:
+    many = {f"m{number}": {"type": "string"} for number in range(400)}
+    cases = [
+        {"type": "object", "properties": {**many, "a": {"type": "string"}}},
+        {"oneOf": [{"type": "object", "properties": {**many, name: {"type": "string"}}} for name in ("b", "c")]},
+    ]
+    action = action_of(taking({"type": "object", "properties": {"it": {"oneOf": cases}}}))
+    assert (await run(action, {"it": {"m1": "x"}}, {})).body == {"it": {"m1": "x"}}
+    assert await refused(action, {"it": "x"}) == [("runnerData.it", "wrong_type")]

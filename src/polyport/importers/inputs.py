@@ -126,7 +126,7 @@ class Inputs:
         made: Field = {"name": name, "type": "object[]" if view.kind == "array" else "object", "label": label}
         if required:
             made["required"] = True
-        if view.kind == "object":
+        if view.kind == "object" or (view.kind == "union" and self._are_objects(view)):
             made["holds"] = "object"
         elif view.kind == "array":
             items = self._views.look(view.items)
@@ -144,8 +144,9 @@ class Inputs:
             made["sample"] = sample
         return self._add_field(level, made, spot)
 
-    def _are_objects(self, view: View) -> bool:
-        return all(self._views.look(one).kind == "object" for one in view.variants)
+    def _are_objects(self, view: View, depth: int = 0) -> bool:
+        cases = [self._views.look(one) for one in view.variants]
+        return all(case.kind == "object" or (case.kind == "union" and depth < 3 and self._are_objects(case, depth + 1)) for case in cases)
 
     def _named(self, level: Level, spot: Spot) -> tuple[str, str]:
         words = spot.around or ("body",)
