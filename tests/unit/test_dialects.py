@@ -1,5 +1,6 @@
 """Field schemas in the dialects of tool-calling models: what they say, that dialects accept them, that the validator accepts what they accept."""
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -761,3 +762,12 @@ def test_that_one_of_several_sets_is_needed_is_told_where_json_schema_has_words_
     check_json_schema(found)
     assert [accepts(found, data) for data in ({"a": "1"}, {"b": "1"}, {"a": None, "b": "1"})] == [True] * 3
     assert [accepts(found, data) for data in ({}, {"a": None}, {"a": ""}, {"c": "1"})] == [False] * 4
+
+
+@pytest.mark.parametrize("dialect", ["openai", "anthropic", "gemini"])
+def test_that_one_of_several_sets_is_needed_is_told_in_words_to_models(dialect):
+    section = rows(field("c"), name="rows")
+    told = json.dumps(
+        tool_schema(schema_of(field("a"), field("b"), field("d"), sections=[section], needsOneOf=[[["a"], ["b", "rows"]]]), dialect)
+    )
+    assert told.count("One of these is needed here: a; b and rows.") == 3

@@ -126,8 +126,14 @@ def _level(
     rules = (
         [_rule(name, match, own, needed=name in needed) for name, match in whens.items() if condition_field(match) in own] if wide else []
     )
-    if wide:
-        rules += [{"anyOf": [_all_of(names) for names in demand.sets]} for demand in compile_demands(schema, level, place)]
+    for demand in compile_demands(schema, level, place):
+        if wide:
+            rules.append({"anyOf": [_all_of(names) for names in demand.sets]})
+            continue
+        for name in {
+            name for names in demand.sets for name in names
+        } & properties.keys():  # in words, where there is no other way to say it
+            properties[name] = properties[name] | {"description": words(properties[name]["description"], demand.words)}
     return whole | ({"allOf": rules} if rules else {})
 
 
