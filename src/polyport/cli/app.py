@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,15 +21,13 @@ from polyport.cli.connectors import connectors
 from polyport.cli.console_users import console_users
 from polyport.cli.keys import keys
 from polyport.cli.logs import set_up_log
+from polyport.cli.loop import run_loop
 from polyport.cli.own_partners import own_partners
-from polyport.cli.serving import first_account, listen, run_loop, serve
-from polyport.engine.desk import Desk
-from polyport.engine.record import Ask, Done
-from polyport.engine.run import Engine
 from polyport.errors import PolyportError, SetupError
-from polyport.runtime import DATABASE, open_runtime
-from polyport.server.wire import encode, parse_json
 from polyport.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from polyport.engine.record import Ask
 
 app = typer.Typer(
     name="polyport",
@@ -62,6 +60,8 @@ def serve_command(
     POLYPORT_BOOTSTRAP_PASSWORD name them. Every setting is explained in docs/reference/settings.md; all may stand in the environment as POLYPORT_*.
     Stop with Ctrl-C or SIGTERM: calls under way get time to end.
     """
+    from polyport.cli.serving import first_account, listen, serve  # noqa: PLC0415  other commands start faster without the server
+
     settings = _settings(host=host, port=port, data=data, workers=workers)
     console = Console(stderr=True)
     listener = listen(settings.host, settings.port)
@@ -94,6 +94,10 @@ def run_command(
 
     Works on the data folder itself, beside a running server or without one. Exit code 0: succeeded; 1: failed, with the error on standard error.
     """
+    from polyport.engine.record import Ask  # noqa: PLC0415  as above
+    from polyport.runtime import DATABASE  # noqa: PLC0415  as above
+    from polyport.server.wire import parse_json  # noqa: PLC0415  as above
+
     settings = _settings(data=folder)
     if not (settings.data / DATABASE).exists():
         raise SetupError(f"There is no server's data in {settings.data}: name its folder with --folder.")
@@ -105,11 +109,15 @@ def run_command(
 
 
 async def _run(settings: Settings, ask: Ask, *, dry_run: bool) -> Any:
+    from polyport.engine.desk import Desk  # noqa: PLC0415  as above
+    from polyport.engine.run import Engine  # noqa: PLC0415  as above
+    from polyport.runtime import open_runtime  # noqa: PLC0415  as above
+
     async with open_runtime(settings) as runtime:
         engine = Engine(Desk(runtime))
         if dry_run:
             return await engine.dry_run(ask)
-        done: Done = await engine.run_sync(ask)
+        done = await engine.run_sync(ask)
         if done.error is not None:
             raise done.error
         return done.result
@@ -148,6 +156,8 @@ def _settings(**overrides: object) -> Settings:
 
 
 def _print(value: Any) -> None:
+    from polyport.server.wire import encode  # noqa: PLC0415  as above
+
     typer.echo(json.dumps(json.loads(encode(value)), indent=2, ensure_ascii=False))
 
 

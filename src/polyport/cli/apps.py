@@ -7,18 +7,20 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
 
 from polyport.apps import SECRET_LONGEST, NewApp, missing, needed_secrets, sign_in_schemes
 from polyport.cli.logs import set_up_log
-from polyport.cli.serving import run_loop
+from polyport.cli.loop import run_loop
 from polyport.errors import NotFound, SetupError, ValidationFailed
 from polyport.manifest.model import Partner
-from polyport.runtime import DATABASE, Runtime, open_runtime
 from polyport.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from polyport.runtime import Runtime
 
 T = TypeVar("T")
 oauth_apps = typer.Typer(help="OAuth apps of the installation: with which client id and secret customers sign in.", no_args_is_help=True)
@@ -139,6 +141,8 @@ def _say(line: str) -> None:
 
 
 def _with_runtime(data: Path | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
+    from polyport.runtime import DATABASE  # noqa: PLC0415  only the commands that work on a server's data load it
+
     settings = load_settings(os.environ, data=data)
     set_up_log(settings.log)
     if not (settings.data / DATABASE).exists():
@@ -147,5 +151,7 @@ def _with_runtime(data: Path | None, work: Callable[[Runtime], Awaitable[T]]) ->
 
 
 async def _working(settings: Settings, work: Callable[[Runtime], Awaitable[T]]) -> T:
+    from polyport.runtime import open_runtime  # noqa: PLC0415  as above
+
     async with open_runtime(settings) as runtime:
         return await work(runtime)

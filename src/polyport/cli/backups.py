@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from polyport.backups import back_up, restore
 from polyport.cli.logs import set_up_log
 from polyport.keyfile import KEY_FILE
 from polyport.settings import Settings, load_settings
@@ -28,6 +27,8 @@ def backup_command(
     It is the database as it is at one moment, whole and checked, in one file that only its owner can read; callers are not held up. The master key is not in it:
     keep that apart, a backup cannot be opened without it.
     """
+    from polyport.backups import back_up  # noqa: PLC0415  only the commands that work on a server's data load it
+
     copy = back_up(_settings(data), file, force=force)
     typer.echo(f"{file}: {copy.accounts} accounts, {copy.connections} connections, {copy.runs} runs.")
     typer.echo(
@@ -46,6 +47,8 @@ def restore_command(
     The file, its schema and its keys are checked before anything is touched; the database from before is kept beside. Nothing in the backup goes on by itself:
     runs that had not ended when it was taken end as `uncertain`, since they may have been sent afterwards, or as `failed` where a repeat does no harm.
     """
+    from polyport.backups import restore  # noqa: PLC0415  as above
+
     done = restore(_settings(data), file, force=force)
     taken = f" of {datetime.fromtimestamp(done.copy.taken_at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if done.copy.taken_at is not None else ""
     typer.echo(f"Restored the backup{taken}: {done.copy.accounts} accounts, {done.copy.connections} connections, {done.copy.runs} runs.")

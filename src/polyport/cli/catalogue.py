@@ -6,18 +6,19 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
 from polyport.audit import AuditLog
-from polyport.catalog import Wanted, index_file, open_catalog
 from polyport.cli.logs import set_up_log
-from polyport.cli.serving import run_loop
+from polyport.cli.loop import run_loop
 from polyport.errors import SetupError
-from polyport.runtime import DATABASE, Runtime, open_runtime
 from polyport.settings import Settings, load_settings
 from polyport.store.base import Stale
+
+if TYPE_CHECKING:
+    from polyport.runtime import Runtime
 
 T = TypeVar("T")
 catalogue = typer.Typer(help="The catalogue: its index on disk, and which partners an account is limited to.", no_args_is_help=True)
@@ -60,6 +61,8 @@ def refresh_command(data: Folder = None) -> None:
 def rebuild_command(data: Folder = None) -> None:
     """Read and check every folder anew, whatever the index says. Running servers keep serving meanwhile, and follow."""
     settings = _settings(data)
+    from polyport.catalog import open_catalog  # noqa: PLC0415  as below
+
     open_catalog(settings.data, settings.partner_roots, settings.origin, anew=True).close()
 
     async def work(runtime: Runtime) -> None:
@@ -123,6 +126,8 @@ async def _tell_allowed(runtime: Runtime, account_id: int) -> None:
 
 async def _state(runtime: Runtime) -> dict[str, Any]:
     settings = runtime.settings
+    from polyport.catalog import Wanted, index_file  # noqa: PLC0415  as below
+
     path = index_file(settings.data, settings.partner_roots)
     page = await runtime.catalog.seen_by(None).list_operations(Wanted(per_page=1))
     return {
@@ -154,6 +159,8 @@ async def _partner(runtime: Runtime, account_id: int, name: str) -> int:
 
 
 def _settings(data: Path | None) -> Settings:
+    from polyport.runtime import DATABASE  # noqa: PLC0415  only the commands that work on a server's data load it
+
     settings = load_settings(os.environ, data=data)
     set_up_log(settings.log)
     if not (settings.data / DATABASE).exists():
@@ -167,5 +174,7 @@ def with_runtime(data: Path | None, work: Callable[[Runtime], Awaitable[T]]) -> 
 
 
 async def _working(settings: Settings, work: Callable[[Runtime], Awaitable[T]]) -> T:
+    from polyport.runtime import open_runtime  # noqa: PLC0415  as above
+
     async with open_runtime(settings) as runtime:
         return await work(runtime)

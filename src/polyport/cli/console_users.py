@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from polyport.audit import AuditLog
 from polyport.cli.logs import set_up_log
-from polyport.cli.serving import run_loop
+from polyport.cli.loop import run_loop
 from polyport.console_users import add_user, change_role, new_link, remove_user
 from polyport.errors import SetupError, ValidationFailed
-from polyport.runtime import DATABASE, Runtime, open_runtime
 from polyport.settings import Settings, load_settings
 from polyport.store.records import User
+
+if TYPE_CHECKING:
+    from polyport.runtime import Runtime
 
 T = TypeVar("T")
 console_users = typer.Typer(help="People who sign in for an account: in the console and at the API.", no_args_is_help=True)
@@ -108,6 +110,8 @@ async def _note(runtime: Runtime, account_id: int, action: str, target: str) -> 
 
 
 def _with_runtime(data: Path | None, work: Callable[[Runtime], Awaitable[T]]) -> T:
+    from polyport.runtime import DATABASE  # noqa: PLC0415  only the commands that work on a server's data load it
+
     settings = load_settings(os.environ, data=data)
     set_up_log(settings.log)
     if not (settings.data / DATABASE).exists():
@@ -116,6 +120,8 @@ def _with_runtime(data: Path | None, work: Callable[[Runtime], Awaitable[T]]) ->
 
 
 async def _working(settings: Settings, work: Callable[[Runtime], Awaitable[T]]) -> T:
+    from polyport.runtime import open_runtime  # noqa: PLC0415  as above
+
     async with open_runtime(settings) as runtime:
         try:
             return await work(runtime)

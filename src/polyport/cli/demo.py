@@ -19,7 +19,8 @@ from rich.syntax import Syntax
 
 from polyport.cli.folders import partner_folder
 from polyport.cli.logs import set_up_log
-from polyport.cli.serving import QuietServer, listen, make_config, run_loop
+from polyport.cli.loop import run_loop
+from polyport.cli.serving import QuietServer, listen, make_config
 from polyport.errors import SetupError
 from polyport.net.egress import EgressPolicy
 from polyport.net.message import NetworkFault, Request

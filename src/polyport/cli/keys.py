@@ -17,7 +17,6 @@ from polyport.errors import SetupError
 from polyport.keyfile import KEY_FILE, new_master_key
 from polyport.master_keys import MasterKeys
 from polyport.rotation import drop, one_at_a_time, rotate
-from polyport.runtime import DATABASE, open_safe
 from polyport.settings import Settings, load_settings
 
 keys = typer.Typer(
@@ -108,6 +107,8 @@ def _line(key: dict[str, Any]) -> str:
 
 
 def _with_keys(data: Path | None, work: Callable[[MasterKeys, Settings], Coroutine[Any, Any, T]]) -> T:
+    from polyport.runtime import DATABASE, open_safe  # noqa: PLC0415  only the commands that work on a server's data load it
+
     settings = load_settings(os.environ, data=data)
     set_up_log(settings.log)
     if not (settings.data / DATABASE).exists():

@@ -15,11 +15,11 @@ import typer
 from polyport.audit import AuditLog
 from polyport.cli.catalogue import AccountName, Folder, account_of, with_runtime
 from polyport.errors import SetupError
-from polyport.runtime import Runtime
 
 if TYPE_CHECKING:
     from polyport.importers.drift import Change
     from polyport.importers.jobs import Given
+    from polyport.runtime import Runtime
     from polyport.store.private_partners import PartnerImport, PrivatePartner
 
 own_partners = typer.Typer(

@@ -16,14 +16,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
 
 from polyport.cli.logs import set_up_log
+from polyport.cli.loop import run_loop
 from polyport.errors import SetupError
 from polyport.runtime import FirstAccount, make_first_account, open_runtime
 from polyport.server.app import build_services, serving
@@ -39,17 +40,6 @@ START_SECONDS: Final = 120.0
 _M_MMAP_THRESHOLD: Final = -3  # of <malloc.h>
 _LARGE_BLOCK: Final = 1024 * 1024
 _log: Final = structlog.get_logger("polyport.serve")
-
-T = TypeVar("T")
-
-
-def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run a program on uvloop; on a system that has none, on asyncio's own loop."""
-    try:
-        import uvloop  # noqa: PLC0415  an optional dependency: not to be had on every system
-    except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
 
 
 class QuietServer(uvicorn.Server):
