@@ -87,6 +87,11 @@ class ListMemory:
         for task in self._reading.values():
             task.cancel()
 
+    def at_hand(self, record: Connection, name: str) -> ListItems | None:
+        """The items of a list that is in memory and not stale; nearly every run finds what it needs so."""
+        held = self._kept.get((record.connection_id, record.generation, name))
+        return held.found if held is not None and self._runtime.now_ms() < held.stale_at else None
+
     def remembered(self, wanted: Wanted, *, fresh: bool) -> ListItems | None:
         """The items if they are in memory and may be given; a stale list is read again meanwhile."""
         held = self._kept.get(wanted.key)
@@ -215,6 +220,10 @@ class KeptLists:
 
     async def get(self, spec: ListSpec, values: Mapping[str, Any], *, query: str | None = None, fresh: bool = False) -> ListItems:
         """The items of a list; ``fresh`` asks for a copy of the last seconds. What is searched at the partner is not kept."""
+        if query is None and not fresh and self._record is not None and not spec.depends_on:
+            at_hand = self._memory.at_hand(self._record, spec.name)
+            if at_hand is not None:
+                return at_hand
         wanted = None if query is not None else self._wanted(spec, values)
         if wanted is not None and (held := self._memory.remembered(wanted, fresh=fresh)) is not None:
             return held  # nothing was waited for: nearly every run ends here, and a timer costs more than all of this

@@ -136,6 +136,8 @@ class Engine:
         data = {} if ask.runner_data is None else ask.runner_data
         lists = self.desk.lists(bench, until=asyncio.get_running_loop().time() + (ask.timeout_ms or SYNC_LIMIT_MS) / 1000)
         try:
+            if not program.operation.selectors:  # ``read_positions`` has refused every position there is not
+                return {}, await understand(program, data, lists)
             selected = await select(program, positions.selectors, lists)
             if selected.faults:
                 raise ValidationFailed.of(*selected.faults)
