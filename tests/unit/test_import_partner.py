@@ -430,6 +430,7 @@ def test_patterns_are_taken_only_where_they_are_linear(pattern: str, usable: boo
 def test_a_pattern_that_is_written_as_in_a_program_is_read() -> None:
     assert usable_pattern("/^[a-z]+$/i") == "^(?i:[a-z]+)$"
     assert usable_pattern("/^a|b$/i") == "(?s:.*)(?:(?i:^a|b$))(?s:.*)"
+    assert usable_pattern("(?i)^(all|none)$") == "(?s:.*)(?:(?i:^(all|none)$))(?s:.*)"
     assert usable_pattern("/a/b") == "(?s:.*)(?:/a/b)(?s:.*)"
 
 

@@ -37,6 +37,7 @@ _PATTERN_LONGEST: Final = 10_000
 _LEAST_STEP: Final = 1e-9  # what is beside a bound that is not allowed itself
 _LITERAL: Final = re.compile(r"/(\^.*|.*\$)/([a-z]{0,6})", re.DOTALL)
 _WHOLE: Final = re.compile(r"\^(?:[^|]*|\(\?:[^()]*\))(?<!\\)\$", re.DOTALL)
+_FLAGS: Final = re.compile(r"\(\?([ims]{1,3})\)(.*)", re.DOTALL)
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 Field = dict[str, Any]
@@ -228,6 +229,8 @@ def usable_pattern(pattern: str) -> str | None:
     written = _LITERAL.fullmatch(pattern)
     if written is not None:  # as programs write patterns, not as JSON Schema does
         pattern = f"^(?i:{written[1][1:-1]})$" if "i" in written[2] and _WHOLE.fullmatch(written[1]) else _flagged(written)
+    if (flagged := _FLAGS.fullmatch(pattern)) is not None:  # flags for all that follows
+        pattern = f"(?{flagged[1]}:{flagged[2]})"
     whole = pattern if _WHOLE.fullmatch(pattern) else f"(?s:.*)(?:{pattern})(?s:.*)"
     try:
         re2.compile(whole, _OPTIONS)
