@@ -673,3 +673,22 @@ async def test_a_field_for_json_that_is_one_of_several_objects_takes_no_text() -
     action = action_of(taking({"type": "object", "properties": {"it": {"oneOf": cases}}}))
     assert (await run(action, {"it": {"m1": "x"}}, {})).body == {"it": {"m1": "x"}}
     assert await refused(action, {"it": "x"}) == [("runnerData.it", "wrong_type")]
+
+
+async def test_a_choice_in_a_choice_of_rows_has_its_own_word() -> None:
+    schemas: dict[str, Any] = {
+        name: {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}, name.lower(): {"type": "integer"}}}
+        for name in ("Hotel", "Retail")
+    }
+    schemas["Vertical"] = {
+        "oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in schemas],
+        "discriminator": {"propertyName": "type", "mapping": {name.upper(): f"#/components/schemas/{name}" for name in schemas}},
+    }
+    schemas["Plain"] = {"type": "object", "required": ["feed"], "properties": {"feed": {"type": "string"}}}
+    item = {"oneOf": [{"$ref": "#/components/schemas/Plain"}, {"$ref": "#/components/schemas/Vertical"}]}
+    document = taking({"type": "object", "properties": {"all": {"type": "array", "items": item}}})
+    document["components"] = {"schemas": schemas}
+    action = action_of(document)
+    choosers = [field.name for field in action.sections[0].fields if not field.sent]
+    data = {"all": [{choosers[0]: "plain", "feed": "f"}, {choosers[0]: "vertical", choosers[1]: "hotel", "hotel": 3}]}
+    assert (await run(action, data, {})).body == {"all": [{"feed": "f"}, {"type": "HOTEL", "hotel": 3}]}

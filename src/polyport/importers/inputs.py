@@ -457,9 +457,11 @@ class Inputs:
             self.members(row, replace_kind(view), spot)
         chooser, keys = self._chooser(row, view, spot, required=True, sent=False)
         for key, inner in zip(keys, self._cases(view), strict=True):
+            case = replace(spot, when={"at": chooser, "equals": key}, depth=spot.depth + 1)
+            if inner.kind == "union" and inner.widest is None and spot.depth < DEPTH_MOST:
+                self._variants_of_row(row, inner, case)
             if inner.kind != "object" or not inner.properties:
                 continue
-            case = replace(spot, when={"at": chooser, "equals": key})
             kept = replace(inner, properties={name: value for name, value in inner.properties.items() if name not in shared})
             self.members(row, kept, case)
 
