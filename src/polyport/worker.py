@@ -58,7 +58,7 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._free = asyncio.Event()
-        self._most_taken = max(1, runs.concurrency // 4)
+        self._most_taken = max(1, runs.concurrency // 16)
         self._taken = 0
         self._stopping = False
 
