@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -84,13 +85,25 @@ def _measure_throughput(found: _Found, plan: Plan, only: str | None, folder: Pat
             (started, _peak), busy = process.memory(), 0.0
             try:
                 if only != "async":
-                    busy = measure_sync(stage, plan, _say, found.sync)
+                    with _noting(found, folder):
+                        busy = measure_sync(stage, plan, _say, found.sync)
+                        stage.polyport.settle()
                 if only != "sync":
-                    measure_async(stage, plan, _say, found.asynchronous)
+                    with _noting(found, folder):
+                        measure_async(stage, plan, _say, found.asynchronous)
             finally:
                 loaded, peak = process.memory()
                 found.memory = Memory(started=started, busy=busy, loaded=loaded, peak=peak) if loaded else None
     except (NotMeasured, OSError) as error:
+        found.missing.append(_with_log(error, folder))
+
+
+@contextlib.contextmanager
+def _noting(found: _Found, folder: Path) -> Iterator[None]:
+    """What cannot be measured in here is noted, and the rest goes on."""
+    try:
+        yield
+    except NotMeasured as error:
         found.missing.append(_with_log(error, folder))
 
 
@@ -117,10 +130,7 @@ def _run_alone(module: str, cores: Cores) -> bytes:
         return subprocess.run([sys.executable, "-m", module], cwd=ROOT, capture_output=True, check=True, timeout=300).stdout
 
 
-def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
-    cores, found = choose_cores(), _Found()
-    machine = describe_machine(folder, cores)
-    _say(f"server on core {cores.server}, upstream on core {cores.upstream}, callers on core {cores.load}; data in {folder}")
+def _measure_parts(found: _Found, plan: Plan, only: str | None, folder: Path, cores: Cores) -> None:
     if only in {None, "sync", "async"}:
         _measure_throughput(found, plan, only, folder, cores)
     if only is None:
@@ -130,6 +140,16 @@ def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
             found.missing.append(f"starts: {_with_log(error, folder)}")
     if only in {None, "micro"}:
         _measure_micro(found, cores)
+
+
+def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
+    cores, found = choose_cores(), _Found()
+    machine = describe_machine(folder, cores)
+    _say(f"server on core {cores.server}, upstream on core {cores.upstream}, callers on core {cores.load}; data in {folder}")
+    try:
+        _measure_parts(found, plan, only, folder, cores)
+    except KeyboardInterrupt:
+        found.missing.append("the rest: it was interrupted")
     return Results(
         machine=machine,
         plan=plan,

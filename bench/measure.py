@@ -190,23 +190,22 @@ def measure_sync(stage: Stage, plan: Plan, say: Say, kept: list[Row]) -> float:
     """
     subjects, busy = subjects_of(stage), 0.0
     order = _order(subjects)
-    present = 0
-    for number in range(1, plan.rounds + 1):
-        samples: list[Sample] = []
-        for name, callers, delay in order:
-            if delay != present:
+    try:
+        for number in range(1, plan.rounds + 1):
+            samples: list[Sample] = []
+            for name, callers, delay in order:
                 stage.upstream.delay(delay)
-                present = delay
-            samples.append(measure_counted(stage, subjects[name], callers, plan))
-            if not busy and (name, callers) == ("polyport sync", MOST_CALLERS):
-                busy = stage.polyport.served.process.memory()[0]
-        if not kept:
-            kept.extend(Row(name=name, callers=callers, delay=delay, samples=[]) for name, callers, delay in order)
-        for row, sample in zip(kept, samples, strict=True):
-            row.samples.append(sample)
-        done = rows_by_key(kept)["polyport sync", MOST_CALLERS, 0].samples[-1]
-        say(f"sync round {number} of {plan.rounds}: {done.rate:,.0f} runs/s at {MOST_CALLERS} callers")
-    stage.upstream.delay(0)
+                samples.append(measure_counted(stage, subjects[name], callers, plan))
+                if not busy and (name, callers) == ("polyport sync", MOST_CALLERS):
+                    busy = stage.polyport.served.process.memory()[0]
+            if not kept:
+                kept.extend(Row(name=name, callers=callers, delay=delay, samples=[]) for name, callers, delay in order)
+            for row, sample in zip(kept, samples, strict=True):
+                row.samples.append(sample)
+            done = rows_by_key(kept)["polyport sync", MOST_CALLERS, 0].samples[-1]
+            say(f"sync round {number} of {plan.rounds}: {done.rate:,.0f} runs/s at {MOST_CALLERS} callers")
+    finally:
+        stage.upstream.delay(0)
     return busy
 
 
