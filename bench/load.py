@@ -13,7 +13,6 @@ import resource
 import sys
 import time
 from array import array
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -198,11 +197,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="bench-load-") as folder:
         for line in sys.stdin.buffer:
             job = msgspec.json.decode(line, type=Job)
-            done = run_wrk(program, job, Path(folder)) if program is not None and can_run(job) else None
-            if done is None or (done.total <= job.callers and not done.errors):
-                # So slow that wrk, which waits for nobody, saw next to no answers. What it left under way may still arrive.
-                left = done.more if done is not None else 0
-                done = replace(uvloop.run(_run(replace(job, whole=True))), more=left)
+            done = run_wrk(program, job, Path(folder)) if program is not None and can_run(job) else uvloop.run(_run(job))
             sys.stdout.buffer.write(msgspec.json.encode(done) + b"\n")
             sys.stdout.buffer.flush()
 
