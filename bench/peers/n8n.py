@@ -57,6 +57,7 @@ class N8n:
         program = install_n8n()
         if self._filled is None:
             filled = self._folder / "n8n-filled"
+            shutil.rmtree(filled, ignore_errors=True)
             filled.mkdir()
             with pinned(self._core):
                 _fill(program, filled, self._environment(filled, free_port(), "legacy"), self._upstream, self._token)
@@ -125,7 +126,7 @@ def _fill(program: Path, home: Path, environment: dict[str, str], upstream: int,
 def _tell(program: Path, environment: dict[str, str], *arguments: str) -> None:
     done = subprocess.run(["node", str(program), *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
-        raise NotMeasured(f"n8n {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-300:]}")
+        raise NotMeasured(f"n8n {arguments[0]} failed: {' '.join((done.stderr or done.stdout).split())[:600]}")
 
 
 def _credential(number: str, name: str, header: str, value: str) -> dict[str, Any]:
