@@ -25,7 +25,6 @@ LEASES_KEPT_MS: Final = 24 * 3_600_000
 SIGN_INS_KEPT_MS: Final = 3_600_000  # for that long a customer who comes back too late is told so
 EPOCH_SECONDS: Final = 0.25
 FAULT_SECONDS: Final = 1.0
-TAKEN_SECONDS: Final = 0.005
 
 _log: Final = structlog.get_logger("polyport.worker")
 
@@ -58,14 +57,10 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._free = asyncio.Event()
-        self._most_taken = max(1, runs.concurrency // 16)
-        self._taken = 0
-        self._stopping = False
 
     async def start(self) -> None:
         """Give back what dead processes held, then begin."""
         await self._runtime.queue.recover(self._runtime.now_ms())
-        self._engine.intake.taker = self
         self._loops = [
             asyncio.create_task(self._claim_loop(), name="polyport-claim"),
             asyncio.create_task(self._watch_epoch(), name="polyport-epoch"),
@@ -73,39 +68,15 @@ class Worker:
         ]
 
     async def stop(self, grace: float) -> None:
-        """Claim and take nothing more; wait up to ``grace`` seconds for the runs under way."""
-        self._stopping = True
+        """Claim nothing more; wait up to ``grace`` seconds for the runs under way."""
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                while self._running or self._taken:
-                    await (asyncio.wait(self._running) if self._running else asyncio.sleep(TAKEN_SECONDS))
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-
-    def takes(self, run: Run) -> bool:
-        """Whether a run is worked on as soon as it is durable, without a claim: there is room, nothing waits, and its lane is under way."""
-        lane = Lane.of(run)
-        if self._stopping or len(self._running) + self._taken >= self._most_taken or not self._runtime.queue.idle():
-            return False
-        if not self._lanes.sends(lane) or not self._lanes.room(self._bulkheads.room())(lane):
-            return False
-        self._bulkheads.put(lane)
-        self._taken += 1
-        return True
-
-    def begin(self, run: Run) -> None:
-        """Work on a run that was taken, and is durable now."""
-        self._taken -= 1
-        self._begin(run)
-
-    def gives_up(self, run: Run) -> None:
-        """A run that was taken could not be kept."""
-        self._taken -= 1
-        self._leave(Lane.of(run))
 
     async def _claim_loop(self) -> None:
         while True:
@@ -121,7 +92,7 @@ class Worker:
     async def _claim(self) -> None:
         """Take what is due and there is room for, or wait until there is."""
         limit = self._runtime.settings.runs.concurrency
-        room = limit - len(self._running) - self._taken
+        room = limit - len(self._running)
         if room <= limit // 4 and self._running:
             self._free.clear()
             await self._free.wait()
@@ -129,22 +100,17 @@ class Worker:
         admits = self._lanes.room(self._bulkheads.room())
         runs = await self._runtime.queue.claim(self._runtime.owner, room, self._runtime.now_ms(), admits, self._lanes.sends)
         for run in runs:
-            self._bulkheads.put(Lane.of(run))
-            self._begin(run)
+            lane = Lane.of(run)
+            self._bulkheads.put(lane)
+            task = asyncio.create_task(self._work(run))
+            self._running.add(task)
+            task.add_done_callback(partial(self._ended, lane))
         await self._lanes.explain()
         if not runs:
             await self._runtime.queue.wait(1.0)
 
-    def _begin(self, run: Run) -> None:
-        task = asyncio.create_task(self._work(run))
-        self._running.add(task)
-        task.add_done_callback(partial(self._ended, Lane.of(run)))
-
     def _ended(self, lane: Lane, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._leave(lane)
-
-    def _leave(self, lane: Lane) -> None:
         if self._bulkheads.leave(lane):
             self._runtime.queue.wake()
         self._free.set()

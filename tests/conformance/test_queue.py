@@ -51,17 +51,6 @@ async def test_what_may_not_be_repeated_is_marked_by_the_claim_where_it_is_sent_
         assert await stands(repo, run) == run
 
 
-async def test_a_queue_is_idle_until_a_run_is_announced_and_once_all_are_claimed(repo: Repo, queue: Queue, account_id: int) -> None:
-    run = stored.run(account_id)
-    await repo.runs.insert(run)
-    assert queue.idle()
-    queue.announce(run)
-    assert not queue.idle()
-    assert len(await queue.claim("me", 9, 2_000)) == 1
-    await queue.claim("me", 9, 2_000)
-    assert queue.idle()
-
-
 async def test_the_oldest_due_runs_come_first_and_at_most_as_many_as_asked(repo: Repo, queue: Queue, account_id: int) -> None:
     runs = [stored.run(account_id, at=at) for at in (5_000, 3_000, 4_000, 1_000)]
     for run in runs:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Mapping
-from functools import partial
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -15,33 +13,18 @@ from polyport.engine.operation import Program
 from polyport.engine.record import Ask, Done, digest_of, encode, new_run_id
 from polyport.errors import IdempotencyInProgress, IdempotencyMismatch, Overloaded
 from polyport.manifest.model import Action
-from polyport.store.base import StoreUnavailable
 from polyport.store.records import FINAL, Connection, IdempotencyKey, Run, RunStatus
 
 SYNC_LIMIT_MS: Final = 120_000
 
 
-class Taker(Protocol):
-    """Who works on runs in this process, and may take one at its acceptance."""
-
-    def takes(self, run: Run) -> bool:
-        """Whether a run is worked on as soon as it is durable; a place is kept for it until ``begin`` or ``gives_up``."""
-
-    def begin(self, run: Run) -> None:
-        """Work on a run that was taken, and is durable now."""
-
-    def gives_up(self, run: Run) -> None:
-        """A run that was taken could not be kept."""
-
-
 class Intake:
-    """Accepts runs for one process. ``taker`` works on them, if somebody does here."""
+    """Accepts runs for one process."""
 
     def __init__(self, desk: Desk, ledger: Ledger) -> None:
         self._desk = desk
         self._runtime = desk.runtime
         self._ledger = ledger
-        self.taker: Taker | None = None
 
     async def earlier(self, ask: Ask) -> Done | None:
         """The stored answer of an idempotency key. Raises when its run is still under way or was another."""
@@ -119,55 +102,10 @@ class Intake:
             sealed_attempts=None,
         )
 
-    async def keep(self, ask: Ask, run: Run, record: Connection | None) -> tuple[Run, Taker | None]:
-        """Make a new run durable; as it was kept, and who took it: nobody else can claim it then, and has to be told to ``begin``.
-
-        Raises ``Duplicate`` when its key was used meanwhile, ``Overloaded`` when nothing can be written.
-        """
-        taker = self.taker if run.status is RunStatus.QUEUED and run.due_at <= run.created_at else None
-        if taker is not None and not taker.takes(run):
-            taker = None
-        if taker is not None:
-            run = replace(
-                run,
-                status=RunStatus.RUNNING,
-                owner=self._runtime.owner,
-                attempts=1,
-                started_at=run.created_at,
-                sending=not run.repeatable,
-            )
-        touch = record is not None and self._desk.due_touch(record)
-        try:
-            writing = self._runtime.repo.runs.insert(run, key_of(ask, run), touch=touch)
-            await (_kept_for(taker, run, writing) if taker is not None else writing)
-        except StoreUnavailable:
-            raise Overloaded("This server cannot write its records now: nothing was accepted.") from None
-        return run, taker
-
     async def _sealed(self, ask: Ask, run_id: str) -> bytes:
         box = await self._desk.box(ask.account_id)
         content: Mapping[str, Any] = ask.content()
         return box.seal(encode(content), f"run/{run_id}/input")
-
-
-async def _kept_for(taker: Taker, run: Run, writing: Coroutine[Any, Any, None]) -> None:
-    """Write a run that was taken. When the caller goes away meanwhile, it is worked on all the same: nobody else could."""
-    task = asyncio.create_task(writing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.add_done_callback(partial(_end_of_write, taker, run))
-        raise
-    except BaseException:
-        taker.gives_up(run)
-        raise
-
-
-def _end_of_write(taker: Taker, run: Run, task: asyncio.Task[None]) -> None:
-    if task.cancelled() or task.exception() is not None:
-        taker.gives_up(run)
-    else:
-        taker.begin(run)
 
 
 def key_of(ask: Ask, run: Run) -> IdempotencyKey | None:

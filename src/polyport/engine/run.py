@@ -25,7 +25,7 @@ from polyport.engine.files import check_files, files_in_place, keep_files, prete
 from polyport.engine.fresh import Fresh
 from polyport.engine.gate import is_held
 from polyport.engine.hidden import hidden_values
-from polyport.engine.intake import SYNC_LIMIT_MS, Intake
+from polyport.engine.intake import SYNC_LIMIT_MS, Intake, key_of
 from polyport.engine.ledger import Ledger, cancelled
 from polyport.engine.operation import (
     Outcome,
@@ -173,21 +173,21 @@ class Engine:
         if ask.mode == "async":
             await self.intake.check_load(ask.account_id)
         prepared = await self.prepare(ask, known)
-        run = await self.intake.new_run(ask, prepared.program, prepared.bench.record)
+        record = prepared.bench.record
+        run = await self.intake.new_run(ask, prepared.program, record)
         try:
-            run, taker = await self.intake.keep(ask, run, prepared.bench.record)
+            await self.runtime.repo.runs.insert(run, key_of(ask, run), touch=record is not None and self.desk.due_touch(record))
         except Duplicate:
             earlier = await self.intake.earlier(ask)
             if earlier is None:
                 raise IdempotencyInProgress from None
             return earlier, earlier.run, None
+        except StoreUnavailable:
+            raise Overloaded("This server cannot write its records now: nothing was accepted.") from None
         if run.mode == "async":
             if not prepared.understood.checked.files:
                 self._fresh.keep(run, prepared)
-            if taker is not None:
-                taker.begin(run)
-            else:
-                self.runtime.queue.announce(run)
+            self.runtime.queue.announce(run)
         return None, run, prepared
 
     async def replay(self, account_id: int, run_id: str, idempotency_key: str | None = None) -> tuple[Done | None, Run, Prepared | None]:

@@ -30,9 +30,6 @@ class Queue(Protocol):
     def wake(self) -> None:
         """Say that a lane that was not admitted may be now."""
 
-    def idle(self) -> bool:
-        """Whether nothing that is due waits, as far as this process knows."""
-
     async def claim(self, owner: str, limit: int, now: int, admits: Admits = anyone, sends: Sends = nobody) -> Sequence[Run]:
         """Take up to ``limit`` due runs for this owner; no other owner gets them. Their status is ``running``, their attempt counted.
 

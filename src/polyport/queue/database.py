@@ -93,10 +93,6 @@ class DatabaseQueue:
         """Let who waits in this process look again: a lane that had to wait may go on."""
         self._due.set()
 
-    def idle(self) -> bool:
-        """Whether nothing that is due waits, as far as this process knows."""
-        return not self._turns
-
     async def claim(self, owner: str, limit: int, now: int, admits: Admits = anyone, sends: Sends = nobody) -> Sequence[Run]:
         """Take up to ``limit`` due runs for this owner, lanes in turn, each in the order of priority and due time.
 
