@@ -138,6 +138,13 @@ async def test_draining_waits_for_synchronous_runs_and_not_longer_than_told(benc
     assert (await working).run.status is RunStatus.SUCCEEDED
 
 
+async def test_a_run_that_is_asked_to_stop_before_it_is_marked_ends_without_an_attempt(bench: Bench):
+    run = await bench.claimed(operation=CREATE)
+    await bench.engine.runtime.repo.runs.ask_to_stop(run, 5)
+    done = await bench.engine.run_once(run)
+    assert (done.run.status, bench.line.sent, await bench.engine.ledger.attempts(done.run)) == (RunStatus.CANCELLED, [], [])
+
+
 async def test_a_queued_run_whose_operation_is_gone_ends_and_says_so(bench: Bench):
     run = await bench.claimed()
     done = await bench.engine.run_once(msgspec.structs.replace(run, operation_id=99_999))
