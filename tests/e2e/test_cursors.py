@@ -21,7 +21,7 @@ async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
     async with running_server(tmp_path_factory.mktemp("house")) as served:
         for number, title in enumerate(TITLES):
             titled = title or f"no title {number}"
-            await served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, verify=False, title=titled)
+            await served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, verify=False, title=titled, externalUserId=f"user {number % 2}")
             await served.call("POST", "/credentials/grant-access-sharing", {"partnerId": PIPEDRIVE, "title": titled})
             await served.call("POST", "/api-keys", {"title": titled, "scopes": ["runs:read"]})
             await served.call("POST", "/users", {"externalId": f"user {number % 4}{number}"} | ({"title": title} if title else {}))
@@ -45,6 +45,11 @@ async def leafed(house: Served, path: str, *, per_page: int = 3) -> tuple[list[A
 
 LISTS = [
     *(f"/credentials{sort}" for sort in ("", "?sort=title", "?sort=-title", "?sort=credentialId", "?sort=-credentialId")),
+    *(
+        f"/credentials?filter[{narrowed}{sort}"
+        for narrowed in (f"partnerId]={PIPEDRIVE}", "externalUserId]=user+1", "title][like]=a")
+        for sort in ("", "&sort=title", "&sort=-credentialId")
+    ),
     *(f"/credentials/grant-access-sharing{sort}" for sort in ("", "?sort=title", "?sort=-title", "?sort=id", "?sort=-id")),
     *(f"/users{sort}" for sort in ("", "?sort=title", "?sort=-title", "?sort=externalId", "?sort=-externalId", "?sort=id", "?sort=-id")),
     "/api-keys",

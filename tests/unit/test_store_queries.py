@@ -92,6 +92,15 @@ def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) 
         ("forget_end_user", "runs_by_user"),
         ("due_grants", "grants_by_refresh"),
         ("delete_old_leases", "leases_by_end"),
+        ("connections_newest", "connections_by_account"),
+        ("connections_oldest", "connections_by_account"),
+        ("connections_by_title", "connections_by_title (account_id=? AND <expr>>?)"),
+        ("connections_by_title_down", "connections_by_title (account_id=? AND <expr><?)"),
+        ("connections_of_partner_newest", "connections_by_partner (account_id=? AND partner_id=? AND connection_id<?)"),
+        ("connections_of_partner_oldest", "connections_by_partner (account_id=? AND partner_id=? AND connection_id>?)"),
+        ("connections_of_external_user_newest", "connections_by_user (account_id=? AND external_user_id=? AND connection_id<?)"),
+        ("connections_of_external_user_oldest", "connections_by_user (account_id=? AND external_user_id=? AND connection_id>?)"),
+        ("count_connections", "COVERING INDEX connections_by_status"),
     ],
 )
 def test_a_statement_over_many_rows_uses_its_index_and_sorts_nothing(schema: sqlite3.Connection, name: str, index: str) -> None:

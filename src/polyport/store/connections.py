@@ -65,11 +65,13 @@ class Connections:
     ) -> tuple[list[Connection], int]:
         """A page of connections and how many there are. ``sort``: ``title``, ``-title``, ``-credentialId``, or by id. ``after``: the title and the id to go on from."""
         given = {"account_id": account_id, **params(wanted)}
-        query = {"title": "connections", "-title": "connections", "-credentialId": "connections_newest"}.get(
-            sort or "", "connections_oldest"
+        narrowed = "_of_external_user" if wanted.external_user_id is not None else "_of_partner" if wanted.partner_id is not None else ""
+        query = {"title": "connections_by_title", "-title": "connections_by_title_down", "-credentialId": f"connections{narrowed}_newest"}.get(
+            sort or "", f"connections{narrowed}_oldest"
         )
-        rows = await self.database.read(query, {**given, "sort": sort, "limit": limit, "offset": offset, **params_after(after)})
-        total = await self.database.read("count_connections", given)
+        rows = await self.database.read(query, {**given, "limit": limit, "offset": offset, **params_after(after)})
+        titled = wanted.title is not None or wanted.title_like is not None
+        total = await self.database.read("count_connections_titled" if titled else "count_connections", given)
         return [_connection(row) for row in rows], int(total[0][0])
 
     async def by_status(self, account_id: int, partner_id: int | None = None) -> dict[str, int]:

@@ -148,6 +148,8 @@ CREATE TABLE connections (
     simulated        INTEGER NOT NULL
 );
 CREATE INDEX connections_by_account ON connections (account_id, connection_id);
+CREATE INDEX connections_by_partner ON connections (account_id, partner_id, connection_id);
+CREATE INDEX connections_by_title ON connections (account_id, lower(title), connection_id);
 CREATE INDEX connections_by_status ON connections (account_id, status, partner_id, external_user_id);
 CREATE INDEX connections_by_user ON connections (account_id, external_user_id, connection_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX connections_by_check ON connections (partner_id, check_at) WHERE check_at IS NOT NULL;

@@ -46,8 +46,8 @@ WHERE account_id = :account_id
     AND connection_id > COALESCE(:after_id, 0)
 ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 
--- name: connections
--- A page of an account's connections that meet every filter given.
+-- name: connections_by_title
+-- A page of an account's connections that meet every filter given, from A to Z: read in the order of an index, as far as the page goes.
 SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
     sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
 FROM connections
@@ -58,19 +58,98 @@ WHERE account_id = :account_id
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
     AND (:title IS NULL OR title = :title)
     AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
-    AND (:after_id IS NULL OR CASE :sort
-        WHEN 'title' THEN lower(title) > lower(:after_key) OR (lower(title) = lower(:after_key) AND connection_id > :after_id)
-        WHEN '-title' THEN lower(title) < lower(:after_key) OR (lower(title) = lower(:after_key) AND connection_id > :after_id)
-        END)
-ORDER BY
-    CASE WHEN :sort = 'title' THEN lower(title) END ASC,
-    CASE WHEN :sort = '-title' THEN lower(title) END DESC,
-    connection_id ASC
-LIMIT :limit OFFSET :offset;
+    AND lower(title) >= COALESCE(lower(:after_key), '')
+    AND (lower(title) > COALESCE(lower(:after_key), '') OR connection_id > COALESCE(:after_id, 0))
+ORDER BY lower(title) ASC, connection_id ASC LIMIT :limit OFFSET :offset;
+
+-- name: connections_by_title_down
+-- The same from Z to A. A list that begins goes on after what sorts after all texts, an empty blob.
+SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+FROM connections
+WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND (:partner_id IS NULL OR partner_id = :partner_id)
+    AND (:status IS NULL OR status = :status)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
+    AND (:title IS NULL OR title = :title)
+    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND lower(title) <= COALESCE(lower(:after_key), x'')
+    AND (lower(title) < COALESCE(lower(:after_key), x'') OR connection_id < COALESCE(:after_id, 0))
+ORDER BY lower(title) DESC, connection_id DESC LIMIT :limit OFFSET :offset;
+
+-- name: connections_of_partner_newest
+-- Those of one partner that meet the other filters, the newest first: an account may have very many of others.
+SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+FROM connections
+WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND partner_id = :partner_id
+    AND (:status IS NULL OR status = :status)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
+    AND (:title IS NULL OR title = :title)
+    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND connection_id < COALESCE(:after_id, 9223372036854775807)
+ORDER BY connection_id DESC LIMIT :limit OFFSET :offset;
+
+-- name: connections_of_partner_oldest
+-- Those of one partner that meet the other filters, the oldest first.
+SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+FROM connections
+WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND partner_id = :partner_id
+    AND (:status IS NULL OR status = :status)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
+    AND (:title IS NULL OR title = :title)
+    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND connection_id > COALESCE(:after_id, 0)
+ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
+
+-- name: connections_of_external_user_newest
+-- Those of one external user that meet the other filters, the newest first.
+SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+FROM connections
+WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND (:partner_id IS NULL OR partner_id = :partner_id)
+    AND (:status IS NULL OR status = :status)
+    AND external_user_id = :external_user_id
+    AND (:title IS NULL OR title = :title)
+    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND connection_id < COALESCE(:after_id, 9223372036854775807)
+ORDER BY connection_id DESC LIMIT :limit OFFSET :offset;
+
+-- name: connections_of_external_user_oldest
+-- Those of one external user that meet the other filters, the oldest first.
+SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+FROM connections
+WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND (:partner_id IS NULL OR partner_id = :partner_id)
+    AND (:status IS NULL OR status = :status)
+    AND external_user_id = :external_user_id
+    AND (:title IS NULL OR title = :title)
+    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND connection_id > COALESCE(:after_id, 0)
+ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 
 -- name: count_connections
--- How many connections of an account meet every filter given.
-SELECT COUNT(*) FROM connections
+-- How many connections of an account meet every filter given; titles are not in it, so it is answered from an index alone.
+SELECT COUNT(*) FROM connections INDEXED BY connections_by_status
+WHERE account_id = :account_id
+    AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND (:partner_id IS NULL OR partner_id = :partner_id)
+    AND (:status IS NULL OR status = :status)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id);
+
+-- name: count_connections_titled
+-- How many connections of an account with some title meet the other filters as well: they are read one after the other, as they lie.
+SELECT COUNT(*) FROM connections INDEXED BY connections_by_account
 WHERE account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
