@@ -66,9 +66,11 @@ class Connections:
         """A page of connections and how many there are. ``sort``: ``title``, ``-title``, ``-credentialId``, or by id. ``after``: the title and the id to go on from."""
         given = {"account_id": account_id, **params(wanted)}
         narrowed = "_of_external_user" if wanted.external_user_id is not None else "_of_partner" if wanted.partner_id is not None else ""
-        query = {"title": "connections_by_title", "-title": "connections_by_title_down", "-credentialId": f"connections{narrowed}_newest"}.get(
-            sort or "", f"connections{narrowed}_oldest"
-        )
+        query = {
+            "title": "connections_by_title",
+            "-title": "connections_by_title_down",
+            "-credentialId": f"connections{narrowed}_newest",
+        }.get(sort or "", f"connections{narrowed}_oldest")
         rows = await self.database.read(query, {**given, "limit": limit, "offset": offset, **params_after(after)})
         titled = wanted.title is not None or wanted.title_like is not None
         total = await self.database.read("count_connections_titled" if titled else "count_connections", given)

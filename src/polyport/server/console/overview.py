@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from polyport.server.console.charts import Picture, area, bars, lines, part
 from polyport.server.console.member import Member
+from polyport.server.console.plotted import Clock, Plot
 from polyport.server.console.screen import screen
-from polyport.server.console.show import Entry, chosen, options, page
+from polyport.server.console.show import Entry, chosen, options, page, thousands, took
 from polyport.server.console.within import ask
 from polyport.server.overview import RANGES, STATUSES
 from polyport.server.routing import Answer, Call
@@ -16,7 +17,7 @@ from polyport.server.routing import Answer, Call
 ENTRY: Final = Entry(title="Overview", path="/overview", icon="overview", place=10, scope="runs:read")
 RANGE_NAMES: Final = {"hour": "Last hour", "day": "Last day", "month": "Last 30 days"}
 SLOT_NAMES: Final = {"hour": "minute", "day": "quarter of an hour", "month": "six hours"}
-PERCENTILE_NAMES: Final = {"p50": "Half of the runs", "p95": "95 of 100", "p99": "99 of 100"}
+PERCENTILES: Final = ("p50", "p95", "p99")
 # What a run that did not end well is told as, and in which order it lies below the line.
 BAD: Final = ("failed", "uncertain", "cancelled")
 HEALTH: Final = (("active", "Active"), ("invalid", "Refused"), ("expired", "Expired"), ("pending", "Not connected yet"))
@@ -32,6 +33,7 @@ async def show(call: Call, member: Member) -> Answer:
         given.pop("partnerId", None)
     data = (await ask(call, member, "GET /overview", query=given)).data
     slots = data["slots"]
+    clock = Clock((slot["at"] for slot in slots), given["range"])
     partners = {str(each["partnerId"]): each["title"] or f"Partner {each['partnerId']}" for each in data["partners"]}
     if "partnerId" in given:
         partners.setdefault(given["partnerId"], f"Partner {given['partnerId']}")
@@ -44,15 +46,17 @@ async def show(call: Call, member: Member) -> Answer:
         given=given,
         ranges=RANGE_NAMES,
         slot_name=SLOT_NAMES[given["range"]],
-        percentile_names=PERCENTILE_NAMES,
         partners=options(sorted(partners.items(), key=lambda pair: pair[1].lower()), given.get("partnerId"), "All partners"),
-        bad=BAD,
         total=sum(data["totals"].values()),
-        ticks=_ticks(slots),
+        ticks=[clock.time(at) for at in _ticks(slots)],
         runs=_runs(slots),
+        runs_plot=_runs_plot(clock, slots),
         own=_times(slots, "own"),
+        own_plot=_times_plot(clock, slots, "own"),
         partner_time=_times(slots, "partner"),
+        partner_plot=_times_plot(clock, slots, "partner"),
         waiting=area("waiting", [slot["waiting"] for slot in slots], len(slots)),
+        waiting_plot=_waiting_plot(clock, slots),
         waiting_most=max(slot["waiting"] for slot in slots),
         part=part,
         health=[(status, name, data["connections"].get(status, 0)) for status, name in HEALTH],
@@ -69,7 +73,34 @@ def _runs(slots: Sequence[Mapping[str, Any]]) -> Picture:
 
 
 def _times(slots: Sequence[Mapping[str, Any]], which: str) -> Picture:
-    return lines([(name, [slot["latency"][which][name] for slot in slots]) for name in PERCENTILE_NAMES], len(slots))
+    return lines([(name, [slot["latency"][which][name] for slot in slots]) for name in PERCENTILES], len(slots))
+
+
+def _runs_plot(clock: Clock, slots: Sequence[Mapping[str, Any]]) -> Plot:
+    def told(slot: Mapping[str, Any]) -> tuple[int, str, Sequence[str] | None]:
+        runs = slot["runs"]
+        words = ", ".join([f"{runs['succeeded']} succeeded", *(f"{runs[name]} {name}" for name in BAD if runs[name])])
+        return slot["at"], words, [thousands(runs[name]) for name in STATUSES] if any(runs.values()) else None
+
+    return clock.plot([told(slot) for slot in slots])
+
+
+def _times_plot(clock: Clock, slots: Sequence[Mapping[str, Any]], which: str) -> Plot:
+    def told(slot: Mapping[str, Any]) -> tuple[int, str, Sequence[str] | None]:
+        if slot["latency"][which]["p50"] is None:
+            return slot["at"], "nothing", None
+        half, most, nearly_all = (took(slot["latency"][which][name]) for name in PERCENTILES)
+        return slot["at"], f"half within {half}, 95 of 100 within {most}, 99 of 100 within {nearly_all}", [half, most, nearly_all]
+
+    return clock.plot([told(slot) for slot in slots])
+
+
+def _waiting_plot(clock: Clock, slots: Sequence[Mapping[str, Any]]) -> Plot:
+    def told(slot: Mapping[str, Any]) -> tuple[int, str, Sequence[str] | None]:
+        most = thousands(slot["waiting"])
+        return slot["at"], f"{most} waited at most", [most] if slot["waiting"] else None
+
+    return clock.plot([told(slot) for slot in slots])
 
 
 def _ticks(slots: Sequence[Mapping[str, Any]]) -> list[int]:

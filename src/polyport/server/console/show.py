@@ -195,7 +195,6 @@ def _environment() -> Environment:
     made.filters |= {
         "iso": iso,
         "moment": moment,
-        "clock": clock,
         "pretty": pretty,
         "thousands": thousands,
         "took": took,
@@ -217,11 +216,6 @@ def iso(seconds: float) -> str:
 def moment(seconds: float) -> str:
     """A time in unix seconds for people without script: in UTC, and it says so."""
     return datetime.fromtimestamp(float(seconds), UTC).strftime("%d %b %Y, %H:%M UTC")
-
-
-def clock(seconds: float, span: str) -> str:
-    """A time at the axis of a picture, in UTC: the hour and minute, or for a month the day."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%d %b" if span == "month" else "%H:%M")
 
 
 def pretty(value: Any) -> str:
