@@ -169,7 +169,9 @@ def _understood(caller: Caller, asked: _Asked, reply: Reply, trace: Trace) -> An
     except UnreadableAnswer as unreadable:
         raise CallFailed(failure_of_unreadable(reply.status, caller.redactor.text(str(unreadable))), trace) from None
     looked_at = value["body"] if program.call.envelope and not refused else value
-    known = (*asked.rules, *caller.partner.file.errors, *(GRAPHQL if program.call.graphql is not None else ()))
+    file = caller.partner.file
+    usual = file.errors_of_success if 200 <= reply.status < 300 else file.errors
+    known = (*asked.rules, *usual, *(GRAPHQL if program.call.graphql is not None else ()))
     verdict = judge(known, reply, looked_at, caller.clock())
     if verdict is None:
         return Answer(reply=reply, value=value, trace=trace)

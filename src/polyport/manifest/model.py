@@ -444,6 +444,11 @@ class PartnerFile(Node):
     spec: Spec | None = None
     verified: Verified
 
+    @cached_property
+    def errors_of_success(self) -> tuple[ErrorRule, ...]:
+        """The rules that can fit a status of 200 to 299, which few of them can."""
+        return tuple(rule for rule in self.errors if rule.concerns_success)
+
     @model_validator(mode="after")
     def _spec_is_named(self) -> Self:
         if self.verified.how == "spec" and self.spec is None:
