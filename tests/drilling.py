@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ from bench.machine import describe_machine
 from bench.processes import choose_cores
 
 from e2e.depot import Bay
-from e2e.processes import PROGRAM
+from e2e.starter import begin, ended
 
 FINAL: Final = frozenset({"succeeded", "failed", "uncertain", "cancelled"})
 
@@ -83,12 +84,12 @@ class Callers:
 
 async def polyport(*arguments: object) -> tuple[int, str, float]:
     """Run the program to its end: exit code, output, seconds."""
-    began = time.perf_counter()
-    child = await asyncio.create_subprocess_exec(
-        str(PROGRAM), *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    told, _errors = await child.communicate()
-    return child.returncode or 0, told.decode(), time.perf_counter() - began
+    with tempfile.TemporaryFile() as told:
+        began = time.perf_counter()
+        code = await ended(begin(arguments, env=os.environ, outputs=(told.fileno(), told.fileno())))
+        seconds = time.perf_counter() - began
+        told.seek(0)
+        return code, told.read().decode(), seconds
 
 
 async def read_records(bay: Bay) -> dict[str, dict[str, Any]]:

@@ -3,20 +3,16 @@
 import asyncio
 import re
 from collections import Counter
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
-from polyport.manifest.cases import load_cases
-from polyport.manifest.load import load_partner, partner_folders
+import bundled
 from polyport.manifest.model import Action, Trigger
 from polyport.testing.cases import run_case
 
-ROOT = Path(str(files("polyport"))) / "connectors"
-FOLDERS = [Path(str(folder)) for folder in partner_folders(ROOT)]
-LOADED = {folder.name: load_partner(folder) for folder in FOLDERS}
-CASES = {folder.name: load_cases(folder) for folder in FOLDERS}
+FOLDERS = list(bundled.FOLDERS.values())
+LOADED = {slug: bundled.loaded(slug) for slug in bundled.FOLDERS}
+CASES = {slug: bundled.cases(slug) for slug in bundled.FOLDERS}
 EACH_CASE = [
     pytest.param(slug, found, id=f"{slug}/{found.file.removeprefix('cases/')}") for slug, cases in CASES.items() for found in cases.cases
 ]

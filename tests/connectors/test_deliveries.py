@@ -3,17 +3,14 @@
 import hmac
 from datetime import UTC, datetime
 from hashlib import sha256
-from importlib.resources import files
-from pathlib import Path
 
 import msgspec
 import pytest
 
+import bundled
 from polyport.engine.hooks import check_signature, compile_hook, read_delivery
 from polyport.engine.signatures import Incoming, Unsigned
-from polyport.manifest.load import load_partner
 
-CONNECTORS = Path(str(files("polyport"))) / "connectors"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PUSHER = "7ad3773142a6692b25b8"
 EVENTS = [
@@ -26,8 +23,7 @@ EVENTS = [
 
 
 def hook_of(slug, name):
-    partner = load_partner(CONNECTORS / slug).partner
-    return compile_hook(next(trigger for trigger in partner.triggers if trigger.name == name).hook)
+    return compile_hook(next(trigger for trigger in bundled.partner(slug).triggers if trigger.name == name).hook)
 
 
 def posted(body, secret):

@@ -10,7 +10,6 @@ import os
 import re
 from dataclasses import dataclass, field
 from email.parser import BytesParser
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 from xml.parsers import expat
@@ -20,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import bundled
 from polyport.engine.calls import CallFailed, ListItems, list_choices, read_list, verify
 from polyport.engine.files import told_file
 from polyport.engine.operation import (
@@ -36,8 +36,6 @@ from polyport.engine.operation import (
 from polyport.engine.schema import Choices
 from polyport.engine.validate import compile_fields, compile_validator
 from polyport.errors import PolyportError, ValidationFailed
-from polyport.manifest.cases import load_cases
-from polyport.manifest.load import load_partner, partner_folders
 from polyport.manifest.model import Trigger
 from polyport.net.message import Reply
 from polyport.paths import put
@@ -45,12 +43,7 @@ from polyport.testing.cases import open_case_caller
 from polyport.testing.inputs import JSON, PLAIN, TEXTS, UNKIND, fields, inputs, open_lists
 from polyport.testing.spec import compare
 
-ROOT = Path(str(files("polyport"))) / "connectors"
-PARTNERS = {}
-for _folder in partner_folders(ROOT):
-    _partner = load_partner(_folder).partner
-    if _partner is not None:
-        PARTNERS[_partner.file.slug] = (_partner, load_cases(_folder))
+PARTNERS = {slug: (partner, bundled.cases(slug)) for slug, partner in bundled.partners().items()}
 OPERATIONS = [
     pytest.param(slug, operation, id=f"{slug}/{operation.name}")
     for slug, (partner, _cases) in PARTNERS.items()

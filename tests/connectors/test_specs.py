@@ -3,23 +3,17 @@
 import asyncio
 import json
 import os
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+import bundled
 from polyport.manifest.cases import load_cases
-from polyport.manifest.load import load_partner, partner_folders
+from polyport.manifest.load import load_partner
 from polyport.net.message import Request
 from polyport.testing.spec import check_cases, check_request, open_documents
 
-ROOT = Path(str(files("polyport"))) / "connectors"
-LOADED = {Path(str(folder)).name: (folder, load_partner(folder).partner) for folder in partner_folders(ROOT)}
-DESCRIBED = [
-    pytest.param(folder, partner, id=slug)
-    for slug, (folder, partner) in LOADED.items()
-    if partner is not None and partner.file.spec is not None
-]
+DESCRIBED = [pytest.param(slug, partner, id=slug) for slug, partner in bundled.partners().items() if partner.file.spec is not None]
 CORPUS = Path(os.environ.get("POLYPORT_CORPUS", ""))
 FORM = "application/x-www-form-urlencoded"
 
@@ -33,9 +27,9 @@ def test_some_partners_name_a_description():
 
 
 @needs_corpus
-@pytest.mark.parametrize(("folder", "partner"), DESCRIBED)
-def test_every_request_of_every_case_is_as_the_service_describes_it(folder, partner):
-    report = asyncio.run(check_cases(partner, load_cases(folder), CORPUS))
+@pytest.mark.parametrize(("slug", "partner"), DESCRIBED)
+def test_every_request_of_every_case_is_as_the_service_describes_it(slug, partner):
+    report = asyncio.run(check_cases(partner, bundled.cases(slug), CORPUS))
     assert report.requests
     assert not report.left, "\n".join(map(str, report.left))
     assert report.stale == (), "no request shows these differences: take them out of partner.yaml"

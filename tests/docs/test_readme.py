@@ -5,13 +5,12 @@ import re
 import socket
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+import bundled
 from e2e.processes import PATIENCE, environment, until
-from polyport.manifest.load import load_partner, partner_folders
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -110,6 +109,6 @@ def test_the_five_minutes_of_the_readme_work_as_they_are_pasted(newcomer):
 
 def test_the_table_of_partners_says_what_there_is():
     told = re.findall(r"^\| .+ \| (\d+) \| (\d+) actions, (\d+) triggers \| (\w+) \|$", README, re.MULTILINE)
-    partners = [load_partner(folder).partner for folder in partner_folders(files("polyport").joinpath("connectors"))]
+    partners = bundled.partners().values()
     there = {(str(p.file.id), str(len(p.actions)), str(len(p.triggers)), p.file.verified.how) for p in partners}
     assert set(told) == there

@@ -71,7 +71,7 @@ class Disk:
         """There is room again."""
         if self._own:
             self._ballast.unlink(missing_ok=True)
-        elif server.child.returncode is None:
+        elif server.child.poll() is None:
             server.free_disk()
 
     def leave(self) -> None:
@@ -169,7 +169,7 @@ async def drill(folder: Path, quick: bool, report: Report) -> None:
                 async with running_process(folder, depot, token=token) as server:
                     token, connection = server.served.token, connection or await server.served.connect(PARTNER, {"key": SECRET})
                     bay = server.bay(depot, connection)
-                    while rounds and server.child.returncode is None:
+                    while rounds and server.child.poll() is None:
                         kill = rounds.pop(0) % 4 == 0
                         healed.append(await _fill_and_free(server, bay, disk, told, names, callers=CALLERS[quick], kill=kill))
             async with running_process(folder, depot, token=token) as server:

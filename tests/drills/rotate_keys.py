@@ -8,11 +8,12 @@ of them is killed in the middle. Afterwards a server that has the last key alone
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
+import os
 import random
 import re
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Final
 from drilling import Callers, Report, polyport, run_drill
 from e2e.depot import CREATE, PARTNER, SECRET, Bay, Depot, open_depot
 from e2e.killable import Process, running_process
-from e2e.processes import PROGRAM
+from e2e.starter import begin, ended
 from polyport.keyfile import KeyFile
 
 
@@ -75,15 +76,15 @@ def _begin(callers: Callers, servers: list[Process], depot: Depot, known: list[i
 
 async def _cut(data: Path) -> None:
     """A rotation that is killed in the middle."""
-    child = await asyncio.create_subprocess_exec(str(PROGRAM), "keys", "rotate", "--data", str(data), stdout=asyncio.subprocess.DEVNULL)
+    with tempfile.TemporaryFile() as told:
+        child = begin(["keys", "rotate", "--data", data], env=os.environ, outputs=(told.fileno(), sys.stderr.fileno()))
     async with asyncio.timeout(120):
         before = KeyFile(data).read().ids
-        while KeyFile(data).read().ids == before and child.returncode is None:  # noqa: ASYNC110  the file signals nothing
+        while KeyFile(data).read().ids == before and child.poll() is None:  # noqa: ASYNC110  the file signals nothing
             await asyncio.sleep(0.02)
     await asyncio.sleep(random.uniform(0, 2))  # noqa: S311  any moment will do
-    with contextlib.suppress(ProcessLookupError):
-        child.kill()
-    await child.wait()
+    child.kill()
+    await ended(child)
 
 
 async def _rotations(data: Path, size: Size, report: Report) -> None:

@@ -8,25 +8,17 @@ import os
 import resource
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 
 from e2e.depot import Bay, Depot, write_depot
 from e2e.served import EMAIL, PASSWORD, Served
+from e2e.starter import Running, begin, ended
 from first_day import bring_account, bring_catalogue
-
-# Root may write what nobody may: the program gives that up before it starts, so that permissions hold for it as for any other user's.
-_AS_ANYONE: Final = """
-import ctypes, os, sys
-for power in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, out of the set that programs get
-    ctypes.CDLL(None).prctl(24, power, 0, 0, 0)
-os.execv(sys.executable, [sys.executable, "-c", "from polyport.cli import main; main()", *sys.argv[1:]])
-"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,17 +27,17 @@ class Process:
 
     pid: int
     served: Served
-    child: asyncio.subprocess.Process
+    child: Running
 
     async def kill(self) -> None:
         """SIGKILL: nothing of it gets to end."""
         self.child.kill()
-        await self.child.wait()
+        await ended(self.child)
 
     async def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.child.send_signal(signal.SIGTERM)
-        return await self.child.wait()
+        return await ended(self.child)
 
     def fill_disk(self) -> None:
         """From now on the process can write no file beyond its first byte."""
@@ -83,7 +75,8 @@ async def running_process(folder: Path, depot: Depot, *, token: str = "", **sett
     environ = kept | {f"POLYPORT_{name.upper()}": str(value) for name, value in given.items()}
     arguments = ["serve", "--port", str(port), "--data", str(folder / "data")]
     with (folder / "server.log").open("ab") as log:
-        child = await asyncio.create_subprocess_exec(sys.executable, "-c", _AS_ANYONE, *arguments, env=environ, stdout=log, stderr=log)
+        # Root may write what nobody may: without that power permissions hold for the program as for any other user's.
+        child = begin(arguments, env=environ, outputs=(log.fileno(), log.fileno()), powerless=True)
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as client:
             served = Served(origin=f"http://127.0.0.1:{port}", token=token, runtime=None, services=None, client=client)
@@ -92,9 +85,8 @@ async def running_process(folder: Path, depot: Depot, *, token: str = "", **sett
                 served.token = str((await served.sign_in())["authToken"])
             yield Process(pid=child.pid, served=served, child=child)
     finally:
-        if child.returncode is None:
-            child.kill()
-        await child.wait()
+        child.kill()
+        await ended(child)
 
 
 def children(pid: int) -> list[int]:
@@ -103,10 +95,10 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in listed if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-async def _answers(served: Served, child: asyncio.subprocess.Process) -> None:
+async def _answers(served: Served, child: Running) -> None:
     async with asyncio.timeout(90):
         while True:
-            assert child.returncode is None
+            assert child.poll() is None
             with contextlib.suppress(aiohttp.ClientError):
                 if (await served.fetch("GET", "/healthz", token=None)).status == 200:
                     return

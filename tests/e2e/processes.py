@@ -10,16 +10,16 @@ import re
 import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
+from e2e.starter import PROGRAM, READS_FIRST, Running, begin
 from first_day import EMAIL, PASSWORD, bring_account, bring_catalogue
 
-PROGRAM: Final = Path(sys.executable).parent / "polyport"
 PATIENCE: Final = 90.0  # a start takes two seconds of CPU: on a machine that is busy with other things, many more by the clock
 FIRST_ACCOUNT: Final = {"POLYPORT_BOOTSTRAP_EMAIL": EMAIL, "POLYPORT_BOOTSTRAP_PASSWORD": PASSWORD}
 
@@ -32,18 +32,38 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return kept | {"COLUMNS": "120", **settings}
 
 
-def run(*arguments: object, cwd: Path | None = None, given: str | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end. ``given`` is what it reads from standard input."""
-    return subprocess.run(  # noqa: S603  the program under test
-        [str(PROGRAM), *map(str, arguments)],
-        env=environment(settings),
-        cwd=cwd,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+def run(
+    *arguments: object, cwd: Path | None = None, given: str | None = None, anew: bool = False, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end. ``given`` is what it reads from standard input; ``anew`` begins it as a shell does, with nothing read before."""
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as errors, tempfile.TemporaryFile("w+") as read:
+        read.write(given or "")
+        read.seek(0)
+        process = _begin(arguments, environment(settings), (told, errors), cwd=cwd, given=read, anew=anew)
+        try:
+            code = process.wait(PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
+        for file in (told, errors):
+            file.seek(0)
+        return subprocess.CompletedProcess([str(PROGRAM), *map(str, arguments)], code, told.read(), errors.read())
+
+
+def _begin(
+    arguments: Sequence[object],
+    env: Mapping[str, str],
+    outputs: tuple[IO[Any], IO[Any]],
+    *,
+    cwd: Path | None = None,
+    given: IO[Any] | None = None,
+    anew: bool = False,
+) -> Running:
+    if READS_FIRST and not anew:
+        numbers = outputs[0].fileno(), outputs[1].fileno()
+        return begin(arguments, env=env, outputs=numbers, given=None if given is None else given.fileno(), cwd=cwd)
+    command = [str(PROGRAM), *map(str, arguments)]
+    return subprocess.Popen(command, env=env, cwd=cwd, stdin=given, stdout=outputs[0], stderr=outputs[1])  # noqa: S603  the program under test
 
 
 def until(what: Callable[[], Any]) -> Any:
@@ -68,7 +88,7 @@ def taken_port() -> Iterator[int]:
 class Started:
     """A program that runs. ``port`` is where it said it listens."""
 
-    process: subprocess.Popen[bytes]
+    process: Running
     log: Path
     port: int = 0
 
@@ -101,12 +121,10 @@ class Started:
 
 
 @contextlib.contextmanager
-def started(log: Path, *arguments: object, pattern: str, **settings: str) -> Iterator[Started]:
+def started(log: Path, *arguments: object, pattern: str, anew: bool = False, **settings: str) -> Iterator[Started]:
     """The program, once it has written the pattern, whose group ``port`` is where it listens. It is gone afterwards."""
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603  the program under test
-            [str(PROGRAM), *map(str, arguments)], env=environment(settings), stdout=output, stderr=output
-        )
+        process = _begin(arguments, environment(settings), (output, output), anew=anew)
     try:
 
         def found() -> re.Match[str] | None:
@@ -124,7 +142,9 @@ def started(log: Path, *arguments: object, pattern: str, **settings: str) -> Ite
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *arguments: object, log: str = "serve.log", empty: bool = False, **settings: str) -> Iterator[Started]:
+def serving(
+    folder: Path, *arguments: object, log: str = "serve.log", empty: bool = False, anew: bool = False, **settings: str
+) -> Iterator[Started]:
     """``polyport serve`` over the data folder ``folder/data``, on a free port. ``empty``: over a folder that there is not yet, as at a first start."""
     if not empty:
         bring_catalogue(folder / "data", [part for part in settings.get("POLYPORT_CONNECTORS", "").split(",") if part])
@@ -132,7 +152,7 @@ def serving(folder: Path, *arguments: object, log: str = "serve.log", empty: boo
             bring_account(folder / "data")
     pattern = r"Polyport \S+ on http://127\.0\.0\.1:(?P<port>\d+)"
     given = ("serve", "--port", 0, "--data", folder / "data", *arguments)
-    with started(folder / log, *given, pattern=pattern, **settings) as server:
+    with started(folder / log, *given, pattern=pattern, anew=anew, **settings) as server:
         yield server
 
 

@@ -10,12 +10,12 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
+import bundled
 from first_day import EMAIL, PASSWORD, bring_account, bring_catalogue
 from polyport.catalog import Catalog
 from polyport.cli.serving import QuietServer, listen, make_config, make_guard
@@ -25,7 +25,6 @@ from polyport.server.app import build_services, serving
 from polyport.server.routing import Services
 from polyport.settings import Settings, environment_names, load_settings
 from polyport.testing.server import open_simulator
-from polyport.testing.simulator import load_simulator
 from polyport.testing.simulators import Simulators
 
 OTHER_EMAIL: Final = "other@example.com"
@@ -235,7 +234,7 @@ async def _uvicorn(app: Any, services: Services, settings: Settings, listener: s
 @contextlib.asynccontextmanager
 async def running_simulator(slug: str) -> AsyncIterator[str]:
     """A bundled partner's simulator; its base URL."""
-    async with open_simulator(load_simulator(files("polyport.connectors").joinpath(slug))) as url:
+    async with open_simulator(bundled.simulator(slug)) as url:
         yield url
 
 

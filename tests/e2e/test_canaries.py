@@ -329,7 +329,7 @@ async def sinks(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
     partner = Partner()
     async with contextlib.AsyncExitStack() as stack:
         up = await stack.enter_async_context(upstream(partner))
-        server = stack.enter_context(serving(folder, **settings_of(folder, up.origin)))
+        server = stack.enter_context(serving(folder, anew=True, **settings_of(folder, up.origin)))
         client = await stack.enter_async_context(aiohttp.ClientSession())
         served = Served(origin=f"http://127.0.0.1:{server.port}", token="", runtime=None, services=None, client=client)
         found = Sinks(served=served, folder=folder, asked=up.origin)

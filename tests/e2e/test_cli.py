@@ -1,16 +1,14 @@
 """The commands beside `serve` and `demo`, as a shell meets them: output, errors, exit codes."""
 
 import json
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import bundled
 from e2e.processes import FIRST_ACCOUNT, connect, run, serving, simulating, taken_port, towards
 from polyport import __version__
 from polyport.cli.app import app
-from polyport.manifest.load import load_partner, partner_folders
 
 COMMANDS = [
     (),
@@ -60,7 +58,6 @@ COMMANDS = [
     ("partners", "publish"),
     ("partners", "remove"),
 ]
-CONNECTORS = files("polyport").joinpath("connectors")
 CREATE_PERSON = 2250101
 CHANGE_CASE = 10302
 
@@ -102,12 +99,12 @@ def test_the_list_of_commands_in_this_file_is_whole():
 
 
 def test_the_program_prints_its_version():
-    done = run("version")
+    done = run("version", anew=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
 
 
 def test_a_command_that_is_none_is_told_apart_from_one_that_failed():
-    assert run("nonsense").returncode == 2
+    assert run("nonsense", anew=True).returncode == 2
 
 
 def test_a_tool_runs_without_a_connection(shell):
@@ -194,7 +191,7 @@ def test_what_is_not_there_is_said(shell, arguments):
 def test_the_bundled_partners_are_listed_a_line_each():
     done = run("connector", "list", COLUMNS="40")
     assert done.returncode == 0
-    partners = [load_partner(folder).partner for folder in partner_folders(CONNECTORS)]
+    partners = bundled.partners().values()
     lines = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [[str(partner.file.id), partner.file.slug] for partner in partners]
     assert all(line.endswith(f"verified by {partner.file.verified.how}") for line, partner in zip(lines, partners, strict=True))
@@ -203,8 +200,8 @@ def test_the_bundled_partners_are_listed_a_line_each():
 def test_a_partner_that_is_none_is_answered_with_those_there_are():
     done = run("connector", "lint", "pipedrvie")
     assert done.returncode == 1
-    bundled = ", ".join(Path(str(folder)).name for folder in partner_folders(CONNECTORS))
-    assert done.stderr.startswith(f'polyport: There is no partner "pipedrvie". Bundled: {bundled};')
+    known = ", ".join(bundled.FOLDERS)
+    assert done.stderr.startswith(f'polyport: There is no partner "pipedrvie". Bundled: {known};')
 
 
 def test_a_sound_partner_has_no_faults_and_its_cases_pass():

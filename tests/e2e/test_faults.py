@@ -24,7 +24,7 @@ async def _open(folder: Path) -> AsyncIterator[tuple[Process, Bay]]:
         bay = server.bay(depot, await server.served.connect(PARTNER, {"key": SECRET}))
         assert (await bay.run(CREATE, {"name": "before"})).status == 200
         yield server, bay
-        assert server.child.returncode is None
+        assert server.child.poll() is None
         assert "Traceback" not in (folder / "server.log").read_text("utf-8")
 
 

@@ -25,7 +25,7 @@ def server(tmp_path_factory):
     broken = folder / "mine" / "broken"
     broken.mkdir(parents=True)
     (broken / "partner.yaml").write_text("id: 900\ntitel: Broken\n")
-    with serving(folder, empty=True, **FIRST_ACCOUNT, POLYPORT_CONNECTORS=f"{folder / 'mine'},{folder / 'nowhere'}") as server:
+    with serving(folder, empty=True, anew=True, **FIRST_ACCOUNT, POLYPORT_CONNECTORS=f"{folder / 'mine'},{folder / 'nowhere'}") as server:
         yield server
 
 

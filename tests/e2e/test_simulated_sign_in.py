@@ -11,19 +11,16 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
+import bundled
 from e2e.served import Served, running_server, running_simulator
 from e2e.visitor import Browser, make, status_of, text
 from oidc.house import come_back, way_out
 from polyport.apps import needed_secrets, sign_in_schemes
-from polyport.cli.folders import bundled
 from polyport.engine.caller import connection_fields
-from polyport.manifest.load import load_partner
 
 pytestmark = pytest.mark.anyio
 
-PARTNERS = {
-    found.file.slug: found for folder in bundled() if (found := load_partner(folder).partner) is not None and sign_in_schemes(found)
-}
+PARTNERS = {slug: found for slug, found in bundled.partners().items() if sign_in_schemes(found)}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from e2e.depot import CREATE, PARTNER, SECRET, open_depot
 from e2e.killable import children, running_process
 from e2e.served import Asked, Served, answer
+from e2e.starter import ended
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +39,7 @@ async def test_a_server_that_was_asked_to_stop_says_so_and_still_serves_who_is_c
         assert (told.status, told.headers["connection"]) == (200, "close")
         go_on.set()
         assert (await caller).status == 200
-        assert await server.child.wait() == 0
+        assert await ended(server.child) == 0
 
 
 async def test_a_server_nobody_is_connected_to_stops_at_once(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -10,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import bundled
 from html_forms import sent_of
 from polyport.engine.operation import compile_operation
 from polyport.engine.schema import Schema, build_schema, describe_schema
 from polyport.errors import Fault
 from polyport.kinds.fields import TYPES
-from polyport.manifest.load import load_partner, partner_folders
 from polyport.manifest.model import Action
 from polyport.server.console.controls import at_their_fields, id_of, level_of, selectors_of
 from polyport.server.console.filled import Filled, change_rows, json_value, read_filled
@@ -23,7 +22,6 @@ from polyport.server.console.show import _environment
 from polyport.server.wire import encode
 from polyport.testing.inputs import JSON, inputs, open_lists
 
-FOLDERS = {folder.name: folder for folder in partner_folders(files("polyport").joinpath("connectors"))}
 some = settings(max_examples=2, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 many = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 in_order = msgspec.json.Encoder(order="deterministic", decimal_format="number")
@@ -43,10 +41,9 @@ def assert_same(back: Filled, data: dict[str, Any]) -> None:
     assert in_order.encode(back.data) == in_order.encode(data)
 
 
-@pytest.mark.parametrize("slug", FOLDERS)
+@pytest.mark.parametrize("slug", bundled.FOLDERS)
 def test_inputs_of_every_bundled_operation_come_back_as_they_were(slug: str):
-    partner = load_partner(FOLDERS[slug]).partner
-    assert partner is not None
+    partner = bundled.partner(slug)
     for operation in partner.operations:
         secrets = {field.name for field in operation.fields if field.secret}
         assert_inputs_come_back(open_lists(compile_operation(partner, operation).schema, list(partner.lists)), secrets)

@@ -3,14 +3,13 @@
 import json
 import re
 from decimal import Decimal
-from pathlib import Path
 
 import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import polyport
+import bundled
 from polyport.engine.dialects import (
     DESCRIPTION_LIMIT,
     DIALECTS,
@@ -22,12 +21,10 @@ from polyport.engine.dialects import (
 )
 from polyport.engine.json_schema import LABELS_TOLD
 from polyport.engine.schema import Choices, build_schema
-from polyport.manifest.load import load_partner
 from samples import checked, custom, faults, field, list_spec, schema_of
 
 OPTIONS = [{"key": "1", "label": "Owner"}, {"key": "3", "label": "Everyone"}]
 CHOICES = {"owners": Choices(items=((5, "Ann"), (7, "Bob")))}
-FOLDERS = sorted(path.parent for path in Path(polyport.__file__).parent.glob("connectors/*/partner.yaml"))
 
 
 def rows(*fields, name="rows", **keys):
@@ -590,9 +587,9 @@ def check_json_schema(told):
 CHECKS = {"json-schema": check_json_schema, "openai": check_openai, "anthropic": check_anthropic, "gemini": check_gemini}
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_every_operation_of_the_bundled_partners_can_be_said_in_every_dialect_that_has_words_for_it(folder):
-    partner = load_partner(folder).partner
+@pytest.mark.parametrize("slug", bundled.FOLDERS)
+def test_every_operation_of_the_bundled_partners_can_be_said_in_every_dialect_that_has_words_for_it(slug):
+    partner = bundled.partner(slug)
     for operation in partner.operations:
         schema = build_schema(operation, lists=partner.lists)
         free = any(field.required and field.base_type == "object" for field in operation.fields)

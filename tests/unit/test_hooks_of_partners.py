@@ -5,16 +5,15 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime
-from importlib.resources import files
 
 import pytest
 
+import bundled
 from polyport.engine.hooks import check_signature, compile_hook, handshake_reply, read_delivery, read_subscription, subscribing
 from polyport.engine.render import Base, render_call
 from polyport.engine.results import read_item
 from polyport.engine.schema import build_schema
 from polyport.engine.signatures import Incoming, Unsigned
-from polyport.manifest.load import load_partner
 from polyport.paths import get
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -23,7 +22,7 @@ AT = Base(origin="https://api.github.com", prefix="")
 
 
 def trigger(slug, name):
-    partner = load_partner(files("polyport").joinpath("connectors", slug)).partner
+    partner = bundled.partner(slug)
     found = next(found for found in partner.triggers if found.name == name)
     return found, compile_hook(found.hook, partner.file.headers), build_schema(found, lists=partner.lists)
 

@@ -2,24 +2,22 @@
 
 import json
 from datetime import UTC, datetime
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
+import bundled
 from polyport.engine.caller import open_caller
 from polyport.engine.calls import verify
 from polyport.engine.operation import DirectLists, act, build_scope, compile_operation, understand
 from polyport.engine.plan import plan
 from polyport.engine.trace import CallFailed
-from polyport.manifest.load import load_partner
 from polyport.net.message import NetworkFault, Reply
 from polyport.testing.leaks import find_leaks
 
 pytestmark = pytest.mark.anyio
 
 TOKEN = "424242:AAmade-up-canary_of-the-path-9f8e7d6c"
-TELEGRAM = load_partner(Path(str(files("polyport"))) / "connectors" / "telegram").partner
+TELEGRAM = bundled.partner("telegram")
 HELLO = {"chat_id": "123456789", "text": "Hello"}
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
+import bundled
 import polyport
 from polyport.engine.caller import open_caller
 from polyport.engine.calls import list_choices, read_list, verify
@@ -16,12 +17,8 @@ from polyport.engine.operation import DirectLists, act, build_scope, compile_ope
 from polyport.engine.schema import custom_name
 from polyport.engine.trace import CallFailed
 from polyport.kinds.fields import FileValue
-from polyport.manifest.cases import load_cases
-from polyport.manifest.load import load_partner
 from polyport.manifest.model import Trigger
-from polyport.manifest.simulation_file import load_simulation
 from polyport.net.message import Reply
-from polyport.testing.simulator import load_simulator
 from polyport.testing.traffic import Incoming
 
 pytestmark = pytest.mark.anyio
@@ -66,13 +63,10 @@ class Account:
     """A connection to one simulated partner."""
 
     def __init__(self, slug):
-        self.manifest = load_partner(FOLDERS / slug).partner
-        assert self.manifest is not None
+        self.manifest = bundled.partner(slug)
         moments = (datetime(2026, 11, 24, 12, tzinfo=UTC) + timedelta(seconds=tick) for tick in count())
-        self.partner = load_simulator(
-            FOLDERS / slug, clock=lambda: next(moments), fresh_id=lambda: "00000000-0000-4000-8000-000000000000"
-        ).partner
-        sample = load_cases(FOLDERS / slug).connection
+        self.partner = bundled.simulator(slug, lambda: next(moments), lambda: "00000000-0000-4000-8000-000000000000").partner
+        sample = bundled.cases(slug).connection
         self.caller = open_caller(
             self.manifest,
             sample.auth,
@@ -97,13 +91,9 @@ class Account:
         return (await act(self.caller, program, understood, scope, lambda _trace: None)).result
 
 
-def bundled():
-    return sorted(folder.name for folder in FOLDERS.iterdir() if (folder / "partner.yaml").is_file())
-
-
-@pytest.mark.parametrize("slug", bundled())
+@pytest.mark.parametrize("slug", sorted(bundled.FOLDERS))
 async def test_the_simulator_of_every_partner_loads(slug):
-    assert load_simulation(FOLDERS / slug).problems == ()
+    assert bundled.simulation(slug).problems == ()
 
 
 @pytest.mark.parametrize("slug", SIMULATED)
