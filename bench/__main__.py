@@ -17,7 +17,7 @@ import msgspec
 
 from bench.catalogue import Loaded
 from bench.machine import describe_machine
-from bench.measure import Drain, Memory, Plan, Row, measure_async, measure_starts, measure_sync
+from bench.measure import Drain, Memory, Paced, Plan, Row, measure_async, measure_starts, measure_sync
 from bench.micro import Micro
 from bench.processes import ROOT, Cores, NotMeasured, choose_cores, pinned
 from bench.report import Results, write_report
@@ -37,6 +37,7 @@ class _Found:
 
     sync: list[Row] = field(default_factory=list)
     asynchronous: list[Drain] = field(default_factory=list)
+    paced: list[Paced] = field(default_factory=list)
     memory: Memory | None = None
     starts: list[Restart] = field(default_factory=list)
     micro: Micro | None = None
@@ -80,7 +81,7 @@ def _plan(given: argparse.Namespace) -> Plan:
 
 def _measure_throughput(found: _Found, plan: Plan, only: str | None, folder: Path, cores: Cores) -> None:
     try:
-        with open_stage(folder, cores) as stage:
+        with open_stage(folder, cores, unrecorded=True) as stage:
             process = stage.polyport.served.process
             (started, _peak), busy = process.memory(), 0.0
             try:
@@ -90,7 +91,7 @@ def _measure_throughput(found: _Found, plan: Plan, only: str | None, folder: Pat
                         stage.polyport.settle()
                 if only != "sync":
                     with _noting(found, folder):
-                        measure_async(stage, plan, _say, found.asynchronous)
+                        measure_async(stage, plan, _say, found.asynchronous, found.paced)
             finally:
                 loaded, peak = process.memory()
                 found.memory = Memory(started=started, busy=busy, loaded=loaded, peak=peak) if loaded else None
@@ -155,6 +156,7 @@ def _measure(plan: Plan, only: str | None, folder: Path) -> Results:
         plan=plan,
         sync=found.sync,
         asynchronous=found.asynchronous,
+        paced=found.paced,
         memory=found.memory,
         starts=found.starts,
         micro=found.micro,

@@ -13,7 +13,9 @@ PATIENCE: Final = 30.0
 class Job:
     """What to send, how long (seconds, after ``warmup`` seconds that do not count), by how many callers; any status but ``expect`` is an error.
 
-    ``bodies`` are sent in turn after ``body``. With ``whole`` every request that was sent is waited for: what was answered is then what was asked.
+    ``bodies`` are sent in turn after ``body``. With ``whole`` every request that was sent is waited for: what was answered is then what was asked. With a
+    ``pace`` (requests a second of all callers together) each caller sends at its own times instead of as fast as it can; latencies then count from the time
+    at which a request was to be sent, so that an answer that comes late makes those behind it late as well.
     """
 
     port: int
@@ -26,6 +28,7 @@ class Job:
     token: str = ""
     method: str = "POST"
     whole: bool = False
+    pace: float = 0.0
     bodies: list[str] = field(default_factory=list)
 
 

@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from array import array
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,10 +30,11 @@ from bench.wrk import can_run, find_wrk, run_wrk
 class _Caller(asyncio.Protocol):
     """One connection."""
 
-    __slots__ = ("_body", "_job", "_parser", "_sent_at", "_transport")
+    __slots__ = ("_body", "_job", "_parser", "_sent_at", "_transport", "_turn")
 
-    def __init__(self, job: _Work) -> None:
+    def __init__(self, job: _Work, number: int) -> None:
         self._job = job
+        self._turn = number * job.step / job.callers
         self._parser: Any = httptools.HttpResponseParser(self)
         self._transport: Any = None
         self._sent_at = 0.0
@@ -40,7 +42,7 @@ class _Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._send()
+        self._send_next(time.perf_counter())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._job.lost(self, exc)
@@ -65,12 +67,27 @@ class _Caller(asyncio.Protocol):
         else:
             job.fail(f"{status} {self._body[:300].decode(errors='replace')}")
         if now < job.stop_at:
-            self._send()
+            self._send_next(now)
         else:
             self._transport.close()
 
-    def _send(self) -> None:
-        self._sent_at = time.perf_counter()
+    def _send_next(self, now: float) -> None:
+        """Send at once, or at this caller's next turn where there is a pace."""
+        job = self._job
+        if not job.step:
+            self._send(now)
+            return
+        due = job.start + self._turn
+        self._turn += job.step
+        if due >= job.stop_at:
+            self._transport.close()
+        elif due <= now:
+            self._send(due)
+        else:
+            asyncio.get_running_loop().call_later(due - now, self._send, due)
+
+    def _send(self, since: float) -> None:
+        self._sent_at = since
         self._transport.write(self._job.request())
 
 
@@ -85,6 +102,9 @@ class _Work:
         bodies = [body.encode() for body in (job.body, *job.bodies)]
         self._requests = itertools.cycle([f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies])
         self.expect = job.expect
+        self.callers = job.callers
+        self.step = job.callers / job.pace if job.pace else 0.0
+        self.start = 0.0
         self._job = job
         self._latencies = array("d")
         self._late = array("d")
@@ -115,7 +135,7 @@ class _Work:
 
     def lost(self, _caller: _Caller, error: Exception | None) -> None:
         """A caller has gone: at the end of its time, or before because the other side closed."""
-        if time.perf_counter() < self.stop_at:
+        if time.perf_counter() < self.stop_at - self.step:
             self.fail(f"the connection was closed: {error}")
         self._open -= 1
         if self._open <= 0 and not self._ended.done():
@@ -124,10 +144,11 @@ class _Work:
     async def run(self) -> Load:
         """Run the job."""
         job, loop = self._job, asyncio.get_running_loop()
-        began, used, start = time.monotonic(), _cpu_seconds(), time.perf_counter()
-        self._count_from = start + job.warmup
+        began, used = time.monotonic(), _cpu_seconds()
+        self.start = time.perf_counter()
+        self._count_from = self.start + job.warmup
         self.stop_at = self._count_from + job.seconds
-        connecting = (loop.create_connection(lambda: _Caller(self), "127.0.0.1", job.port) for _index in range(job.callers))
+        connecting = (loop.create_connection(partial(_Caller, self, number), "127.0.0.1", job.port) for number in range(job.callers))
         for made in await asyncio.gather(*connecting, return_exceptions=True):
             if isinstance(made, BaseException):
                 self.fail(f"no connection: {made}")

@@ -13,12 +13,13 @@ from typing import Final
 from bench.jobs import Job, Load
 from bench.partner import FORWARDED, run_body, trigger_body
 from bench.processes import Cores, Meter, NotMeasured, Process, wait_until_idle
-from bench.servers import RUN_PATH, SLOW_MS, TRIGGER_PATH, Restart, Stage, measure_restart, start_upstream
+from bench.servers import RUN_PATH, SLOW_MS, TRIGGER_PATH, Polyport, Restart, Stage, measure_restart, start_upstream
 
 CALLERS: Final = (1, 16, 64, 256)
 MOST_CALLERS: Final = 64  # what ratios and aims are told for
 # With a partner that takes a while, few callers tell nothing of what a server can do: it is hidden behind their waiting.
 DELAYED_CALLERS: Final = (1, 64, 256)
+UNRECORDED: Final = "polyport unrecorded"
 READS: Final = 4  # what may be read of the partner beside the runs: the account's own fields, when they are looked at anew
 DRAIN_SECONDS: Final = 300.0
 
@@ -73,6 +74,21 @@ class Drain:
     cpu_us: float
     others: float
     forwarder: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paced:
+    """One round of asynchronous runs at half of what was accepted just before: ``pace`` is runs a second asked for, ``accepted`` those that were, in ms the rest.
+
+    Latencies count from when a run was to be sent.
+    """
+
+    callers: int
+    pace: float
+    accepted: float
+    p50: float
+    p99: float
+    others: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +165,17 @@ def subjects_of(stage: Stage) -> dict[str, Subject]:
         run("polyport trigger", "sync", trigger_body(polyport.connection), 200),
         run("polyport dry run", "sync", run_body(polyport.connection, dry_run=True), 200),
         run("polyport async", "async", body, 202),
+        *(() if stage.unrecorded is None else (_unrecorded(stage.unrecorded),)),
     )
     return {subject.name: subject for subject in found}
+
+
+def _unrecorded(polyport: Polyport) -> Subject:
+    served = polyport.served
+    body, path = run_body(polyport.connection), f"{RUN_PATH}/sync"
+    return Subject(
+        name=UNRECORDED, port=served.port, path=path, body=body, expect=200, process=served.process, token=polyport.token, counted=True
+    )
 
 
 def call(stage: Stage, subject: Subject, callers: int, plan: Plan, *, warmup: float) -> tuple[Load, Sample]:
@@ -233,19 +258,24 @@ def _order(subjects: Mapping[str, Subject]) -> list[tuple[str, int, int]]:
     """The jobs of a round by name, callers and the upstream's delay: what is compared stands side by side."""
     compared = [name for name in ("direct", "nginx", "forwarder", "polyport sync") if name in subjects]
     found = [(name, callers, 0) for callers in CALLERS for name in compared]
+    found += [(UNRECORDED, MOST_CALLERS, 0)] if UNRECORDED in subjects else []
     found += [(name, callers, 0) for callers in CALLERS for name in ("polyport trigger", "polyport dry run")]
     return found + [(name, callers, SLOW_MS) for callers in DELAYED_CALLERS for name in compared]
 
 
-def measure_async(stage: Stage, plan: Plan, say: Say, kept: list[Drain]) -> None:
-    """Accepting and working, round after round, into ``kept``; a forwarder's job before each."""
+def measure_async(stage: Stage, plan: Plan, say: Say, kept: list[Drain], paced: list[Paced]) -> None:
+    """Accepting and working, round after round, into ``kept``; a forwarder's job before each. Then accepting at half of that, into ``paced``."""
     subjects = subjects_of(stage)
     for number in range(1, plan.rounds + 1):
         for callers in CALLERS:
             bare, _sample = call(stage, subjects["forwarder"], callers, plan, warmup=plan.warmup)
             kept.append(measure_drain(stage, subjects["polyport async"], callers, plan, bare.rate))
         done = next(drain for drain in reversed(kept) if drain.callers == MOST_CALLERS)
-        say(f"async round {number} of {plan.rounds}: {done.accepted:,.0f} accepted/s, {done.finished:,.0f} finished/s")
+        paced.append(measure_paced(stage, subjects["polyport async"], plan, done.accepted / 2))
+        say(
+            f"async round {number} of {plan.rounds}: {done.accepted:,.0f} accepted/s, {done.finished:,.0f} finished/s; "
+            f"p99 {paced[-1].p99:,.1f} ms at half of it"
+        )
     for status in ("failed", "uncertain", "waiting"):
         if stage.polyport.count(status):
             raise NotMeasured(f"there are asynchronous runs that are {status}")
@@ -283,6 +313,16 @@ def measure_drain(stage: Stage, subject: Subject, callers: int, plan: Plan, forw
         others=meter.others(),
         forwarder=forwarder,
     )
+
+
+def measure_paced(stage: Stage, subject: Subject, plan: Plan, pace: float) -> Paced:
+    """Accept at a pace, and work on what is accepted meanwhile."""
+    meter = Meter(subject.process, stage.processes())
+    job = replace(subject.job(MOST_CALLERS, plan.seconds), pace=pace, warmup=plan.warmup)
+    load = _checked(subject, MOST_CALLERS, stage.generator.run(job))
+    others = meter.others()
+    stage.polyport.settle()
+    return Paced(callers=MOST_CALLERS, pace=pace, accepted=load.rate, p50=load.p50, p99=load.p99, others=others)
 
 
 def measure_starts(folder: Path, cores: Cores, count: int, say: Say) -> list[Restart]:

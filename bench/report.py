@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.catalogue import MEGABYTES, SECONDS, Loaded
 from bench.machine import Machine
-from bench.measure import MOST_CALLERS, Drain, Memory, Plan, Ratio, Row, ratio_of, rows_by_key
+from bench.measure import MOST_CALLERS, UNRECORDED, Drain, Memory, Paced, Plan, Ratio, Row, ratio_of, rows_by_key
 from bench.micro import Micro
 from bench.servers import Restart
 
@@ -31,7 +31,14 @@ polyport sync     POST run/sync of Pipedrive's "create a person": token, sealed 
                   the answer read, run and attempt sealed and on the disk (fdatasync) before the answer
 polyport dry run  the same without sending and without a record
 polyport trigger  POST run/sync of "new persons": ten items read, mapped, recorded; nothing is changed at the partner
+polyport          the same server without its record (bench/unrecorded.py): nothing of a run is sealed or written. What "polyport sync" costs more than this
+unrecorded        is what the record adds
 polyport async    POST run/async: accepted is on the disk; finished is worked off by the same process, on the same core"""
+
+
+_PACED: Final = """\
+The same at half of what was accepted just before at this number of callers: they send at set times, and a latency counts from when the run was to be sent.
+What is accepted is worked on meanwhile, on the same core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +49,7 @@ class Results:
     plan: Plan
     sync: list[Row] = field(default_factory=list)
     asynchronous: list[Drain] = field(default_factory=list)
+    paced: list[Paced] = field(default_factory=list)
     memory: Memory | None = None
     starts: list[Restart] = field(default_factory=list)
     micro: Micro | None = None
@@ -107,10 +115,23 @@ def find_aims(results: Results) -> list[Aim]:
         add("added p50 at one caller, times the forwarder's", added / bare, 2.0, "{:.1f}".format, least=False, others=others)
         cost = median(sample.cpu_us for sample in known["polyport sync", MOST_CALLERS, 0].samples)
         add("CPU of a synchronous run, us", cost, 300, show_count, least=False)
+        if (UNRECORDED, MOST_CALLERS, 0) in known:
+            bare_us = median(sample.cpu_us for sample in known[UNRECORDED, MOST_CALLERS, 0].samples)
+            add("what the record adds to that", cost / bare_us - 1, 0.25, _whole_percent, least=False)
     if rounds := [found for found in results.asynchronous if found.callers == MOST_CALLERS]:
         others = median(found.others for found in rounds)
         add("async, accepted/s", median(found.accepted for found in rounds), 8000, show_count, others=others)
         add("async, finished/s", median(_drained(rounds)), 4000, show_count, others=others)
+    if paced := results.paced:
+        others = median(found.others for found in paced)
+        add(
+            "async, p99 of an acceptance at half of that load, ms",
+            median(found.p99 for found in paced),
+            20.0,
+            "{:.1f}".format,
+            least=False,
+            others=others,
+        )
     if results.memory is not None and results.memory.busy:
         add(f"memory of the server at {MOST_CALLERS} callers, MB", results.memory.busy, 120, show_count, least=False)
     if starts := results.starts:
@@ -148,6 +169,8 @@ def write_report(results: Results) -> str:
         parts += ["## Synchronous runs", _sync(results.sync)]
     if results.asynchronous:
         parts += ["## Asynchronous runs", _async(results.asynchronous)]
+    if results.paced:
+        parts += [_PACED, _paced(results.paced)]
     if results.memory is not None or results.starts:
         parts += ["## The process", _process(results)]
     if results.micro is not None:
@@ -257,6 +280,18 @@ def _async(rounds: Sequence[Drain]) -> str:
         "others",
     ]
     return table(head, lines)
+
+
+def _paced(rounds: Sequence[Paced]) -> str:
+    shown = [
+        str(rounds[0].callers),
+        show_spread([found.pace for found in rounds]),
+        show_spread([found.accepted for found in rounds]),
+        show_spread([found.p50 for found in rounds], ".1f"),
+        show_spread([found.p99 for found in rounds], ".1f"),
+        f"{median(found.others for found in rounds):.0%}",
+    ]
+    return table(["callers", "asked for/s", "accepted/s", "accept p50 ms", "accept p99 ms", "others"], [shown])
 
 
 def _process(results: Results) -> str:

@@ -23,6 +23,7 @@ EMAIL: Final = "bench@example.com"
 PASSWORD: Final = "polyport-bench"  # noqa: S105  it guards made-up data on 127.0.0.1 for the length of a benchmark
 RUN_PATH: Final = f"/partners/trigger-actions/{OPERATION}/run"
 TRIGGER_PATH: Final = f"/partners/trigger-actions/{TRIGGER}/run"
+_UNRECORDED: Final = (sys.executable, "-m", "bench.unrecorded")
 SLOW_MS: Final = 50  # how long an answer of the upstream takes while it is slow
 
 
@@ -135,11 +136,13 @@ class Stage:
     nginx: Served | None
     polyport: Polyport
     generator: Generator
+    unrecorded: Polyport | None = None  # the same server, which keeps nothing of its runs
 
     def processes(self) -> tuple[Process, ...]:
         """All of them."""
         found = (self.upstream.served.process, self.forwarder.process, self.polyport.served.process, self.generator.process)
-        return found if self.nginx is None else (*found, self.nginx.process)
+        more = (self.nginx, self.unrecorded.served if self.unrecorded is not None else None)
+        return (*found, *(served.process for served in more if served is not None))
 
 
 def start_upstream(stack: contextlib.ExitStack, folder: Path, core: int) -> Upstream:
@@ -238,12 +241,13 @@ def measure_restart(folder: Path, core: int, upstream: int, data: str) -> Restar
 
 
 @contextlib.contextmanager
-def open_stage(folder: Path, cores: Cores) -> Iterator[Stage]:
-    """Start everything, on its cores; stop it again."""
+def open_stage(folder: Path, cores: Cores, *, unrecorded: bool = False) -> Iterator[Stage]:
+    """Start everything, on its cores; stop it again. ``unrecorded``: with a second Polyport that keeps nothing of its runs."""
     with contextlib.ExitStack() as stack:
         upstream = start_upstream(stack, folder, cores.upstream)
         forwarder = _start(stack, folder, "forwarder", (port := free_port(), upstream.port), port, cores.server)
         nginx = start_nginx(stack, folder, cores.server, upstream.port)
         polyport = sign_in(start_polyport(stack, folder, cores.server, upstream.port))
+        second = sign_in(start_polyport(stack, folder, cores.server, upstream.port, _UNRECORDED, "unrecorded")) if unrecorded else None
         generator = start_generator(stack, folder, cores.load)
-        yield Stage(upstream=upstream, forwarder=forwarder, nginx=nginx, polyport=polyport, generator=generator)
+        yield Stage(upstream=upstream, forwarder=forwarder, nginx=nginx, polyport=polyport, generator=generator, unrecorded=second)

@@ -63,7 +63,7 @@ def wrk_version(program: str) -> str:
 
 def can_run(job: Job) -> bool:
     """Whether wrk can do this job: it counts whole seconds, and it ends without waiting for answers that are under way."""
-    return job.seconds >= 1 and job.seconds == int(job.seconds) and not job.warmup and not job.whole and not job.bodies
+    return job.seconds >= 1 and job.seconds == int(job.seconds) and not job.warmup and not job.whole and not job.bodies and not job.pace
 
 
 def run_wrk(program: str, job: Job, folder: Path) -> Load:
