@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -134,16 +134,18 @@ class Pile:
         self.times: dict[str, Counter[int]] = {name: Counter() for name in TIMES}
         self.waiting = 0
 
-    def put(self, what: str, key: str, n: int) -> None:
-        """Add a sum."""
+    def put(self, what: str, counts: Mapping[str, int]) -> None:
+        """Add sums of one kind, by key."""
         if what == "status":
-            self.runs[key] += n
+            self.runs.update(counts)
         elif what == "error":
-            self.errors[key] += n
+            self.errors.update(counts)
         elif what == "waiting":
-            self.waiting = max(self.waiting, n)
+            self.waiting = max((self.waiting, *counts.values()))
         else:
-            self.times[what][int(key)] += n
+            times = self.times[what]
+            for edge, n in counts.items():
+                times[int(edge)] += n
 
     def latency(self) -> dict[str, dict[str, int | None]]:
         """The percentiles of all times."""
@@ -227,16 +229,12 @@ def _piles(kept: Iterable[Sum], fresh: Iterable[Ends], first: int, width: Width,
     """The sums by slot, none left out, and all together; with those that are not kept yet."""
     slots = {first + number * width.grain: Pile() for number in range(width.slots)}
     whole = Pile()
-    found: defaultdict[int, list[tuple[str, str, int]]] = defaultdict(list)
-    for each in kept:
-        found[each.slot].append((each.what, each.key, each.n))
-    for end in fresh:
-        if partner_id in {None, end.partner_id}:
-            found[end.slot // width.grain * width.grain].append((end.what, end.key, end.n))
-    for at, sums in found.items():
-        for what, key, n in sums if at in slots else ():
-            slots[at].put(what, key, n)
-            whole.put(what, key, n)
+    found: list[tuple[int, str, Mapping[str, int]]] = [*kept]
+    found += [(end.slot // width.grain * width.grain, end.what, {end.key: end.n}) for end in fresh if partner_id in {None, end.partner_id}]
+    for at, what, counts in found:
+        if at in slots:
+            slots[at].put(what, counts)
+            whole.put(what, counts)
     return slots, whole
 
 

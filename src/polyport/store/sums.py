@@ -13,15 +13,15 @@ from polyport.store.base import Database, Statement
 ALL: Final = 0  # in the place of a partner's id: all partners together
 GRAINS: Final = (60, 900, 21_600)
 STRETCH_MOST: Final = 1_000_000
+_COUNTS: Final = msgspec.json.Decoder(dict[str, int])
 
 
 class Sum(NamedTuple):
-    """How often something was so in one slot. ``slot`` is its beginning, in unix seconds; for ``what`` and ``key`` see the table."""
+    """How often something was so in one slot, by key. ``slot`` is its beginning, in unix seconds; for ``what`` and the keys see the table."""
 
     slot: int
     what: str
-    key: str
-    n: int
+    counts: dict[str, int]
 
 
 class Ends(NamedTuple):
@@ -102,7 +102,7 @@ class RunSums:
     async def read(self, account_id: int, grain: int, first: int, partner_id: int = ALL) -> list[Sum]:
         """The sums of an account, or of one partner within it, from a slot on."""
         told = {"account_id": account_id, "grain": grain, "partner_id": partner_id, "first": first}
-        return [Sum(*row) for row in await self.database.read("run_sums", told)]
+        return [Sum(slot, what, _COUNTS.decode(counts)) for slot, what, counts in await self.database.read("run_sums", told)]
 
     async def by_partner(self, account_id: int, grain: int, first: int, limit: int) -> list[PartnerSum]:
         """The partners with the most runs from a slot on."""

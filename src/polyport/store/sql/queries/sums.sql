@@ -65,10 +65,13 @@ WHERE EXISTS (SELECT 1 FROM accounts WHERE account_id = value ->> 0)
 ON CONFLICT (account_id, grain, what, partner_id, slot, key) DO UPDATE SET n = CASE what WHEN 'waiting' THEN MAX(n, excluded.n) ELSE n + excluded.n END;
 
 -- name: run_sums
--- The sums of an account, or of a partner within it (0: all together), from a moment on. They are the whole account's: who reaches one end user's things alone gets none.
-SELECT slot, what, run_sums.key, n FROM json_each('["status", "error", "own", "queue", "partner", "waiting"]') AS wanted CROSS JOIN run_sums
+-- The sums of an account, or of a partner within it (0: all together), from a moment on, those of one slot together as JSON: a day has many thousands. They are the
+-- whole account's: who reaches one end user's things alone gets none.
+SELECT slot, what, json_group_object(run_sums.key, n)
+FROM json_each('["status", "error", "own", "queue", "partner", "waiting"]') AS wanted CROSS JOIN run_sums
 WHERE account_id = :account_id AND grain = :grain AND what = wanted.value AND partner_id = :partner_id AND slot >= :first AND n > 0
-    AND :only_user IS NULL;
+    AND :only_user IS NULL
+GROUP BY what, slot;
 
 -- name: sums_by_partner
 -- How the runs of each of an account's partners ended, from a moment on; those with the most runs. Told for a whole account only.
