@@ -60,7 +60,7 @@ async def test_form_faults_and_run_have_no_barrier(browser: Browser, house: Serv
         await named(page, "how:d.notes").select_option("json")
         await expect(page.locator("textarea[name='j:d.notes']")).to_be_visible()
         await press(page, "dry")
-        await expect(page.get_by_role("alert")).to_contain_text("2 fields have faults")
+        await expect(page.get_by_role("alert")).to_contain_text("2 things are wrong or missing")
         await shot(page, "try-faults", viewport, scheme)
         assert not await too_wide(page)
         assert await violations(page) == []

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Final
 
+from polyport.engine.demands import Demand
 from polyport.errors import Fault
 from polyport.paths import MISSING, Path, format_path
 from polyport.server.console.filled import Filled, shown_json, written
@@ -117,12 +118,17 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """The operation itself, or a row: its controls, its sections, and what of it no control stands for."""
+    """The operation itself, or a row: its controls, its sections, and what of it no control stands for.
+
+    ``demands`` are sentences on what has to be given together or instead of each other, by the sentence that the API has for them; ``error`` says that one is not met.
+    """
 
     path: str
     controls: Sequence[Control] = ()
     sections: Sequence[Rows] = ()
     more: Control | None = None
+    demands: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
 
     @property
     def id(self) -> str:
@@ -191,7 +197,20 @@ def _level(making: _Making, shown: Mapping[str, Any], place: Path, data: Mapping
             if _applies(making, told, own, data) or told["name"] in data
         ],
         more=_more(making, place, rest),
+        demands=_demands(shown, [*variables, *sections]),
+        error=making.filled.faults.get(f"level:{format_path(place)}"),
     )
+
+
+def _demands(shown: Mapping[str, Any], told: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What is demanded of a level, in the labels of its fields. What has a default is there anyway."""
+    usual, labels = {each["name"] for each in told if "default" in each}, {each["name"]: str(each["label"]) for each in told}
+    found: dict[str, str] = {}
+    for sets in shown.get("needsOneOf", ()):
+        left = tuple(tuple(name for name in names if name not in usual) for names in sets)
+        if all(left):
+            found[Demand(left).words] = Demand(tuple(tuple(labels.get(name, name) for name in names) for names in left)).words
+    return found
 
 
 def _takes_rows(told: Mapping[str, Any]) -> bool:
@@ -258,6 +277,8 @@ def _control(making: _Making, told: Mapping[str, Any], place: Path, data: Mappin
     )  # fmt: skip
     if widget in {"select", "checks"}:
         control = replace(control, choices=_choices(told, making.found.get(path), MISSING), searched=_searched(making, told, path))
+    if raw is not None and told.get("isSecret"):  # it is typed again: a secret is not shown, not even one that could not be read
+        return replace(_as(control, "json") if raw[0] == "j" else control, text="")
     if raw is not None:
         return replace(control, kind=raw[0], text=raw[1], how="json" if raw[0] == "j" and natural != "j" else "", widget="json")
     if value is MISSING:
@@ -365,9 +386,11 @@ def _choices(told: Mapping[str, Any], found: Sequence[Mapping[str, Any]] | None,
 def at_their_fields(level: Level, selectors: Sequence[Control], faults: Sequence[Fault]) -> tuple[dict[str, str], list[Fault]]:
     """Which fault belongs to which path of the form, and those that belong to none."""
     known = {control.path for control in selectors}
+    levels: dict[str, Level] = {}
     pending = [level]
     while pending:
         each = pending.pop()
+        levels[each.path] = each
         known.update(control.path for control in each.controls)
         known.update(rows.path for rows in each.sections)
         if each.more is not None:
@@ -377,6 +400,9 @@ def at_their_fields(level: Level, selectors: Sequence[Control], faults: Sequence
     rest: list[Fault] = []
     for fault in faults:
         path = _form_path(fault.path)
+        if path in levels and fault.message in levels[path].demands:
+            placed[f"level:{path}"] = " ".join((*filter(None, [placed.get(f"level:{path}")]), levels[path].demands[fault.message]))
+            continue
         own = next((found for found in _upwards(path) if found in known or f"more:{found}" in known), None)
         if own is None:
             rest.append(fault)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from polyport.server.connect.forms import read_pairs
 from polyport.server.console.controls import Control, Level, at_their_fields, level_of, selectors_of
 from polyport.server.console.filled import Filled, json_value, read_filled, shown_json
 from polyport.server.console.member import Member
+from polyport.server.console.picking import Picking, pick
 from polyport.server.console.sharing import unpacked
 from polyport.server.console.show import chosen
 from polyport.server.console.snippets import without_secrets
@@ -19,7 +20,6 @@ from polyport.server.console.within import ask
 from polyport.server.routing import Call
 
 FIELDS_MOST: Final = 10_000
-CONNECTIONS_MOST: Final = 100
 NOTHING: Final[Mapping[str, Any]] = {"variables": [], "rowSections": [], "credentialData": []}
 RANGE: Final = ("from", "to", "cursor", "limit")
 
@@ -34,9 +34,8 @@ class Trial:
 
     operation: Mapping[str, Any]
     partner: Mapping[str, Any]
-    connections: Sequence[Mapping[str, Any]]
+    picking: Picking = field(default_factory=Picking)
     hidden: frozenset[str] = frozenset()
-    connection_id: int | None = None
     view: str = "form"
     filled: Filled = field(default_factory=Filled)
     text: str | None = None
@@ -53,6 +52,11 @@ class Trial:
     def id(self) -> int:
         """The operation's id."""
         return int(self.operation["triggerActionId"])
+
+    @property
+    def connection_id(self) -> int | None:
+        """The connection that is chosen."""
+        return self.picking.chosen
 
     @property
     def needs_connection(self) -> bool:
@@ -117,20 +121,18 @@ def _number(text: str) -> Any:
 
 
 async def open_trial(call: Call, member: Member) -> Trial:
-    """The operation, its partner, and the connections there are for it. Raises ``NotFound``."""
+    """The operation and its partner. Raises ``NotFound``."""
     operation = (await ask(call, member, "GET /partners/trigger-actions/{id}", id=call.id("operationId"))).data
     partner = (await ask(call, member, "GET /partners/{partnerId}", partnerId=operation["partnerId"])).data
-    query = {"filter[partnerId]": operation["partnerId"], "per-page": CONNECTIONS_MOST}
-    connections = (await ask(call, member, "GET /credentials", query=query)).data if partner["authTypes"] else []
     # The names of secrets come with the operation: they are known where its fields cannot be read for the connection.
     program = await call.engine.desk.program(member.user.account_id, int(operation["triggerActionId"]))
-    return Trial(operation=operation, partner=partner, connections=connections, hidden=program.hidden)
+    return Trial(operation=operation, partner=partner, hidden=program.hidden)
 
 
-def from_link(call: Call, trial: Trial) -> None:
+async def from_link(call: Call, member: Member, trial: Trial) -> None:
     """Fill a trial in with what stands in the address."""
     given = chosen(call, "connection", "view", "input")
-    _choose(trial, given.get("connection", ""))
+    await _choose(call, member, trial, given)
     trial.view = "json" if given.get("view") == "json" else "form"
     if "input" not in given:
         return
@@ -147,12 +149,12 @@ def from_link(call: Call, trial: Trial) -> None:
         trial.reading = {name: str(content["r"][name])[:500] for name in RANGE if name in content["r"]}
 
 
-def from_form(call: Call, trial: Trial) -> Mapping[str, str]:
+async def from_form(call: Call, member: Member, trial: Trial) -> Mapping[str, str]:
     """Fill a trial in with a form; the names that are the form's own."""
     pairs = read_pairs(call.content, FIELDS_MOST)
     own = {name: text for name, text in pairs if ":" not in name}
     trial.filled = read_filled(pairs)
-    _choose(trial, own.get("connection", ""))
+    await _choose(call, member, trial, own)
     trial.view = "json" if own.get("view") == "json" else "form"
     trial.reading = {name: own[name].strip()[:2_000] for name in RANGE if own.get(name, "").strip()}
     nonce = own.get("nonce", "")
@@ -172,16 +174,14 @@ def from_form(call: Call, trial: Trial) -> Mapping[str, str]:
     return own
 
 
-def _choose(trial: Trial, told: str) -> None:
+async def _choose(call: Call, member: Member, trial: Trial, given: Mapping[str, str]) -> None:
     """The connection that was chosen; else the first one that works."""
-    known = {int(each["credentialId"]) for each in trial.connections}
-    if trial.needs_connection and told.isascii() and told.isdecimal() and len(told) < 17:
-        trial.connection_id = int(told)
-        if trial.connection_id not in known and len(known) < CONNECTIONS_MOST:
-            trial.connection_id = None
-            trial.warnings.append("The connection that was chosen is not there any more: another one is chosen.")
-    if trial.connection_id is None:
-        trial.connection_id = next((int(each["credentialId"]) for each in trial.connections if each["status"] == "active"), None)
+    if not trial.needs_connection:
+        return
+    trial.picking = await pick(call, member, int(trial.operation["partnerId"]), given.get("connection", ""), given.get("seek", ""))
+    if trial.picking.gone:
+        other = ": another one is chosen" if trial.picking.chosen is not None else ""
+        trial.warnings.append(f"The connection that was chosen is not there any more{other}.")
 
 
 async def describe(call: Call, member: Member, trial: Trial) -> None:

@@ -78,7 +78,7 @@ async def _titles(call: Call, member: Member, partner_ids: set[int]) -> dict[str
 async def show(call: Call, member: Member) -> Answer:
     """GET /console/try/{operationId}."""
     trial = await open_trial(call, member)
-    from_link(call, trial)
+    await from_link(call, member, trial)
     await describe(call, member, trial)
     return _page(call, member, trial)
 
@@ -86,14 +86,15 @@ async def show(call: Call, member: Member) -> Answer:
 async def act(call: Call, member: Member) -> Answer:
     """POST /console/try/{operationId}: ``do`` says what was pressed."""
     trial = await open_trial(call, member)
-    own = from_form(call, trial)
+    own = await from_form(call, member, trial)
     action, _, about = own.get("do", "").partition(":")
     focus = None
     if action in MOVES and not trial.broken:
         focus = change_rows(trial.filled, action, about)
     elif action in {"form", "json"} and not trial.broken:
         trial.view = action
-    await describe(call, member, trial)
+    if action != "seek" or not call.http.headers.get("hx-request"):  # who only looks for a connection gets the list of them alone
+        await describe(call, member, trial)
     if action == "find":
         await search(call, member, trial, about)
     outcome = await _run(call, member, trial, dry=action == "dry") if action in {"dry", "run"} else None

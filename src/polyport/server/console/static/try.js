@@ -21,11 +21,11 @@
   // Where to go on after a row was added or moved, or a run has come back; after faults, the first of them.
   document.addEventListener("htmx:afterSettle", (event) => {
     if (!event.detail.target || event.detail.target.id !== "work") return;
-    const next = document.querySelector("#work [data-focus]") || document.querySelector("#work [aria-invalid=true]");
+    const next = document.querySelector("#work [data-focus]") || document.querySelector("#work [aria-invalid=true], #work [data-fault]");
     if (!next) return;
     const inside = next.matches(".row") ? next.querySelector("input:not([type=hidden]), select:not(.ways), textarea") : null;
     (inside || next).focus({ preventScroll: true });
-    next.scrollIntoView({ block: next.matches("[aria-invalid]") ? "center" : "start" });
+    next.scrollIntoView({ block: next.matches("[aria-invalid], [data-fault]") ? "center" : "start" });
   });
 
   const upload = async (field) => {

@@ -1,0 +1,112 @@
+"""Try it in a real browser where much is to be said: one connection of very many, what is lacking, and what the browser keeps of what was typed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from browser.console import LOOKS, assert_quiet, shot, signed_in_state
+from browser.watched import opened, too_wide, violations
+from e2e.pillar_box import SEND, connect_many, open_pillar_box
+from e2e.served import PASSWORD, Served
+from polyport.server.console.picking import LISTED_MOST
+
+pytestmark = pytest.mark.anyio
+
+PAGE = f"/console/try/{SEND}"
+PIN = "canary-pin-51-Gh7Vb2"
+
+
+@pytest.fixture(scope="module")
+async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    async with open_pillar_box(tmp_path_factory.mktemp("letters")) as served:
+        await connect_many(served, LISTED_MOST + 2)
+        yield served
+
+
+@pytest.fixture(scope="module")
+async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
+    return await signed_in_state(browser, house)
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+async def test_a_connection_is_searched_and_chosen_by_keyboard(browser: Browser, house: Served, state: dict[str, Any], *, scripted: bool):
+    async with opened(browser, house.origin + PAGE, storage_state=state, java_script_enabled=scripted) as watched:
+        page = watched.page
+        await page.locator("[name='s:d.email']").fill("a@example.com")
+        await page.get_by_role("searchbox", name="Search connections").focus()
+        await page.keyboard.type("customer 1")
+        if not scripted:
+            await page.keyboard.press("Tab")
+            await expect(page.get_by_role("button", name="Search")).to_be_focused()
+            await page.keyboard.press("Enter")
+        await expect(page.get_by_text("11 found")).to_be_visible()
+        if scripted:
+            await expect(page.get_by_role("searchbox", name="Search connections")).to_be_focused()
+        await page.get_by_label("Connection", exact=True).focus()
+        await page.keyboard.type("Customer 1 ")
+        await expect(page.locator("#connection option:checked")).to_have_text("Customer 1 · user-1")
+        await page.keyboard.press("Tab")
+        await expect(page.locator("[name='s:d.email']")).to_have_value("a@example.com")
+        await page.get_by_role("button", name="Run", exact=True).click()
+        await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
+        assert_quiet(watched, house)
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
+async def test_what_is_lacking_is_led_to_and_has_no_barrier(
+    browser: Browser, house: Served, state: dict[str, Any], viewport: Any, scheme: Any
+):
+    async with opened(browser, house.origin + PAGE, storage_state=state, viewport=viewport, color_scheme=scheme) as watched:
+        page = watched.page
+        await page.get_by_role("button", name="Add a row to Copies").click()
+        await page.get_by_role("button", name="Dry run").click()
+        lacking = page.locator("[data-fault]")
+        await expect(lacking).to_have_count(2)
+        await expect(lacking.first).to_be_focused()
+        await shot(page, "try-lacking", viewport, scheme)
+        assert not await too_wide(page)
+        assert await violations(page) == []
+
+
+async def test_the_browser_keeps_no_secret_in_its_history_its_addresses_or_what_it_tells_of_where_it_came_from(
+    browser: Browser, house: Served
+):
+    """The password at the sign-in, a secret of a form, one in JSON that is none: each only in the body of the form that carried it."""
+    async with opened(browser, house.origin + PAGE) as watched:
+        page = watched.page
+        await page.get_by_label("E-mail address").fill("owner@example.com")
+        await page.get_by_label("Password").fill("wrong-" + PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("alert")).to_be_visible()
+        await page.context.add_cookies((await signed_in_state(browser, house))["cookies"])
+        await page.goto(house.origin + PAGE)
+        await page.locator("[name='s:d.email']").fill("a@example.com")
+        await page.locator("[name='s:d.pin']").fill(PIN)
+        await page.get_by_role("button", name="Dry run").click()
+        await expect(page.get_by_role("heading", name="Dry run")).to_be_visible()
+        await page.get_by_role("button", name="Link to this").click()
+        await page.get_by_label("Put what was typed in it as well").check()
+        await expect(page.get_by_text("It holds what is filled in, except for secrets.")).to_be_visible()
+        await page.get_by_role("button", name="JSON", exact=True).click()
+        await page.locator("#text").fill(f'{{"pin": "{PIN}",}}')
+        await page.get_by_role("button", name="Run", exact=True).click()
+        await expect(page.locator("#text-error")).to_be_visible()
+        await page.goto(house.origin + "/console/runs")
+
+        session = await page.context.new_cdp_session(page)
+        history = str(await session.send("Page.getNavigationHistory"))
+        told = [f"{request.url} {(await request.all_headers()).get('referer', '')}" for request in watched.requests]
+        kept = await page.evaluate(
+            "JSON.stringify([history.state, {...localStorage}, {...sessionStorage}, document.title, document.referrer])"
+        )
+        assert len(told) > 10
+        for secret in (PIN, PASSWORD):
+            assert secret not in history + kept + "".join(told)
+        await page.go_back()  # what a browser shows again is asked for anew, without what was typed
+        await expect(page.get_by_role("heading", name="Send a letter")).to_be_visible()
+        assert PIN not in await page.content()
+        assert await page.locator("input[name='s:d.pin']").input_value() == ""
