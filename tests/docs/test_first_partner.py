@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import polyport
-from e2e.processes import PATIENCE, PROGRAM, environment, until
+from e2e.processes import PATIENCE, environment, until
+from e2e.starter import standing_in
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "first-partner.md"
 PLACE = re.compile(r"(?:# |<!-- )(depot/\S+)(?: -->)?\n")
@@ -37,11 +38,11 @@ def in_a_second_terminal(command, folder, settings):
 
 def test_the_tutorial_is_true(tmp_path):
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "polyport").symlink_to(PROGRAM)
     search = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     settings = environment({"PATH": search, "PYTHONPATH": str(Path(polyport.__file__).parents[1])})
     port, outputs, compared = "8082", [], 0
     with contextlib.ExitStack() as stack:
+        stack.enter_context(standing_in(tmp_path / "bin"))
         for kind, body in blocks():
             if kind in {"yaml", "markdown"}:
                 place = PLACE.match(body)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.processes import FIRST_ACCOUNT, PATIENCE, PROGRAM, connect, environment, run, serving, simulating, towards
+from e2e.processes import FIRST_ACCOUNT, PATIENCE, connect, environment, run, serving, simulating, towards
+from e2e.starter import standing_in
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (
@@ -51,7 +52,9 @@ def reading(folder, *, connected):
         token = server.sign_in()
         if connected:
             assert connect(server, token) == 1001
-        yield lambda page: follow(page, folder, server, token)
+        (folder / "bin").mkdir()
+        with standing_in(folder / "bin") as program:
+            yield lambda page: follow(page, folder, server, token, program)
 
 
 @pytest.fixture
@@ -66,11 +69,11 @@ def connected_reader(tmp_path_factory):
         yield reader
 
 
-def follow(page, folder, server, token):
+def follow(page, folder, server, token, program):
     blocks = re.findall(r"```bash\n(.*?)```", (DOCS / f"{page}.md").read_text("utf-8"), re.DOTALL)
     commands = "\n".join(block for block in blocks if not re.search(r"polyport (?:serve|connector simulate)", block))
     commands = re.sub(r"\b(RUN_ID|FILE_ID|KEY_ID|ENDPOINT_ID|EVENT_ID|IMPORT_ID|PARTNER_ID)\b", r"$\1", commands).replace(
-        ".venv/bin/polyport", str(PROGRAM)
+        ".venv/bin/polyport", str(program)
     )
     (folder / "answers").write_text("")
     given = {"SERVER": f"http://127.0.0.1:{server.port}", "TOKEN": token}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -23,7 +24,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -159,6 +161,61 @@ def _take_orphans(taken: bool) -> None:
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, int(taken), 0, 0, 0)
 
 
+_STANDING_IN: Final = """#!{python} -SE
+import json, os, signal, socket, sys
+line = socket.socket(socket.AF_UNIX)
+line.connect({door!r})
+content = json.dumps({{"arguments": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd()}}).encode()
+socket.send_fds(line, [len(content).to_bytes(4, "big")], [0, 1, 2])
+line.sendall(content)
+pid = int.from_bytes(line.recv(4), "big")
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda number, _frame: os.kill(pid, number))
+sys.exit((line.recv(1) or b"\\1")[0])
+"""
+
+
+@contextlib.contextmanager
+def standing_in(folder: Path) -> Iterator[Path]:
+    """A program ``polyport`` in the folder, for shells: what is asked of it is begun here, with its folder, environment and files, and gets its signals."""
+    program = folder / "polyport"
+    if not READS_FIRST:
+        program.symlink_to(PROGRAM)
+        yield program
+        return
+    door = f"\0polyport-tests-{uuid.uuid4()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(door)
+        listener.listen()
+        program.write_text(_STANDING_IN.format(python=sys.executable, door=door))
+        program.chmod(0o700)
+        threading.Thread(target=_stand_in, args=(listener,), daemon=True).start()
+        yield program
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _stand_in(listener: socket.socket) -> None:
+    while True:
+        try:
+            line, _address = listener.accept()
+        except OSError:  # it was shut
+            return
+        threading.Thread(target=_begin_for, args=(line,), daemon=True).start()
+
+
+def _begin_for(line: socket.socket) -> None:
+    with line:
+        size, files, _flags, _address = socket.recv_fds(line, 4, 3)
+        asked = json.loads(line.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+        process = begin(asked["arguments"], env=asked["env"], outputs=(files[1], files[2]), given=files[0], cwd=Path(asked["cwd"]))
+        for file in files:
+            os.close(file)
+        line.sendall(process.pid.to_bytes(4, "big"))
+        code = process.wait()
+        with contextlib.suppress(OSError):  # who asked may be gone
+            line.sendall(bytes([code if code >= 0 else 128 - code]))
+
+
 # In the process that reads
 
 
@@ -201,6 +258,8 @@ def _read_modules() -> None:
             importlib.import_module(found.name)
     for name in _ASKED_LATE:
         importlib.import_module(name)
+    folders = importlib.import_module("polyport.cli.folders")
+    folders.neighbours(folders.bundled()[0])  # what commands about a folder hold it against
     gc.freeze()  # what is here stays, and is shared as long as nobody touches it
 
 
