@@ -1,6 +1,7 @@
-"""Bounds of time that fail for what is slow by its nature, never for a machine that is busy."""
+"""Bounds of what tests take: of time, failing for what is slow by its nature and never for a machine that is busy, and of made-up examples."""
 
 import contextlib
+import os
 import time
 
 # CPU, not the clock on the wall; and far more than is needed: caches are cold, processors shared, coverage counts along. What these bounds are for
@@ -15,3 +16,8 @@ def little_time(seconds=SECONDS):
     yield
     spent = time.process_time() - start
     assert spent < seconds, f"{spent:.1f} seconds of CPU"
+
+
+def examples(many):
+    """How many examples a test of Hypothesis makes up: ``many`` where ``POLYPORT_EXAMPLES`` is set, and new ones every time; else a fifth, always the same."""
+    return many if "POLYPORT_EXAMPLES" in os.environ else max(10, many // 5)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
+
+from bounds import examples
 
 for _name in [name for name in os.environ if name.startswith("POLYPORT_") and name not in {"POLYPORT_CORPUS", "POLYPORT_EXAMPLES"}]:
     del os.environ[_name]
@@ -15,6 +18,12 @@ for _name in [name for name in os.environ if name.startswith("POLYPORT_") and na
 _plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _plain])
 
+
+# A test that failed fails again: the same examples every time, unless more are asked for.
+settings.register_profile(
+    "tests", max_examples=examples(100), derandomize="POLYPORT_EXAMPLES" not in os.environ, deadline=None, database=None
+)
+settings.load_profile("tests")
 
 # Files that take long are begun first: what is left for the end is short, and no process works on alone. A name that is missing or too many costs nothing.
 _LONG = (

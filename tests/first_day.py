@@ -54,3 +54,9 @@ def bring_account(data: Path) -> bool:
     for name in (KEY_FILE, DATABASE):
         shutil.copy2(made / name, data / name)
     return True
+
+
+def bring_first_day(data: Path) -> None:
+    """Both: what a data folder holds after the first start."""
+    bring_catalogue(data)
+    assert bring_account(data)

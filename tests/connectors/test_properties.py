@@ -332,7 +332,7 @@ def test_answers_of_any_kind_raise_nothing_but_our_errors(slug, operation, loop)
     _program, _schema, _validator, _kind, plain, _selectors = compiled(slug, operation)
     recorded = tuple(recorded_answers(slug, operation.name))
 
-    @settings(few, max_examples=EXAMPLES * 3)
+    @settings(few, max_examples=EXAMPLES * 2)
     @given(st.data())
     def check(drawn):
         data = drawn.draw(plain)
@@ -348,7 +348,7 @@ def test_answers_of_any_kind_raise_nothing_but_our_errors(slug, operation, loop)
 def test_lists_take_answers_of_any_kind(slug, spec, loop):
     recorded = tuple(recorded_answers(slug, f"lists/{spec.name}"))
 
-    @settings(few, max_examples=EXAMPLES * 3)
+    @settings(few, max_examples=EXAMPLES * 2)
     @given(st.data())
     def check(drawn):
         values = {name: drawn.draw(TEXTS) for name in spec.depends_on}
@@ -376,7 +376,7 @@ def with_fields(slug, spec, found):
 def test_verify_calls_take_answers_of_any_kind(slug, loop):
     recorded = tuple(recorded_answers(slug, "verify"))
 
-    @settings(few, max_examples=EXAMPLES * 5)
+    @settings(few, max_examples=EXAMPLES * 3)
     @given(st.data())
     def check(drawn):
         try:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from e2e.served import PASSWORD, Asked, Handler, Served, Upstream, answer, make_settings, upstream
+from first_day import bring_first_day
 from polyport.catalog import Catalog
-from polyport.runtime import create_account, make_first_account, open_runtime
+from polyport.runtime import create_account, open_runtime
 
 METERED: Final = 900002
 PLAIN, COSTLY, PARALLEL, FREE, TOLD = range(90000201, 90000206)
@@ -158,7 +159,7 @@ async def open_meter() -> AsyncIterator[Meter]:
 async def make_accounts(data: Path, *emails: str) -> None:
     """Make the first account of a data folder, and others, before a server is started on it."""
     settings = make_settings(data)
-    await make_first_account(settings, lambda: PASSWORD)
+    bring_first_day(data)
     async with open_runtime(settings) as runtime:
         for email in emails:
             await create_account(runtime.repo, runtime.vault, title=email, email=email, password=PASSWORD, now=runtime.now_ms())

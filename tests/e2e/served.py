@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import io
 import json
+import multiprocessing
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
@@ -19,6 +21,7 @@ import bundled
 from first_day import EMAIL, PASSWORD, bring_account, bring_catalogue
 from polyport.catalog import Catalog
 from polyport.cli.serving import QuietServer, listen, make_config, make_guard
+from polyport.importers import run as importing
 from polyport.net.message import Network
 from polyport.runtime import Runtime, create_account, make_first_account, open_runtime
 from polyport.server.app import build_services, serving
@@ -26,6 +29,11 @@ from polyport.server.routing import Services
 from polyport.settings import Settings, environment_names, load_settings
 from polyport.testing.server import open_simulator
 from polyport.testing.simulators import Simulators
+
+# An import has a process of its own. Here these are begun by one that has read the modules; from nothing they are begun where the program itself imports (test_cli.py,
+# test_own_partners_cli.py).
+multiprocessing.set_forkserver_preload(["pytest", "polyport.importers.run"])
+setattr(importing, "multiprocessing", SimpleNamespace(get_context=lambda _how: multiprocessing.get_context("forkserver")))  # noqa: B010  it is a module
 
 OTHER_EMAIL: Final = "other@example.com"
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from e2e.served import PASSWORD, Asked, Served, answer, import_finished, make_settings, running_server, upstream
+from e2e.served import Asked, Served, answer, import_finished, make_settings, running_server, upstream
+from first_day import bring_first_day
 from petshop import pets
 from polyport.accounts import AccountBoxes
 from polyport.engine import desk as desk_module
@@ -22,7 +23,7 @@ from polyport.importers.working import TRIES_MOST, ImportWorker
 from polyport.manifest.passing import passing_id
 from polyport.private_partners import PrivateSource
 from polyport.rotation import rotate
-from polyport.runtime import Runtime, make_first_account, open_runtime
+from polyport.runtime import Runtime, open_runtime
 from polyport.store.copies import copy_database, make_ready
 from polyport.store.private_partners import ImportStatus, PartnerImport
 from polyport.store.repo import Repo
@@ -64,7 +65,7 @@ async def test_every_process_serves_what_one_of_them_imported_and_so_does_the_ne
 async def bench(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Runtime]:
     """A process with an account, in which nobody works on imports yet."""
     settings = make_settings(tmp_path / "data")
-    await make_first_account(settings, lambda: PASSWORD)
+    bring_first_day(settings.data)
     async with open_runtime(settings) as runtime:
         yield runtime
 
@@ -152,7 +153,7 @@ async def test_one_import_of_an_account_is_at_work_at_a_time_and_few_in_all(benc
 
 async def test_a_description_that_needs_more_than_its_process_has_is_refused(tmp_path: Path):
     settings = make_settings(tmp_path / "data", imports_memory=256 * 1024 * 1024)
-    await make_first_account(settings, lambda: PASSWORD)
+    bring_first_day(settings.data)
     large = json.dumps(DOCUMENT | {"x-more": [{"a": number} for number in range(1_000_000)]}).encode()
     async with open_runtime(settings) as runtime:
         made = await started(runtime, content=large)
@@ -181,7 +182,7 @@ async def test_fifty_megabytes_are_refused_without_being_held(bench: Runtime):
 
 async def test_an_operator_can_turn_imports_off(tmp_path: Path):
     settings = make_settings(tmp_path / "data", imports_partners=0)
-    await make_first_account(settings, lambda: PASSWORD)
+    bring_first_day(settings.data)
     async with open_runtime(settings) as runtime:
         with pytest.raises(Forbidden, match="takes no imports"):
             await started(runtime)
@@ -189,7 +190,7 @@ async def test_an_operator_can_turn_imports_off(tmp_path: Path):
 
 async def test_an_account_has_so_many_partners_and_a_removed_one_makes_room(tmp_path: Path):
     settings = make_settings(tmp_path / "data", imports_partners=1)
-    await make_first_account(settings, lambda: PASSWORD)
+    bring_first_day(settings.data)
     async with open_runtime(settings) as runtime:
         worker, partners = ImportWorker(runtime), runtime.repo.private_partners
         first = await started(runtime, "first")

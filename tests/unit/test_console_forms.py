@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bundled
+from bounds import examples
 from html_forms import sent_of
 from polyport.engine.operation import compile_operation
 from polyport.engine.schema import Schema, build_schema, describe_schema
@@ -22,8 +23,9 @@ from polyport.server.console.show import _environment
 from polyport.server.wire import encode
 from polyport.testing.inputs import JSON, inputs, open_lists
 
+pytestmark = pytest.mark.no_cover  # forms are none of what has to be covered whole, and take three times as long while coverage is measured
 some = settings(max_examples=2, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-many = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=examples(60), deadline=None, database=None, suppress_health_check=list(HealthCheck))
 in_order = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bounds import examples
 from polyport.server.console.filled import json_value
 from polyport.server.console.outcomes import bars, flat
 from polyport.server.console.painted import as_json, painted
@@ -21,7 +22,7 @@ from polyport.server.console.snippets import SECRET, curl, javascript, python_li
 from polyport.server.wire import encode
 from polyport.testing.inputs import JSON
 
-some = settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=examples(40), deadline=None, database=None, suppress_health_check=list(HealthCheck))
 EVIL = "'\"`$(id)\\\n</script>\u202e\U0001f600\nJSON\n"
 
 

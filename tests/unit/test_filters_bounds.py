@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bounds import examples
 from polyport.kinds.filters import FILTERS
 from polyport.kinds.filters.limits import (
     ARGUMENT_LIMIT,
@@ -54,7 +55,7 @@ def _size(value):
     return len(str(value))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(name=st.sampled_from(_NAMES), value=_VALUES, arguments=st.lists(_VALUES, max_size=3))
 def test_a_filter_in_a_template_gives_a_json_value_or_a_render_fault_whatever_it_gets(name, value, arguments):
     scope = {"value": value, **{f"a{index}": argument for index, argument in enumerate(arguments)}}
@@ -69,7 +70,7 @@ def test_a_filter_in_a_template_gives_a_json_value_or_a_render_fault_whatever_it
     assert _size(result) <= 400 * (_size(value) + _size(arguments) + 1) + 20_000
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(name=st.sampled_from(_NAMES), value=st.text(alphabet="qx", min_size=12, max_size=20), arguments=st.lists(_SCALARS, max_size=3))
 def test_the_sentence_of_a_fault_never_repeats_the_value(name, value, arguments):
     assert value not in _sentence(name, value, arguments)

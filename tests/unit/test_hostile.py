@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bounds import little_time
+from bounds import examples, little_time
 from polyport.engine.operation import Understood, act, build_scope, compile_operation
 from polyport.engine.trace import CallFailed
 from polyport.engine.validate import compile_validator
@@ -251,7 +251,12 @@ def replaced(value, place, new):
     return copy
 
 
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60),
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(st.data())
 def test_a_folder_with_any_part_replaced_is_refused_with_words_or_runs(tmp_path, drawn):
     partner, action = PARTNER, ACTION

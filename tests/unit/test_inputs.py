@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
+from bounds import examples
 from polyport.engine.schema import Choices, build_schema
 from polyport.engine.validate import compile_fields, compile_validator
 from polyport.kinds.fields import TYPES
@@ -12,7 +13,9 @@ from polyport.manifest.variables import InputField
 from polyport.testing.inputs import fields, inputs, matching, open_lists, value_of
 from samples import field, schema_of
 
-some = settings(max_examples=30, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+some = settings(
+    max_examples=examples(30), deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 
 
 def variable(kind="string", **told):
@@ -131,7 +134,7 @@ def test_variants_maps_and_rows_like_those_around_them_are_valid(told):
     schema = build_schema(told)
     validator = compile_validator(schema)
 
-    @settings(some, max_examples=100)
+    @settings(some, max_examples=examples(100))
     @given(inputs(schema))
     def check(data):
         assert [(fault.path, fault.code) for fault in validator.check(data).faults] == []

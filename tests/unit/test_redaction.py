@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bounds import little_time
+from bounds import examples, little_time
 from polyport.redaction import CREDENTIAL_KEYS, MASK, TOO_DEEP, Redactor, mask
 
 SECRET = "tök/En+ 'x'\"&<9>\\\n=😀~"
@@ -108,7 +108,7 @@ json_values = st.recursive(
 
 
 @given(secret_texts, st.sampled_from(sorted(ENCODERS)), json_values, st.text(max_size=5))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_no_encoding_survives_in_any_json(secret, encoder, value, text):
     encoded = text + ENCODERS[encoder](secret)
     body = {"list": [value, encoded], "inner": {encoded: [[value]], "x": {"y": encoded}}}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from polyport.catalog import Catalog
 from polyport.errors import SetupError
 from polyport.keyfile import KEY_FILE
 from polyport.runtime import create_account, make_first_account, open_runtime
@@ -9,6 +10,7 @@ from polyport.settings import load_settings
 from polyport.store.base import Duplicate
 
 pytestmark = pytest.mark.anyio
+NONE = Catalog([], [], "http://127.0.0.1")  # partners are not the matter here
 
 
 def settings_of(path, **overrides):
@@ -21,7 +23,7 @@ async def test_the_first_account_is_made_once(tmp_path):
     assert made is not None
     assert (made.email, made.password) == ("first@example.com", None)
     assert await make_first_account(settings, lambda: "never used") is None
-    async with open_runtime(settings) as runtime:
+    async with open_runtime(settings, catalog=NONE) as runtime:
         assert await runtime.repo.accounts.count() == 1
 
 
@@ -36,7 +38,7 @@ async def test_a_password_that_is_too_short_is_refused_before_anything_is_made(t
     settings = load_settings({}, data=tmp_path, bootstrap={"email": "a@b.example", "password": "short"})
     with pytest.raises(SetupError, match="at least 8 characters"):
         await make_first_account(settings, lambda: "never used")
-    async with open_runtime(settings) as runtime:
+    async with open_runtime(settings, catalog=NONE) as runtime:
         assert await runtime.repo.accounts.count() == 0
 
 
@@ -59,7 +61,7 @@ async def test_a_lost_key_file_is_said_and_not_replaced_by_a_new_one(tmp_path):
     with pytest.raises(SetupError, match="the key that seals it is gone"):
         await make_first_account(settings, lambda: "never used")
     with pytest.raises(SetupError, match="the key that seals it is gone"):
-        async with open_runtime(settings):
+        async with open_runtime(settings, catalog=NONE):
             pass
     assert not (tmp_path / KEY_FILE).exists()
 
@@ -69,7 +71,7 @@ async def test_another_master_key_is_refused_with_the_id_of_the_right_one(tmp_pa
     await make_first_account(settings, lambda: "never used")
     other = settings_of(tmp_path, master_key="A" * 43 + "=")
     with pytest.raises(SetupError, match="not the one this data was sealed with"):
-        async with open_runtime(other):
+        async with open_runtime(other, catalog=NONE):
             pass
 
 
@@ -82,6 +84,6 @@ async def test_the_data_folder_is_for_its_owner_only(tmp_path):
 async def test_an_e_mail_address_is_taken_once(tmp_path):
     settings = settings_of(tmp_path)
     await make_first_account(settings, lambda: "never used")
-    async with open_runtime(settings) as runtime:
+    async with open_runtime(settings, catalog=NONE) as runtime:
         with pytest.raises(Duplicate):
             await create_account(runtime.repo, runtime.vault, title="x", email="FIRST@example.com", password="another-password", now=1)

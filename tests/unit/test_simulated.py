@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from first_day import bring_catalogue
 from polyport.engine.connect import NewConnection, create_connection, replace_fields
 from polyport.engine.connect import test_connection as prove_connection
 from polyport.engine.desk import Desk
@@ -39,6 +40,7 @@ class Nowhere:
 async def opened(folder: Path, *, simulators: bool = True, account: bool = True) -> AsyncIterator[tuple[Desk, Nowhere, int]]:
     network = Nowhere()
     settings = load_settings({}, data=folder)
+    bring_catalogue(folder)
     async with open_runtime(settings, network=network, simulated=Simulators() if simulators else None) as runtime:
         made = 1
         if account:

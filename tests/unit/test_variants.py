@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from acting import refused, run
+from bounds import examples
 from polyport.engine.dialects import tool_schema
 from polyport.engine.schema import build_schema, custom_name, describe_schema
 from polyport.engine.validate import compile_validator
@@ -174,7 +175,7 @@ INPUT = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(INPUT, st.booleans())
 def test_the_json_schema_takes_just_what_the_validator_takes(data: Any, default: bool) -> None:
     made = PAY.model_copy(update={"fields": tuple(one.model_copy(update={"default": "card"}) if one.name == "kind" and default else one for one in PAY.fields)})  # fmt: skip
