@@ -30,8 +30,8 @@ from polyport.settings import Settings, environment_names, load_settings
 from polyport.testing.server import open_simulator
 from polyport.testing.simulators import Simulators
 
-# An import has a process of its own. Here these are begun by one that has read the modules; from nothing they are begun where the program itself imports (test_cli.py,
-# test_own_partners_cli.py).
+# An import has a process of its own. Here these are begun by one that has read the modules; a server that is a process begins them from nothing, as the pages of
+# tests/docs/test_how_to.py show.
 multiprocessing.set_forkserver_preload(["pytest", "polyport.importers.run"])
 setattr(importing, "multiprocessing", SimpleNamespace(get_context=lambda _how: multiprocessing.get_context("forkserver")))  # noqa: B010  it is a module
 
