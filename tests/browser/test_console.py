@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from browser.console import LOOKS, assert_quiet, look_at, shot, sign_in, signed_in_state
 from browser.watched import Watched, opened, violations
-from e2e.served import EMAIL, PASSWORD, Served, running_server
+from e2e.served import EMAIL, PASSWORD, PIPEDRIVE, PIPEDRIVE_FIELDS, Served, running_server
 
 pytestmark = pytest.mark.anyio
 
@@ -122,6 +122,7 @@ async def test_a_newcomer_comes_in_by_the_link_and_has_a_run_that_succeeded_thre
         async with opened(browser, made["url"]) as watched:
             page = watched.page
             assert await violations(page) == []
+            clicks = await counted(page)
             await page.get_by_label("New password", exact=True).fill(PASSWORD)
             await page.get_by_label("New password again").fill(PASSWORD)
             await page.get_by_role("button", name="Come in").click()
@@ -130,9 +131,100 @@ async def test_a_newcomer_comes_in_by_the_link_and_has_a_run_that_succeeded_thre
             await page.get_by_role("button", name="Run it").click()
             await expect(page.locator(".head .status")).to_have_text("Succeeded")
             await expect(page.get_by_role("region", name="Result", exact=True)).to_contain_text("Ada Lovelace")
+            assert clicks == ["Come in", "Start it", "Run it"]
             await page.get_by_role("link", name="Polyport").click()
             await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
             assert_quiet(watched, served)
+
+
+async def counted(page: Page) -> list[str]:
+    """What a person clicks from now on, page after page."""
+    clicks: list[str] = []
+    await page.expose_function("clicked", lambda what: clicks.append(what))  # noqa: PLW0108  a built-in method takes no mark, and the driver marks it
+    script = "document.addEventListener('click', event => event.isTrusted && window.clicked(event.target.closest('a, button, input, summary')?.innerText.trim() ?? '?'), true)"
+    await page.context.add_init_script(script)
+    await page.evaluate(script)
+    return clicks
+
+
+async def test_a_link_that_was_used_or_is_none_says_what_to_do(browser: Browser, house: Served):
+    for token in ("", "ppl_" + "x" * 43):
+        async with opened(browser, f"{house.origin}/console/welcome?token={token}") as watched:
+            await expect(watched.page.get_by_role("heading", name="This link does not work")).to_be_visible()
+            await expect(watched.page.get_by_text("polyport console-user link")).to_be_visible()
+            assert await violations(watched.page) == []
+            await watched.page.get_by_role("link", name="Sign in").click()
+            await expect(watched.page.get_by_label("E-mail address")).to_be_visible()
+
+
+FORMS = {"/console/settings/keys": "#f-title", "/console/try/2250101": "[name='s:d.name']"}
+
+
+@pytest.mark.parametrize("path", FORMS)
+async def test_what_was_typed_stays_when_the_sign_in_ends_meanwhile_and_is_sent_after_the_next_one(
+    browser: Browser, house: Served, path: str
+):
+    await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, verify=False)
+    async with opened(browser) as watched:
+        page = watched.page
+        await page.clock.install()
+        await sign_in(page, house, path)
+        await page.locator(FORMS[path]).fill("Typed for an hour")
+        if "keys" in path:
+            await page.get_by_label("Read the catalogue").check()
+        press = page.get_by_role("button", name="Make the key" if "keys" in path else "Dry run")
+        await page.context.clear_cookies()
+        await page.clock.fast_forward("02:00:00")
+        await press.click()
+        await expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
+        await expect(page.locator(FORMS[path])).to_have_value("Typed for an hour")
+        assert await violations(page) == []
+        async with page.context.expect_page() as opening:
+            await page.get_by_role("link", name="sign in in another tab").click()
+        other = await opening.value
+        await sign_in(other, house, "/console/sign-in")
+        await press.click()
+        if "keys" in path:
+            await expect(page.get_by_role("row").filter(has_text="Typed for an hour")).to_have_count(1)
+        else:
+            await expect(page.get_by_role("heading", name="Dry run")).to_be_visible()
+            await expect(page.locator("#outcome")).to_contain_text("Typed for an hour")
+
+
+async def test_another_tab_that_signs_out_and_in_leaves_a_form_usable_and_one_of_somebody_else_does_not(browser: Browser, house: Served):
+    await house.call("POST", "/console-users", {"email": "late@team.example", "role": "owner"})
+    async with opened(browser) as watched:
+        page = watched.page
+        await page.clock.install()
+        await sign_in(page, house, "/console/settings/keys")
+        await page.locator("#f-title").fill("From two tabs")
+        await page.get_by_label("Read the catalogue").check()
+        other = await page.context.new_page()
+        await other.goto(house.origin + "/console/you")
+        await other.get_by_role("banner").get_by_role("button", name="Sign out").click()
+        await sign_in(other, house)
+        await page.clock.fast_forward("00:02:00")
+        await page.evaluate("document.body.dataset.member = 'somebody@else.example'")
+        await page.get_by_role("button", name="Make the key").click()
+        await expect(page.get_by_role("heading", name="Somebody else is signed in now")).to_be_visible()
+        await page.evaluate(f"document.body.dataset.member = '{EMAIL}'")
+        await page.get_by_role("button", name="Make the key").click()
+        await expect(page.get_by_role("row").filter(has_text="From two tabs")).to_have_count(1)
+
+
+async def test_where_the_browser_lets_no_page_copy_the_text_is_selected_and_that_is_said(
+    browser: Browser, house: Served, state: dict[str, Any]
+):
+    async with opened(browser, storage_state=state) as watched:
+        page = watched.page
+        await page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        await page.goto(house.origin + "/console/catalogue/225")
+        button = page.get_by_role("button", name="Copy the partner's id")
+        await button.click()
+        await button.click()
+        await expect(button).to_have_text("Selected: press Ctrl+C")
+        assert await page.evaluate("getSelection().toString().trim()") == "225"
+        await expect(page.locator("#said")).to_contain_text("Ctrl+C")
 
 
 async def test_colours_follow_the_system_until_somebody_chooses_and_stay_chosen(browser: Browser, house: Served, state: dict[str, Any]):

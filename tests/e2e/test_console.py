@@ -177,8 +177,12 @@ async def test_every_page_is_for_the_roles_that_its_scope_says_and_for_nobody_wi
     method, path = screen.endpoint.method, concrete(screen)
     nobody = Browsing(served=house)
     asked = await (nobody.get(path) if method == "GET" else nobody.post(path, proof=None))
-    assert asked.status == 303
-    assert asked.headers["location"].startswith("/console/sign-in")
+    if method == "GET" or path.startswith("/console/sign-out"):
+        assert asked.status == 303
+        assert asked.headers["location"].startswith("/console/sign-in")
+    else:
+        assert asked.status == 401
+        assert "nothing was done" in text_of(asked)
     assert screen.scope is not None
     for role, browsing in people.items():
         if path.startswith(("/console/sign-out", "/console/you/")):
@@ -274,6 +278,21 @@ async def test_a_part_of_a_page_without_a_session_sends_the_whole_page_to_the_si
     found = await Browsing(served=house).get("/console/catalogue", **{"HX-Request": "true"})
 
     assert (found.status, found.headers["hx-redirect"]) == (200, "/console/sign-in")
+    around = {"HX-Request": "true", "HX-Current-URL": house.origin + "/console/runs?status=failed"}
+    led = await Browsing(served=house).get("/console/runs/stream", **around)
+    assert led.headers["hx-redirect"] == "/console/sign-in?next=%2Fconsole%2Fruns%3Fstatus%3Dfailed"
+    told = await Browsing(served=house).post("/console/try/2250101", proof=None, **{"HX-Request": "true"})
+    assert (told.status, told.headers["hx-retarget"]) == (401, "#notice")
+    assert "What you typed is still here" in text_of(told)
+
+
+async def test_a_page_asks_who_is_signed_in_and_what_its_forms_carry(house: Served, owner: Browsing):
+    first, second = (await owner.get("/console/you/proof"), await owner.get("/console/you/proof"))
+    assert first.json["member"] == "owner@team.example"
+    assert first.json["proof"] != second.json["proof"]
+    assert first.headers["cache-control"] == "no-store"
+    found = await owner.post("/console/you/look", {"look": "system", "back": "/you"}, proof=first.json["proof"])
+    assert found.status == 303
 
 
 async def test_without_the_console_there_is_no_console(tmp_path: Path):

@@ -37,8 +37,8 @@ async def test_a_new_user_comes_in_by_a_link_once_and_signs_in_from_then_on(hous
     page = await browsing.get(link)
     robot = await browsing.get(link)
     assert (made["email"], made["hasPassword"], page.status, robot.status) == ("grace@team.example", False, 200, 200)
-    assert page.headers["referrer-policy"] == "same-origin", (
-        "the address holds the token; without any referrer browsers would not say where its form comes from"
+    assert page.headers["referrer-policy"] == "strict-origin", (
+        "the address holds the token: nobody is told more than the host; without any referrer browsers would not say where the form comes from"
     )
     assert (await browsing.sign_in("grace@team.example", "")).status == 401
 

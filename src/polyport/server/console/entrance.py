@@ -12,13 +12,16 @@ from polyport.console_users import read_email, user_of_link
 from polyport.errors import NotFound, RateLimited, Unauthenticated, ValidationFailed
 from polyport.passwords import digest, hash_password
 from polyport.server.console.member import Member, base_path, begin_session, ended_cookie, find_member
+from polyport.server.console.packing import masked
 from polyport.server.console.screen import form, open_screen, screen
-from polyport.server.console.show import LOOK_COOKIE, LOOKS, moved, page
+from polyport.server.console.show import LOOK_COOKIE, LOOKS, PAGE_HEADERS, moved, page
 from polyport.server.routing import Answer, Call
 from polyport.store.base import Duplicate, Stale
 from polyport.store.records import User
 
 PASSWORD_LEAST: Final = 8
+# The token of a link stands in the page's address: not even the files of the page are told of it.
+WELCOME_HEADERS: Final = {"Referrer-Policy": "strict-origin"}
 LOOK_SECONDS: Final = 365 * 86_400
 _NEXT: Final = re.compile(r"/console(/[A-Za-z0-9_.~/-]*)?(\?[A-Za-z0-9_.~/%?=&+:,*-]*)?")
 
@@ -84,14 +87,22 @@ async def welcome_form(call: Call) -> Answer:
     """GET /console/welcome. Opening it changes nothing: what fetches it may be a robot that previews links."""
     token = call.http.query_params.get("token", "")
     runtime = call.engine.runtime
-    user = await user_of_link(runtime.repo, token, runtime.now_ms())
+    try:
+        user = await user_of_link(runtime.repo, token, runtime.now_ms())
+    except NotFound:
+        return _no_welcome(call)
     return _welcome(call, token, user.email)
+
+
+def _no_welcome(call: Call) -> Answer:
+    """A link that is none, or none any more: which of these it is, is nobody's business."""
+    return page(call, None, "welcome_gone.html", title="This link does not work", status=404)
 
 
 def _welcome(call: Call, token: str, email: str, faults: dict[str, str] | None = None, status: int = 200) -> Answer:
     return page(
         call, None, "welcome_link.html", title="Welcome to Polyport", status=status, token=token, email=email,
-        faults=faults or {}, least=PASSWORD_LEAST,
+        faults=faults or {}, least=PASSWORD_LEAST, headers=WELCOME_HEADERS,
     )  # fmt: skip
 
 
@@ -99,7 +110,10 @@ async def welcome(call: Call) -> Answer:
     """POST /console/welcome."""
     given, runtime = form(call), call.engine.runtime
     token, now = given.get("token", ""), runtime.now_ms()
-    user = await user_of_link(runtime.repo, token, now)
+    try:
+        user = await user_of_link(runtime.repo, token, now)
+    except NotFound:
+        return _no_welcome(call)
     email, password = given.get("email", ""), given.get("password", "")
     faults: dict[str, str] = {}
     try:
@@ -116,7 +130,7 @@ async def welcome(call: Call) -> Answer:
     try:
         await runtime.repo.console_users.use_link(user, digest(token), email=email, password_hash=hashed, now=now)
     except Stale:
-        raise NotFound("This link was used already or has ended: ask an owner for another one.") from None
+        return _no_welcome(call)
     except Duplicate:
         return _welcome(call, token, email, {"email": "Somebody else has this e-mail address."}, 422)
     call.services.access.forget()
@@ -136,6 +150,11 @@ async def _you(call: Call, member: Member, faults: dict[str, str] | None = None,
     idle_before = now - runtime.settings.console.idle * 1000
     sessions = await runtime.repo.console_sessions.of(member.user.user_id, now=now, idle_before=idle_before)
     return page(call, member, "you.html", title="You", status=status, sessions=sessions, faults=faults or {}, least=PASSWORD_LEAST)
+
+
+async def tell_proof(_call: Call, member: Member) -> Answer:
+    """GET /console/you/proof: who is signed in, and what forms carry now. A page that is older than the sign-in asks before it sends a form."""
+    return Answer(body={"member": member.user.email, "proof": masked(member.proof)}, headers=PAGE_HEADERS)
 
 
 async def change_password(call: Call, member: Member) -> Answer:
@@ -179,6 +198,7 @@ SCREENS: Final = (
     screen("POST", "/sign-out", sign_out, "Sign out", scope=""),
     screen("POST", "/sign-out-everywhere", sign_out_everywhere, "Sign out in all browsers", scope=""),
     screen("GET", "/you", password_form, "Your sign-ins and your password", scope=""),
+    screen("GET", "/you/proof", tell_proof, "What the forms of this browser carry", scope=""),
     screen("POST", "/you/look", change_look, "Light or dark", scope=""),
     screen("POST", "/you/password", change_password, "Change your password", scope=""),
 )

@@ -132,4 +132,4 @@ def check_origin(call: Call) -> None:
 def check_proof(member: Member, told: str) -> None:
     """Raise ``Forbidden`` for a form that is none of this session's."""
     if not hmac.compare_digest(unmasked(told).encode(), member.proof.encode()):
-        raise Forbidden("This form is out of date: load the page again.")
+        raise Forbidden("This page is older than your sign-in, so nothing was done. Load it anew, then try again.")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
-from polyport.errors import Forbidden, PolyportError
+from polyport.errors import Forbidden, PolyportError, Unauthenticated
 from polyport.server.connect.forms import FIELDS_MOST, read_form
-from polyport.server.console.member import FIELD, HEADER, Member, check_origin, check_proof, find_member
+from polyport.server.console.member import FIELD, HEADER, Member, base_path, check_origin, check_proof, find_member
 from polyport.server.console.show import moved, problem
 from polyport.server.routing import Answer, Call, Endpoint
 
 FORM_LIMIT: Final = 1024 * 1024
+ENDED: Final = "Your sign-in has ended, so nothing was done."
 Handler = Callable[[Call, Member], Awaitable[Answer]]
 OpenHandler = Callable[[Call], Awaitable[Answer]]
 
@@ -32,6 +34,8 @@ def screen(
 
     async def enter(call: Call) -> Answer:
         member = call.http.state.member = await find_member(call)
+        if member is None and method != "GET" and not path.startswith("/sign-out"):
+            raise Unauthenticated(ENDED)
         if member is None:
             return _to_sign_in(call)
         if not member.may(scope):
@@ -64,11 +68,15 @@ def form(call: Call) -> Mapping[str, str]:
 
 
 def _to_sign_in(call: Call) -> Answer:
-    here = call.http.url.path
-    if call.http.method == "GET" and not call.http.headers.get("hx-request"):
-        asked = here + (f"?{call.http.url.query}" if call.http.url.query else "")
-        return moved(call, "/sign-in", next=asked if here != "/console" else None)
-    return moved(call, "/sign-in")
+    """To the sign-in, and back from there: to this page, or to the one that this is a part of."""
+    url = call.http.url
+    path, query = url.path, url.query
+    if call.http.headers.get("hx-request"):
+        around = urlsplit(call.http.headers.get("hx-current-url", ""))
+        path, query = around.path.removeprefix(base_path(call.engine.runtime)), around.query
+    if call.http.method != "GET" or path in {"", "/console"}:
+        return moved(call, "/sign-in")
+    return moved(call, "/sign-in", next=path + (f"?{query}" if query else ""))
 
 
 def _show_error(call: Call, error: PolyportError) -> Answer:

@@ -33,17 +33,75 @@
     setTimeout(() => told.remove(), 6000);
   };
 
+  // What is only heard: a button that changes its text is not read out.
+  const tell = (text) => {
+    const place = document.getElementById("said");
+    if (place) place.textContent = text;
+  };
+
   const copy = async (button) => {
+    const before = button.dataset.says || (button.dataset.says = button.textContent);
+    let said = "Copied";
     try {
       await navigator.clipboard.writeText(button.dataset.copies);
+      tell("Copied.");
     } catch {
+      // The browser lets no page copy here: the text is selected, and the person copies.
       const code = button.parentElement.querySelector("code");
       if (code) getSelection().selectAllChildren(code);
-      return;
+      said = "Selected: press Ctrl+C";
+      tell("Your browser does not let pages copy. The text is selected: copy it with Ctrl+C, or Cmd+C.");
     }
-    const before = button.textContent;
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = before; }, 1500);
+    button.textContent = said;
+    setTimeout(() => { button.textContent = before; }, said === "Copied" ? 1500 : 6000);
+  };
+
+  // A page may be older than the sign-in it came with: it was left alone for long, or somebody signed out or in in another tab. Before such a page sends a form,
+  // it asks whether that will be taken, and takes the proof that forms carry now. If not, it says so, and what was typed stays.
+  const ALONE = 60000;
+  let asked = Date.now();
+  let away = false;
+  document.addEventListener("visibilitychange", () => { away = away || document.hidden; });
+  const isOld = () => document.body.dataset.proof && (away || Date.now() - asked > ALONE);
+  const refuse = (heading, text, link) => {
+    for (const each of document.querySelectorAll("dialog[open]")) each.close();
+    const told = document.createElement("div");
+    told.className = "note bad";
+    told.setAttribute("role", "alert");
+    const head = document.createElement("h2");
+    head.textContent = heading;
+    const words = document.createElement("p");
+    words.append(text);
+    if (link) {
+      const leads = document.createElement("a");
+      Object.assign(leads, { href: document.body.dataset.enter, target: "_blank", rel: "noopener", textContent: link });
+      words.append(" ", leads, ", come back and press again.");
+    }
+    told.append(head, words);
+    document.getElementById("notice").replaceChildren(told);
+    told.scrollIntoView({ block: "nearest" });
+  };
+  const renew = async () => {
+    const { proof, member } = document.body.dataset;
+    const answer = await fetch(proof, { credentials: "same-origin", redirect: "manual" }).catch(() => null);
+    if (answer && answer.ok) {
+      const found = await answer.json();
+      if (found.member !== member) {
+        refuse("Somebody else is signed in now", `Nothing was sent. ${found.member} signed in in this browser. To go on as ${member}:`, "sign in again in another tab");
+        return false;
+      }
+      for (const field of document.querySelectorAll("input[name=csrf]")) field.value = found.proof;
+      const headers = JSON.parse(document.body.getAttribute("hx-headers"));
+      for (const name of Object.keys(headers)) headers[name] = found.proof;
+      document.body.setAttribute("hx-headers", JSON.stringify(headers));
+      asked = Date.now();
+      away = document.hidden;
+      document.querySelector("#notice .note.bad")?.remove();
+      return true;
+    }
+    if (answer && answer.type === "opaqueredirect") refuse("You are signed out", "Nothing was sent, and what you typed is still here:", "sign in in another tab");
+    else refuse("The server does not answer", "Nothing was sent, and what you typed is still here. Press again in a moment.");
+    return false;
   };
 
   const arm = (root) => {
@@ -99,6 +157,17 @@
     if (at.dataset.copies !== undefined) copy(at);
     if (at.dataset.opens) document.getElementById(at.dataset.opens).showModal();
     if (at.dataset.closes !== undefined) at.closest("dialog").close();
+  });
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.getAttribute("method") !== "post" || form.hasAttribute("hx-post") || !isOld()) return;
+    event.preventDefault();
+    renew().then((taken) => { if (taken) form.requestSubmit(event.submitter); });
+  }, true);
+  document.addEventListener("htmx:confirm", (event) => {
+    if (event.detail.verb === "get" || !isOld()) return;
+    event.preventDefault();
+    renew().then((taken) => { if (taken) event.detail.issueRequest(true); });
   });
   document.addEventListener("submit", (event) => {
     const button = event.target.querySelector("button[data-busy]");
