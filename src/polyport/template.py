@@ -136,7 +136,10 @@ def compile_path(source: str, filters: Filters) -> Template:
             raise RenderFault("a value may not be a dot segment of the path")
         return path
 
-    return Template(frozenset(build.names), render, constant=not build.names and "{{" not in source)
+    constant = not build.names and "{{" not in source
+    if constant and not any(segment in {".", ".."} for segment in source.split("/")):
+        return Template(frozenset(), lambda _scope: source, constant=True)
+    return Template(frozenset(build.names), render, constant=constant)
 
 
 def to_text(value: Any) -> str:
@@ -188,7 +191,9 @@ def _mapping(source: dict[str, Any], filters: Filters, build: _Build, *, depth: 
     stays = root or source.get(SPREAD) == {}
     spread = _structure(source[SPREAD], filters, build, depth=depth + 1) if source.get(SPREAD, {}) != {} else None
     plain = [
-        (key, _structure(value, filters, build, depth=depth + 1)) for key, value in source.items() if "{{" not in key and key != SPREAD
+        (key, _bare_name(value), _structure(value, filters, build, depth=depth + 1))
+        for key, value in source.items()
+        if "{{" not in key and key != SPREAD
     ]
     keyed = [
         (_text(key, filters, build), _structure(value, filters, build, depth=depth + 1)) for key, value in source.items() if "{{" in key
@@ -196,8 +201,8 @@ def _mapping(source: dict[str, Any], filters: Filters, build: _Build, *, depth: 
 
     def render_mapping(scope: Scope) -> Any:
         found = _members(spread(scope)) if spread is not None else {}
-        for key, item in plain:
-            value = item(scope)
+        for key, bare, item in plain:
+            value = item(scope) if bare is None else scope.get(bare, MISSING)  # most members are one name: no call for each
             if value is not MISSING:
                 found[key] = value
         for name, item in keyed:
@@ -207,6 +212,15 @@ def _mapping(source: dict[str, Any], filters: Filters, build: _Build, *, depth: 
         return found if found or stays else MISSING
 
     return render_mapping
+
+
+_BARE: Final = re.compile(r"\{\{\s*([A-Za-z_][\w-]*)\s*\}\}", re.ASCII)
+
+
+def _bare_name(source: Any) -> str | None:
+    """The name, where a template is nothing but a name."""
+    found = _BARE.fullmatch(source) if isinstance(source, str) else None
+    return found[1] if found is not None and found[1] not in _WORDS else None
 
 
 def _members(value: Any) -> dict[str, Any]:

@@ -336,6 +336,17 @@ def test_choices_work_inside_lists():
     assert faults(one(field("a", "string[]", options=OPTIONS), ["Owner", "Twice"])) == [("runnerData.a[1]", "ambiguous_option")]
 
 
+def test_a_choice_is_the_same_each_time_that_it_is_made():
+    validator = compile_validator(schema_of(field("a", "integer", options=[{"key": "3", "label": "Three"}])))
+    assert [validator.check({"a": told}).values for told in ("3", 3, "Three", " 3 ", "3")] == [{"a": 3}] * 5
+    assert faults(validator.check({"a": "4"})) == [("runnerData.a", "unknown_option")]
+
+
+def test_a_value_within_its_bounds_is_what_it_is_coerced_to():
+    assert one(field("a", "integer", max=5), "3").values == {"a": 3}
+    assert one(field("a", maxLength=5), 3).values == {"a": "3"}
+
+
 def test_a_number_of_absurd_size_is_no_choice():
     assert faults(one(field("a", options=OPTIONS), 10**5000)) == [("runnerData.a", "wrong_type")]
 

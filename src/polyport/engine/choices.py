@@ -24,11 +24,15 @@ class Unresolved(Exception):
 def lookup(choices: Choices, coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A function from a key or a unique label to the key, coerced. It raises ``ValueFault``."""
     keys, labels = _indexes(choices)
+    known: dict[str, Any] = {}  # what keys are coerced to: of a fixed list, once each
 
     def find(value: Any) -> Any:
-        text = _choice_text(value)
+        text = value.strip() if value.__class__ is str else _choice_text(value)
+        if text in known:
+            return known[text]
         if text in keys:
-            return coerce(keys[text])
+            found = known[text] = coerce(keys[text])
+            return found
         same = labels.get(text.casefold(), [])
         if len(same) == 1:
             return coerce(same[0])

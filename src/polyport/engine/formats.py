@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import re2
 
-from polyport.kinds.fields import ValueFault
+from polyport.kinds.fields import ValueFault, coerce_string
 from polyport.manifest.variables import InputField
 
 Check = Callable[[Any], None]
+Convert = Callable[[Any], Any]
 
 
 def compile_checks(variable: InputField) -> Check | None:
@@ -133,3 +134,42 @@ def _list(value: Any) -> None:
 
 _HOLDS: Final[Mapping[str, Check]] = {"object": _object, "list": _list}
 _FORMATS: Final[Mapping[str | None, Check]] = {"email": _email, "uri": _uri, "uuid": _uuid, "hostname": _hostname}
+
+
+def put_together(read: Convert, check: Check | None, write: Convert | None) -> Convert:
+    """What reads a value, checks it and writes it: with the steps that there are, and no others."""
+    if write is not None:
+        return _written(read, check, write)
+    if check is None:
+        return read
+    return _checked_text(check) if read is coerce_string else _checked(read, check)
+
+
+def _written(read: Convert, check: Check | None, write: Convert) -> Convert:
+    def convert(value: Any) -> Any:
+        found = read(value)
+        if check is not None:
+            check(found)
+        return write(found)
+
+    return convert
+
+
+def _checked(read: Convert, check: Check) -> Convert:
+    def convert(value: Any) -> Any:
+        found = read(value)
+        check(found)
+        return found
+
+    return convert
+
+
+def _checked_text(check: Check) -> Convert:
+    """``_checked`` for texts: one that is printable is the text itself."""
+
+    def convert(value: Any) -> Any:
+        found = value if value.__class__ is str and value.isprintable() else coerce_string(value)
+        check(found)
+        return found
+
+    return convert

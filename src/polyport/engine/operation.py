@@ -162,7 +162,7 @@ async def select(program: Program, given: Mapping[int, Any], lists: ListSource) 
             checked = compile_fields(selectors, choices, program.schema.key_patterns).check(data, "credentialData")
             if selector.name in checked.values:
                 break
-    return replace(checked, faults=[_at_its_position(program, fault) for fault in [*checked.faults, *unread]])
+    return msgspec.structs.replace(checked, faults=[_at_its_position(program, fault) for fault in [*checked.faults, *unread]])
 
 
 def _at_its_position(program: Program, fault: Fault) -> Fault:
@@ -176,12 +176,12 @@ async def understand(program: Program, data: Any, lists: ListSource, selected: M
     """Check an input. Reads custom fields, and only those lists that are needed to tell labels from keys."""
     schema, validator = await _with_custom(program, lists, selected or {}, fresh=False)
     checked = validator.check(data)
-    if any(fault.code == "unknown_field" for fault in checked.faults) and program.customs:
+    if checked.faults and program.customs and any(fault.code == "unknown_field" for fault in checked.faults):
         schema, validator = await _with_custom(program, lists, selected or {}, fresh=True)
         checked = validator.check(data)
     choices: dict[str, Choices] = {}
     values: dict[str, Any] = {}
-    while checked.wanted - choices.keys():
+    while checked.wanted and checked.wanted - choices.keys():
         values = {**checked.values, **(selected or {})}
         for name in _ready(program, checked.wanted - choices.keys()):
             choices[name] = await _choices(program.partner.lists[name], lists, values, checked.texts[name], fresh=False)

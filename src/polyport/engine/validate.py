@@ -7,13 +7,15 @@ comes back under ``wanted``, what needs a file to be fetched under ``files``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
+
+import msgspec
 
 from polyport.engine.choices import Unresolved, list_lookup, lookup
 from polyport.engine.demands import Demand, compile_demands
 from polyport.engine.file_places import FilePlace, follow_files, note_files
-from polyport.engine.formats import compile_checks
+from polyport.engine.formats import compile_checks, put_together
 from polyport.engine.rows import Close, WriteRow, row_writer, rows_closer
 from polyport.engine.schema import ROWS_DEPTH, Choices, CustomField, Place, Schema
 from polyport.engine.variants import Condition, ordered
@@ -34,8 +36,7 @@ _FILES: Final = (FileValue, list)
 Convert = Callable[[Any, Where, "_Check"], Any]
 
 
-@dataclass(slots=True, kw_only=True)
-class Validated:
+class Validated(msgspec.Struct, kw_only=True):
     """What came of an input: ``values`` by field name for the templates, ``custom`` by the partner's own keys.
 
     ``wanted`` are the lists without which a value could not be understood, ``texts`` what to look for in them. ``files`` are the places of files whose content is elsewhere.
@@ -49,16 +50,15 @@ class Validated:
     files: list[FilePlace]
 
 
-@dataclass(slots=True)
-class _Check:
+class _Check(msgspec.Struct):
     """The mutable state of one check."""
 
-    faults: list[Fault] = field(default_factory=list)
-    wanted: set[str] = field(default_factory=set)
-    texts: dict[str, list[str]] = field(default_factory=dict)
-    files: list[FilePlace] = field(default_factory=list)
-    top: dict[str, Any] = field(default_factory=dict)
-    given: Mapping[str, Any] = field(default_factory=dict)
+    faults: list[Fault] = []
+    wanted: set[str] = set()
+    texts: dict[str, list[str]] = {}
+    files: list[FilePlace] = []
+    top: dict[str, Any] = {}
+    given: Mapping[str, Any] = {}
 
     def fault(self, where: Where, code: str, message: str) -> None:
         if len(self.faults) < FAULTS_LIMIT:
@@ -79,17 +79,6 @@ class _Slot:
     when: Condition | None = None
     one: Callable[[Any], Any] | None = None
     holds_files: bool = False
-
-    def quick(self, given: Any, where: Where, state: _Check) -> Any:
-        """``read``, for what is as it should be; whatever is not is read again, and told."""
-        if self.one is not None and given is not None and not (self.required and given in _EMPTY):
-            try:
-                value = self.one(given)
-            except (ValueFault, Unresolved):
-                return self.read(given, where, state)
-            if not self.required or value not in _EMPTY:
-                return value
-        return self.read(given, where, state)
 
     def read(self, given: Any, where: Where, state: _Check) -> Any:
         """The value of this field, or ``_ABSENT`` when it had faults."""
@@ -115,6 +104,8 @@ class _Rows:
     has_custom: bool
     write: WriteRow | None
     close: Close | None
+    least: int
+    most: int
     when: Condition | None = None
 
     def read(self, listed: list[Any], place: Where, state: _Check) -> Any:
@@ -187,11 +178,18 @@ class _Level:
                 if slot.required:
                     state.fault((*where, slot.public), "required", "This field is needed.")
                 continue
-            value = slot.quick(given, where, state)
+            value: Any = _ABSENT
+            if slot.one is not None and given is not None and not (slot.required and given in _EMPTY):
+                try:
+                    value = slot.one(given)
+                except (ValueFault, Unresolved):
+                    value = _ABSENT
+            if value is _ABSENT or (slot.required and value in _EMPTY):  # whatever is not as it should be is read again, and told
+                value = slot.read(given, where, state)
             if value is _ABSENT:
                 continue
-            if slot.key is not None:
-                cast("dict[str, Any]", custom)[slot.key] = slot.cleared if value is None else value
+            if slot.key is not None and custom is not None:
+                custom[slot.key] = slot.cleared if value is None else value
             elif len(slot.at) == 1:
                 values[slot.at[0]] = value
             else:
@@ -201,10 +199,10 @@ class _Level:
                 note_files(value, holder, at, (*where, slot.public), state.files)
 
     def _check_rows(self, rows: _Rows, data: Mapping[str, Any], where: Where, state: _Check, values: dict[str, Any]) -> None:
-        place, section = (*where, rows.public), rows.section
+        place = (*where, rows.public)
         given = data.get(rows.public, _ABSENT)
         if given is _ABSENT or given is None:
-            if section.required:
+            if rows.section.required:
                 state.fault(place, "required", "At least one row is needed here.")
             elif given is None:
                 put(values, rows.at, None)
@@ -213,19 +211,22 @@ class _Level:
         if not isinstance(listed, list):
             state.fault(place, "wrong_type", "A list of rows (objects) is needed here.")
             return
-        most = min(section.rows_most or ROWS_LIMIT, ROWS_LIMIT)
-        if len(listed) > most:
-            state.fault(place, "too_many", f"At most {most} rows are taken here." if most > 1 else "One row at most is taken here.")
+        if len(listed) > rows.most:
+            message = f"At most {rows.most} rows are taken here." if rows.most > 1 else "One row at most is taken here."
+            state.fault(place, "too_many", message)
             return
-        if len(listed) < section.rows_least:
-            state.fault(place, "too_few", f"At least {section.rows_least} rows are needed here.")
+        if len(listed) < rows.least:
+            state.fault(place, "too_few", f"At least {rows.least} rows are needed here.")
             return
         if len(where) > 2 * ROWS_DEPTH:
             state.fault(place, "too_deep", f"Rows nest at most {ROWS_DEPTH} levels.")
             return
         read = rows.read(listed, place, state)
         if read is not MISSING:
-            put(values, rows.at, read)
+            if len(rows.at) == 1:
+                values[rows.at[0]] = read
+            else:
+                put(values, rows.at, read)
 
     def _report_unknown(self, data: Mapping[str, Any], where: Where, state: _Check) -> None:
         for key in data:
@@ -306,7 +307,8 @@ def _rows(
         origin = around[section.like]
         shapes = {origin.section.shape, section.shape}
         close = rows_closer(section) if shapes <= {"objects", "object"} else origin.close
-        return replace(origin, public=section.name, at=at, section=section, close=close, when=condition)
+        least, most = _bounds(section)
+        return replace(origin, public=section.name, at=at, section=section, close=close, least=least, most=most, when=condition)
     inner = (*place, section.name)
     twins = {output.name: output for output in twin.sections} if twin is not None else {}
     entries = schema.row_custom.get(inner, ())
@@ -317,7 +319,7 @@ def _rows(
     slots = (*own, *custom_slots)
     known = frozenset({slot.public for slot in slots} | {deeper.name for deeper in section.sections})
     outputs = {schema.public(variable.name, inner) for variable in twin.fields} | twins.keys() if twin is not None else set()
-    demands = compile_demands(schema, section, inner)
+    demands, (least, most) = compile_demands(schema, section, inner), _bounds(section)
     level = _level(slots, [], known, frozenset((outputs | custom_outputs) - known), demands)
     rows = _Rows(
         public=section.name,
@@ -328,11 +330,18 @@ def _rows(
         has_custom=section.custom_fields is not None,
         write=row_writer(section, entries),
         close=rows_closer(section),
+        least=least,
+        most=most,
         when=condition,
     )
     within = {**around, section.name: rows}
     level.rows.extend(_rows(schema, deeper, inner, twins.get(deeper.name), section.fields, within) for deeper in section.sections)
     return rows
+
+
+def _bounds(section: InputSection) -> tuple[int, int]:
+    """How many rows a section takes, at least and at most."""
+    return section.rows_least, min(section.rows_most or ROWS_LIMIT, ROWS_LIMIT)
 
 
 def _custom_slots(schema: Schema, spec: CustomFields | None, entries: Sequence[CustomField]) -> tuple[list[_Slot], set[str]]:
@@ -459,13 +468,4 @@ def _converter(variable: InputField, choices: Mapping[str, Choices], key_pattern
     else:
         find = None
 
-    if check is None and write is None:
-        return coerce if find is None else find
-
-    def convert(value: Any) -> Any:
-        found = coerce(value) if find is None else find(value)
-        if check is not None:
-            check(found)
-        return found if write is None else write(found)
-
-    return convert
+    return put_together(coerce if find is None else find, check, write)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any, Final
 
 from polyport.net.message import Source
@@ -219,12 +220,17 @@ class PhoneValue:
 
 def coerce_phone(value: Any, region: str | None = None) -> PhoneValue:
     """A phone number. ``00`` before the country code is read as ``+``; whether E.164 is needed is for the wire format to say."""
-    from polyport.kinds.phones import e164_of  # noqa: PLC0415  its tables cost 20 MB: only who sends phone numbers pays
-
     text = coerce_string(value).strip()
     if not text or len(text) > 64:
         raise ValueFault("invalid_phone", "A phone number is needed here.")
-    return PhoneValue(text, e164_of("+" + text[2:] if text.startswith("00") else text, region))
+    return PhoneValue(text, _phones()("+" + text[2:] if text.startswith("00") else text, region))
+
+
+@cache
+def _phones() -> Callable[[str, str | None], str | None]:
+    from polyport.kinds.phones import e164_of  # noqa: PLC0415  its tables cost 20 MB: only who sends phone numbers pays
+
+    return e164_of
 
 
 def _e164(value: PhoneValue) -> str:

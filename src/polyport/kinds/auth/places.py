@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
 import msgspec
 from msgspec.structs import replace
-from pydantic import BaseModel, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from polyport.kinds.auth.base import CONFIG, Material, Source, compiled, rendered
 from polyport.kinds.bodies import part_before
@@ -42,11 +43,15 @@ class Placement(BaseModel):
     param: Source
     value: Source
     optional: bool = False
-    _put: Put = PrivateAttr()
 
     def model_post_init(self, _context: object) -> None:
         """Compile the templates once."""
-        self._put = _compiled(self.place, self.param, self.value, optional=self.optional)
+        _ = self.placing
+
+    @cached_property
+    def placing(self) -> Put:
+        """What puts the value in its place. A private attribute would be looked for in three places each time."""
+        return _compiled(self.place, self.param, self.value, optional=self.optional)
 
     @model_validator(mode="after")
     def _has_a_marker(self) -> Self:
@@ -58,7 +63,7 @@ class Placement(BaseModel):
 
     def put(self, request: Request, material: Material, more: Scope | None = None) -> Request:
         """The request with the value in its place. Raises ``RenderFault``."""
-        return self._put(request, material, more)
+        return self.placing(request, material, more)
 
 
 def _compiled(place: Where, param: str, value: str, *, optional: bool) -> Put:

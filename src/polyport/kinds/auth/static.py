@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
+from functools import cached_property
 from typing import Literal
-
-from pydantic import PrivateAttr
 
 from polyport.kinds.auth.base import Material, Moment, SchemeBase, Source, compiled, rendered
 from polyport.kinds.auth.places import Placement
@@ -46,15 +45,19 @@ class Bearer(SchemeBase):
     kind: Literal["bearer"]
     token: Source
     prefix: str = "Bearer"
-    _token: Template = PrivateAttr()
 
     def model_post_init(self, _context: object) -> None:
         """Compile the template once."""
-        self._token = compiled(self.token)
+        _ = self.template
+
+    @cached_property
+    def template(self) -> Template:
+        """What gives the token. A private attribute would be looked for in three places each time."""
+        return compiled(self.token)
 
     def sign(self, request: Request, material: Material, _moment: Moment) -> Request:
         """The request with the token."""
-        token = rendered(self._token, material)
+        token = rendered(self.template, material)
         return request.with_secrets(token).with_header("Authorization", f"{self.prefix} {token}" if self.prefix else token)
 
 
@@ -64,16 +67,20 @@ class Basic(SchemeBase):
     kind: Literal["basic"]
     username: Source
     password: Source = ""
-    _username: Template = PrivateAttr()
-    _password: Template = PrivateAttr()
 
     def model_post_init(self, _context: object) -> None:
         """Compile the templates once."""
-        self._username, self._password = compiled(self.username), compiled(self.password)
+        _ = self.templates
+
+    @cached_property
+    def templates(self) -> tuple[Template, Template]:
+        """What gives user and password."""
+        return compiled(self.username), compiled(self.password)
 
     def sign(self, request: Request, material: Material, _moment: Moment) -> Request:
         """The request with user and password."""
-        username, password = rendered(self._username, material), rendered(self._password, material)
+        user, key = self.templates
+        username, password = rendered(user, material), rendered(key, material)
         if ":" in username:
             raise RenderFault("the user of a basic authorisation has no colon")
         pair = base64.b64encode(f"{username}:{password}".encode()).decode()
