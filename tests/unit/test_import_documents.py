@@ -37,7 +37,7 @@ def test_aliases_that_multiply_cost_no_more_than_they_are() -> None:
     [
         (b"[1, 2]", "holds no object"),
         (b"{", "neither JSON nor YAML"),
-        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"\xff\x00", "not UTF-8"),
         (b"a: " + b"[" * 5000 + b"]" * 5000, "nests too deep"),
         (b"- " * 5000 + b"x", "nests too deep"),
         (b'{"a":' * 5000 + b"1" + b"}" * 5000, "nests too deep"),

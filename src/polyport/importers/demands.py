@@ -21,7 +21,9 @@ def demands_of(view: View) -> list[list[tuple[str, ...]]]:
         listed = view.told.get(word)
         if isinstance(listed, list) and listed and all(is_mere_demand(one) for one in listed):
             needed = [one.get("required") for one in listed]
-            sets = [tuple(str(name) for name in names if name not in view.required) if isinstance(names, list) else () for names in needed]
+            sets = [
+                tuple(str(name) for name in names if str(name) not in view.required) if isinstance(names, list) else () for names in needed
+            ]
             found += [sets] if all(sets) else []
     if (view.whole("minProperties") or 0) > 0 and not view.required and view.properties:
         found.append([(name,) for name in view.properties])

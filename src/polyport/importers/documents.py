@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections import deque
@@ -31,12 +32,42 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _value in node.value) or self.merged > NODES_LIMIT:
             raise Refused("The document multiplies itself by YAML merges.")
 
+    def plain_int(self, node: Any) -> int:
+        """A whole number: ``012`` is twelve."""
+        text = node.value.replace("_", "")
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag not in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}]
-    for first, found in _Loader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+    def plain_float(self, node: Any) -> float:
+        """A number with a point."""
+        return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+    def plain(self, node: Any) -> Any:
+        """What stands under a tag of any kind, without it."""
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node, deep=True)
+        return self.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else self.construct_scalar(node)
+
+
+_YAML: Final = "tag:yaml.org,2002:"
+_WORDS: Final = (  # as YAML 1.2 knows them: 12:30 is no number of seconds, 0123 is none of octal digits, "=" is a text
+    ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
+    ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
+    ("int", re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
+    (
+        "float",
+        re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
+        list("-+.0123456789"),
+    ),
+    ("merge", re.compile(r"^<<$"), ["<"]),
+)
+_Loader.yaml_implicit_resolvers = {}
+for _name, _pattern, _firsts in _WORDS:
+    _Loader.add_implicit_resolver(_YAML + _name, _pattern, _firsts)
+_Loader.add_constructor(f"{_YAML}int", _Loader.plain_int)
+_Loader.add_constructor(f"{_YAML}float", _Loader.plain_float)
+for _name in ("binary", "timestamp", "omap", "pairs", "set"):
+    _Loader.add_constructor(_YAML + _name, _Loader.plain)
+_Loader.add_constructor(None, _Loader.plain)
 _ODD: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
@@ -44,30 +75,53 @@ def read_document(content: bytes, name: str = "the document") -> dict[str, Any]:
     """The data of a description, JSON or YAML. Raises ``Refused``."""
     if len(content) > SIZE_LIMIT:
         raise Refused(f"{name} is larger than {SIZE_LIMIT // 1024 // 1024} MiB.")
-    data = _json(content, name) if content.lstrip()[:1] in {b"{", b"["} else None
+    text = _decoded(content, name)
+    data = _json(text, name) if text.lstrip()[:1] in {"{", "["} else None
     if data is None:
-        data = _yaml(content, name)
+        data = _yaml(text, name)
     _check_size(data, name)
     if not isinstance(data, dict):
         raise Refused(f"{name} is no description of an API: it holds no object.")
     return data
 
 
-def _json(content: bytes, name: str) -> Any:
+def _decoded(content: bytes, name: str) -> str:
+    """The text. What is not UTF-8 is most often one accent of a Western European Windows, in a description."""
+    encoding = next((told for mark, told in _ENCODINGS if content.startswith(mark)), None)
+    if encoding is not None:
+        return content.decode(encoding, "replace").removeprefix("\ufeff")
     try:
-        return json.loads(content)
+        return content.decode()
+    except UnicodeDecodeError:
+        if b"\0" in content:
+            raise Refused(f"{name} is not UTF-8.") from None
+    return content.decode("cp1252", "replace")
+
+
+_ENCODINGS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _json(text: str, name: str) -> Any:
+    try:
+        data = json.loads(text)
     except RecursionError:
         raise Refused(f"{name} nests too deep.") from None
     except ValueError:
         return None  # YAML's flow style begins with a brace too
+    if _SURROGATE.search(text):  # half a character may stand in JSON, and nowhere else
+        data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+    return data
 
 
-def _yaml(content: bytes, name: str) -> Any:
-    _check_nesting(content, name)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Refused(f"{name} is not UTF-8.") from None
+def _yaml(text: str, name: str) -> Any:
+    _check_nesting(text.encode(), name)
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506  it is a safe one
     except Refused:
@@ -78,7 +132,7 @@ def _yaml(content: bytes, name: str) -> Any:
         problem = getattr(error, "problem", None)
         told = _ODD.sub("", problem)[:200] if isinstance(problem, str) else "it cannot be read"
         raise Refused(f"{name} is neither JSON nor YAML{where}: {told}.") from None
-    except (ValueError, OverflowError, TypeError) as error:
+    except (ValueError, OverflowError, TypeError, KeyError) as error:
         raise Refused(f"{name} holds something that YAML cannot give: {type(error).__name__}.") from None
     except RecursionError:
         raise Refused(f"{name} nests too deep.") from None

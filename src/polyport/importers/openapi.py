@@ -85,7 +85,7 @@ class OpenApi:
             held = {"url": one} if isinstance(one, str) else mapping(one)
             url = text(held.get("url")).strip()
             if "//" not in url:
-                url = "" if not around else url if "{" in around.partition("//")[2].partition("/")[0] else urljoin(around, url or "/")
+                url = "" if not around else url if "{" in around.partition("//")[2].partition("/")[0] else _joined(around, url or "/")
             if url.startswith("//"):
                 url = f"https:{url}"
             if url:
@@ -273,6 +273,14 @@ def _security(told: Any) -> Iterator[tuple[str, ...]]:
     for one in sequence(told):
         if isinstance(one, dict) and one:
             yield tuple(str(name) for name in one)
+
+
+def _joined(around: str, url: str) -> str:
+    """An address as it is seen from another one; empty where that is none."""
+    try:
+        return urljoin(around, url)
+    except ValueError:
+        return ""
 
 
 def is_absolute(url: str) -> bool:

@@ -126,6 +126,10 @@ def _add_action(built: Built, views: Views, endpoint: Endpoint, naming: Naming) 
     except RecursionError:
         built.left.append(Left(pointer=endpoint.pointer, what=endpoint.call, why="Its schemas nest too deep."))
         return
+    except (TypeError, ValueError, LookupError, AttributeError) as error:  # a defect here, that the other operations need not pay for
+        why = f"The importer failed on it ({type(error).__name__}): please report it with the document."
+        built.left.append(Left(pointer=endpoint.pointer, what=endpoint.call, why=why))
+        return
     built.actions[action["name"]] = action
     built.endpoints[action["name"]] = endpoint
     built.made[action["name"]] = made

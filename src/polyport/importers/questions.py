@@ -79,7 +79,7 @@ def ask_base(service: Service, wanted: Wanted) -> Iterator[Question]:
         return
     choices = [Choice(value=server.url, label=_label(server)) for server in servers]
     if fetched is not None and all(host_of(server.url) != fetched for server in servers):
-        there = "{}://{}".format(*urlsplit(wanted.origin or "")[:2]) + urlsplit(_HOLE.sub("x", servers[0].url)).path.rstrip("/")
+        there = "{}://{}".format(*urlsplit(wanted.origin or "")[:2]) + _path_of(_HOLE.sub("x", servers[0].url)).rstrip("/")
         choices.append(Choice(value=there, label="Where the description was fetched from"))
     yield Question(id="base", text=text, choices=tuple(choices))
 
@@ -159,6 +159,13 @@ def host_of(url: Any) -> str | None:
     except ValueError:
         return None
     return found.netloc.rpartition("@")[2].lower() or None
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
 
 
 def _host_text(url: str) -> str:

@@ -100,9 +100,9 @@ class References:
         raise Dangling("References lead round in a circle.")
 
     def _file(self, name: str) -> Any:
-        parts = urlsplit(name)
-        path = posixpath.normpath(unquote(parts.path))
-        if parts.scheme or parts.netloc or path.startswith(("/", "../")) or path == "..":
+        bare = _bare(name)
+        path = posixpath.normpath(unquote(bare or ""))
+        if bare is None or path.startswith(("/", "../")) or path == "..":
             raise Dangling(f'The reference to "{name[:200]}" leads out of the document\'s folder.')
         if path not in self._files:
             if len(self._files) >= FILES_MOST:
@@ -137,13 +137,22 @@ def _inside(node: Any, pointer: str, reference: str) -> Any:
     return node
 
 
+def _bare(name: str) -> str | None:
+    """The path of a file that is named without a scheme and a host; ``None`` for whatever else stands there."""
+    try:
+        parts = urlsplit(name)
+    except ValueError:
+        return None
+    return parts.path if not parts.scheme and not parts.netloc else None
+
+
 def files_of(data: Any, path: str = "") -> set[str]:
     """The files that a document refers to, by their paths from the folder of the first one, in whose file ``path`` it stands; none outside of it."""
     folder, found = posixpath.dirname(path), set[str]()
     for _node, told in nodes_with_references(data):
-        parts = urlsplit(told.partition("#")[0])
-        name = posixpath.normpath(posixpath.join(folder, unquote(parts.path)))
-        if parts.path and not parts.scheme and not parts.netloc and not name.startswith(("/", "../")) and name != "..":
+        bare = _bare(told.partition("#")[0])
+        name = posixpath.normpath(posixpath.join(folder, unquote(bare or "")))
+        if bare and not name.startswith(("/", "../")) and name != "..":
             found.add(name)
     return found
 
@@ -153,7 +162,7 @@ def _anchor(data: Any, path: str) -> None:
     folder = posixpath.dirname(path)
     for node, told in nodes_with_references(data):
         name, mark, pointer = told.partition("#")
-        whole = posixpath.join(folder, name) if name and not urlsplit(name).scheme else name or path
+        whole = posixpath.join(folder, name) if name and _bare(name) is not None else name or path
         node["$ref"] = f"{whole}{mark}{pointer}"
 
 

@@ -206,7 +206,7 @@ def _bounds_of_number(view: View) -> Field:
         strict = view.told.get(words[1])
         if isinstance(strict, int | float) and not isinstance(strict, bool):
             value, strict = strict, True
-        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _NUMBER_MOST:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _NUMBER_MOST:  # NaN is neither
             continue
         if strict is True and view.kind == "integer" and value == int(value):
             value = int(value) + (1 if bound == "min" else -1)

@@ -44,7 +44,7 @@ def _servers(data: Mapping[str, Any], references: References) -> list[dict[str, 
         scheme = "https://" if varied.get("useSchemePrefix", True) is not False else ""
         return [{"url": f"{scheme}{template}/{text(data.get('basePath')).strip('/')}".rstrip("/"), "variables": variables}]
     host, base = text(data.get("host")), text(data.get("basePath"))
-    schemes = [scheme for scheme in sequence(data.get("schemes")) if scheme in {"http", "https"}] or ["https"]
+    schemes = [scheme for scheme in sequence(data.get("schemes")) if scheme in ("http", "https")] or ["https"]
     scheme = "https" if "https" in schemes else schemes[0]
     return [{"url": f"{scheme}://{host}/{base.strip('/')}".rstrip("/")}] if host else ([{"url": base}] if base else [])
 
@@ -85,7 +85,7 @@ class _Rewriter:
         takes = [text(kind) for kind in sequence(told.get("consumes") or self._data.get("consumes")) if text(kind)]
         gives = [text(kind) for kind in sequence(told.get("produces") or self._data.get("produces")) if text(kind)]
         written = {key: value for key, value in told.items() if key not in {"parameters", "responses", "consumes", "produces"}}
-        written["parameters"] = [_parameter(one) for one in listed if mapping(one).get("in") not in {"body", "formData"}]
+        written["parameters"] = [_parameter(one) for one in listed if text(mapping(one).get("in")) not in {"body", "formData"}]
         body = self._body([mapping(one) for one in listed], takes)
         if body is not None:
             written["requestBody"] = body
@@ -111,10 +111,9 @@ class _Rewriter:
             "properties": {one["name"]: _schema(one) for one in form},
             "required": [one["name"] for one in form if one.get("required") is True],
         }
-        has_file = any(one.get("type") == "file" for one in form)
-        forms = [kind for kind in takes if "form" in kind] or (
-            ["multipart/form-data"] if has_file else ["application/x-www-form-urlencoded"]
-        )
+        forms = [kind for kind in takes if "form" in kind] or ["application/x-www-form-urlencoded"]
+        if any(one.get("type") == "file" for one in form):  # nothing else carries files, whatever is said to be taken
+            forms = ["multipart/form-data"]
         encoding = {
             one["name"]: {"style": "form", "explode": one.get("collectionFormat") == "multi"} for one in form if one.get("type") == "array"
         }
