@@ -23,14 +23,15 @@ from polyport.events import Events
 from polyport.keyfile import KEY_FILE, KeyFile
 from polyport.master_keys import MasterKeys
 from polyport.net.egress import EgressPolicy
+from polyport.net.late import LateSender, Way
 from polyport.net.message import Network, Reply, Request
-from polyport.net.send import Sender
 from polyport.passwords import hash_password
 from polyport.private_partners import PrivateSource
 from polyport.queue.base import Queue
 from polyport.queue.database import DatabaseQueue
 from polyport.queue.processes import FolderLock, ProcessLock
 from polyport.settings import Settings
+from polyport.stamps import Ahead
 from polyport.store.base import Duplicate, StoreFault
 from polyport.store.records import Account
 from polyport.store.repo import Repo
@@ -97,6 +98,12 @@ class Runtime:
         """The time in unix milliseconds."""
         return milliseconds(self.clock)
 
+    async def prepare(self) -> None:
+        """Load what the first call to a partner would wait for."""
+        for way in (self.network, self.receivers):
+            if isinstance(way, LateSender):
+                await way.prepare()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstAccount:
@@ -147,10 +154,12 @@ async def open_runtime(
     network: Network | None = None,
     clock: Callable[[], datetime] | None = None,
     simulated: Simulated | None = None,
+    ahead: Ahead | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open everything, and close it again. Raises ``SetupError`` with a sentence when something does not allow a start.
 
     ``catalog``, ``network`` and ``clock`` replace the real ones in tests. ``simulated`` are the partners that simulated connections talk to, if there may be any.
+    ``ahead`` may have looked at the partners' folders already.
     """
     policy = EgressPolicy(settings.allow_networks)
     time_now = clock or system_clock
@@ -175,7 +184,7 @@ async def open_runtime(
         )
         stack.push_async_callback(budgets.close)
         private = PrivateSource(repo.private_partners, boxes)
-        catalog = await _filled(stack, settings, repo, private, catalog)
+        catalog = await _filled(stack, settings, repo, private, catalog, ahead)
         yield Runtime(
             settings=settings,
             catalog=catalog,
@@ -201,11 +210,11 @@ async def open_runtime(
 
 
 async def _filled(
-    stack: contextlib.AsyncExitStack, settings: Settings, repo: Repo, private: PrivateSource, catalog: Catalog | None
+    stack: contextlib.AsyncExitStack, settings: Settings, repo: Repo, private: PrivateSource, catalog: Catalog | None, ahead: Ahead | None
 ) -> Catalog:
     """The catalogue with what accounts imported, and limited as they are; the real one where none is given."""
     if catalog is None:
-        opening = partial(open_catalog, settings.data, settings.partner_roots, settings.origin, memory=settings.catalog.memory)
+        opening = partial(open_catalog, settings.data, settings.partner_roots, settings.origin, memory=settings.catalog.memory, ahead=ahead)
         catalog = await asyncio.to_thread(opening)
         stack.callback(catalog.close)
         if catalog.changed:  # other processes of this data folder take it up
@@ -219,14 +228,19 @@ async def _filled(
     return catalog
 
 
-def _sender(stack: contextlib.AsyncExitStack, policy: EgressPolicy, settings: Settings, connections: int, per_host: int) -> Sender:
-    sender = Sender(
-        policy,
-        connections=connections,
-        connections_per_host=per_host,
-        answer_limit=settings.partner.answer_limit,
-        timeout_limit=settings.partner.timeout_limit,
-    )
+def _sender(stack: contextlib.AsyncExitStack, policy: EgressPolicy, settings: Settings, connections: int, per_host: int) -> LateSender:
+    def make() -> Way:
+        from polyport.net.send import Sender  # noqa: PLC0415  see LateSender
+
+        return Sender(
+            policy,
+            connections=connections,
+            connections_per_host=per_host,
+            answer_limit=settings.partner.answer_limit,
+            timeout_limit=settings.partner.timeout_limit,
+        )
+
+    sender = LateSender(make)
     stack.push_async_callback(sender.close)
     return sender
 

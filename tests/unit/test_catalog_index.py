@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 
 from polyport.catalog import Catalog, Wanted, building, loaded, open_catalog
 from polyport.errors import NotFound
+from polyport.stamps import Ahead
 from polyport.store.catalogue import OfferRow, OperationRow, PartnerRow, Stored
 from polyport.store.sqlite_catalogue import SqliteCatalogue
 
@@ -123,6 +124,25 @@ async def test_a_start_with_an_index_parses_what_changed_and_nothing_else(opened
     assert (await again.seen_by(None).operation(4001))[1].name == "remove"
     with pytest.raises(NotFound):
         await again.seen_by(None).partner(5)
+
+
+async def test_what_another_process_saw_of_the_folders_counts_and_the_rest_is_looked_at(opened: Opener):
+    for number in (3, 4):
+        write(opened.root, number)
+    opened()
+    write(opened.root, 3, "remove")
+    write(opened.root, 4, "remove")
+
+    class Early(Ahead):
+        def of(self, root: str) -> Mapping[str, str]:
+            return {"depot-3": before} if root == str(opened.root) else {}
+
+    before = next(row.stamp for row in opened.made[-1]._index.offers() if row.key == "depot-3")
+    opened.parsed.clear()
+    opened.made.append(open_catalog(opened.data, [str(opened.root)], ORIGIN, ahead=Early(())))
+    assert opened.parsed == ["depot-4"]
+    opened()
+    assert opened.parsed == ["depot-3"]
 
 
 async def test_files_that_were_written_anew_with_the_same_content_are_not_parsed(opened: Opener):

@@ -27,6 +27,7 @@ from polyport.errors import NotFound
 from polyport.manifest.model import Partner
 from polyport.manifest.neighbours import clashes
 from polyport.manifest.source import Problem
+from polyport.stamps import Ahead
 from polyport.store.base import StoreUnavailable
 from polyport.store.catalogue import CatalogIndex, IndexDamaged, OfferRow, Ordered, Reach, Stored
 from polyport.store.sqlite_catalogue import SqliteCatalogue
@@ -99,15 +100,22 @@ class Catalog:
 
     @classmethod
     def load(
-        cls, extra: Sequence[str], origin: str, index: CatalogIndex | None = None, *, anew: bool = False, memory: int = MEMORY_MB
+        cls,
+        extra: Sequence[str],
+        origin: str,
+        index: CatalogIndex | None = None,
+        *,
+        anew: bool = False,
+        memory: int = MEMORY_MB,
+        ahead: Ahead | None = None,
     ) -> Catalog:
         """The bundled partners and those of the extra folders, here and now; without an ``index`` in one of this process alone.
 
-        ``anew``: every folder is read and checked, whatever the index says.
+        ``anew``: every folder is read and checked, whatever the index says. ``ahead`` may have looked at the folders already.
         """
         catalog = cls((), (), origin, index=index, memory=memory)
         before = catalog._index.generation()
-        for source in folder_sources(extra):
+        for source in folder_sources(extra, ahead):
             catalog.add_source(source)
             offers, catalog._told[source.name] = source.look()
             catalog._revisions[source.name] = source.mark()
@@ -454,8 +462,10 @@ def index_file(data: Path, extra: Sequence[str]) -> Path:
     return data / "catalog" / f"{told.hexdigest()[:16]}.db"
 
 
-def open_catalog(data: Path, extra: Sequence[str], origin: str, *, anew: bool = False, memory: int = MEMORY_MB) -> Catalog:
-    """The catalogue of a data folder, over the index in it. Whatever is wrong with the index, there is one. ``anew``: see ``Catalog.load``."""
+def open_catalog(
+    data: Path, extra: Sequence[str], origin: str, *, anew: bool = False, memory: int = MEMORY_MB, ahead: Ahead | None = None
+) -> Catalog:
+    """The catalogue of a data folder, over the index in it. Whatever is wrong with the index, there is one. ``anew`` and ``ahead``: see ``Catalog.load``."""
     path = index_file(data, extra)
     folder = path.parent
     index, reason = SqliteCatalogue.opened(path)
@@ -465,7 +475,7 @@ def open_catalog(data: Path, extra: Sequence[str], origin: str, *, anew: bool = 
     if reason is not None:
         _log.warning("the index of the catalogue cannot be kept: every start builds it", folder=str(folder), reason=reason)
     try:
-        return Catalog.load(extra, origin, index, anew=anew, memory=memory)
+        return Catalog.load(extra, origin, index, anew=anew, memory=memory, ahead=ahead)
     except StoreUnavailable as fault:
         _log.warning("the index of the catalogue is built again", reason=str(fault))
         index.close()

@@ -25,21 +25,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from polyport.manifest.disk import Place, is_folder
 from polyport.manifest.load import partner_folders
 from polyport.manifest.source import Problem, Unreadable
-
-_LOOKING: Final = 4  # threads
-_MANY: Final = 100  # folders, for which more than one thread is worth it
+from polyport.stamps import Ahead, stamp_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +67,13 @@ class Source(Protocol):
 class FolderSource:
     """The partners in the folders under ``root``, which everybody sees.
 
-    They are looked at once, when the process starts: what is changed later is taken up by the next one.
+    They are looked at once, when the process starts: what is changed later is taken up by the next one. ``ahead`` may have looked at them already.
     """
 
-    def __init__(self, root: Traversable | Path, *, named_by: str | None = None) -> None:
+    def __init__(self, root: Traversable | Path, *, named_by: str | None = None, ahead: Ahead | None = None) -> None:
         self._root = root
         self._named_by = named_by
+        self._ahead = ahead
         self._seen: tuple[Sequence[Offer], Sequence[Problem]] | None = None
 
     @property
@@ -120,28 +117,12 @@ class FolderSource:
             folders = partner_folders(self._root)
         except Unreadable as error:
             return (), error.problems
-        with ThreadPoolExecutor(
-            _LOOKING if len(folders) > _MANY else 1
-        ) as threads:  # what takes time is the system's, not the interpreter's
-            stamps = list(threads.map(_stamp, folders))
-        return tuple(Offer(key=folder.name, stamp=stamp) for folder, stamp in zip(folders, stamps, strict=True)), ()
+        # One after the other: in several threads they waited for the interpreter, and took longer.
+        known = self._ahead.of(str(self._root)) if self._ahead is not None else {}
+        return tuple(Offer(key=folder.name, stamp=known.get(folder.name) or stamp_of(str(folder))) for folder in folders), ()
 
 
-def folder_sources(extra: Sequence[str]) -> list[FolderSource]:
+def folder_sources(extra: Sequence[str], ahead: Ahead | None = None) -> list[FolderSource]:
     """The bundled partners, and those of the folders that the settings name."""
     bundled = FolderSource(files("polyport").joinpath("connectors"))
-    return [bundled, *(FolderSource(Path(text), named_by="POLYPORT_CONNECTORS") for text in extra)]
-
-
-def _stamp(folder: Traversable | Path) -> str:
-    """Names, sizes, times and inodes of the files of a folder that make its partner, as one text."""
-    lines: list[str] = []
-    top = str(folder)
-    for kind in ("", "actions", "triggers", "lists"):
-        try:
-            with os.scandir(f"{top}/{kind}") as entries:
-                found = [f"{each.name}\0{told.st_size}\0{told.st_mtime_ns}\0{told.st_ino}" for each in entries for told in (each.stat(),)]
-        except OSError as error:
-            found = [str(error.errno)]
-        lines += [kind, *sorted(found)]
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    return [bundled, *(FolderSource(Path(text), named_by="POLYPORT_CONNECTORS", ahead=ahead) for text in extra)]

@@ -25,6 +25,7 @@ from polyport.cli.loop import run_loop
 from polyport.cli.own_partners import own_partners
 from polyport.errors import PolyportError, SetupError
 from polyport.settings import Settings, load_settings
+from polyport.stamps import look_ahead
 
 if TYPE_CHECKING:
     from polyport.engine.record import Ask
@@ -60,9 +61,10 @@ def serve_command(
     POLYPORT_BOOTSTRAP_PASSWORD name them. Every setting is explained in docs/reference/settings.md; all may stand in the environment as POLYPORT_*.
     Stop with Ctrl-C or SIGTERM: calls under way get time to end.
     """
+    settings = _settings(host=host, port=port, data=data, workers=workers)
+    ahead = look_ahead(settings.partner_roots) if settings.workers == 1 else None
     from polyport.cli.serving import first_account, listen, serve  # noqa: PLC0415  other commands start faster without the server
 
-    settings = _settings(host=host, port=port, data=data, workers=workers)
     console = Console(stderr=True)
     listener = listen(settings.host, settings.port)
     shown = listener.getsockname()[1]
@@ -78,7 +80,7 @@ def serve_command(
             console.print(f"  {made.welcome}", markup=False, highlight=False, soft_wrap=True)
     host_of_url = f"[{settings.host}]" if ":" in settings.host else settings.host
     line = f"Polyport {__version__} on http://{host_of_url}:{shown}  (console: /console, API reference: /docs)"
-    serve(settings, listener, lambda: console.print(line, markup=False, soft_wrap=True))
+    serve(settings, listener, lambda: console.print(line, markup=False, soft_wrap=True), ahead)
 
 
 @app.command("run")

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from polyport.apps import SECRET_LONGEST, NewApp, missing, needed_secrets, sign_in_schemes
 from polyport.cli.logs import set_up_log
 from polyport.cli.loop import run_loop
 from polyport.errors import NotFound, SetupError, ValidationFailed
-from polyport.manifest.model import Partner
 from polyport.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from polyport.manifest.model import Partner
     from polyport.runtime import Runtime
 
 T = TypeVar("T")
@@ -47,6 +46,7 @@ def set_command(
 
     It serves all accounts that have none of their own. A running server takes it up within a second.
     """
+    from polyport.apps import NewApp  # noqa: PLC0415  other commands start faster without it
 
     async def work(runtime: Runtime) -> None:
         found = await _partner(runtime, partner)
@@ -74,6 +74,7 @@ def set_command(
 @oauth_apps.command("list")
 def list_command(data: Folder = None) -> None:
     """List the partners where customers sign in, and what is still to be set for each."""
+    from polyport.apps import missing  # noqa: PLC0415  other commands start faster without it
 
     async def work(runtime: Runtime) -> None:
         held = {app.partner_id: app for app in await runtime.repo.oauth_apps.all(None)}
@@ -104,6 +105,8 @@ def remove_command(partner: PartnerName, data: Folder = None) -> None:
 
 
 async def _partner(runtime: Runtime, name: str) -> Partner:
+    from polyport.apps import sign_in_schemes  # noqa: PLC0415  other commands start faster without it
+
     try:
         found = await runtime.catalog.seen_by(None).find(name)
     except NotFound:
@@ -115,6 +118,8 @@ async def _partner(runtime: Runtime, name: str) -> Partner:
 
 def _secret(partner: Partner, auth: str | None) -> dict[str, str]:
     """What the app proves itself with: never an argument, since those can be read by everybody on the machine and are kept in histories."""
+    from polyport.apps import SECRET_LONGEST, needed_secrets, sign_in_schemes  # noqa: PLC0415  other commands start faster without it
+
     schemes = sign_in_schemes(partner)
     if auth not in {None, *schemes}:
         raise SetupError(f"The ways to sign in at {partner.file.title} are: {', '.join(schemes)}.")

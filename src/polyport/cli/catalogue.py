@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from polyport.audit import AuditLog
 from polyport.cli.logs import set_up_log
 from polyport.cli.loop import run_loop
 from polyport.errors import SetupError
 from polyport.settings import Settings, load_settings
-from polyport.store.base import Stale
 
 if TYPE_CHECKING:
     from polyport.runtime import Runtime
@@ -86,6 +84,9 @@ def allow_command(
 
     The list takes the place of the one before. Polyport's own tools (partner 1) are always seen.
     """
+    from polyport.audit import AuditLog  # noqa: PLC0415  other commands start faster without it
+    from polyport.store.base import Stale  # noqa: PLC0415  other commands start faster without it
+
     if everything == bool(partners):
         raise SetupError("Name the partners that the account is to see, or give --all.")
 

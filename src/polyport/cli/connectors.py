@@ -11,10 +11,8 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from polyport.cli.folders import bundled, chosen, neighbours, partner_folder
 from polyport.cli.importing import import_command
 from polyport.errors import SetupError
-from polyport.manifest.load import load_partner
 
 EXAMPLES: Final = 5
 connectors = typer.Typer(help="Work with partners: begin, import, check, test, score, simulate.", no_args_is_help=True)
@@ -32,6 +30,9 @@ Slugs = Annotated[
 @connectors.command("list")
 def list_command() -> None:
     """List the bundled partners."""
+    from polyport.cli.folders import bundled  # noqa: PLC0415  other commands start faster without it
+    from polyport.manifest.load import load_partner  # noqa: PLC0415  other commands start faster without it
+
     console = Console()
     for folder in bundled():
         loaded = load_partner(folder)
@@ -55,6 +56,7 @@ def new_command(
     into: Annotated[Path, typer.Option(help="The folder that gets the new one.")] = Path(),
 ) -> None:
     """Begin a partner: a small folder without faults, its cases passing, with a mark "todo:" where the partner itself has to be written in."""
+    from polyport.cli.folders import neighbours  # noqa: PLC0415  other commands start faster without it
     from polyport.cli.scaffold import free_id, write_partner  # noqa: PLC0415  the server starts faster without it
 
     folder = into / slug
@@ -75,6 +77,7 @@ def lint_command(
     Looks at all files: those the server reads, cases, the simulation, the claims; and at what two partners may not share, also with the
     bundled partners and those in the same place.
     """
+    from polyport.cli.folders import chosen, neighbours  # noqa: PLC0415  other commands start faster without it
     from polyport.manifest.lint import lint_folder  # noqa: PLC0415  as above
     from polyport.manifest.rules import RULES  # noqa: PLC0415  as above
 
@@ -95,6 +98,7 @@ def _faults(count: int) -> str:
 
 
 def _record(folder: Traversable | Path) -> None:
+    from polyport.manifest.load import load_partner  # noqa: PLC0415  other commands start faster without it
     from polyport.manifest.quality import FILE, load_quality, with_recorded_ids  # noqa: PLC0415  as above
     from polyport.manifest.rules import RULES  # noqa: PLC0415  as above
 
@@ -108,7 +112,9 @@ def _record(folder: Traversable | Path) -> None:
 @connectors.command("test")
 def cases_command(slugs: Slugs = None) -> None:
     """Run partners' cases and show, place by place, what differs."""
+    from polyport.cli.folders import chosen  # noqa: PLC0415  other commands start faster without it
     from polyport.manifest.cases import load_cases  # noqa: PLC0415  as above
+    from polyport.manifest.load import load_partner  # noqa: PLC0415  other commands start faster without it
     from polyport.testing.cases import failure_lines, run_case  # noqa: PLC0415  the server starts faster without what only tests need
 
     failures = 0
@@ -139,6 +145,7 @@ def score_command(
 
     A claim in quality.yaml that the folder does not bear out is named, and the exit code is 1.
     """
+    from polyport.cli.folders import chosen, neighbours  # noqa: PLC0415  other commands start faster without it
     from polyport.testing.scoring import score_folder, score_lines  # noqa: PLC0415  as above
 
     failed = False
@@ -176,6 +183,7 @@ def simulate_command(
     Point the server at it with POLYPORT_PARTNER_<SLUG>_BASE_URL=http://127.0.0.1:PORT and POLYPORT_ALLOW_NETWORKS=127.0.0.0/8. What arrived is at
     GET /_simulator/requests; faults are injected with the header X-Simulate or POST /_simulator/faults (docs/reference/simulator.md).
     """
+    from polyport.cli.folders import partner_folder  # noqa: PLC0415  other commands start faster without it
     from polyport.testing.server import serve_simulator  # noqa: PLC0415  as above
 
     folder = partner_folder(slug)

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from polyport.audit import AuditLog
 from polyport.cli.logs import set_up_log
 from polyport.cli.loop import run_loop
-from polyport.console_users import add_user, change_role, new_link, remove_user
 from polyport.errors import SetupError, ValidationFailed
 from polyport.settings import Settings, load_settings
-from polyport.store.records import User
 
 if TYPE_CHECKING:
     from polyport.runtime import Runtime
+    from polyport.store.records import User
 
 T = TypeVar("T")
 console_users = typer.Typer(help="People who sign in for an account: in the console and at the API.", no_args_is_help=True)
@@ -33,6 +31,7 @@ _COMMAND: Final = ("command", "polyport")
 @console_users.command("add")
 def add_command(email: Email, role: Role = "developer", account: AccountId = 1, data: Folder = None) -> None:
     """Add a user, and print a link by which the user sets a password and comes in, once."""
+    from polyport.console_users import add_user  # noqa: PLC0415  other commands start faster without it
 
     async def work(runtime: Runtime) -> None:
         user = await add_user(runtime.repo, account, email, role, runtime.now_ms())
@@ -68,6 +67,7 @@ def list_command(account: AccountId = 1, data: Folder = None) -> None:
 @console_users.command("role")
 def role_command(email: Email, role: Annotated[str, typer.Argument(help="owner, developer or viewer.")], data: Folder = None) -> None:
     """Give a user another role; all sign-ins of the user end."""
+    from polyport.console_users import change_role  # noqa: PLC0415  other commands start faster without it
 
     async def work(runtime: Runtime) -> None:
         user = await _user(runtime, email)
@@ -81,6 +81,7 @@ def role_command(email: Email, role: Annotated[str, typer.Argument(help="owner, 
 @console_users.command("remove")
 def remove_command(email: Email, data: Folder = None) -> None:
     """Remove a user; API keys that the user made stay."""
+    from polyport.console_users import remove_user  # noqa: PLC0415  other commands start faster without it
 
     async def work(runtime: Runtime) -> None:
         user = await _user(runtime, email)
@@ -99,12 +100,16 @@ async def _user(runtime: Runtime, email: str) -> User:
 
 
 async def _print_link(runtime: Runtime, user: User) -> None:
+    from polyport.console_users import new_link  # noqa: PLC0415  other commands start faster without it
+
     url, _expires_at = await new_link(runtime.repo, runtime.settings, user, runtime.now_ms())
     typer.echo(f"{user.email} ({user.role}) comes in with this link, once, within three days:")
     typer.echo(url)
 
 
 async def _note(runtime: Runtime, account_id: int, action: str, target: str) -> None:
+    from polyport.audit import AuditLog  # noqa: PLC0415  other commands start faster without it
+
     log = AuditLog(runtime.repo.audit, runtime.now_ms)
     await log.note(account_id, via="command", actor=_COMMAND, action=action, target=target, status=200)
 

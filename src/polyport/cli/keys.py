@@ -8,16 +8,16 @@ import os
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from polyport.cli.logs import set_up_log
 from polyport.errors import SetupError
-from polyport.keyfile import KEY_FILE, new_master_key
-from polyport.master_keys import MasterKeys
-from polyport.rotation import drop, one_at_a_time, rotate
 from polyport.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from polyport.master_keys import MasterKeys
 
 keys = typer.Typer(
     name="keys", help="Master keys: what is sealed with which, and how to change them while the server runs.", no_args_is_help=True
@@ -45,6 +45,8 @@ def list_command(data: Data = None, *, as_json: Annotated[bool, typer.Option("--
 @keys.command("new")
 def new_command() -> None:
     """Print a fresh master key, for POLYPORT_MASTER_KEY. Nothing is changed; with a key file, `polyport keys rotate` makes the key itself."""
+    from polyport.keyfile import new_master_key  # noqa: PLC0415  other commands start faster without it
+
     typer.echo(new_master_key())
 
 
@@ -55,6 +57,7 @@ def rotate_command(data: Data = None) -> None:
     With a key file this makes the key, waits until every process has it, changes over and wraps what there is. With POLYPORT_MASTER_KEY it does the same once
     the new key stands there; until then it says the steps. If it is cut off, run it again: it goes on. The old key still opens until `polyport keys drop`.
     """
+    from polyport.rotation import one_at_a_time, rotate  # noqa: PLC0415  other commands start faster without it
 
     async def work(held: MasterKeys, settings: Settings) -> None:
         with one_at_a_time(settings.data):
@@ -77,6 +80,8 @@ def drop_command(
 
     Backups that were made before the rotation need the old key: keep a copy of it for as long as you keep them.
     """
+    from polyport.keyfile import KEY_FILE  # noqa: PLC0415  other commands start faster without it
+    from polyport.rotation import drop, one_at_a_time  # noqa: PLC0415  other commands start faster without it
 
     async def work(held: MasterKeys, settings: Settings) -> None:
         with one_at_a_time(settings.data):

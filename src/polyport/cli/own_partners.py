@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from polyport.audit import AuditLog
 from polyport.cli.catalogue import AccountName, Folder, account_of, with_runtime
 from polyport.errors import SetupError
 
@@ -211,6 +210,8 @@ async def _own(runtime: Runtime, account: str, name: str) -> PrivatePartner:
 
 
 async def _note(runtime: Runtime, account_id: int, action: str, target: str) -> None:
+    from polyport.audit import AuditLog  # noqa: PLC0415  other commands start faster without it
+
     log = AuditLog(runtime.repo.audit, runtime.now_ms)
     await log.note(account_id, via="command", actor=("command", "polyport"), action=action, target=target, status=200)
 

@@ -26,13 +26,14 @@ import uvicorn
 from polyport.cli.logs import set_up_log
 from polyport.cli.loop import run_loop
 from polyport.errors import SetupError
-from polyport.runtime import FirstAccount, make_first_account, open_runtime
+from polyport.runtime import FirstAccount, Runtime, make_first_account, open_runtime
 from polyport.server.app import build_services, serving
 from polyport.settings import Settings
 from polyport.testing.simulators import Simulators
 
 if TYPE_CHECKING:
     from polyport.cli.guard import Guard
+    from polyport.stamps import Ahead
 
 BACKLOG: Final = 2048
 RESTARTS: Final = 5
@@ -45,13 +46,22 @@ _log: Final = structlog.get_logger("polyport.serve")
 class QuietServer(uvicorn.Server):
     """A server that leaves signals to us: uvicorn would raise them again before our own way out has run.
 
-    ``release`` is called when it begins to stop: streams that are open end then, instead of using up the grace time.
+    ``begin`` is called when it listens, ``release`` when it begins to stop: streams that are open end then, instead of using up the grace time.
     """
 
-    def __init__(self, config: uvicorn.Config, release: Callable[[], None], guard: Guard | None = None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, release: Callable[[], None], guard: Guard | None = None, begin: Callable[[], object] | None = None
+    ) -> None:
         super().__init__(config)
         self._release = release
         self._guard = guard
+        self._begin = begin
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
+        await super().startup(sockets)
+        if self._begin is not None:
+            self._begin()
 
     async def on_tick(self, counter: int) -> bool:
         """Every tenth of a second: look at the connections once a second."""
@@ -106,16 +116,25 @@ def first_account(settings: Settings) -> FirstAccount | None:
     return asyncio.run(make_first_account(settings, lambda: secrets.token_urlsafe(18)))
 
 
-async def serve_socket(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None) -> None:
+async def serve_socket(
+    settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None, ahead: Ahead | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT, then let what is under way end within the grace time."""
-    async with open_runtime(settings, simulated=Simulators(settings.partner_roots)) as runtime:
+    async with open_runtime(settings, simulated=Simulators(settings.partner_roots), ahead=ahead) as runtime:
         for problem in runtime.catalog.problems:
             _log.warning("a partner is left out", problem=str(problem))
         services = build_services(runtime)
         async with serving(runtime, services) as app:
             guard = make_guard(settings)
-            server = QuietServer(make_config(app, settings, guard), services.streams.watch.close, guard)
             loop = asyncio.get_running_loop()
+            settling: list[asyncio.Task[None]] = []
+
+            def begin() -> None:
+                settling.append(loop.create_task(_settle(runtime)))
+                if ready is not None:
+                    ready()
+
+            server = QuietServer(make_config(app, settings, guard), services.streams.watch.close, guard, begin)
 
             def stop() -> None:
                 services.standing.stop()
@@ -124,10 +143,17 @@ async def serve_socket(settings: Settings, listener: socket.socket, ready: Calla
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop)
             _stop_with_parent(loop, stop)
-            settle_memory()
-            if ready is not None:
-                loop.call_soon(ready)
-            await server.serve(sockets=[listener])
+            try:
+                await server.serve(sockets=[listener])
+            finally:
+                for task in settling:
+                    task.cancel()
+
+
+async def _settle(runtime: Runtime) -> None:
+    """What a start does once it serves: the first answers do not wait for it."""
+    await runtime.prepare()
+    settle_memory()
 
 
 def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
@@ -183,10 +209,10 @@ def make_config(app: object, settings: Settings, guard: Guard | None = None) -> 
     )
 
 
-def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None) -> None:
-    """Serve with as many processes as the settings say."""
+def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None, ahead: Ahead | None = None) -> None:
+    """Serve with as many processes as the settings say. ``ahead`` may have looked at the partners' folders already."""
     if settings.workers == 1:
-        run_loop(serve_socket(settings, listener, ready))
+        run_loop(serve_socket(settings, listener, ready, ahead))
     else:
         _Supervisor(settings, listener).run(ready)
 

@@ -8,21 +8,11 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from polyport.template import RenderFault
 
 Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA"]
 
-_KINDS: Final[Mapping[str, type[OctKey | RSAKey | ECKey | OKPKey]]] = {
-    "HS": OctKey,
-    "RS": RSAKey,
-    "PS": RSAKey,
-    "ES": ECKey,
-    "Ed": OKPKey,
-}
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -31,6 +21,9 @@ def signed_token(algorithm: Algorithm, key: str | bytes, claims: Mapping[str, An
 
     Raises ``RenderFault`` when the key does not fit the algorithm; nothing of it is repeated.
     """
+    from joserfc import jws  # noqa: PLC0415  few partners want signed tokens: a server starts faster without
+    from joserfc.errors import JoseError  # noqa: PLC0415  as above
+
     payload = claims if isinstance(claims, bytes) else _ENCODER.encode(claims)
     protected = {"alg": algorithm, **(header or {})}
     try:
@@ -44,9 +37,12 @@ def signed_token(algorithm: Algorithm, key: str | bytes, claims: Mapping[str, An
 
 @lru_cache(maxsize=64)
 def _imported(algorithm: Algorithm, key: str | bytes) -> Any:
-    kind = _KINDS[algorithm[:2]]
-    if kind is OctKey:
+    from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey  # noqa: PLC0415  as above
+
+    if algorithm.startswith("HS"):
         return OctKey.import_key(key)
+    kinds: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RS": RSAKey, "PS": RSAKey, "ES": ECKey, "Ed": OKPKey}
+    kind = kinds[algorithm[:2]]
     # Keys that came through a one-line form field have their line breaks written out.
     text = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
     found = kind.import_key(text.replace("\\n", "\n").strip())

@@ -1,0 +1,162 @@
+"""The way out that is loaded when it is first taken, and the looking ahead at folders: what a start does not wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from polyport.net.late import LateSender
+from polyport.net.message import Incoming, Network, Opener, Reply, Request
+from polyport.stamps import MANY, Ahead, look_ahead, stamp_of
+
+ASKED = Request(method="GET", url="http://127.0.0.1/")
+GIVEN = Reply(url=ASKED.url, status=200, headers=(), body=b"", elapsed=0.0)
+
+asynchronous = pytest.mark.anyio
+
+
+class Way:
+    """What is made: it notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.made_in = threading.current_thread()
+        self.told: list[str] = []
+
+    async def send(self, _request: Request) -> Reply:
+        self.told.append("send")
+        return GIVEN
+
+    async def open(self, _request: Request) -> Incoming:
+        self.told.append("open")
+        raise LookupError("opened")
+
+    async def close(self) -> None:
+        self.told.append("close")
+
+
+class Ways:
+    """Makes them, and counts."""
+
+    def __init__(self) -> None:
+        self.made: list[Way] = []
+
+    def __call__(self) -> Way:
+        self.made.append(Way())
+        return self.made[-1]
+
+
+@asynchronous
+async def test_the_way_out_is_made_once_in_a_thread_by_the_first_who_send_and_is_then_the_way_itself():
+    ways = Ways()
+    sender = LateSender(ways)
+    assert isinstance(sender, Opener)
+    network: Network = sender
+    assert ways.made == []
+    answers = await asyncio.gather(*(network.send(ASKED) for _each in range(5)))
+    assert answers == [GIVEN] * 5
+    [way] = ways.made
+    assert way.made_in is not threading.current_thread()
+    assert sender.send == way.send  # nothing stands between any more
+    with pytest.raises(LookupError, match="opened"):
+        await sender.open(ASKED)
+    await sender.prepare()
+    await sender.close()
+    assert way.told == [*["send"] * 5, "open", "close"]
+    assert len(ways.made) == 1
+
+
+@asynchronous
+async def test_who_gives_up_waiting_for_the_way_out_leaves_it_to_the_others():
+    go = threading.Event()
+    ways = Ways()
+
+    def slowly() -> Way:
+        go.wait(10)
+        return ways()
+
+    sender = LateSender(slowly)
+    first, second = asyncio.create_task(sender.send(ASKED)), asyncio.create_task(sender.send(ASKED))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    go.set()
+    assert await second == GIVEN
+    assert len(ways.made) == 1
+
+
+@asynchronous
+async def test_a_way_out_that_was_never_taken_is_not_made_to_be_closed():
+    ways = Ways()
+    await LateSender(ways).close()
+    assert ways.made == []
+
+
+@pytest.mark.parametrize(
+    ("program", "late"),
+    [
+        ("polyport.cli.serving", ("aiohttp", "joserfc.jws", "cryptography.x509", "phonenumbers", "hypothesis")),
+        ("polyport.cli", ("polyport.runtime", "polyport.manifest.model", "polyport.cli.serving", "uvicorn")),
+    ],
+)
+def test_what_a_start_does_not_need_is_not_loaded(program: str, late: tuple[str, ...]):
+    """Whoever imports one of these at the top of a module makes every start slower."""
+    code = f"import sys, {program}; print([each for each in {late!r} if each in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  this program
+    assert told.stdout.strip() == "[]"
+
+
+def _many(root: Path) -> list[str]:
+    names = [f"partner-{number}" for number in range(MANY - 1)] + ["pärtner \udcff"]
+    for name in names:
+        (root / name / "actions").mkdir(parents=True)
+        (root / name / "partner.yaml").write_text("id: 1", "utf-8")
+    return names
+
+
+def test_another_process_finds_the_same_stamps_and_tells_each_root_once(tmp_path: Path):
+    names = _many(tmp_path)
+    ahead = look_ahead([str(tmp_path), str(tmp_path / "nothing")])
+    assert ahead is not None
+    found = ahead.of(str(tmp_path))
+    assert found == {name: stamp_of(f"{tmp_path}/{name}") for name in names}
+    assert ahead.of(str(tmp_path)) == {}
+    assert ahead.of("elsewhere") == {}
+
+
+def test_few_folders_are_not_worth_another_process(tmp_path: Path):
+    (tmp_path / "one").mkdir()
+    assert look_ahead([str(tmp_path), str(tmp_path / "nothing")]) is None
+
+
+def test_what_another_process_cannot_tell_is_left_to_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert Ahead([str(tmp_path / "nothing")]).of(str(tmp_path / "nothing")) == {}
+    for program in ("/bin/false", str(tmp_path / "no-program")):
+        monkeypatch.setattr(sys, "executable", program)
+        assert Ahead([str(tmp_path)]).of(str(tmp_path)) == {}
+
+
+@pytest.mark.parametrize("change", ["content", "name", "more", "less", "folder"])
+def test_a_stamp_changes_with_every_file_that_makes_a_partner(tmp_path: Path, change: str):
+    folder = tmp_path / "one"
+    (folder / "actions").mkdir(parents=True)
+    (folder / "actions" / "a.yaml").write_text("a", "utf-8")
+    before = stamp_of(str(folder))
+    assert stamp_of(str(folder)) == before
+    match change:
+        case "content":
+            (folder / "actions" / "a.yaml").write_text("another", "utf-8")
+        case "name":
+            (folder / "actions" / "a.yaml").rename(folder / "actions" / "b.yaml")
+        case "more":
+            (folder / "icon.svg").write_text("<svg/>", "utf-8")
+        case "less":
+            (folder / "actions" / "a.yaml").unlink()
+        case _:
+            (folder / "lists").mkdir()
+    assert stamp_of(str(folder)) != before
