@@ -9,6 +9,7 @@ import pytest
 
 from polyport.catalog import Catalog, Wanted
 from polyport.errors import NotFound
+from polyport.store import sqlite_catalogue
 from shelf import Shelf, folder
 
 pytestmark = pytest.mark.anyio
@@ -129,3 +130,31 @@ async def test_what_is_wrong_with_a_partner_of_an_account_is_told_to_who_asks_fo
     assert house.catalog.problems == []
     assert [problem.line for problem in house.catalog.problems_of("shelf", "mine")][:1] == [1]
     assert house.catalog.problems_of("shelf", "4") == []
+
+
+async def test_far_pages_hold_what_leafing_from_the_beginning_shows_whoever_looks(house: House, monkeypatch: pytest.MonkeyPatch):
+    for number in range(10, 40):
+        await house.put(number, OTHER if number == 25 else None, operation=f"Thing {100 - number}")
+    near = {}
+    asked = [{}, {"sort": "title"}, {"sort": "-title"}, {"filters": {("isAction", "eq"): "1"}}]
+
+    async def leafed(account: int | None, told: dict[str, Any]) -> list[list[int]]:
+        view, pages = house.catalog.seen_by(account), []
+        for page in range(1, 13):
+            found = await view.list_operations(Wanted(page=page, per_page=3, **told))
+            pages.append([found.total, *(item["triggerActionId"] for item in found.items)])
+        return pages
+
+    for place, told in enumerate(asked):
+        for account in (None, OWN, OTHER):
+            near[place, account] = await leafed(account, told)
+    assert near[0, None] != near[0, OTHER]
+    monkeypatch.setattr(sqlite_catalogue, "DEEP", 2)
+    monkeypatch.setattr(sqlite_catalogue, "ORDERS_MOST", 2)
+    for _time in range(2):
+        for place, told in enumerate(asked):
+            for account in (None, OWN, OTHER):
+                assert await leafed(account, told) == near[place, account]
+    await house.put(5, operation="Thing 5")
+    assert await leafed(OWN, {}) == await leafed(None, {}) != near[0, None]
+    assert (await leafed(None, {}))[0][1] == 5001
