@@ -2,8 +2,8 @@
 
 The partners are made of the bundled ones; the runs ended within the last two days and are summed as a server sums them. A server of its own is asked by one caller,
 one page after the other, as a browser that takes gzip asks. The bytes are those on the wire; the weight of a first visit is that of the page with all that it loads.
-With ``--browser`` the pages are opened in Chromium as well: until what it calls the load event, with nothing kept from before. ``--keep`` leaves the folder for the next
-time.
+With ``--browser`` the pages are opened in Chromium as well, in a browser that is open and has nothing of them: until the first text is painted, until what it calls the
+load event, and what its page took of the processor until then. ``--keep`` leaves the folder for the next time.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.console", description=__doc__)
     parser.add_argument("--partners", type=int, default=PARTNERS)
     parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--times", type=int, default=25, help="visits of each page (default 25)")
     parser.add_argument("--browser", action="store_true", help="open the pages in Chromium as well")
     parser.add_argument("--keep", type=Path, help="a folder to build in, or to find what was built")
@@ -153,7 +154,7 @@ def main(arguments: Sequence[str]) -> int:
         folder = given.keep or Path(made)
         if not (folder / "built").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            asyncio.run(_build(folder, given.partners, given.runs))
+            asyncio.run(_build(folder, given.partners, given.runs, given.connections))
         with _server(folder) as (port, process):
             browser = Browser(port)
             print(f"{given.partners:,} partners, {given.runs:,} runs; one caller; load {os.getloadavg()[0]:.1f}\n")
@@ -165,7 +166,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-async def _build(folder: Path, partners: int, runs: int) -> None:
+async def _build(folder: Path, partners: int, runs: int, connections: int) -> None:
     generate(ROOT / "src" / "polyport" / "connectors", folder / "partners", partners, OPERATIONS * partners // PARTNERS)
     settings = load_settings({"POLYPORT_DATA": str(folder / "data")})
     async with open_runtime(settings) as runtime:
@@ -174,7 +175,7 @@ async def _build(folder: Path, partners: int, runs: int) -> None:
     connection = sqlite3.connect(folder / "data" / "polyport.db", isolation_level=None)
     for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-400000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
-    connection.execute(_CONNECTIONS, {"count": CONNECTIONS, "now": now})
+    connection.execute(_CONNECTIONS, {"count": connections, "now": now})
     connection.execute(_LINKS, {"count": LINKS, "now": now})
     began = time.monotonic()
     for first in range(0, runs, BATCH):
@@ -184,7 +185,7 @@ async def _build(folder: Path, partners: int, runs: int) -> None:
             "start": now - SPAN_MS,
             "span": SPAN_MS,
             "runs": runs,
-            "connections": CONNECTIONS,
+            "connections": connections,
         }
         connection.execute(_ROWS, told)
         print(f"{first:,} of {runs:,} runs after {time.monotonic() - began:.0f} s", end="\r", file=sys.stderr, flush=True)
@@ -217,23 +218,36 @@ async def _look(port: int, cookie: str, times: int) -> None:
 
     origin = f"http://127.0.0.1:{port}"
     name, _, value = cookie.partition("=")
-    print(f"\n{'in Chromium':24} {'p50 ms':>9} {'most ms':>9}")
+    print(f"\n{'in Chromium, p50 of':24} {'paint ms':>9} {'load ms':>9} {'CPU ms':>9}")
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"])
         for title, path in PAGES[:1] + PAGES[3:4]:
-            took = sorted([await _opened(browser, origin, path, {"name": name, "value": value, "url": origin}) for _time in range(times)])
-            print(f"{title:24} {took[len(took) // 2]:>9.1f} {took[-1]:>9.1f}")
+            found = [await _opened(browser, origin, path, {"name": name, "value": value, "url": origin}) for _time in range(times)]
+            half = [sorted(each)[times // 2] for each in zip(*found, strict=True)]
+            print(f"{title:24} {half[0]:>9.1f} {half[1]:>9.1f} {half[2]:>9.1f}")
         await browser.close()
 
 
-async def _opened(browser: Any, origin: str, path: str, cookie: dict[str, str]) -> float:
+async def _opened(browser: Any, origin: str, path: str, cookie: dict[str, str]) -> tuple[float, float, float]:
+    """Milliseconds until the first text and until the load event, and of the processor in the page's own thread."""
     context = await browser.new_context()
     await context.add_cookies([cookie])
     page = await context.new_page()
+    await page.goto(f"{origin}/healthz")  # the browser has begun a process for this server by then, as that of a person at work has
+    session = await context.new_cdp_session(page)
+    await session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = await _busy(session)
     await page.goto(origin + path, wait_until="load")
-    took = await page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    cpu = await _busy(session) - before
+    loaded = await page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    painted = await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0")
     await context.close()
-    return float(took)
+    return float(painted), float(loaded), cpu * 1000
+
+
+async def _busy(session: Any) -> float:
+    found = {each["name"]: float(each["value"]) for each in (await session.send("Performance.getMetrics"))["metrics"]}
+    return found["TaskDuration"]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from browser.console import LOOKS, assert_quiet, look_at, signed_in_state
-from browser.watched import opened
+from browser.watched import PHONE, opened
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
 
 pytestmark = pytest.mark.anyio
@@ -90,3 +90,20 @@ async def test_times_are_in_the_viewers_zone_and_the_exact_one_is_told_on_hover(
     async with opened(browser, house.origin + paths["run-failed"], storage_state=state, timezone_id="Asia/Tokyo") as watched:
         first = watched.page.locator("time").first
         assert "GMT+9" in str(await first.get_attribute("title"))
+
+
+async def test_on_a_phone_each_row_is_a_card_that_is_still_a_row(
+    browser: Browser, house: Served, state: dict[str, Any], paths: dict[str, str]
+):
+    async with opened(browser, house.origin + paths["runs"], storage_state=state, viewport=PHONE) as watched:
+        page = watched.page
+        card = page.get_by_role("row").filter(has_text="Failed").first
+        await card.scroll_into_view_if_needed()
+        await expect(card.get_by_role("rowheader")).to_contain_text("Get a person")
+        await expect(card.get_by_role("cell").filter(has_text="Failed")).to_be_in_viewport(ratio=1)
+        box = await card.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]  # nothing of it has to be scrolled to sideways
+        label = "getComputedStyle(document.querySelector('.stacked td'), '::before').content"
+        assert await page.evaluate(label) == '"Status"'

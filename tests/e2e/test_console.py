@@ -373,3 +373,9 @@ async def test_a_change_of_colours_leads_nowhere_else(owner: Browsing, back: str
 async def test_a_cookie_of_colours_that_makes_no_sense_is_none(owner: Browsing):
     found = await owner.get("/console/you", Cookie=f'{owner.cookie}; polyport_look="><script>')
     assert '<html lang="en">' in found.content.decode()
+
+
+async def test_an_address_of_the_console_that_there_is_not_is_a_page_that_says_so(owner: Browsing):
+    for path in ("/console/nothing", "/console/runs/a/b/c", "/console/settings/keys/none/at/all"):
+        found = await owner.get(path)
+        assert (found.status, "There is nothing here" in text_of(found)) == (404, True)

@@ -13,7 +13,7 @@ from polyport.server.console.show import browser_name, cut, iso, moment, pretty,
 @pytest.mark.parametrize(
     ("milliseconds", "told"),
     [
-        (None, "-"),
+        (None, "\N{EN DASH}"),
         (0, "0 ms"),
         (999, "999 ms"),
         (1_000, "1.0 s"),

@@ -149,9 +149,10 @@ class Front:
         return await self._app(scope, receive, send)
 
 
-def _rank(endpoint: Endpoint) -> int:
-    """The order in which routes are tried: fixed paths before those with parameters."""
-    return endpoint.path.count("{")
+def _rank(endpoint: Endpoint) -> tuple[bool, int, int]:
+    """The order in which routes are tried: fixed paths before those with parameters, last those that take whatever follows, the longest of them first."""
+    path = endpoint.path
+    return (":path}" in path, path.count("{"), -path.count("/") if ":path}" in path else 0)
 
 
 def _allowed(routes: Sequence[Route], scope: Scope) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from polyport.engine.caller import connection_fields
-from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, PartnerFault, PolyportError, ValidationFailed
+from polyport.errors import BlockedAddress, Conflict, ConnectionInvalid, NotFound, PartnerFault, PolyportError, ValidationFailed
 from polyport.manifest.model import AuthChoice, Partner
 from polyport.server.connect.forms import MARK, Control, control, given_fields, with_errors
 from polyport.server.connect.words import LANGUAGES, words_of
@@ -27,8 +27,8 @@ SHOWN_RUNS: Final = 8
 STATUSES: Final = {
     "active": "Works",
     "pending": "Not proved yet",
-    "invalid": "Refused by the partner",
-    "expired": "Has to sign in again",
+    "invalid": "Refused",
+    "expired": "Sign-in expired",
 }
 SORTS: Final = (("-credentialId", "Newest first"), ("title", "By title"))
 _TOLD_IN_THE_FORM: Final = (ValidationFailed, PartnerFault, BlockedAddress, Conflict, ConnectionInvalid)
@@ -82,6 +82,7 @@ async def _connection(
     credential_id = call.id("credentialId")
     item = (await ask(call, member, "GET /credentials/{credentialId}", credentialId=credential_id)).data
     names = Names(call, member)
+    way, labels = await _labels(call, member, item)
     runs: list[dict[str, Any]] = []
     if member.may("runs:read"):
         runs = list((await ask(call, member, "GET /runs", query={"credentialId": credential_id, "per-page": LOOKED_AT})).data)
@@ -99,6 +100,8 @@ async def _connection(
         title=cut(item["title"], 60),
         status=status,
         item=item,
+        way=way,
+        labels=labels,
         partner=await names.partner(item["partnerId"]),
         status_names=STATUSES,
         used=[{"id": key, "title": await names.operation(key), "count": count} for key, count in used.items()],
@@ -108,6 +111,18 @@ async def _connection(
         tested=tested,
         fault=fault,
     )
+
+
+async def _labels(call: Call, member: Member, item: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """What the way to connect and its fields are called at the partner; their names where the partner has no such way any more."""
+    try:
+        partner = await call.engine.runtime.catalog.seen_by(member.user.account_id).partner(item["partnerId"])
+    except NotFound:
+        return str(item["auth"]), {}
+    way = next((choice for choice in _ways(partner) if choice.name == item["auth"]), None)
+    return way.label if way is not None else str(item["auth"]), {
+        field.name: field.label for field in connection_fields(partner, item["auth"])
+    }
 
 
 async def test(call: Call, member: Member) -> Answer:

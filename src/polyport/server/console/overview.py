@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from polyport.server.console.charts import Picture, area, bars, lines, part
+from polyport.server.console.connections import STATUSES as STATUS_NAMES
 from polyport.server.console.member import Member
 from polyport.server.console.plotted import Clock, Plot
 from polyport.server.console.screen import screen
@@ -20,7 +21,6 @@ SLOT_NAMES: Final = {"hour": "minute", "day": "quarter of an hour", "month": "si
 PERCENTILES: Final = ("p50", "p95", "p99")
 # What a run that did not end well is told as, and in which order it lies below the line.
 BAD: Final = ("failed", "uncertain", "cancelled")
-HEALTH: Final = (("active", "Active"), ("invalid", "Refused"), ("expired", "Expired"), ("pending", "Not connected yet"))
 TICKS: Final = 5
 
 
@@ -59,7 +59,7 @@ async def show(call: Call, member: Member) -> Answer:
         waiting_plot=_waiting_plot(clock, slots),
         waiting_most=max(slot["waiting"] for slot in slots),
         part=part,
-        health=[(status, name, data["connections"].get(status, 0)) for status, name in HEALTH],
+        health=[(status, name, data["connections"].get(status, 0)) for status, name in STATUS_NAMES.items()],
         connections=sum(data["connections"].values()),
         told=_told(data["totals"]),
     )

@@ -16,9 +16,9 @@ from polyport.server.console import (
     runs,
     tryit,
 )
-from polyport.server.console.screen import Screen, open_screen
+from polyport.server.console.screen import Screen, open_screen, screen
 from polyport.server.console.settings import audit, connect_page, keys, oauth_apps, own_partners, people, start, webhooks
-from polyport.server.console.show import Entry, Navigation, static
+from polyport.server.console.show import Entry, Navigation, nothing, static
 
 PAGES: Final[tuple[ModuleType, ...]] = (
     entrance,
@@ -43,6 +43,7 @@ PAGES: Final[tuple[ModuleType, ...]] = (
 SCREENS: Final[tuple[Screen, ...]] = (
     open_screen("GET", "/static/{name}", static, "Its files"),
     *(found for module in PAGES for found in module.SCREENS),
+    screen("GET", "/{path:path}", nothing, "What there is not", scope=""),
 )
 ENTRIES: Final[tuple[Entry, ...]] = tuple(module.ENTRY for module in PAGES if hasattr(module, "ENTRY"))
 Navigation.entries = tuple(sorted(ENTRIES, key=lambda entry: entry.place))

@@ -164,6 +164,11 @@ async def static(call: Call) -> Answer:
     return Answer(content=content, media_type=_STATIC[name][2], headers=headers, etag=True)
 
 
+async def nothing(_call: Call, _member: Member) -> Answer:
+    """GET /console/{path}, whatever there is not: a page says so."""
+    raise NotFound
+
+
 @cache
 def _asset(name: str) -> bytes:
     package, path, _kind = _STATIC[name]
@@ -245,7 +250,7 @@ def thousands(value: int) -> str:
 def took(milliseconds: float | None) -> str:
     """How long something took."""
     if milliseconds is None:
-        return "-"
+        return "\N{EN DASH}"
     if milliseconds < 1_000:
         return f"{milliseconds:.0f} ms"
     seconds = float(milliseconds) / 1_000
