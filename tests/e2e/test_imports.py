@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from e2e.console import Browsing, text_of
 from e2e.served import Asked, Served, answer, import_finished, import_settled, running_server, upstream
 from petshop import pets
 
@@ -25,9 +27,12 @@ class Shop:
     origin: str = ""
     files: dict[str, bytes | tuple[int, dict[str, str]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    held: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def handle(self, asked: Asked) -> bytes:
         self.asked.append(asked)
+        if asked.target in self.held:
+            await self.held[asked.target].wait()
         found = self.files.get(asked.target.partition("?")[0])
         if isinstance(found, tuple):
             return answer(found[0], b"", found[1])
@@ -79,6 +84,34 @@ def with_schemas(**schemas: Any) -> dict[str, Any]:
     document = pets(servers=[{"url": "https://pets.example/v1"}])
     document["components"] = document["components"] | {"schemas": schemas}
     return document
+
+
+async def test_an_import_tells_step_by_step_how_far_it_is_to_programs_and_people(house: Served, shop: Shop):
+    owner = Browsing(served=house)
+    assert (await owner.sign_in()).status == 303
+    document = pets(servers=[{"url": f"{shop.origin}/v1"}])
+    document["paths"]["/pets"]["post"]["requestBody"]["content"]["application/json"]["schema"] = {"$ref": "late.yaml#/Pet"}
+    shop.files |= {
+        "/steps/api.yaml": yaml.safe_dump(document).encode(),
+        "/steps/late.yaml": b"Pet: {type: object, properties: {name: {type: string}}}",
+    }
+    shop.held |= {path: asyncio.Event() for path in shop.files if path.startswith("/steps/")}
+    made = (await house.call("POST", "/partners/import", {"slug": "steps", "url": f"{shop.origin}/steps/api.yaml"}))[2]["data"]
+
+    async def seen(step: str, done: int, total: int) -> str:
+        """The console's page once the API says that the import is so far."""
+        async with asyncio.timeout(60):
+            while True:
+                told = (await house.fetch("GET", f"/partners/imports/{made['importId']}")).json["data"]["progress"]
+                if told == {"step": step, "done": done, "total": total}:
+                    return text_of(await owner.get(f"/console/settings/partners/imports/{made['importId']}"))
+                await asyncio.sleep(0.05)
+
+    assert "Fetching the description" in await seen("fetch", 0, 0)
+    shop.held["/steps/api.yaml"].set()
+    assert "Reading operations: 1 of 3" in await seen("read", 1, 3)
+    shop.held["/steps/late.yaml"].set()
+    assert (await import_settled(house, made["importId"]))["progress"] == {"step": "end", "done": 3, "total": 3}
 
 
 async def test_a_description_is_uploaded_with_its_files_and_an_overlay_and_the_same_again_is_no_new_version(house: Served):

@@ -32,6 +32,8 @@ MEMORY: Final = 4 * 1024**3
 LOOK_SECONDS: Final = 0.5
 TOLD_SECONDS: Final = 0.25
 FAULTS_SHOWN: Final = 10
+READING: Final = "read"
+CHECKING: Final = "check"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +163,9 @@ class _Needs:
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """The child has come so far."""
+    """The child has come so far: it reads operations, or checks the folder that came of them."""
 
+    step: str
     number: int
     count: int
 
@@ -181,13 +184,13 @@ def import_guarded(
     wanted: Import,
     seconds: int = SECONDS,
     memory: int = MEMORY,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
     read: ReadFile | None = None,
 ) -> Imported:
     """Import in a process of its own, which gets so much time and memory. Raises ``Refused``, also where that was not enough, or ``Asking``.
 
-    ``progress`` is called every half second while it lasts, with the operations that are done and how many there are (0: not known yet); what it raises
-    ends the import. ``read`` gives the files that are ``elsewhere``, an ``OSError`` where there is none; it is called in this thread.
+    ``progress`` is called every half second while it lasts, with what is being done (``READING``, then ``CHECKING``), the operations that are read and
+    how many there are (0: not known yet); what it raises ends the import. ``read`` gives the files that are ``elsewhere``, an ``OSError`` where there is none; it is called in this thread.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -212,13 +215,13 @@ def import_guarded(
 
 
 def _follow(
-    ours: Connection, end: float, progress: Callable[[int, int], None] | None, read: ReadFile | None
+    ours: Connection, end: float, progress: Callable[[str, int, int], None] | None, read: ReadFile | None
 ) -> Imported | _Refused | _Asks:
     """What the child says at last. Raises ``TimeoutError``, ``EOFError`` when it died."""
-    at = _At(0, 0)
+    at = _At(READING, 0, 0)
     while True:
         if progress is not None:
-            progress(at.number, at.count)
+            progress(at.step, at.number, at.count)
         if time.monotonic() > end:
             raise TimeoutError
         if not ours.poll(LOOK_SECONDS):
@@ -246,13 +249,13 @@ def _child(pipe: Connection, wanted: Import, seconds: int, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    last = time.monotonic()
+    last = -TOLD_SECONDS
 
     def progress(number: int, count: int) -> None:
         nonlocal last
-        if time.monotonic() - last >= TOLD_SECONDS:
+        if number == count or time.monotonic() - last >= TOLD_SECONDS:
             last = time.monotonic()
-            pipe.send(_At(number, count))
+            pipe.send(_At(CHECKING if number == count else READING, number, count))
 
     def read(name: str) -> bytes:
         pipe.send(_Needs(name))

@@ -61,11 +61,11 @@ class _Cut:
     """Whether the work on an import is to end, and how far it has come; read by its thread, written by the loop and by it."""
 
     asked: threading.Event
-    at: tuple[int, int] = (0, 0)
+    at: tuple[str, int, int]
 
-    def look(self, number: int, count: int) -> None:
+    def look(self, step: str, number: int, count: int) -> None:
         """Note how far it is. Raises ``_CutError`` when that is in vain."""
-        self.at = (number, count)
+        self.at = (step, number, count)
         if self.asked.is_set():
             raise _CutError
 
@@ -120,7 +120,7 @@ class ImportWorker:
         try:
             if given.url is not None and given.content is None:
                 fetching = fetch(self._runtime.network, given.url, self._settings.document_limit)
-                fetched = await self._watched(made, "fetch", fetching, _Cut(threading.Event()))
+                fetched = await self._watched(made, fetching, _Cut(threading.Event(), ("fetch", 0, 0)))
                 given = msgspec.structs.replace(given, content=fetched.content, origin=fetched.url)
                 made = replace(made, source=shown(fetched.url))
             await self._import(made, given, box, fetched)
@@ -183,19 +183,19 @@ class ImportWorker:
 
     async def _guarded(self, made: PartnerImport, wanted: Import, fetched: Fetched | None) -> Imported:
         """The import itself, in a thread that follows its process. Raises ``Refused``, ``Asking``, and what ``_watched`` raises."""
-        from polyport.importers.run import import_guarded  # noqa: PLC0415  as above
+        from polyport.importers.run import READING, import_guarded  # noqa: PLC0415  as above
 
-        cut = _Cut(threading.Event())
+        cut = _Cut(threading.Event(), (READING, 0, 0))
         read = partial(fetched.read, asyncio.get_running_loop()) if fetched is not None else None
         work = asyncio.to_thread(import_guarded, wanted, self._settings.timeout, self._settings.memory, cut.look, read)
-        return await self._watched(made, "read", work, cut)
+        return await self._watched(made, work, cut)
 
-    async def _watched(self, made: PartnerImport, step: str, work: Coroutine[Any, Any, T], cut: _Cut) -> T:
+    async def _watched(self, made: PartnerImport, work: Coroutine[Any, Any, T], cut: _Cut) -> T:
         """Do something, and note meanwhile how far it is. Raises ``Stale``, and gives the work up, when the import was ended from outside."""
         task = asyncio.create_task(work)
         try:
             while True:
-                await self._imports.advance(made, step, *cut.at, self._runtime.now_ms())
+                await self._imports.advance(made, *cut.at, self._runtime.now_ms())
                 done, _pending = await asyncio.wait({task}, timeout=1.0)
                 if done:
                     return task.result()

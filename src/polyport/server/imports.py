@@ -64,7 +64,7 @@ class AnswersBody(Body):
 
 
 class ProgressAnswer(Body):
-    """What is being done (``queue``, ``fetch``, ``read``, ``answer``, ``end``), and how many of how many operations are read; 0 of 0 before that is known."""
+    """What is being done (``queue``, ``fetch``, ``read``, ``check``, ``answer``, ``end``), and how many of how many operations are read; 0 of 0 before that is known."""
 
     step: str
     done: int

@@ -30,6 +30,7 @@ STEPS: Final = {
     "queue": "It waits for its turn",
     "fetch": "Fetching the description",
     "read": "Reading operations",
+    "check": "Checking what came of it",
     "answer": "It asks",
     "end": "Writing it down",
 }
