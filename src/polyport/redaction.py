@@ -108,7 +108,7 @@ class Redactor:
     def _touches(self, data: bytes) -> bool:
         if _ASSIGNED.search(data) is not None or (self._pattern is not None and self._pattern.search(data) is not None):
             return True
-        return any(long in data for long in self._long)
+        return bool(self._long) and any(long in data for long in self._long)
 
     def _bytes(self, data: bytes) -> bytes:
         for long in self._long:

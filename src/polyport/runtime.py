@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Protocol
@@ -46,11 +46,15 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-def milliseconds(clock: Callable[[], datetime]) -> int:
-    """The time of a clock in unix milliseconds."""
+def in_milliseconds(clock: Callable[[], datetime]) -> Callable[[], int]:
+    """A clock in unix milliseconds."""
     if clock is system_clock:  # asked for many times in a run: without a datetime in between it costs a tenth
-        return time.time_ns() // 1_000_000
-    return int(clock().timestamp() * 1000)
+        return _system_milliseconds
+    return lambda: int(clock().timestamp() * 1000)
+
+
+def _system_milliseconds() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Simulated(Protocol):
@@ -93,10 +97,11 @@ class Runtime:
     is_alive: Callable[[str], bool]
     clock: Callable[[], datetime]
     simulated: Simulated | None = None
+    now_ms: Callable[[], int] = field(init=False, repr=False)
 
-    def now_ms(self) -> int:
-        """The time in unix milliseconds."""
-        return milliseconds(self.clock)
+    def __post_init__(self) -> None:
+        """``now_ms`` gives the time in unix milliseconds."""
+        object.__setattr__(self, "now_ms", in_milliseconds(self.clock))
 
     async def prepare(self) -> None:
         """Load what the first call to a partner would wait for."""
@@ -170,7 +175,7 @@ async def open_runtime(
         events = Events(
             safe.repo.endpoints,
             boxes,
-            partial(milliseconds, time_now),
+            in_milliseconds(time_now),
             result_limit=settings.events.result_limit,
             watched=settings.health.check_every > 0,
         )
@@ -179,9 +184,7 @@ async def open_runtime(
         if network is None or receivers is None:
             network = _sender(stack, policy, settings, settings.partner.connections, settings.partner.connections_per_host)
             receivers = _sender(stack, policy, settings, settings.events.concurrency, settings.events.concurrency)
-        budgets = Budgets(
-            repo.budget_uses, owner=safe.processes.owner, now_ms=partial(milliseconds, time_now), is_alive=safe.processes.is_alive
-        )
+        budgets = Budgets(repo.budget_uses, owner=safe.processes.owner, now_ms=in_milliseconds(time_now), is_alive=safe.processes.is_alive)
         stack.push_async_callback(budgets.close)
         private = PrivateSource(repo.private_partners, boxes)
         catalog = await _filled(stack, settings, repo, private, catalog, ahead)

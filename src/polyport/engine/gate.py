@@ -138,6 +138,4 @@ def left_alone(wait: float) -> PartnerUnavailable:
 
 def _host(url: str) -> str:
     """What stands between the scheme and the path."""
-    start = url.find("://") + 3
-    end = url.find("/", start)
-    return url[start:] if end < 0 else url[start:end]
+    return url.partition("://")[2].partition("/")[0]

@@ -44,11 +44,12 @@ class Pool(TCPConnector):
         if waiting is None:
             return None
         oldest = monotonic() - (self._keepalive_timeout or 0.0)
-        found = None
+        found: Wire | None = None
         while waiting and found is None:
+            wire: Any
             wire, since = waiting.popleft()
             if since >= oldest and wire.is_connected() and not wire.should_close:
-                found = cast("Wire", wire)
+                found = wire
             else:
                 wire.close()
         if not waiting:

@@ -27,7 +27,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from time import perf_counter
-from typing import Final, NamedTuple, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 from aiohttp import (
     ClientConnectorCertificateError,
@@ -118,6 +118,7 @@ class Sender:
         self._resolve = resolve or ask_system
         self._tls = tls
         self._session: ClientSession | None = None
+        self._pool: Pool | None = None
         self._shown = ShownCertificates(tls)
         self._closed = False
         self._origins: dict[tuple[str, ssl.SSLContext | bool], _Origin] = {}
@@ -148,6 +149,7 @@ class Sender:
                 socket_factory=self._make_socket,
                 ssl=self._tls(),
             )
+            self._pool = connector
             self._session = ClientSession(
                 connector=connector,
                 request_class=_Outgoing,
@@ -173,7 +175,8 @@ class Sender:
         try:
             first = await self._ask_kept(request, exchange, limit, seconds)
             if first is not None and (first.place is None or first.status not in REDIRECTS):
-                return _reply(request.url, first.status, first.pairs, first.body, started)
+                elapsed = perf_counter() - started
+                return Reply(status=first.status, headers=first.pairs, body=first.body, url=request.url, elapsed=elapsed)
             async with asyncio.timeout(seconds - (perf_counter() - started)):
                 found, url = await self._follow(request, exchange, limit, first)
                 if isinstance(found, Answer):
@@ -249,12 +252,12 @@ class Sender:
         if request.fresh or self._session is None or not _is_short(request):
             return None
         message, origin = self._written(request, exchange)
-        pool = cast("Pool", self._session.connector)
-        wire = pool.kept(origin.key)
+        pool: Any = self._pool
+        wire: Wire | None = pool.kept(origin.key)
         if wire is None:
             return None
         method = request.method.upper()
-        answer = Answer(limit=limit, bare=method == "HEAD", follows=_follows(request))
+        answer = Answer(limit=limit, bare=method == "HEAD", follows=request.follow_redirects and method in _SAFE)
         timer = None
         try:
             exchange.left = True
@@ -269,7 +272,8 @@ class Sender:
             pool.give_back(origin.key, wire, reusable=answer.reusable)
         if answer.problem is LATE:
             raise TimeoutError
-        _raise_problem(answer, exchange, limit)
+        if answer.problem is not None:
+            _raise_problem(answer, exchange, limit)
         return answer
 
     async def _ask(self, hop: Request, exchange: _Exchange, limit: int, *, follows: bool) -> Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from itertools import chain
 from typing import Any, Final
 
 from aiohttp.client_proto import ResponseHandler
@@ -36,6 +37,8 @@ BROKEN: Final = "The connection to {host} broke."
 LATE: Final = "{host} did not answer in time."
 TOO_LARGE: Final = "The answer of {host} is larger than {limit} bytes."
 
+# The headers that say something to us, by their lengths, which are all different.
+_MEANINGS: Final = {len(name): name for name in ("content-length", "content-encoding", "transfer-encoding", "location")}
 _ZLIB: Final = frozenset({"gzip", "deflate"})
 _UNKNOWN: Final = frozenset({"br", "zstd"})
 
@@ -87,6 +90,7 @@ class Answer:
         "_only_head",
         "_parser",
         "_pieces",
+        "_raw",
         "_read",
         "_size",
         "done",
@@ -109,6 +113,7 @@ class Answer:
         self._length: str | None = None
         self._inflated: _Inflated | None = None
         self._pieces: list[bytes] = []
+        self._raw: list[tuple[bytes, bytes]] = []
         self._read = self._size = 0
         self.status = 0
         self.headers: list[tuple[str, str]] = []
@@ -176,22 +181,29 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
-        if self.done or self._headed:  # what comes behind the body (trailers) is no header
-            return
-        if len(name) > FIELD_LIMIT or len(value) > FIELD_LIMIT or len(self.headers) >= FIELDS_MOST:
+        if not self._headed:  # what comes behind the body (trailers) is no header
+            self._raw.append((name, value))
+
+    def _read_head(self) -> bool:
+        """The headers as text, and what those say that an answer is framed and read by; ``False`` for a head that is none."""
+        raw = self._raw
+        if len(raw) > FIELDS_MOST or max(map(len, chain.from_iterable(raw)), default=0) > FIELD_LIMIT:
             self.fail(NO_HTTP)
-            return
-        spelled, text = name.decode("latin-1"), as_text(value.strip(b" \t"))
-        self.headers.append((spelled, text))
-        folded = spelled.lower()
-        if folded == "content-length":
-            self._length = text
-        elif folded == "content-encoding":
-            self._decode_with(text.lower())
-        elif folded == "transfer-encoding":
-            self._chunked = True
-        elif folded == "location" and self.place is None:
-            self.place = text
+            return False
+        self.headers = [(name.decode("latin-1"), as_text(value.strip(b" \t"))) for name, value in raw]
+        for name, text in self.headers:
+            meaning = _MEANINGS.get(len(name))
+            if meaning is None or name.lower() != meaning:
+                continue
+            if meaning == "content-length":
+                self._length = text
+            elif meaning == "content-encoding":
+                self._decode_with(text.lower())
+            elif meaning == "transfer-encoding":
+                self._chunked = True
+            elif self.place is None:
+                self.place = text
+        return not self.done
 
     def _decode_with(self, encoding: str) -> None:
         if encoding in _ZLIB:
@@ -202,6 +214,8 @@ class Answer:
     def on_headers_complete(self) -> None:
         """Called by the parser."""
         if self.done:
+            return
+        if not self._read_head():
             return
         self.status = self._parser.get_status_code()
         if self.status == 101:
@@ -236,7 +250,8 @@ class Answer:
     def on_message_complete(self) -> None:
         """Called by the parser."""
         if not self._headed and not self.done:  # a hint (1xx): the answer is still to come
-            self.headers.clear()
+            self._raw.clear()
+            self.headers = []
             self.place = self._length = self._inflated = None
             self._chunked = False
         elif not self.done:

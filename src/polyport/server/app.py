@@ -9,7 +9,7 @@ from re import Pattern
 from typing import Any, Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
@@ -67,7 +67,7 @@ from polyport.server import (
 from polyport.server.access import Access
 from polyport.server.connect import pages
 from polyport.server.console.pages import SCREENS
-from polyport.server.metrics import StoreMetrics, count_deliveries, watch_breakers
+from polyport.server.metrics import RequestMetrics, StoreMetrics, count_deliveries, watch_breakers
 from polyport.server.origins import Origins
 from polyport.server.problems import error_of_status, problem_response
 from polyport.server.rates import RateLimits
@@ -180,8 +180,7 @@ def build_services(runtime: Runtime) -> Services:
         registry=registry,
         store_metrics=StoreMetrics(runtime, registry),
         deliveries=count_deliveries(registry),
-        requests=Counter("polyport_http_requests", "Requests by route and status.", ["method", "route", "status"], registry=registry),
-        durations=Histogram("polyport_http_request_seconds", "Time to answer, by route.", ["method", "route"], registry=registry),
+        requests=RequestMetrics(registry),
     )
 
 

@@ -6,17 +6,65 @@ What happened is counted by the process in which it did.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import accumulate
+from math import isinf
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from polyport.breakers import Breakers
 from polyport.runtime import Runtime
 from polyport.store.base import StoreFault
 
 COUNTED_MOST: Final = 10_000
+_BOUNDS: Final = tuple(map(float, Histogram.DEFAULT_BUCKETS))
+_TOLD: Final = tuple("+Inf" if isinf(bound) else str(bound) for bound in _BOUNDS)
+
+
+class Answered:
+    """The answers of one route: how many of each status, and how long they took."""
+
+    __slots__ = ("method", "route", "seconds", "slots", "statuses")
+
+    def __init__(self, method: str, route: str) -> None:
+        self.method = method
+        self.route = route
+        self.statuses: dict[int, int] = {}
+        self.slots = [0] * len(_BOUNDS)
+        self.seconds = 0.0
+
+    def note(self, status: int, seconds: float) -> None:
+        """One more."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        self.slots[bisect_left(_BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+
+class RequestMetrics:
+    """Requests by route and status. They are counted as plain numbers of this process's one thread: the library's own counters take locks, ten calls a request."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._routes: dict[tuple[str, str], Answered] = {}
+        registry.register(self)
+
+    def of(self, method: str, route: str) -> Answered:
+        """What counts the answers of a route."""
+        return self._routes.setdefault((method, route), Answered(method, route))
+
+    def collect(self) -> Iterable[Metric]:
+        """What was counted; asked for by the registry."""
+        requests = CounterMetricFamily("polyport_http_requests", "Requests by route and status.", labels=["method", "route", "status"])
+        durations = HistogramMetricFamily("polyport_http_request_seconds", "Time to answer, by route.", labels=["method", "route"])
+        for answered in self._routes.values():
+            where = [answered.method, answered.route]
+            for status, count in answered.statuses.items():
+                requests.add_metric([*where, str(status)], count)
+            if answered.statuses:
+                durations.add_metric(where, list(zip(_TOLD, accumulate(answered.slots), strict=True)), answered.seconds)
+        return requests, durations
 
 
 class StoreMetrics:

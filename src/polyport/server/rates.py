@@ -38,6 +38,7 @@ class RateLimits:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._most = runtime.settings.http.rate_limit
+        self.limited = self._most > 0
         self._window = runtime.settings.http.rate_window
         self._accounts: OrderedDict[int, _Account] = OrderedDict()
 

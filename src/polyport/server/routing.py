@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from starlette.requests import ClientDisconnect
@@ -33,7 +33,7 @@ from polyport.errors import ConnectionInvalid, Fault, Forbidden, InternalError, 
 from polyport.paths import format_path
 from polyport.server.access import Access, Principal
 from polyport.server.answers import NO_STORE, Stream, Streamed, Whole, entity_tag, is_current
-from polyport.server.metrics import StoreMetrics
+from polyport.server.metrics import RequestMetrics, StoreMetrics
 from polyport.server.places import route_of
 from polyport.server.problems import problem_response
 from polyport.server.rates import Headers, RateLimits
@@ -110,8 +110,7 @@ class Services:
     registry: CollectorRegistry
     store_metrics: StoreMetrics
     deliveries: Counter
-    requests: Counter
-    durations: Histogram
+    requests: RequestMetrics
 
 
 @dataclass(slots=True, kw_only=True)
@@ -297,8 +296,7 @@ def bind(endpoint: Endpoint, services: Services, taken: Collection[str] = ()) ->
     opened = endpoint.public_catalog and settings.catalog.public
     limit = _body_limit(endpoint, settings)
     reads_body = endpoint.method in {"POST", "PUT", "PATCH", "DELETE"}
-    counters: dict[int, Any] = {}
-    observe = _observing(endpoint, services)
+    answered = services.requests.of(endpoint.method, endpoint.path)
     work = partial(_noted, endpoint) if endpoint.audited else endpoint.handler
 
     async def handle(http: HttpRequest) -> Response:
@@ -308,10 +306,10 @@ def bind(endpoint: Endpoint, services: Services, taken: Collection[str] = ()) ->
         limit_reach(None)  # said for every call: one that follows another on its wire may begin in the context of that
         try:
             if endpoint.scope is not None and not (opened and "authorization" not in http.headers):
-                call.caller = await services.access.authenticate(http)
-                limit_reach(call.caller.external_user_id)
-                counted = await services.rates.count(call.caller.account_id)
-                check_scope(call.caller, endpoint.scope)
+                call.caller = caller = services.access.known(http) or await services.access.authenticate(http)
+                limit_reach(caller.external_user_id)
+                counted = await services.rates.count(caller.account_id) if services.rates.limited else ()
+                check_scope(caller, endpoint.scope)
             if endpoint.form_limit is not None:
                 call.content = await read_body(http, endpoint.form_limit, FORM)
             elif reads_body:
@@ -333,27 +331,10 @@ def bind(endpoint: Endpoint, services: Services, taken: Collection[str] = ()) ->
         response.raw_headers.extend(counted)
         if opened:
             response.headers.update(OPENED)
-        counter = counters.get(response.status_code)
-        if counter is None:
-            counter = counters[response.status_code] = services.requests.labels(endpoint.method, endpoint.path, str(response.status_code))
-        counter.inc()
-        observe(time.perf_counter() - started)
+        answered.note(response.status_code, time.perf_counter() - started)
         return response
 
     return route_of(endpoint.path, endpoint.method, handle, taken)
-
-
-def _observing(endpoint: Endpoint, services: Services) -> Callable[[float], None]:
-    """Notes how long an answer took. What counts it is made at the first: for two hundred routes that took a tenth of a start."""
-    made: Callable[[float], None] | None = None
-
-    def observe(seconds: float) -> None:
-        nonlocal made
-        if made is None:
-            made = services.durations.labels(endpoint.method, endpoint.path).observe
-        made(seconds)
-
-    return observe
 
 
 async def _noted(endpoint: Endpoint, call: Call) -> Answer:
