@@ -12,7 +12,7 @@ import pytest
 from corpus.documents import corpus_files, prepare
 from corpus.mock import program
 from corpus.proof import prove
-from corpus.table import TYPED, short_of
+from corpus.table import TYPED, own_faults, short_of
 from node_packages import NotThere
 from polyport.importers.documents import Refused
 
@@ -46,6 +46,7 @@ def test_what_generators_write_is_called_as_described(path: Path) -> None:
     assert (found.refused, found.crash, found.mock) == ("", "", "")
     assert [one.unsent + one.refused for one in found.outcomes if one.unsent or one.refused] == []
     assert [one.name for one in found.outcomes if one.stopped is False] == []
+    assert own_faults(found) == []
     known = {"parameters.yaml": {"type": 4}}  # objects joined by commas
     assert found.broken.through == known.get(path.name, {})
     assert found.broken.refused > found.broken.tried / 4

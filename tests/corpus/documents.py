@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin
 
+import yaml
+
 from corpus.bundle import Bundle
 from corpus.mock import formats_of
+from polyport.importers.described import Endpoint
 from polyport.importers.documents import read_document
 from polyport.importers.openapi import METHODS
 from polyport.importers.partner import beside, read_service
+from polyport.importers.references import References
 from polyport.importers.run import Import, Imported, import_document
 from polyport.importers.views import Views
 from polyport.importers.writing import write_folder
@@ -42,6 +46,12 @@ class Trial:
     calls: Mapping[int, str]
     formats: Mapping[str, Mapping[str, str]]
     beneath: Mapping[str, str]
+    endpoints: Mapping[str, Endpoint]
+    references: References
+
+    def written(self, name: str) -> dict[str, Any]:
+        """An action as it stands in its file."""
+        return dict(yaml.safe_load(self.imported.files[f"actions/{name}.yaml"]))
 
 
 def corpus_files(corpus: Path) -> list[Path]:
@@ -66,6 +76,8 @@ def prepare(path: Path, folder: Path) -> Trial:
         judge=read_judge(path),
         servers=tuple(dict.fromkeys(_servers(references.data))),
         calls={told["id"]: call for call, told in imported.report["operations"].items()},
+        endpoints={endpoint.call: endpoint for endpoint in service.endpoints},
+        references=references,
         formats={endpoint.call: formats for endpoint in service.endpoints if (formats := formats_of(endpoint, views))},
     )
 

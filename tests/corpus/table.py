@@ -21,6 +21,8 @@ _HEAD: Final = (
     "accepted",
     "mock alone",
     "answers read",
+    "own examples",
+    "accepted",
     "rules broken",
     "refused",
     "let through",
@@ -73,6 +75,12 @@ def row_of(proof: Proof) -> dict[str, Any]:
         "notes": sum(bool(one.notes) for one in proof.outcomes),
         "secondJudgeAlone": [{"call": one.call, "why": one.judged[0][:300]} for one in proof.outcomes if one.judged and one.is_accepted],
         "answersRead": total["read"],
+        "ownExamples": {
+            "tried": total["own"],
+            "sent": total["own_sent"],
+            "accepted": total["own_accepted"],
+            "notAccepted": [{"call": call, "why": why[:300]} for call, why in own_faults(proof)][:40],
+        },
         "broken": {
             "tried": proof.broken.tried,
             "refused": proof.broken.refused,
@@ -89,6 +97,13 @@ def is_mock_error(outcome: Any) -> bool:
     return bool(outcome.mock_errs) and not outcome.refused and not outcome.unsent
 
 
+def own_faults(proof: Proof) -> list[tuple[str, str]]:
+    """The document's own examples that were not sent or not accepted: the call, and why."""
+    return [
+        (one.call, why) for one in proof.outcomes if one.own is not None for why in (*one.own.unsent, *one.own.refused, *one.own.mock_errs)
+    ]
+
+
 def _sum(proofs: Iterable[Proof]) -> Counter[str]:
     found: Counter[str] = Counter()
     for proof in proofs:
@@ -101,6 +116,9 @@ def _sum(proofs: Iterable[Proof]) -> Counter[str]:
             accepted=sum(one.is_accepted for one in made),
             errs=sum(is_mock_error(one) for one in made),
             read=sum(one.read == one.tried for one in made),
+            own=sum(one.own.tried for one in made if one.own is not None),
+            own_sent=sum(one.own.sent for one in made if one.own is not None),
+            own_accepted=sum(one.own.accepted for one in made if one.own is not None),
             broken=proof.broken.tried,
             refused=proof.broken.refused,
             through=sum(proof.broken.through.values()),
@@ -122,6 +140,8 @@ def _cells(name: str, total: Counter[str]) -> list[str]:
         f"{_share(total['accepted'], tried):.1%}",
         str(total["errs"]),
         f"{_share(total['read'], tried):.1%}",
+        str(total["own"]),
+        str(total["own_accepted"]),
         str(total["broken"]),
         str(total["refused"]),
         str(total["through"]),
@@ -155,13 +175,14 @@ def page_of(proofs: Sequence[Proof], inputs: int, most: int | None) -> str:
         for one in proof.outcomes
         if one.unsent or one.refused
     ]
+    own = [f"- `{proof.name}` {call}: {_plain(why)}" for proof in proofs for call, why in own_faults(proof)]
     failed = [f"- `{proof.name}`: {proof.crash or 'the mock cannot load it'}" for proof in proofs if proof.crash or proof.mock]
     return "\n".join(
         [
             "# Imports held against real services' descriptions",
             "",
             "`make corpus` imports every document of a folder with real descriptions (`POLYPORT_CORPUS`), starts a strict mock server of it ([Steady](https://www.npmjs.com/package/@stdy/cli)),",
-            "makes valid inputs from the fields of each operation alone, runs them through the engine, and counts what the mock accepts. Swagger 2 and Google discovery are rewritten as OpenAPI 3 for the",
+            "makes valid inputs from the fields of each operation and from the document's own examples, runs them through the engine, and counts what the mock accepts. Swagger 2 and Google discovery are rewritten as OpenAPI 3 for the",
             "mock, by the importer; the second judge (`polyport.testing.spec`) reads them as they are. An operation counts as accepted when every request of it is.",
             "",
             *_told(proofs),
@@ -173,6 +194,8 @@ def page_of(proofs: Sequence[Proof], inputs: int, most: int | None) -> str:
             "- **typed**: operations without a field for JSON where the description says more.",
             "- **called**: every input led to a request. **answers read**: the answer that the mock made up was read into the result.",
             "- **accepted**: by the mock. **mock alone**: the mock refuses a request, the second judge finds no fault in it: not accepted, listed below with the cause where it is known.",
+            "- **own examples**: the document's own examples of whole bodies (at most five of an operation), taken back to fields and run like any input. Those that are not accepted break the rules of",
+            "  the document that gives them, or cannot be said in fields; they stand below.",
             "- **rules broken**: inputs that were valid but for one place, which breaks a rule if the description has one there. **refused**: our validation refuses them, and nothing is sent.",
             f"  **let through**: they are sent, and the second judge finds a fault that the valid input did not have ({_counted(through)}). The rest breaks no rule.",
             "",
@@ -191,6 +214,10 @@ def page_of(proofs: Sequence[Proof], inputs: int, most: int | None) -> str:
             "## Not accepted",
             "",
             *(rest[:200] or ["- none"]),
+            "",
+            "## Own examples of documents that were not accepted",
+            "",
+            *(own[:200] or ["- none"]),
             "",
         ]
     )

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from corpus.breaking import Breaker
 from corpus.documents import Trial
+from corpus.examples import inputs_of
 from corpus.mock import Verdict, verdict_of
 from polyport.catalog import Catalog
 from polyport.engine.connect import NewConnection, create_connection
@@ -73,7 +74,10 @@ def _is_beneath(url: str, base: str) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What came of one operation: ``faults`` by input, and what the mock, the second judge and the engine said."""
+    """What came of one operation: ``faults`` by input, and what the mock, the second judge and the engine said.
+
+    ``own`` is what came of the document's own examples of its body.
+    """
 
     name: str
     call: str
@@ -86,6 +90,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
     unsent: list[str] = field(default_factory=list)
+    own: Outcome | None = None
     stopped: bool | None = None
 
     @property
@@ -123,11 +128,26 @@ class Trier:
             return found
         for data in made:
             await self._run(found, action, data)
+        await self._examples(found, action, made[0])
         if self.breaker is not None:
             broken = await self.breaker.attempt(action, max(made, key=lambda data: len(str(data))))
             if broken is not None:
                 found.stopped = await self._stops(action, broken)
         return found
+
+    async def _examples(self, found: Outcome, action: Action, rest: Mapping[str, Any]) -> None:
+        """Run the document's own examples of the body; what else is needed is that of ``rest``."""
+        endpoint = self._trial.endpoints.get(found.call)
+        if endpoint is None:
+            return
+        own = Outcome(name=found.name, call=found.call)
+        for data in inputs_of(action, self._trial.written(action.name), endpoint, self._trial.references, rest):
+            if data is None:
+                own.tried += 1
+                own.unsent.append("no fields lead to this example")
+            else:
+                await self._run(own, action, data)
+        found.own = own if own.tried else None
 
     async def _stops(self, action: Action, data: Mapping[str, Any]) -> bool:
         """Whether the engine refuses an input with every fault, and nothing is sent."""
