@@ -177,7 +177,7 @@ async def open_inside(folder: Path) -> AsyncIterator[Inside]:
         config = make_config(build_app(services), settings, guard)
         config.load()
         network: Any = runtime.network
-        pool: Any = network.opened.connector
+        pool: Any = (await network.prepare()).opened.connector
         pool._wrap_create_connection = _Partner._wrap_create_connection.__get__(pool)  # noqa: SLF001  where aiohttp makes a socket: there is none here
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 26 Nov 2026 17:00:00 GMT")]

@@ -302,6 +302,13 @@ class Catalog:
         """An operation that is loaded."""
         return self._kept.operation(operation_id)
 
+    def holds(self, account_id: int, partner: Partner, operation: Operation) -> bool:
+        """Whether this operation of this partner is what an account gets now, as far as that is in memory; nearly always it is."""
+        found = self._kept.operation(operation.id)
+        if found is None or found.operation is not operation or found.head.partner is not partner or account_id not in self._limits:
+            return False
+        return _sees(account_id, self._limits[account_id], partner.file.id, found.head.owner)
+
     def kept_head(self, partner_id: int) -> Head | None:
         """A partner that is loaded."""
         return self._kept.head(partner_id)

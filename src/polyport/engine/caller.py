@@ -112,6 +112,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     ``material`` are all fields, secrets included, for the auth scheme only; ``shown`` those that templates may read. ``timeout`` is in seconds.
     ``until`` is when everything has to have ended (``time.monotonic``), if the run has a deadline. ``replaced`` is the origin that the operator put in the
     place of the partner's. ``held`` is the grant that its material has taken in, if the scheme works with one. ``stopped`` tells before each request whether its run was asked to stop.
+    ``plain``: it is known that it has nothing to do with grants.
     """
 
     partner: Partner
@@ -130,6 +131,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     stopped: Callable[[], bool] | None = None
     documents: Documents = msgspec.field(default_factory=Documents)
     gate: Gate | None = None
+    plain: bool = False
     clock: Clock = lambda: datetime.now(UTC)
     fresh_id: Callable[[], str] = lambda: str(uuid.uuid4())
 
@@ -187,6 +189,7 @@ def open_caller(
     return Caller(
         partner=partner,
         scheme=scheme,
+        plain=scheme is None or not (scheme.exchanges or scheme.keeps),
         material=material,
         shown=shown,
         base=_base(partner, shown, replaced),

@@ -108,7 +108,7 @@ async def exchange(
 
 
 def _needs_grant(caller: Caller, program: CallProgram) -> bool:
-    return caller.granted and (program.call.auth or caller.base is None)
+    return not caller.plain and caller.granted and (program.call.auth or caller.base is None)
 
 
 def _has_expired(failed: CallFailed, *, fresh: bool, held: HeldGrant) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -104,6 +104,9 @@ class Desk:
         """
         if pinned is not None:
             return await self._pinned(account_id, operation_id, *pinned)
+        held = self._programs.get(operation_id)
+        if held is not None and self.runtime.catalog.holds(account_id, held.partner, held.operation):
+            return held
         partner, operation = await self._operation(account_id, operation_id)
         found = self._programs.get(operation_id)
         if found is None or found.operation is not operation or found.partner is not partner:
@@ -168,7 +171,7 @@ class Desk:
         held = self._benches.get((account_id, connection_id))
         if held is None or held.caller.partner.digest != partner.digest or time.monotonic() - held.opened_at > CALLER_SECONDS:
             held = await self._open(account_id, partner, connection_id)
-        record = cast("Connection", held.record)  # what ``_open`` gives has one
+        record: Any = held.record  # what ``_open`` gives has one
         check_reach(record)
         if record.partner_id != partner.file.id:
             message = f"This connection is not one of {partner.file.title}."

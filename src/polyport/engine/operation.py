@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Protocol
@@ -330,14 +330,16 @@ def _page_value(template: Template, scope: Mapping[str, Any], sent: Sent) -> Any
         raise CallFailed(failure, sent.alone.trace) from None
 
 
-async def _send(caller: Caller, program: Program, schema: Schema, scope: dict[str, Any], watch: Watch, outcome: Outcome) -> Sent | None:
+def _send(
+    caller: Caller, program: Program, schema: Schema, scope: dict[str, Any], watch: Watch, outcome: Outcome
+) -> Coroutine[Any, Any, Sent | None]:
     """Send the calls that are due; each exchange is kept in the outcome and shown to ``watch``."""
 
     def keep(trace: Trace) -> None:
         outcome.traces.append(trace)
         watch(trace)
 
-    return await send_steps(caller, program.calls, program.operation.errors, schema, scope, keep)
+    return send_steps(caller, program.calls, program.operation.errors, schema, scope, keep)
 
 
 async def read_trigger(

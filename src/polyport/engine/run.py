@@ -309,7 +309,8 @@ class Engine:
         caller = self._within_deadline(run, prepared)
         try:
             run = await self._make_ready(run, caller)
-            outcome = await self._perform(run, prepared, caller, traces)
+            perform = self._with_files if prepared.understood.checked.files else self._carry_out
+            outcome = await perform(run, prepared, caller, traces)
         except RunCancelled:
             return await self._stopped(run, started, clock, attempts, traces), None
         except CallFailed as failed:
@@ -399,11 +400,9 @@ class Engine:
         error: PolyportError = InternalError() if run.repeatable else in_doubt(InternalError())
         return await self.ledger.finish(run, status, [], error=error)
 
-    async def _perform(self, run: Run, prepared: Prepared, caller: Caller, traces: list[Trace]) -> Outcome:
+    async def _with_files(self, run: Run, prepared: Prepared, caller: Caller, traces: list[Trace]) -> Outcome:
         program = prepared.program
         files = prepared.understood.checked.files
-        if not files:
-            return await self._carry_out(run, prepared, caller, traces)
         streamed = frozenset[str]() if caller.scheme is not None and caller.scheme.reads_body else program.streamed
         async with files_in_place(self.desk, run.account_id, files, streamed, caller.until):
             return await self._carry_out(run, prepared, caller, traces)

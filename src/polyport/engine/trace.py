@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,8 @@ from polyport.redaction import MASK, Redactor, named_headers
 from polyport.template import RenderFault
 
 SHOWN_LIMIT: Final = 64 * 1024
+_NAME: Final = itemgetter(0)
+_VALUE: Final = itemgetter(1)
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,20 +93,20 @@ def trace_of(caller: Caller, sent: Sent, *, reply: Reply | None = None, error: s
     granted = authorises and reply is not None and reply.status < 400
     body = request.stream.shown if request.stream is not None else request.body
     texts = [url, _text(body), _text(reply.body) if reply is not None and not granted else "", error or ""]
-    texts += [value for _name, value in told]
-    texts += [value for _name, value in received]
+    texts.extend(map(_VALUE, told))
+    texts.extend(map(_VALUE, received))
     clean = redactor.together(texts)
-    values = iter(clean[4:])
+    sent_values, came_values = clean[4 : 4 + len(told)], clean[4 + len(told) :]
     return Trace(
         step=sent.step,
         method=request.method,
         url=clean[0],
-        headers=[[name, next(values)] for name, _value in told],
+        headers=list(map(list, zip(map(_NAME, told), sent_values, strict=True))),
         body=_cut(clean[1], body) if body is not None else None,
         started_at=sent.started,
         duration_ms=round((time.perf_counter() - sent.clock) * 1000),
         status=reply.status if reply is not None else None,
-        reply_headers=[[name, next(values)] for name, _value in received] if reply is not None else None,
+        reply_headers=list(map(list, zip(map(_NAME, received), came_values, strict=True))) if reply is not None else None,
         reply_body=(MASK if granted else _cut(clean[2], reply.body)) if reply is not None else None,
         error=clean[3] if error is not None else None,
         harmless=authorises,

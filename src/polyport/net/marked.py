@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from polyport.net.message import Network, Reply, Request
 
@@ -16,6 +17,6 @@ class MarkedNetwork:
         self._network = network
         self._run_id = run_id
 
-    async def send(self, request: Request) -> Reply:
+    def send(self, request: Request) -> Coroutine[Any, Any, Reply]:
         """Send with the header; it comes after the signature and stands in no trace."""
-        return await self._network.send(request.with_header(RUN_HEADER, self._run_id))
+        return self._network.send(request.with_header(RUN_HEADER, self._run_id))

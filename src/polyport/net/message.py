@@ -120,9 +120,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     def with_header(self, name: str, value: str) -> Request:
         """A copy in which ``name`` has this one value."""
         folded = name.lower()
-        kept = [pair for pair in self.headers if pair[0].lower() != folded]
-        kept.append((name, value))
-        return replace(self, headers=tuple(kept))
+        for told, _value in self.headers:
+            if told.lower() == folded:
+                kept = tuple(pair for pair in self.headers if pair[0].lower() != folded)
+                break
+        else:
+            kept = self.headers
+        return replace(self, headers=(*kept, (name, value)))
 
     def with_secrets(self, *values: str) -> Request:
         """A copy that also masks these values; empty ones are ignored."""
