@@ -28,7 +28,8 @@ from bench.partner import CONNECTION, OPERATION, answers, run_body
 from bench.servers import EMAIL, PASSWORD, polyport_environment
 from polyport.cli.guard import GuardedProtocol
 from polyport.cli.loop import run_loop
-from polyport.cli.serving import make_config, make_guard, settle_memory
+from polyport.cli.memory import settle_memory, share_heap
+from polyport.cli.serving import make_config, make_guard
 from polyport.runtime import make_first_account, open_runtime
 from polyport.server.app import build_app, build_services
 from polyport.settings import load_settings
@@ -198,6 +199,7 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=SERIES)
     parser.add_argument("--callers", type=int, default=CALLERS)
     given = parser.parse_args()
+    share_heap()
     with tempfile.TemporaryDirectory(prefix="inside-") as folder:
         run_loop(_measure(Path(folder), given))
 

@@ -62,6 +62,9 @@ def serve_command(
     Stop with Ctrl-C or SIGTERM: calls under way get time to end.
     """
     settings = _settings(host=host, port=port, data=data, workers=workers)
+    from polyport.cli.memory import share_heap  # noqa: PLC0415  as below
+
+    share_heap()
     ahead = look_ahead(settings.partner_roots) if settings.workers == 1 else None
     from polyport.cli.serving import first_account, listen, serve  # noqa: PLC0415  other commands start faster without the server
 

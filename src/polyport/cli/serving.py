@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import errno
-import gc
 import multiprocessing
 import multiprocessing.process
 import multiprocessing.synchronize
@@ -25,6 +23,7 @@ import uvicorn
 
 from polyport.cli.logs import set_up_log
 from polyport.cli.loop import run_loop
+from polyport.cli.memory import settle_memory, share_heap
 from polyport.errors import SetupError
 from polyport.runtime import FirstAccount, Runtime, make_first_account, open_runtime
 from polyport.server.app import build_services, serving
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 BACKLOG: Final = 2048
 RESTARTS: Final = 5
 START_SECONDS: Final = 120.0
-_M_MMAP_THRESHOLD: Final = -3  # of <malloc.h>
-_LARGE_BLOCK: Final = 1024 * 1024
 _log: Final = structlog.get_logger("polyport.serve")
 
 
@@ -169,19 +166,6 @@ def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], None])
     loop.add_reader(parent.sentinel, orphaned)
 
 
-def settle_memory() -> None:
-    """Take what was loaded at start out of the garbage collector's sight, let it look less often, and let large blocks go back to the system.
-
-    Partners and compiled operations live as long as the process; walking them again and again cost a quarter of a run's CPU.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    # The C library of Linux keeps the memory of the first large block that was freed for the next one: the 24 MB of a password's hash stayed with the process.
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # other systems have no such call, and no such habit
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-
-
 def make_guard(settings: Settings) -> Guard | None:
     """What watches over the connections; on a system without httptools, nothing does."""
     try:
@@ -218,6 +202,7 @@ def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]
 
 
 def _child(settings: Settings, listener: socket.socket, ready: multiprocessing.synchronize.Event) -> None:
+    share_heap()
     set_up_log(settings.log)
     with contextlib.suppress(AttributeError):  # the supervisor's alone, on systems that have it
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
