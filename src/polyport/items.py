@@ -80,6 +80,7 @@ def run_item(
         "timings": _timings(run, now),
         "next": _next(run, most, now),
         "replayOf": run.replay_of,
+        "idempotencyKey": run.idempotency_key,
         "settled": json.loads(run.settled) if run.settled is not None else None,
         "metadata": json.loads(run.metadata),
     }

@@ -133,6 +133,11 @@ async def test_a_run_is_replayed_once_however_often_one_presses(house: Served, o
     assert ([reply.status for reply in found], len(places)) == ([303, 303], 1)
     made = await ended(house, places.pop().rpartition("/")[2])
     assert made["replayOf"] == failed
+    assert made["idempotencyKey"] == f"console-{once[1]}"
+    again = text_of(await owner.get(f"/console/runs/{made['runId']}"))
+    assert f"console-{once[1]}" in again
+    assert "For 24 hours, the same call with this key is answered with this run" in again
+    assert "No key: the same call again is another run." in text_of(await owner.get(f"/console/runs/{failed}"))
 
 
 async def test_a_run_that_waits_is_cancelled_and_one_that_ended_says_that_it_has(house: Served, owner: Browsing, connection: int):

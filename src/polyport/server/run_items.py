@@ -67,6 +67,7 @@ class RunAnswer(Body):
     timings: RunTimings
     next: RunNext
     replay_of: str | None
+    idempotency_key: str | None
     settled: RunSettled | None
     metadata: dict[str, Any]
     result: Any = None

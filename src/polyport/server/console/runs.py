@@ -146,6 +146,7 @@ async def show_run(call: Call, member: Member) -> Answer:
         ended=ended,
         parts=_parts(run["timings"]),
         once=secrets.token_hex(8),
+        remembered=call.engine.runtime.settings.runs.idempotency_hours,
     )
 
 
