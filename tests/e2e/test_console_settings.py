@@ -238,6 +238,11 @@ async def test_a_description_becomes_a_partner_with_versions_that_is_deprecated_
     assert (await owner.post(path + "/versions/2/publish", {"breaking": "1"})).status == 303
     assert (await owner.post(path + "/deprecation", {"message": "Use cats.", "on": "2027-01-01"})).status == 303
     assert "Use cats. (from 2027-01-01 on)" in text_of(await owner.get(path))
+    assert re.search(r"Pets\s.*Deprecated", text_of(await owner.get("/console/catalogue?q=pets&deprecated=1")), re.DOTALL)
+    assert "No partner fits" in text_of(await owner.get("/console/catalogue?q=pets&deprecated=0"))
+    shown = text_of(await owner.get(f"/console/catalogue/{path.rpartition('/')[2]}"))
+    assert "This partner is deprecated and may be gone from 2027-01-01 on" in shown
+    assert "Use cats." in shown
     assert (await owner.post(path + "/undeprecate")).status == 303
     assert (await owner.post(path + "/remove", {"confirm": "Pets"})).status == 422
     assert (await owner.post(path + "/remove", {"confirm": "pets"})).status == 303
