@@ -26,7 +26,7 @@ async def test_budgets_are_shown_as_they_are_used_with_the_connection_that_uses_
         upstream(reply) as there,
         running_server(tmp_path, connectors=write_metered(tmp_path), partner_metered_base_url=there.origin) as served,
     ):
-        assert "Nothing of them is in use now." in await seen(served)
+        assert "No budget is in use now." in await seen(served)
         connection = await served.connect(METERED, {"key": "k"}, verify=False, title="Acme <b>&</b>")
         body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"n": "1"}}
         for _run in range(7):

@@ -198,7 +198,7 @@ async def test_who_was_told_of_a_run_is_told_with_it_and_told_again_on_request(h
         await asyncio.sleep(0.02)
     assert [(each["type"], each["url"], each["endpointId"]) for each in told] == [("run.finished", "http://127.0.0.1:9/hook", None)]
     page = text_of(await owner.get(f"/console/runs/{run_id}"))
-    assert "Who was told" in page
+    assert "Callbacks" in page
     assert "http://127.0.0.1:9/hook" in page
     assert "On its way" in page
     again = await owner.post(f"/console/runs/{run_id}/callbacks/{told[0]['eventId']}/replay")

@@ -71,7 +71,9 @@ async def show(call: Call, member: Member) -> Answer:
         ),
         kinds=options([(key, f"Has: {label}") for key, label in KINDS.items()], given.get("kind"), "Any kind of operation"),
         verified=options(list(VERIFIED.items()), given.get("verified"), "However verified"),
-        deprecated=options([("0", "Only what is not deprecated"), ("1", "Only what is deprecated")], given.get("deprecated"), "Deprecated or not"),
+        deprecated=options(
+            [("0", "Only what is not deprecated"), ("1", "Only what is deprecated")], given.get("deprecated"), "Deprecated or not"
+        ),
     )
 
 

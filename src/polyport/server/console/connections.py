@@ -26,7 +26,7 @@ LOOKED_AT: Final = 100
 SHOWN_RUNS: Final = 8
 STATUSES: Final = {
     "active": "Works",
-    "pending": "Not proved yet",
+    "pending": "Not checked yet",
     "invalid": "Refused",
     "expired": "Sign-in expired",
 }
