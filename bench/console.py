@@ -48,6 +48,7 @@ PAGES: Final = (
     ("catalogue, searched", "/console/catalogue?q=create+contact"),
     ("connections", "/console/connections"),
     ("connections, by title", "/console/connections?sort=title"),
+    ("connections, searched", "/console/connections?q=customer+77"),
     ("try it, choosing", "/console/try"),
     ("runs", "/console/runs"),
     ("runs that failed", "/console/runs?status=failed"),
@@ -71,14 +72,14 @@ _CONNECTIONS: Final = """
     WITH RECURSIVE numbers (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < :count)
     INSERT INTO connections (connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key, sealed,
         generation, data_status, refusals, created_at, updated_at, simulated)
-    SELECT 1000 + number, 1, 1000000000 + number % 1500, 'Customer ' || (number * 7919 % :count), CASE WHEN number % 40 = 0 THEN 'invalid' ELSE 'active' END,
+    SELECT 1000 + number, 1, 1000000000 + number % :partners, 'Customer ' || (number * 7919 % :count), CASE WHEN number % 40 = 0 THEN 'invalid' ELSE 'active' END,
         'token', 'Acme ' || number, 'user ' || (number % 2000), '{}', '{}', zeroblob(60), zeroblob(120), 1, 0, 0, :now, :now, 0
     FROM numbers
 """
 _LINKS: Final = """
     WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < :count)
     INSERT INTO links (account_id, partner_id, token_hash, status, renews, title, metadata, created_at, expires_at)
-    SELECT 1, 1000000000 + number % 1500, randomblob(32), number % 4, 0, 'Customer ' || number, '{}', :now - number * 1000, :now + 172800000 - number * 60000
+    SELECT 1, 1000000000 + number % :partners, randomblob(32), number % 4, 0, 'Customer ' || number, '{}', :now - number * 1000, :now + 172800000 - number * 60000
     FROM numbers
 """
 
@@ -175,8 +176,8 @@ async def _build(folder: Path, partners: int, runs: int, connections: int) -> No
     connection = sqlite3.connect(folder / "data" / "polyport.db", isolation_level=None)
     for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-400000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
-    connection.execute(_CONNECTIONS, {"count": connections, "now": now})
-    connection.execute(_LINKS, {"count": LINKS, "now": now})
+    connection.execute(_CONNECTIONS, {"count": connections, "partners": partners, "now": now})
+    connection.execute(_LINKS, {"count": LINKS, "partners": partners, "now": now})
     began = time.monotonic()
     for first in range(0, runs, BATCH):
         told = {
