@@ -28,7 +28,10 @@ class Bundle:
 
     def whole(self) -> dict[str, Any]:
         """The document."""
-        found = {str(key): self._copy(value) for key, value in self._references.data.items()}
+        data = dict(self._references.data)
+        if isinstance(data.get("paths"), dict):  # the mock follows no references to whole paths
+            data["paths"] = {path: self._item(item) for path, item in data["paths"].items()}
+        found = {str(key): self._copy(value) for key, value in data.items()}
         parts: dict[str, Any] = {}
         while self._waiting:
             reference = self._waiting.pop()
@@ -38,6 +41,12 @@ class Bundle:
         if isinstance(found.get("paths"), dict):
             found["paths"] = dict(self._apart(found["paths"]))
         return found
+
+    def _item(self, item: Any) -> Any:
+        try:
+            return self._references.follow(item)
+        except Dangling:
+            return item
 
     def _apart(self, paths: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         taken: set[str] = set()

@@ -245,6 +245,12 @@ def _connection_fields(trial: Trial) -> dict[str, Any]:
     return {name: needed[name] or value for name, value in made[0].items() if name in needed}
 
 
+def _usual(trial: Trial) -> dict[str, Any]:
+    """What a connection has where nothing is given for it."""
+    spec = trial.partner.file.connection
+    return {one.name: one.default for one in spec.fields if one.default is not None} if spec is not None else {}
+
+
 @contextlib.asynccontextmanager
 async def open_trier(trial: Trial, origin: str, folder: Path) -> AsyncIterator[Trier]:
     """An engine over a store of its own, with one connection to the partner."""
@@ -264,6 +270,6 @@ async def open_trier(trial: Trial, origin: str, folder: Path) -> AsyncIterator[T
             base = f"{caller.base.origin}{caller.base.prefix}" if caller.base is not None else ""
             detour.servers = tuple(dict.fromkeys(one for one in (base, *trial.servers) if one))
             trier = Trier(trial, engine, detour, account, connection.connection_id)
-            trier.breaker = Breaker(trial, held)
+            trier.breaker = Breaker(trial, _usual(trial) | held)
             yield trier
             await engine.drain(1)

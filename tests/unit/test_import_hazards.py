@@ -317,3 +317,24 @@ def test_webhooks_and_methods_that_stand_for_all_are_named_as_left_out() -> None
         ("#/webhooks/petCame", "the webhook petCame"),
     ]
     assert report["counts"]["leftOut"] == 1
+
+
+async def test_a_choice_that_is_called_like_what_stands_in_its_rows_is_called_otherwise() -> None:
+    case = {"type": "object", "required": ["kind", "sku"], "properties": {"kind": {"type": "string"}, "sku": {"type": "string"}}}
+    other = {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"}, "text": {"type": "string"}}}
+    lines = {
+        "oneOf": [{"$ref": "#/components/schemas/Item"}, {"$ref": "#/components/schemas/Text"}],
+        "discriminator": {"propertyName": "kind", "mapping": {"item": "Item", "text": "Text"}},
+    }
+    schema = {"type": "object", "properties": {"lines": {"type": "array", "items": lines}}}
+    action = action_of(document_of(schema, Item=case, Text=other))
+    rows = [{"which_kind": "item", "sku": "X"}, {"which_kind": "text", "text": "hello"}]
+    assert (await run(action, {"lines": rows}, {})).body == {"lines": [{"kind": "item", "sku": "X"}, {"kind": "text", "text": "hello"}]}
+    assert await refused(action, {"lines": [{"which_kind": "item"}]}) == [("runnerData.lines[0].sku", "required")]
+
+
+async def test_a_path_in_another_script_is_sent_as_an_address_has_it() -> None:
+    told = {"parameters": [{"name": "größe", "in": "path", "required": True, "schema": {"type": "string"}}], "responses": {}}
+    action = built(with_path("/größe x/{größe}/100%25:go", {"delete": told})).actions["delete_gr_e_x_100_25_go"]
+    made = Action.model_validate(action, by_alias=True, by_name=False)
+    assert (await run(made, {"gr_e": "süß"}, {})).requests[-1].url.endswith("/gr%C3%B6%C3%9Fe%20x/s%C3%BC%C3%9F/100%25:go")

@@ -171,6 +171,7 @@ def test_the_documents_are_whole_as_they_stand():
 @example(place=(0, ("paths", "/pets", "post", "summary")), odd="\ud800 half a character")
 @example(place=(0, ("components", "schemas", "Pet", "properties", "name", "minLength")), odd=float("nan"))
 @example(place=(0, ("components", "schemas", "Pet", "properties", "food", "oneOf")), odd=[{"required": [[]]}, {"required": ["name"]}])
+@example(place=(3, ("schemas", "Thing", "properties", "n", "format")), odd=[])
 @example(place=(2, ("paths", "/things", "get", "parameters", 0, "in")), odd=[])
 def test_whatever_stands_in_a_place_the_rest_is_imported_and_loads(place: tuple[int, tuple[Any, ...]], odd: Any):
     number, at = place

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from polyport.importers.demands import Sets, demands_of, heads, side_by_side
 from polyport.importers.described import Body, Endpoint, Parameter
 from polyport.importers.documents import clean_text
-from polyport.importers.inputs import Inputs, Level, Spot
+from polyport.importers.inputs import Inputs
+from polyport.importers.levels import Level, Spot
 from polyport.importers.names import field_name, title, unique
 from polyport.importers.samples import NONE
 from polyport.importers.scalars import input_field, is_sample, is_scalar, list_field
 from polyport.importers.views import View, Views
 
 _HOLE: Final = re.compile(r"\{([^{}]*)\}")
+_PLAIN: Final = "/%:@!$&'()*+,;=-._~"  # what stands in a path as it is
 _FORM, _PARTS = "application/x-www-form-urlencoded", "multipart/form-data"
 _JOINED: Final = {"spaceDelimited": "space", "pipeDelimited": "pipe"}
 _STARTS: Final = frozenset({"page", "pageNumber", "page_number", "offset", "start", "skip"})
@@ -106,7 +108,11 @@ class CallMaker:
                 seen[raw] = self._path_part(one, several=found[1].endswith("+") or found[1].startswith("+"))
             return seen[raw]
 
-        filled = _HOLE.sub(fill, path)
+        filled, done = "", 0
+        for hole in _HOLE.finditer(path):
+            filled += quote(path[done : hole.start()], safe=_PLAIN) + fill(hole)
+            done = hole.end()
+        filled += quote(path[done:], safe=_PLAIN)
         if "{" in _HOLE.sub("", path) or "}" in _HOLE.sub("", path):
             raise Unsayable("Its path has a brace that is not closed.")
         self._call["path"] = filled

@@ -109,7 +109,7 @@ def _schema(told: Any, depth: int = 0) -> Any:
     }
     if told.get("type") == "any":
         found.pop("type")
-    if found.get("format") in {"int64", "uint64", "int32", "uint32"} and found.get("type") == "string":
+    if text(found.get("format")) in {"int64", "uint64", "int32", "uint32"} and found.get("type") == "string":
         found["x-digits"] = True
     for bound in ("minimum", "maximum"):
         if isinstance(found.get(bound), str):

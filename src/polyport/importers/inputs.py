@@ -7,60 +7,21 @@ and what holds itself is a section that is like the one around it. What has no f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from polyport.importers.demands import Sets, demands_of, heads, placed_demands
+from polyport.importers.demands import demands_of, heads, placed_demands
+from polyport.importers.levels import Level, Spot, are_apart, first_of, set_choosers_apart, tagged, with_shared, without_cases
 from polyport.importers.names import field_name, snake, title, unique
 from polyport.importers.samples import NONE, Samples
 from polyport.importers.scalars import Field, hint_of, input_field, is_file, is_sample, is_scalar, list_field
-from polyport.importers.views import UNTOLD, View, Views
+from polyport.importers.views import View, Views
 
 FIELDS_MOST: Final = 400
 FIELDS_OF_A_PART: Final = 120
 DEPTH_MOST: Final = 7
 PLACED_DEPTH: Final = 6
-
-
-@dataclass(slots=True, kw_only=True)
-class Level:
-    """What callers may send on one level. ``rows``: the level is a row, so parts say themselves where they stand. ``names`` are those taken."""
-
-    rows: bool
-    names: set[str]
-    demands: list[Sets] = field(default_factory=list)
-    fields: list[Field] = field(default_factory=list)
-    sections: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def parts(self) -> dict[str, Any]:
-        """What the level is made of, in the words of the language."""
-        return {"fields": self.fields, "sections": self.sections, "needsOneOf": self.demands}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spot:
-    """Where a value stands: its wire path in the row (``at``), the words around it (``around``), what it depends on (``when``).
-
-    ``sections`` maps the key of each schema that a section around stands for to that section's name; ``flat`` are the schemas that were taken apart on
-    the way here. ``sample`` is what the document's example has here.
-    """
-
-    at: tuple[str, ...] = ()
-    around: tuple[str, ...] = ()
-    when: Mapping[str, Any] | None = None
-    sections: Mapping[str, str] = field(default_factory=dict)
-    flat: frozenset[str] = frozenset()
-    depth: int = 0
-    sample: Any = NONE
-
-    def inside(self, name: str, view: View | None = None) -> Spot:
-        """The spot of a member."""
-        flat = self.flat | {view.key} if view is not None else self.flat
-        return replace(
-            self, at=(*self.at, name), around=(*self.around, name), flat=flat, depth=self.depth + 1, sample=_within(self.sample, name)
-        )
 
 
 class Inputs:
@@ -283,6 +244,7 @@ class Inputs:
             name, label = self._named(level, spot)
             row = Level(rows=True, names={"key"})
             self.members(row, inner, Spot(sections=spot.sections, flat=frozenset({inner.key}), depth=spot.depth + 1))
+            set_choosers_apart(row)
             if len(row.fields) + len(row.sections) > 1 and not any(made["name"] == "key" for made in row.fields):
                 section = {"name": name, "label": label, "shape": "map", **row.parts, "fields": [key, *row.fields]}
                 return self._add_section(level, section, view, spot, required=required)
@@ -329,13 +291,14 @@ class Inputs:
             section["like"] = spot.sections[view.key]
             return self._add_section(level, section, around or view, spot, required=required)
         row = Level(rows=True, names=set())
-        first = spot.sample if one else _first(spot.sample)
+        first = spot.sample if one else first_of(spot.sample)
         inside = Spot(sections={**spot.sections, view.key: name}, flat=frozenset(), depth=spot.depth + 1, sample=first)
         if view.kind == "union":
             self._variants_of_row(row, view, inside)
         else:
             self.members(row, view, inside)
-        if (not row.fields and not row.sections) or not _are_apart(row):
+        set_choosers_apart(row)
+        if (not row.fields and not row.sections) or not are_apart(row):
             level.names.discard(name.lower())
             return self._json(level, view if one else around or view, spot, required=required, described=bool(row.fields))
         section |= row.parts
@@ -373,12 +336,12 @@ class Inputs:
             return self._section(level, view, spot, required=required, one=True)
         shared: dict[str, Any] = {}
         if view.properties and (required or not self._cases_need(view)):
-            shared = self.members(level, replace_kind(view), replace(spot, flat=spot.flat | {view.key}))
+            shared = self.members(level, without_cases(view), replace(spot, flat=spot.flat | {view.key}))
         chooser, keys = self._chooser(level, view, spot, required=required, sent=not level.rows)
         parts: list[str] = []
         for key, inner in zip(keys, self._cases(view), strict=True):
             case = replace(spot, when={"at": chooser, "equals": key}, around=(*spot.around, key), depth=spot.depth + 1)
-            whole_case = inner if shared or inner.kind != "object" else _with_shared(inner, view)
+            whole_case = inner if shared or inner.kind != "object" else with_shared(inner, view)
             parts.append(self._case(level, whole_case, case, required=required, without=frozenset(shared)))
         whole = "{{" + " | otherwise: ".join(part.strip("{}") for part in parts if part) + "}}"
         return {**shared, "...": whole} if shared else whole
@@ -419,6 +382,7 @@ class Inputs:
         self.members(row, kept, inside)
         if not row.fields and not row.sections:
             return str(self._json(level, view, spot, required=False, described=False))
+        set_choosers_apart(row)
         section = {"name": name, "label": label, "shape": "object", **row.parts}
         return str(self._add_section(level, section, view, spot, required=required or self.needs(view)))
 
@@ -454,7 +418,7 @@ class Inputs:
         """The cases of a row: the fields of all of them stand side by side, each for its own case."""
         shared = frozenset(view.properties)
         if view.properties:
-            self.members(row, replace_kind(view), spot)
+            self.members(row, without_cases(view), spot)
         chooser, keys = self._chooser(row, view, spot, required=True, sent=False)
         for key, inner in zip(keys, self._cases(view), strict=True):
             case = replace(spot, when={"at": chooser, "equals": key}, depth=spot.depth + 1)
@@ -464,36 +428,3 @@ class Inputs:
                 continue
             kept = replace(inner, properties={name: value for name, value in inner.properties.items() if name not in shared})
             self.members(row, kept, case)
-
-
-def _within(sample: Any, name: str) -> Any:
-    """What an example has at a member."""
-    return sample.get(name, NONE) if isinstance(sample, dict) else NONE
-
-
-def _first(sample: Any) -> Any:
-    """What an example has in the first row."""
-    return sample[0] if isinstance(sample, list) and sample else NONE
-
-
-def tagged(view: View, tag: str, words: tuple[str, ...]) -> View:
-    """A case of a union whose member ``tag`` is one of these words."""
-    return replace(view, properties={**view.properties, tag: {"type": "string", "enum": list(words)}}, required=view.required | {tag})
-
-
-def _with_shared(case: View, union: View) -> View:
-    """A case with the members that all have."""
-    own = {name: told for name, told in case.properties.items() if told is not UNTOLD or name not in union.properties}
-    return replace(case, properties={**union.properties, **own}, required=case.required | union.required)
-
-
-def _are_apart(row: Level) -> bool:
-    """Whether no value of a row stands where others have to stand inside."""
-    places = [tuple(made.get("at") or (made["name"],)) for made in (*row.fields, *row.sections)]
-    held = {place[:size] for place in places for size in range(1, len(place))}
-    return not held & set(places)
-
-
-def replace_kind(view: View) -> View:
-    """The members that all cases of a union share, as an object."""
-    return replace(view, kind="object", variants=())

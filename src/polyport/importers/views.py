@@ -314,7 +314,7 @@ def _guessed(told: Mapping[str, Any]) -> Kind:
         return "integer"
     if given == {bool}:
         return "boolean"
-    if told.keys() & _OF_TEXTS or told.get("format") in {"date", "date-time", "uuid", "email", "uri", "binary", "byte"}:
+    if told.keys() & _OF_TEXTS or str(told.get("format")) in {"date", "date-time", "uuid", "email", "uri", "binary", "byte"}:
         return "string"
     return "number" if told.keys() & _OF_NUMBERS else "any"
 

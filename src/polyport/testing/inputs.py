@@ -289,6 +289,9 @@ def _typed(variable: InputField, taste: Taste) -> Values:
 
 def _text(variable: InputField, taste: Taste) -> Values:
     least, most = variable.min_length or (1 if variable.required else 0), variable.max_length
+    if variable.pattern is not None and variable.format == "uuid":
+        wanted = re2.compile(variable.pattern)
+        return taste.formats["uuid"].filter(lambda text: bool(wanted.fullmatch(text)))
     if variable.pattern is not None:
         return matching(variable.pattern, least, most, taste.letters)
     made = taste.formats.get(variable.format or "", taste.texts)

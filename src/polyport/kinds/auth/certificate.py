@@ -56,15 +56,14 @@ class ClientCertificate(SchemeBase):
 @lru_cache(maxsize=64)
 def opened(chain: str, key: str, passphrase: str | None) -> Certificate:
     """A certificate that is sound and whose key fits it; the key in the clear. Raises ``RenderFault``."""
-    # Few partners want certificates: a server starts faster without what reads them.
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415  few partners want certificates: a server starts faster without what reads them
         Encoding,
         NoEncryption,
         PrivateFormat,
         PublicFormat,
         load_pem_private_key,
     )
-    from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415
+    from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415  as above
 
     chain, key = (text.replace("\\n", "\n").strip() for text in (chain, key))
     try:

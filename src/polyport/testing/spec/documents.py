@@ -121,7 +121,8 @@ class OpenApi(Document):
     @property
     def servers(self) -> tuple[str, ...]:
         """The servers; one that is relative to the document stands anywhere."""
-        return tuple(server["url"].rstrip("/") for server in self.data.get("servers", ()) if "//" in server["url"])
+        named = (server if isinstance(server, str) else server["url"] for server in self.data.get("servers", ()))
+        return tuple(url.rstrip("/") for url in named if "//" in url)
 
     def paths(self) -> Iterator[tuple[str, str, Any]]:
         """Every operation; a path with a query or a fragment in it is none of its own."""
