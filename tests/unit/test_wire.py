@@ -14,7 +14,7 @@ from polyport.net import send
 from polyport.net.egress import EgressPolicy
 from polyport.net.message import NetworkFault, Request
 from polyport.net.send import Sender
-from polyport.net.wire import Answer
+from polyport.net.wire import Answer, Deadlines
 
 pytestmark = pytest.mark.anyio
 
@@ -335,3 +335,33 @@ async def test_an_exchange_that_has_ended_leaves_nothing_to_the_garbage_collecto
             assert sum(isinstance(found, Answer) for found in gc.get_objects()) <= before
         finally:
             gc.enable()
+
+
+class Waits:
+    """What waits for an answer, as far as its time is concerned."""
+
+    def __init__(self):
+        self.gave_up = asyncio.Event()
+
+    def give_up(self):
+        self.gave_up.set()
+
+
+async def test_each_call_gives_up_at_its_own_time_whichever_began_first():
+    deadlines = Deadlines(asyncio.get_running_loop())
+    long, short, answered, closed = (Waits() for _call in range(4))
+    deadlines.enter(long, 60)
+    deadlines.enter(answered, 0.01)
+    deadlines.enter(short, 0.02)
+    deadlines.leave(answered)
+    await asyncio.wait_for(short.gave_up.wait(), 10)
+    assert (long.gave_up.is_set(), answered.gave_up.is_set()) == (False, False)
+    deadlines.enter(long, 0.01)
+    await asyncio.wait_for(long.gave_up.wait(), 10)
+    deadlines.enter(closed, 0)
+    deadlines.close()
+    deadlines.leave(closed)
+    deadlines.enter(short, 0)
+    short.gave_up.clear()
+    await asyncio.wait_for(short.gave_up.wait(), 10)
+    assert not closed.gave_up.is_set()

@@ -26,27 +26,29 @@ _NO_BODY: Final = frozenset({204, 304})
 class Exchange(RequestResponseCycle):
     """A request whose body comes in and whose answer goes out. ``run_asgi``, which answers for an application that fails, is uvicorn's."""
 
+    # What every exchange begins with: an instance has of it only what has changed.
+    logger = _log
+    disconnected = False
+    more_body = True
+    response_started = False
+    response_complete = False
+    expected_content_length = 0
+    _chunked: bool | None = None
+    _head = b""
+    _size = 0
+    _told = False
+    _waiting: asyncio.Future[None] | None = None
+
     def __init__(self, connection: GuardedProtocol, scope: HTTPScope, *, keep_alive: bool) -> None:  # the base would copy all of it apart
         self._connection = connection
-        self.logger = _log
         self.scope = scope
         self.transport = connection.transport
         self.flow = connection.flow
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = connection.expect_100_continue
         self.on_response = connection.on_response_complete
-        self.disconnected = False
-        self.more_body = True
-        self.response_started = False
-        self.response_complete = False
-        self.expected_content_length = 0
-        self._chunked: bool | None = None
         self._without_body = scope["method"] == "HEAD"
-        self._head = b""
         self._parts: list[bytes] = []
-        self._size = 0
-        self._told = False
-        self._waiting: asyncio.Future[None] | None = None
 
     def take(self, part: bytes) -> None:
         """Some of the body came."""

@@ -36,6 +36,15 @@ _LATE: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection
 _LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+def _parts_of(target: bytes) -> tuple[bytes, bytes]:
+    """Path and query of what a request asks for. Nearly all begin with a slash, and are told apart by one look."""
+    if target[:1] != b"/" or target[:2] == b"//" or b"#" in target or not target.isascii():
+        found = httptools.parse_url(target)
+        return found.path, found.query or b""
+    path, _mark, query = target.partition(b"?")
+    return path, query
+
+
 class Phase(Enum):
     """What of a request a connection is at."""
 
@@ -189,8 +198,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """The head is whole: the application begins, unless an earlier request of this connection has to be answered first."""
         self.phase, self.since, self.head_size = Phase.BODY, self.loop.time(), 0
         parser = self.parser
-        version, target = parser.get_http_version(), httptools.parse_url(self.url)
-        path = target.path.decode("ascii")
+        version, (raw_path, query) = parser.get_http_version(), _parts_of(self.url)
+        path = raw_path.decode("ascii")
         self.scope = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -201,8 +210,8 @@ class GuardedProtocol(HttpToolsProtocol):
             "method": parser.get_method().decode("ascii"),
             "root_path": "",
             "path": unquote(path) if "%" in path else path,
-            "raw_path": target.path,
-            "query_string": target.query or b"",
+            "raw_path": raw_path,
+            "query_string": query,
             "headers": self.headers,
             "state": {},
         }

@@ -17,7 +17,7 @@ from aiohttp.tracing import Trace
 
 from polyport.errors import BlockedAddress
 from polyport.net.egress import EgressPolicy
-from polyport.net.wire import Wire
+from polyport.net.wire import Deadlines, Wire
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 
@@ -28,6 +28,7 @@ class Pool(TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._factory: partial[Any] = partial(Wire, loop=self._loop)
+        self.deadlines = Deadlines(self._loop)
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, *, fresh: bool = False) -> Connection:
         """A connection, kept or new; a ``fresh`` one has carried nothing yet."""

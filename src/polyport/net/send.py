@@ -132,6 +132,8 @@ class Sender:
     async def close(self) -> None:
         """Close every connection; what is under way fails, and nothing is sent any more."""
         self._closed = True
+        if self._pool is not None:
+            self._pool.deadlines.close()
         if self._session is not None:
             await self._session.close()
 
@@ -258,17 +260,15 @@ class Sender:
             return None
         method = request.method.upper()
         answer = Answer(limit=limit, bare=method == "HEAD", follows=request.follow_redirects and method in _SAFE)
-        timer = None
         try:
             exchange.left = True
             if request.leaves is not None:
                 request.leaves()
             waiter = wire.ask(message, answer)
-            timer = wire.loop.call_later(seconds, wire.give_up)
+            pool.deadlines.enter(wire, seconds)
             await waiter
         finally:
-            if timer is not None:
-                timer.cancel()
+            pool.deadlines.leave(wire)
             pool.give_back(origin.key, wire, reusable=answer.reusable)
         if answer.problem is LATE:
             raise TimeoutError

@@ -8,8 +8,10 @@ leniencies. What it collects is bounded: the head by ``HEAD_LIMIT`` and its fiel
 from __future__ import annotations
 
 import asyncio
+import math
 import zlib
 from itertools import chain
+from time import monotonic
 from typing import Any, Final
 
 from aiohttp.client_proto import ResponseHandler
@@ -265,6 +267,50 @@ class Answer:
             return
         self.done = True
         self.reusable = self._parser.should_keep_alive()
+
+
+class Deadlines:
+    """When the answers that are waited for have to be there: one timer for all, set to the first. A timer for each call costs as much as writing its request."""
+
+    __slots__ = ("_due", "_loop", "_set_to", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: dict[Wire, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._set_to = math.inf
+
+    def enter(self, wire: Wire, seconds: float) -> None:
+        """Give a wire so many seconds; then it gives up."""
+        at = self._due[wire] = monotonic() + seconds
+        if at < self._set_to:
+            self._set(at)
+
+    def leave(self, wire: Wire) -> None:
+        """Its answer is there, or nobody waits for it any more."""
+        self._due.pop(wire, None)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._set_to = None, math.inf
+        self._due.clear()
+
+    def _set(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._set_to = at
+        self._timer = self._loop.call_later(max(0.0, at - monotonic()), self._look)
+
+    def _look(self) -> None:
+        self._timer, self._set_to = None, math.inf
+        now = monotonic()
+        for wire in [wire for wire, at in self._due.items() if at <= now]:
+            del self._due[wire]
+            wire.give_up()
+        if self._due:
+            self._set(min(self._due.values()))
 
 
 class Wire(ResponseHandler):
