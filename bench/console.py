@@ -70,9 +70,9 @@ _ROWS: Final = """
 """
 _CONNECTIONS: Final = """
     WITH RECURSIVE numbers (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < :count)
-    INSERT INTO connections (connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key, sealed,
+    INSERT INTO connections (connection_id, account_id, partner_id, title, title_key, status, auth, account_label, external_user_id, metadata, shown, data_key, sealed,
         generation, data_status, refusals, created_at, updated_at, simulated)
-    SELECT 1000 + number, 1, 1000000000 + number % :partners, 'Customer ' || (number * 7919 % :count), CASE WHEN number % 40 = 0 THEN 'invalid' ELSE 'active' END,
+    SELECT 1000 + number, 1, 1000000000 + number % :partners, 'Customer ' || (number * 7919 % :count), 'customer ' || (number * 7919 % :count), CASE WHEN number % 40 = 0 THEN 'invalid' ELSE 'active' END,
         'token', 'Acme ' || number, 'user ' || (number % 2000), '{}', '{}', zeroblob(60), zeroblob(120), 1, 0, 0, :now, :now, 0
     FROM numbers
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -131,7 +131,7 @@ class Pile:
     def __init__(self) -> None:
         self.runs: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        self.times: dict[str, Counter[int]] = {name: Counter() for name in TIMES}
+        self.times: dict[str, defaultdict[int, int]] = {name: defaultdict(int) for name in TIMES}
         self.waiting = 0
 
     def put(self, what: str, counts: Mapping[str, int]) -> None:

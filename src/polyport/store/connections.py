@@ -72,8 +72,7 @@ class Connections:
             "-credentialId": f"connections{narrowed}_newest",
         }.get(sort or "", f"connections{narrowed}_oldest")
         rows = await self.database.read(query, {**given, "limit": limit, "offset": offset, **params_after(after)})
-        titled = wanted.title is not None or wanted.title_like is not None
-        total = await self.database.read("count_connections_titled" if titled else "count_connections", given)
+        total = await self.database.read(_counting(wanted), given)
         return [_connection(row) for row in rows], int(total[0][0])
 
     async def by_status(self, account_id: int, partner_id: int | None = None) -> dict[str, int]:
@@ -233,3 +232,11 @@ class Connections:
         """Forget what was read for a connection before a time, in every process."""
         given = {"connection_id": connection_id, "before": before}
         await self.database.write(Statement(query="delete_older_lists", params=given), _BUMP)
+
+
+def _counting(wanted: ConnectionFilter) -> str:
+    """The statement that counts the connections of a filter by reading as little as may be."""
+    if wanted.title is None and wanted.title_like is None:
+        return "count_connections"
+    others = (wanted.partner_id, wanted.status, wanted.external_user_id)
+    return "count_connections_titled" if others == (None, None, None) else "count_connections_narrowed"

@@ -43,16 +43,23 @@ class Clock:
 
     def plot(self, told: Sequence[tuple[int, str, Sequence[str] | None]]) -> Plot:
         """What is told of each slot: its time, words for it, and the cells of its row; ``None`` for a slot that the table leaves out."""
+        words = _escaped([words for _at, words, _cells in told])
         hovers = "\n".join(
-            f'<rect x="{index}" width="1" height="100"><title data-slot="{at}">{self._words[at]}: {escape(words)}</title></rect>'
-            for index, (at, words, _cells) in enumerate(told)
+            f'<rect x="{index}" width="1" height="100"><title data-slot="{at}">{self._words[at]}: {words[index]}</title></rect>'
+            for index, (at, _words, _cells) in enumerate(told)
         )
-        rows = "\n".join(self._row(at, cells) for at, _words, cells in told if cells is not None)
+        filled = [(at, cells) for at, _words, cells in told if cells is not None]
+        shown = iter(_escaped([cell for _at, cells in filled for cell in cells]))
+        rows = "\n".join(
+            f'<tr><th scope="row">{self._heads[at]}</th>' + "".join([f'<td class="number">{next(shown)}</td>' for _cell in cells]) + "</tr>"
+            for at, cells in filled
+        )
         return Plot(hovers=_markup(hovers), rows=_markup(rows))
 
-    def _row(self, at: int, cells: Sequence[str]) -> str:
-        shown = "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
-        return f'<tr><th scope="row">{self._heads[at]}</th>{shown}</tr>'
+
+def _escaped(texts: Sequence[str]) -> list[str]:
+    """The texts, escaped all at once: one by one it takes longer than all else here."""
+    return escape("\0".join(text.replace("\0", "") for text in texts)).split("\0")
 
 
 def _markup(made: str) -> Markup:

@@ -117,6 +117,7 @@ CREATE TABLE throttles (
     hits         INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- title_key is the title in small letters, of any script: lists are sorted by it and searched in it.
 -- simulated: it talks to the partner's simulator in the server's process, never to the partner.
 -- check_at is when the connection is to be proved again, refusals how often in a row the partner has refused it.
 -- data_at is when its lists are to be read again, data_owner the process that reads them, data_tries how often that failed.
@@ -125,6 +126,7 @@ CREATE TABLE connections (
     account_id       INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
     partner_id       INTEGER NOT NULL,
     title            TEXT    NOT NULL,
+    title_key        TEXT    NOT NULL,
     status           TEXT    NOT NULL CHECK (status IN ('active', 'invalid', 'expired', 'pending')),
     auth             TEXT    NOT NULL,
     account_label    TEXT,
@@ -149,7 +151,7 @@ CREATE TABLE connections (
 );
 CREATE INDEX connections_by_account ON connections (account_id, connection_id);
 CREATE INDEX connections_by_partner ON connections (account_id, partner_id, connection_id);
-CREATE INDEX connections_by_title ON connections (account_id, lower(title), connection_id);
+CREATE INDEX connections_by_title ON connections (account_id, title_key, connection_id);
 CREATE INDEX connections_by_status ON connections (account_id, status, partner_id, external_user_id);
 CREATE INDEX connections_by_user ON connections (account_id, external_user_id, connection_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX connections_by_check ON connections (partner_id, check_at) WHERE check_at IS NOT NULL;

@@ -4,9 +4,9 @@ UPDATE sequences SET value = value + 1 WHERE name = 'connection' RETURNING value
 
 -- name: insert_connection
 -- A new connection.
-INSERT INTO connections (connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+INSERT INTO connections (connection_id, account_id, partner_id, title, title_key, status, auth, account_label, external_user_id, metadata, shown, data_key,
     sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated)
-VALUES (:connection_id, :account_id, :partner_id, :title, :status, :auth, :account_label, COALESCE(:only_user, :external_user_id), :metadata, :shown, :data_key,
+VALUES (:connection_id, :account_id, :partner_id, :title, lower(:title), :status, :auth, :account_label, COALESCE(:only_user, :external_user_id), :metadata, :shown, :data_key,
     :sealed, :generation, :data_status, :last_error, :last_used_at, :last_verified_at, :check_at, :refusals, :created_at, :updated_at, :simulated);
 
 -- name: connection
@@ -27,7 +27,8 @@ WHERE account_id = :account_id
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
     AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
     AND connection_id < COALESCE(:after_id, 9223372036854775807)
 ORDER BY connection_id DESC LIMIT :limit OFFSET :offset;
 
@@ -42,7 +43,8 @@ WHERE account_id = :account_id
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
     AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
     AND connection_id > COALESCE(:after_id, 0)
 ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 
@@ -57,10 +59,11 @@ WHERE account_id = :account_id
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
     AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
-    AND lower(title) >= COALESCE(lower(:after_key), '')
-    AND (lower(title) > COALESCE(lower(:after_key), '') OR connection_id > COALESCE(:after_id, 0))
-ORDER BY lower(title) ASC, connection_id ASC LIMIT :limit OFFSET :offset;
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    AND title_key >= COALESCE(lower(:after_key), '')
+    AND (title_key > COALESCE(lower(:after_key), '') OR connection_id > COALESCE(:after_id, 0))
+ORDER BY title_key ASC, connection_id ASC LIMIT :limit OFFSET :offset;
 
 -- name: connections_by_title_down
 -- The same from Z to A. A list that begins goes on after what sorts after all texts, an empty blob.
@@ -73,10 +76,11 @@ WHERE account_id = :account_id
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
     AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
-    AND lower(title) <= COALESCE(lower(:after_key), x'')
-    AND (lower(title) < COALESCE(lower(:after_key), x'') OR connection_id < COALESCE(:after_id, 0))
-ORDER BY lower(title) DESC, connection_id DESC LIMIT :limit OFFSET :offset;
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    AND title_key <= COALESCE(lower(:after_key), x'')
+    AND (title_key < COALESCE(lower(:after_key), x'') OR connection_id < COALESCE(:after_id, 0))
+ORDER BY title_key DESC, connection_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: connections_of_partner_newest
 -- Those of one partner that meet the other filters, the newest first: an account may have very many of others.
@@ -89,7 +93,8 @@ WHERE account_id = :account_id
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
     AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
     AND connection_id < COALESCE(:after_id, 9223372036854775807)
 ORDER BY connection_id DESC LIMIT :limit OFFSET :offset;
 
@@ -104,7 +109,8 @@ WHERE account_id = :account_id
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
     AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
     AND connection_id > COALESCE(:after_id, 0)
 ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 
@@ -119,7 +125,8 @@ WHERE account_id = :account_id
     AND (:status IS NULL OR status = :status)
     AND external_user_id = :external_user_id
     AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
     AND connection_id < COALESCE(:after_id, 9223372036854775807)
 ORDER BY connection_id DESC LIMIT :limit OFFSET :offset;
 
@@ -134,7 +141,8 @@ WHERE account_id = :account_id
     AND (:status IS NULL OR status = :status)
     AND external_user_id = :external_user_id
     AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0)
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
     AND connection_id > COALESCE(:after_id, 0)
 ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 
@@ -148,19 +156,32 @@ WHERE account_id = :account_id
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id);
 
 -- name: count_connections_titled
--- How many connections of an account with some title meet the other filters as well: they are read one after the other, as they lie.
-SELECT COUNT(*) FROM connections INDEXED BY connections_by_account
+-- How many connections of an account have some title: titles are looked through in their index, rows only where there is another condition.
+SELECT COUNT(*) FROM connections INDEXED BY connections_by_title
 WHERE account_id = :account_id
+    AND (:title IS NULL OR title = :title)
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
     AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
     AND (:status IS NULL OR status = :status)
-    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id);
+
+-- name: count_connections_narrowed
+-- The same where most rows have to be looked at for other conditions: in the order in which they lie.
+SELECT COUNT(*) FROM connections INDEXED BY connections_by_account
+WHERE account_id = :account_id
     AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR instr(lower(title), lower(:title_like)) > 0);
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND (:partner_id IS NULL OR partner_id = :partner_id)
+    AND (:status IS NULL OR status = :status)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id);
 
 -- name: patch_connection
 -- What people say about a connection.
-UPDATE connections SET title = :title, metadata = :metadata, external_user_id = COALESCE(:only_user, :external_user_id), updated_at = :now
+UPDATE connections SET title = :title, title_key = lower(:title), metadata = :metadata, external_user_id = COALESCE(:only_user, :external_user_id), updated_at = :now
 WHERE connection_id = :connection_id AND account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
