@@ -74,6 +74,12 @@ def test_a_partner_is_imported_with_the_files_beside_it_versioned_rolled_back_an
     assert (code, told) == (0, f"{number}  pets  version 1 of 2  live\n")
     assert shell("list", "bob@example.com") == (0, "")
     assert "has no partner" in shell("versions", "bob@example.com", number)[1]
+    assert shell("deprecate", ada, "pets", "--message", "Use cats.", "--on", "2027-01-01") == (0, "pets is deprecated.\n")
+    assert "deprecated" in shell("list", ada)[1]
+    for wrong, words in ((("--message", " "), "1 to 1000 characters"), (("--message", "x", "--on", "soon"), "takes a day")):
+        assert words in shell("deprecate", ada, "pets", *wrong)[1]
+    assert shell("undeprecate", ada, "pets") == (0, "pets is not deprecated.\n")
+    assert "deprecated" not in shell("list", ada)[1]
     assert shell("remove", ada, number) == (0, "pets is removed.\n")
     assert "has no partner" in shell("remove", ada, "pets")[1]
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from polyport.store.private_partners import PartnerImport, PrivatePartner
 
 own_partners = typer.Typer(
-    help="An account's own partners: import them, see and publish their versions, remove them. For folders: connector import.",
+    help="An account's own partners: import them, see and publish their versions, deprecate and remove them. For folders: connector import.",
     no_args_is_help=True,
 )
 
@@ -32,6 +32,7 @@ REFUSED: Final = 2
 DRAFT: Final = 4
 LOOK_SECONDS: Final = 0.2
 FILES_MOST: Final = 2_000
+MESSAGE_MOST: Final = 1_000
 PartnerName = Annotated[str, typer.Argument(metavar="PARTNER", help="Slug or id of a partner of the account's own.")]
 Number = Annotated[int, typer.Argument(metavar="VERSION", min=1, max=2**31 - 1, help="The number of a version.")]
 Accept = Annotated[bool, typer.Option("--accept-breaking", help="Also where it breaks those who use the version that serves.")]
@@ -136,6 +137,51 @@ def publish_command(
         _tell(await publish(runtime, found, version, by=BY, accept_breaking=accept_breaking))
         await _note(runtime, found.account_id, "partners publish", f"{found.slug} {version}")
         typer.echo(f"{found.slug}: version {version} serves.")
+
+    with_runtime(data, work)
+
+
+@own_partners.command("deprecate")
+def deprecate_command(
+    account: AccountName,
+    partner: PartnerName,
+    message: Annotated[str, typer.Option(help="What users of the partner are told.")],
+    on: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="From which day on it may be gone.", show_default=False)] = None,
+    data: Folder = None,
+) -> None:
+    """Tell users of a partner that it goes. It serves on; catalogue and schemas say what they are told."""
+    from polyport.importers.publishing import deprecate  # noqa: PLC0415  as above
+
+    day = _day(on)
+    if not message.strip() or len(message) > MESSAGE_MOST:
+        raise SetupError(f"--message takes 1 to {MESSAGE_MOST} characters.")
+
+    async def work(runtime: Runtime) -> None:
+        found = await _own(runtime, account, partner)
+        await deprecate(runtime, found, message, day)
+        await _note(runtime, found.account_id, "partners deprecate", found.slug)
+        typer.echo(f"{found.slug} is deprecated.")
+
+    with_runtime(data, work)
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text is not None else None
+    except ValueError:
+        raise SetupError("--on takes a day: YYYY-MM-DD.") from None
+
+
+@own_partners.command("undeprecate")
+def undeprecate_command(account: AccountName, partner: PartnerName, data: Folder = None) -> None:
+    """Take a deprecation back."""
+    from polyport.importers.publishing import undeprecate  # noqa: PLC0415  as above
+
+    async def work(runtime: Runtime) -> None:
+        found = await _own(runtime, account, partner)
+        await undeprecate(runtime, found)
+        await _note(runtime, found.account_id, "partners undeprecate", found.slug)
+        typer.echo(f"{found.slug} is not deprecated.")
 
     with_runtime(data, work)
 
