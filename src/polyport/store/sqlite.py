@@ -14,10 +14,9 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 
 from polyport.errors import SetupError
@@ -25,6 +24,7 @@ from polyport.store.base import DbRow, Duplicate, Params, Stale, Statement, Stor
 from polyport.store.binding import bind, teach_driver
 from polyport.store.queries import load_migrations, load_queries
 from polyport.store.reach import only_user
+from polyport.store.threads import Threads
 from polyport.store.totals import summed
 
 BATCH: Final = 128  # units of one commit: what the event loop does at a stretch stays within a few milliseconds
@@ -36,7 +36,6 @@ READY_SECONDS: Final = 3.0
 SCRUB_MS: Final = 1_000  # so long writers wait for readers at most when the log is emptied
 
 Rows = list[list[DbRow]]
-T = TypeVar("T")
 # What may touch many rows, or pages that nobody has looked at for long: its batch runs in the thread.
 _HEAVY: Final = frozenset(
     {
@@ -110,13 +109,14 @@ class _Unguarded(Exception):
 
 
 class _Unit:
-    """Statements that stand or fall together, what they add to sums, and who waits for them."""
+    """Statements that stand or fall together, what they add to sums, and who waits for them. ``heavy``: they may touch many rows."""
 
-    __slots__ = ("added", "error", "future", "rows", "statements")
+    __slots__ = ("added", "error", "future", "heavy", "rows", "statements")
 
-    def __init__(self, statements: Sequence[Statement], added: Sequence[Statement], loop: asyncio.AbstractEventLoop) -> None:
-        self.statements = statements
-        self.added = added
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.statements: list[Statement] = []
+        self.added: list[Statement] = []
+        self.heavy = False
         self.future: asyncio.Future[Rows] = loop.create_future()
         self.rows: Rows = []
         self.error: Exception | None = None
@@ -135,8 +135,8 @@ class SqliteDatabase:
         self._writing: sqlite3.Connection | None = None
         self._closing = False
         self._busy_ms = BUSY_MS
-        self._readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="polyport-read")
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="polyport-write")
+        self._readers = Threads("polyport-read", READERS)
+        self._writer = Threads("polyport-write", 1)
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self.commits = 0
@@ -147,10 +147,10 @@ class SqliteDatabase:
         """Open the file, made and migrated if need be. Raises ``SetupError`` with a sentence when that cannot be."""
         database = cls(path)
         try:
-            await database._in_writer(_prepare, path)
+            await database._writer.run(_prepare, path)
         except BaseException:
-            database._readers.shutdown(wait=False)
-            database._writer.shutdown(wait=False)
+            database._readers.close(wait=False)
+            database._writer.close(wait=False)
             raise
         return database
 
@@ -158,8 +158,7 @@ class SqliteDatabase:
         """Run a named query that changes nothing; all rows."""
         if self._closing:
             raise StoreUnavailable(_CLOSING)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, query, self._reaching(query, params or {}))
+        return await self._readers.run(self._read, query, self._reaching(query, params or {}))
 
     async def write(self, *statements: Statement) -> Sequence[Sequence[DbRow]]:
         """Run a unit of statements, all or none; returns once it is durable. Raises ``Stale``, ``Duplicate`` or ``StoreUnavailable``.
@@ -169,8 +168,14 @@ class SqliteDatabase:
         if self._closing:
             raise StoreUnavailable(_CLOSING)
         loop = asyncio.get_running_loop()
-        limited = [self._limit(statement) for statement in statements if not statement.adds]
-        unit = _Unit(limited, [statement for statement in statements if statement.adds], loop)
+        unit = _Unit(loop)
+        for statement in statements:
+            if statement.adds:
+                unit.added.append(statement)
+                continue
+            if statement.query in _HEAVY:
+                unit.heavy = True
+            unit.statements.append(self._limit(statement) if statement.query in self._limited else statement)
         self._pending.append(unit)
         if self._draining is None:
             self._draining = loop.create_task(self._drain())
@@ -181,9 +186,7 @@ class SqliteDatabase:
 
     def _limit(self, statement: Statement) -> Statement:
         """The statement within the caller's reach, read here: the units of many callers are run together later."""
-        if statement.query not in self._limited:
-            return statement
-        return Statement(query=statement.query, params=self._reaching(statement.query, statement.params), expect=statement.expect)
+        return Statement(query=statement.query, params={**statement.params, "only_user": only_user()}, expect=statement.expect)
 
     async def ready(self) -> None:
         """Return if the database can be written now; raise ``StoreUnavailable`` with the reason if not, within a few seconds."""
@@ -200,7 +203,7 @@ class SqliteDatabase:
 
         False when somebody else reads or writes just now: ask again later.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._readers, _scrub, self._path)
+        return await self._readers.run(_scrub, self._path)
 
     async def close(self) -> None:
         """Finish what was accepted, then release everything. A second call does nothing."""
@@ -210,8 +213,8 @@ class SqliteDatabase:
         await asyncio.get_running_loop().run_in_executor(None, self._release)
 
     def _release(self) -> None:
-        self._writer.shutdown(wait=True)
-        self._readers.shutdown(wait=True)
+        self._writer.close(wait=True)
+        self._readers.close(wait=True)
         while self._connections:
             self._connections.pop().close()
         if self._writing is not None:
@@ -248,27 +251,29 @@ class SqliteDatabase:
                     for unit in units:
                         unit.error = _unavailable(error)
                         unit.error.__cause__ = error
-                    await self._in_writer(self._drop)
+                    await self._writer.run(self._drop)
                 _settle(units)
         finally:
             self._draining = None
 
     async def _transact(self, units: Sequence[_Unit]) -> None:
         if self._writing is None:
-            self._writing = await self._in_writer(_connect, self._path)
+            self._writing = await self._writer.run(_connect, self._path)
         connection = self._writing
-        if sum(len(unit.statements) for unit in units) > STRETCH or any(
-            statement.query in _HEAVY for unit in units for statement in unit.statements
-        ):
-            await self._in_writer(self._transact_whole, connection, units)
+        length, heavy = 0, False
+        for unit in units:
+            length += len(unit.statements)
+            heavy = heavy or unit.heavy
+        if heavy or length > STRETCH:
+            await self._writer.run(self._transact_whole, connection, units)
         else:
             if not _begins(connection):
-                await self._in_writer(_patiently, connection, "BEGIN IMMEDIATE", self._busy_ms)
+                await self._writer.run(_patiently, connection, "BEGIN IMMEDIATE", self._busy_ms)
             try:
                 self._run_all(connection, units)
             except _Unguarded:
-                await self._in_writer(self._again_guarded, connection, units)
-            await self._in_writer(connection.execute, "COMMIT")
+                await self._writer.run(self._again_guarded, connection, units)
+            await self._writer.run(connection.execute, "COMMIT")
         self._busy_ms = BUSY_MS
         self.commits += 1
         self.units += len(units)
@@ -290,9 +295,6 @@ class SqliteDatabase:
             self._run(connection, unit, guarded=True)
         self._add(connection, units)
 
-    async def _in_writer(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work, *arguments)
-
     def _drop(self) -> None:
         """Give up a connection that failed; closing it undoes what it had begun."""
         connection, self._writing = self._writing, None
@@ -307,7 +309,11 @@ class SqliteDatabase:
 
     def _add(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
         """Add what the units that stand add to sums: each sum once for all of them."""
-        for statement in summed(added for unit in units if unit.error is None for added in unit.added):
+        added: list[Statement] = []
+        for unit in units:
+            if unit.added and unit.error is None:
+                added += unit.added
+        for statement in summed(added) if added else ():
             self._execute(connection, statement, guarded=True)
 
     def _run(self, connection: sqlite3.Connection, unit: _Unit, *, guarded: bool) -> None:
