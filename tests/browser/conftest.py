@@ -6,10 +6,12 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, async_playwright
 
+from browser.console import signed_in_state
 from e2e.served import Served, running_server, running_simulator
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -37,6 +39,12 @@ async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
         running_server(tmp_path_factory.mktemp("house"), partner_pipedrive_base_url=url) as served,
     ):
         yield served
+
+
+@pytest.fixture(scope="module")
+async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
+    """What a browser keeps in which the owner is signed in to the console of the ``house``."""
+    return await signed_in_state(browser, house)
 
 
 @pytest.fixture

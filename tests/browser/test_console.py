@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from browser.console import LOOKS, assert_quiet, look_at, shot, sign_in, signed_in_state
+from browser.console import LOOKS, assert_quiet, look_at, shot, sign_in
 from browser.watched import Watched, opened, violations
 from e2e.served import EMAIL, PASSWORD, PIPEDRIVE, PIPEDRIVE_FIELDS, Served, running_server
 
@@ -25,11 +25,6 @@ PAGES = {
     "you": "/console/you",
     "not-found": "/console/catalogue/999999",
 }
-
-
-@pytest.fixture(scope="module")
-async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
-    return await signed_in_state(browser, house)
 
 
 @pytest.fixture

@@ -7,18 +7,13 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import LOOKS, assert_quiet, look_at, signed_in_state
+from browser.console import LOOKS, assert_quiet, look_at
 from browser.watched import opened, violations
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
 
 pytestmark = pytest.mark.anyio
 
 PAGES = ("connections", "connection", "connection-new", "links")
-
-
-@pytest.fixture(scope="module")
-async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
-    return await signed_in_state(browser, house)
 
 
 @pytest.fixture(scope="module")

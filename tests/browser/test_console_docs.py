@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import LOOKS, assert_quiet, look_at, sign_in, signed_in_state
+from browser.console import LOOKS, assert_quiet, look_at, sign_in
 from browser.watched import opened
 from e2e.served import Served
 
@@ -22,11 +22,6 @@ PAGES = {
     "api": "/console/docs/api",
     "group": "/console/docs/api/events",
 }
-
-
-@pytest.fixture(scope="module")
-async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
-    return await signed_in_state(browser, house)
 
 
 @pytest.mark.parametrize(("viewport", "scheme"), LOOKS)

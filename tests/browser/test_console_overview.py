@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import LOOKS, assert_quiet, look_at, sign_in, signed_in_state
+from browser.console import LOOKS, assert_quiet, look_at, sign_in
 from browser.watched import opened
 from e2e.busy import fill_sums
 from e2e.served import HUBSPOT, PIPEDRIVE, PIPEDRIVE_FIELDS, Served
@@ -21,11 +21,6 @@ async def busy(anyio_backend: str, house: Served) -> Served:
     await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
     await fill_sums(house)
     return house
-
-
-@pytest.fixture(scope="module")
-async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
-    return await signed_in_state(browser, house)
 
 
 @pytest.mark.parametrize(("viewport", "scheme"), LOOKS)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import LOOKS, assert_quiet, look_at, signed_in_state
+from browser.console import LOOKS, assert_quiet, look_at
 from browser.watched import PHONE, opened
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
 
@@ -15,11 +15,6 @@ pytestmark = pytest.mark.anyio
 
 CREATE, GET = 2250101, 2250103
 PAGES = ("runs", "runs-none", "run-failed", "run-succeeded")
-
-
-@pytest.fixture(scope="module")
-async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
-    return await signed_in_state(browser, house)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import LOOKS, assert_quiet, look_at, signed_in_state
+from browser.console import LOOKS, assert_quiet, look_at
 from browser.watched import opened
 from e2e.served import PIPEDRIVE, Served
 
@@ -71,11 +71,6 @@ NAMES = (
     "keys", "people", "webhooks", "webhook", "connect-page", "oauth-apps", "oauth-app", "partners", "partner", "version", "import", "question",
     "audit",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
-    return await signed_in_state(browser, house)
 
 
 @pytest.mark.parametrize(("viewport", "scheme"), LOOKS)

@@ -27,11 +27,6 @@ async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
         yield served
 
 
-@pytest.fixture(scope="module")
-async def state(anyio_backend: str, browser: Browser, house: Served) -> dict[str, Any]:
-    return await signed_in_state(browser, house)
-
-
 @pytest.mark.parametrize("scripted", [True, False])
 async def test_a_connection_is_searched_and_chosen_by_keyboard(browser: Browser, house: Served, state: dict[str, Any], *, scripted: bool):
     async with opened(browser, house.origin + PAGE, storage_state=state, java_script_enabled=scripted) as watched:

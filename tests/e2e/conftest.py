@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.console import Browsing
 from e2e.served import Served, running_server, running_simulator
 
 
@@ -30,3 +31,11 @@ async def house(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
         running_server(tmp_path_factory.mktemp("house"), partner_pipedrive_base_url=url) as served,
     ):
         yield served
+
+
+@pytest.fixture(scope="module")
+async def owner(anyio_backend: str, house: Served) -> Browsing:
+    """A browser in which the owner is signed in to the console of the ``house``."""
+    browsing = Browsing(served=house)
+    assert (await browsing.sign_in()).status == 303
+    return browsing

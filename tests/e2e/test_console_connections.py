@@ -17,13 +17,6 @@ TOKEN = PIPEDRIVE_FIELDS["api_token"]
 FORM = {"partnerId": str(PIPEDRIVE), "auth": "api_token", "field.company": "acme", "field.api_token": TOKEN}
 
 
-@pytest.fixture(scope="module")
-async def owner(anyio_backend: str, house: Served) -> Browsing:
-    browsing = Browsing(served=house)
-    await browsing.sign_in()
-    return browsing
-
-
 def id_in(location: str) -> str:
     return location.rpartition("/")[2]
 

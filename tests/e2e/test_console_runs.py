@@ -18,13 +18,6 @@ HOSTILE = "<script>alert(1)</script>\u202egnp.exe <img src=x onerror=alert(2)> {
 
 
 @pytest.fixture(scope="module")
-async def owner(anyio_backend: str, house: Served) -> Browsing:
-    browsing = Browsing(served=house)
-    await browsing.sign_in()
-    return browsing
-
-
-@pytest.fixture(scope="module")
 async def connection(anyio_backend: str, house: Served) -> int:
     return await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
 

@@ -23,13 +23,6 @@ PETS = {
 }
 
 
-@pytest.fixture(scope="module")
-async def owner(anyio_backend: str, house: Served) -> Browsing:
-    browsing = Browsing(served=house)
-    assert (await browsing.sign_in()).status == 303
-    return browsing
-
-
 def shown_secret(reply: Reply, prefix: str) -> str:
     found = re.search(rf"<code>({prefix}[A-Za-z0-9_+/=-]+)</code>", reply.content.decode())
     assert found, reply.content

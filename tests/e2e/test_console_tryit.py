@@ -34,13 +34,6 @@ async def connection(anyio_backend: str, house: Served) -> int:
 
 
 @pytest.fixture(scope="module")
-async def owner(anyio_backend: str, house: Served) -> Browsing:
-    browsing = Browsing(served=house)
-    assert (await browsing.sign_in()).status == 303
-    return browsing
-
-
-@pytest.fixture(scope="module")
 async def viewer(anyio_backend: str, house: Served) -> Browsing:
     return await member(house, "viewer", "viewer@tryit.example")
 
