@@ -1,10 +1,14 @@
 """What every test shares."""
 
 import gc
+import importlib
 import os
+import pkgutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import coverage
 import pytest
 import structlog
 from hypothesis import settings
@@ -51,6 +55,23 @@ _HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: place for place, name in enumerate(_LONG)}
     items.sort(key=lambda item: order.get(item.path.relative_to(_HERE).as_posix(), len(order)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Iterator[object]:
+    """Where coverage is measured, read the measured modules first and let it rest meanwhile: to read the tests takes three times as long with it."""
+    measured = coverage.Coverage.current()
+    if measured is None or ("PYTEST_XDIST_WORKER" not in os.environ and session.config.option.numprocesses):
+        return (yield)
+    for name in measured.get_option("run:source"):
+        module = importlib.import_module(name)
+        for found in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{name}."):
+            importlib.import_module(found.name)
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
 
 
 def pytest_collection_finish() -> None:
