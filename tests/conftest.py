@@ -18,6 +18,10 @@ from bounds import examples
 for _name in [name for name in os.environ if name.startswith("POLYPORT_") and name not in {"POLYPORT_CORPUS", "POLYPORT_EXAMPLES"}]:
     del os.environ[_name]
 
+# pytest-cov measures twice in a process of xdist, at its start and anew at that of the session; the first one would go on where the second rests (no_cover).
+if "PYTEST_XDIST_WORKER" in os.environ and (_first := coverage.Coverage.current()) is not None:
+    _first.stop()
+
 # Where nothing else is configured, faults are logged with plain tracebacks: pictures of every frame with its values take seconds each.
 _plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _plain])
