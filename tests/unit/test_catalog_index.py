@@ -14,7 +14,6 @@ import pytest
 
 from polyport.catalog import Catalog, Wanted, building, loaded, open_catalog
 from polyport.errors import NotFound
-from polyport.stamps import Ahead
 from polyport.store.catalogue import OfferRow, OperationRow, PartnerRow, Stored
 from polyport.store.sqlite_catalogue import SqliteCatalogue
 
@@ -133,13 +132,13 @@ async def test_what_another_process_saw_of_the_folders_counts_and_the_rest_is_lo
     write(opened.root, 3, "remove")
     write(opened.root, 4, "remove")
 
-    class Early(Ahead):
+    class Early:
         def of(self, root: str) -> Mapping[str, str]:
             return {"depot-3": before} if root == str(opened.root) else {}
 
     before = next(row.stamp for row in opened.made[-1]._index.offers() if row.key == "depot-3")
     opened.parsed.clear()
-    opened.made.append(open_catalog(opened.data, [str(opened.root)], ORIGIN, ahead=Early(())))
+    opened.made.append(open_catalog(opened.data, [str(opened.root)], ORIGIN, ahead=Early()))
     assert opened.parsed == ["depot-4"]
     opened()
     assert opened.parsed == ["depot-3"]

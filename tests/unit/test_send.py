@@ -603,15 +603,20 @@ async def test_connecting_has_its_own_shorter_limit():
 
 
 async def test_waiting_for_a_free_connection_has_not_reached():
+    arrived, leave = asyncio.Event(), asyncio.Event()
+
     async def script(request, writer, _):
-        await asyncio.sleep(1)
+        arrived.set()
+        await leave.wait()
+        return False
 
     async with partner(script) as server, make_sender(connections_per_host=1) as sender:
-        first = asyncio.create_task(fault_of(sender, get(server.url(), timeout=0.5)))
-        await asyncio.sleep(0.1)
+        first = asyncio.create_task(fault_of(sender, get(server.url(), timeout=60)))
+        await arrived.wait()
         second = await fault_of(sender, get(server.url(), timeout=0.2))
+        leave.set()
         assert (second.reached, second.timed_out) == (False, True)
-        assert ((await first).reached, (await first).timed_out) == (True, True)
+        assert ((await first).reached, (await first).timed_out) == (True, False)
     assert len(server.arrivals) == 1
 
 
