@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polyport.engine.formats import put_together
 from polyport.engine.schema import Choices, custom_name, describe_schema
 from polyport.engine.validate import FAULTS_LIMIT, ROWS_LIMIT, compile_fields, compile_validator
-from polyport.kinds.fields import TYPES, FileValue
+from polyport.kinds.fields import TYPES, FileValue, ValueFault
 from polyport.manifest.variables import InputField
 from samples import checked, custom, faults, field, schema_of
 
@@ -553,3 +554,14 @@ def test_a_needed_field_whose_value_the_partner_writes_as_nothing_is_not_given()
     told = field("a", "boolean", required=True, words=["yes", ""])
     assert one(told, "true").values == {"a": "yes"}
     assert faults(one(told, "false")) == [("runnerData.a", "required")]
+
+
+def test_a_value_is_checked_as_it_was_read_and_before_it_is_written():
+    def small(value):
+        if value > 9:
+            raise ValueFault("too_large", "At most 9.")
+
+    convert = put_together(int, small, lambda value: f"#{value}")
+    assert convert("7") == "#7"
+    with pytest.raises(ValueFault):
+        convert("10")
