@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from browser.console import signed_in_state
 from e2e.served import Served, running_server, running_simulator
 
+expect.set_options(timeout=30_000)  # ms: a page that does not come is a fault, one that comes late on a machine that is busy is none
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
