@@ -333,6 +333,19 @@ async def test_a_choice_that_is_called_like_what_stands_in_its_rows_is_called_ot
     assert await refused(action, {"lines": [{"which_kind": "item"}]}) == [("runnerData.lines[0].sku", "required")]
 
 
+async def test_a_map_of_one_of_several_objects_is_rows_with_a_choice() -> None:
+    schema = {"type": "object", "properties": {"pets": {"type": "object", "additionalProperties": EITHER}}}
+    action = action_of(document_of(schema))
+    rows = [{"key": "tom", "kind": "cat", "lives": 9}, {"key": "rex", "kind": "dog", "bark": True}]
+    assert (await run(action, {"pets": rows}, {})).body == {
+        "pets": {"tom": {"pet": "Cat", "lives": 9}, "rex": {"pet": "Dog", "bark": True}}
+    }
+    assert await refused(action, {"pets": [{"key": "tom", "kind": "cat", "bark": True}]}) == [
+        ("runnerData.pets[0].lives", "required"),
+        ("runnerData.pets[0].bark", "not_applicable"),
+    ]
+
+
 async def test_a_path_in_another_script_is_sent_as_an_address_has_it() -> None:
     told = {"parameters": [{"name": "größe", "in": "path", "required": True, "schema": {"type": "string"}}], "responses": {}}
     action = built(with_path("/größe x/{größe}/100%25:go", {"delete": told})).actions["delete_gr_e_x_100_25_go"]

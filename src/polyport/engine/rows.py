@@ -28,9 +28,11 @@ def row_writer(section: InputSection, entries: Sequence[CustomField]) -> WriteRo
     joined = _joiner(spec, entries) if spec is not None else None
     if section.shape in {"objects", "object"}:
         return _without_unsent(section, joined)
-    key, bare = names[0], names[1] if is_scalar_map(section) else None
+    key, bare, unsent = names[0], names[1] if is_scalar_map(section) else None, _unsent(section)
 
     def pair(row: Row, own: Row) -> Any:
+        for name in unsent:
+            row.pop(name, None)
         if joined is not None:
             joined(row, own)
         name = row.pop(key, MISSING)
@@ -39,15 +41,19 @@ def row_writer(section: InputSection, entries: Sequence[CustomField]) -> WriteRo
     return pair
 
 
+def _unsent(section: InputSection) -> list[str]:
+    """Where in a row fields stand that only choose what applies: they are taken out before it is sent."""
+    return [str(field.at[0]) if field.at else field.name for field in section.fields if not field.sent]
+
+
 def _without_unsent(section: InputSection, joined: WriteRow | None) -> WriteRow | None:
-    """Fields that only choose what applies are taken out of the row before it is sent."""
-    unsent = [field.at[0] if field.at else field.name for field in section.fields if not field.sent]
+    unsent = _unsent(section)
     if not unsent:
         return joined
 
     def write(row: Row, own: Row) -> Any:
         for name in unsent:
-            row.pop(str(name), None)
+            row.pop(name, None)
         return row if joined is None else joined(row, own)
 
     return write

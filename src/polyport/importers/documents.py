@@ -33,9 +33,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             raise Refused("The document multiplies itself by YAML merges.")
 
     def plain_int(self, node: Any) -> int:
-        """A whole number: ``012`` is twelve."""
-        text = node.value.replace("_", "")
-        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        """A whole number."""
+        return int(node.value, {"0o": 8, "0x": 16}.get(node.value[:2], 10))
 
     def plain_float(self, node: Any) -> float:
         """A number with a point."""
@@ -49,13 +48,16 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 _YAML: Final = "tag:yaml.org,2002:"
-_WORDS: Final = (  # as YAML 1.2 knows them: 12:30 is no number of seconds, 0123 is none of octal digits, "=" is a text
+_WORDS: Final = (  # as YAML 1.2 knows them: 12:30 is no number of seconds, "=" is a text; and 0123 is one too, as everywhere but there
     ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
     ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
-    ("int", re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
+    ("int", re.compile(r"^(?:[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
     (
         "float",
-        re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
+        re.compile(
+            r"^(?:[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?(?:0|[1-9][0-9]*)[eE][-+]?[0-9]+"
+            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+        ),
         list("-+.0123456789"),
     ),
     ("merge", re.compile(r"^<<$"), ["<"]),

@@ -240,12 +240,18 @@ class Inputs:
             return self._add_section(
                 level, {"name": name, "label": label, "shape": "map", "fields": [key, value]}, view, spot, required=required
             )
-        if inner.kind == "object" and len(inner.properties) > 1 and self._is_tellable(inner, spot) and inner.key not in spot.sections:
+        several = len(inner.properties) > 1 if inner.kind == "object" else inner.kind == "union" and self._are_objects(inner)
+        if several and self._is_tellable(inner, spot) and inner.key not in spot.sections:
             name, label = self._named(level, spot)
             row = Level(rows=True, names={"key"})
-            self.members(row, inner, Spot(sections=spot.sections, flat=frozenset({inner.key}), depth=spot.depth + 1))
+            inside = Spot(sections=spot.sections, flat=frozenset({inner.key}), depth=spot.depth + 1)
+            if inner.kind == "union":
+                self._variants_of_row(row, inner, inside)
+            else:
+                self.members(row, inner, inside)
             set_choosers_apart(row)
-            if len(row.fields) + len(row.sections) > 1 and not any(made["name"] == "key" for made in row.fields):
+            sent = [made for made in (*row.fields, *row.sections) if made.get("sent") is not False]
+            if len(sent) > 1 and are_apart(row) and not any(made["name"] == "key" for made in row.fields):
                 section = {"name": name, "label": label, "shape": "map", **row.parts, "fields": [key, *row.fields]}
                 return self._add_section(level, section, view, spot, required=required)
             return self._json(level, view, spot, required=required, described=True)
