@@ -125,6 +125,19 @@ async def test_a_start_with_an_index_parses_what_changed_and_nothing_else(opened
         await again.seen_by(None).partner(5)
 
 
+async def test_a_program_that_was_installed_elsewhere_finds_what_it_knew(opened: Opener, monkeypatch: pytest.MonkeyPatch):
+    bundled = opened.root.parent / "none" / "connectors"
+    write(bundled, 3)
+    opened()
+    assert opened.parsed == ["depot-3"]
+    moved = opened.root.parent / "other"
+    shutil.copytree(bundled, moved / "connectors")
+    shutil.rmtree(bundled)
+    monkeypatch.setattr("polyport.catalog.sources.files", lambda _package: moved)
+    again = opened()
+    assert (opened.parsed, again.problems, await titles(again)) == ([], [], ["Depot"])
+
+
 async def test_what_another_process_saw_of_the_folders_counts_and_the_rest_is_looked_at(opened: Opener):
     for number in (3, 4):
         write(opened.root, number)

@@ -30,12 +30,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from polyport.manifest.disk import Place, is_folder
 from polyport.manifest.load import partner_folders
 from polyport.manifest.source import Problem, Unreadable
 from polyport.stamps import Ahead, stamp_of
+
+BUNDLED: Final = "<bundled>"  # no path: a program that was installed elsewhere finds what it knew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +72,19 @@ class FolderSource:
     They are looked at once, when the process starts: what is changed later is taken up by the next one. ``ahead`` may have looked at them already.
     """
 
-    def __init__(self, root: Traversable | Path, *, named_by: str | None = None, ahead: Ahead | None = None) -> None:
+    def __init__(
+        self, root: Traversable | Path, *, name: str | None = None, named_by: str | None = None, ahead: Ahead | None = None
+    ) -> None:
         self._root = root
+        self._name = name or str(root)
         self._named_by = named_by
         self._ahead = ahead
         self._seen: tuple[Sequence[Offer], Sequence[Problem]] | None = None
 
     @property
     def name(self) -> str:
-        """The path of the root."""
-        return str(self._root)
+        """The path of the root, or what stands for it wherever it is."""
+        return self._name
 
     async def revision(self) -> str:
         """Stamps of all its files together."""
@@ -124,5 +129,5 @@ class FolderSource:
 
 def folder_sources(extra: Sequence[str], ahead: Ahead | None = None) -> list[FolderSource]:
     """The bundled partners, and those of the folders that the settings name."""
-    bundled = FolderSource(files("polyport").joinpath("connectors"))
+    bundled = FolderSource(files("polyport").joinpath("connectors"), name=BUNDLED)
     return [bundled, *(FolderSource(Path(text), named_by="POLYPORT_CONNECTORS", ahead=ahead) for text in extra)]
