@@ -42,10 +42,11 @@ _SOURCES: Final = ("polyport/", "site-packages/", "python3.11/", "python3.12/", 
 
 
 class _Transport(asyncio.Transport):
-    """One end of a connection that is not there: what is written is handed to ``written``."""
+    """One end of a connection that is not there: what is written is handed to ``written``, and ``protocol`` is told when it is closed."""
 
-    def __init__(self, written: Callable[[bytes], None]) -> None:
+    def __init__(self, protocol: asyncio.Protocol, written: Callable[[bytes], None]) -> None:
         super().__init__({"peername": ("127.0.0.1", 40_000), "sockname": ("127.0.0.1", _PORT)})
+        self._protocol = protocol
         self._written = written
         self._closing = False
 
@@ -59,11 +60,13 @@ class _Transport(asyncio.Transport):
 
     def close(self) -> None:
         """Close it."""
-        self._closing = True
+        if not self._closing:
+            self._closing = True
+            asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
 
     def abort(self) -> None:
         """Close it."""
-        self._closing = True
+        self.close()
 
     def get_write_buffer_size(self) -> int:
         """Nothing waits here."""
@@ -87,7 +90,7 @@ class _Partner(TCPConnector):
             method, target = bytes(data).split(b" ", 2)[:2]
             loop.call_soon(protocol.data_received, _ANSWERS[method.decode(), target.partition(b"?")[0].decode()])
 
-        transport = _Transport(answer)
+        transport = _Transport(protocol, answer)
         protocol.connection_made(transport)
         return transport, protocol
 
@@ -110,7 +113,7 @@ class _Client:
         self._left = 0
         self._done: asyncio.Future[None] | None = None
         self.last = b""
-        protocol.connection_made(_Transport(self._answered))
+        protocol.connection_made(_Transport(protocol, self._answered))
 
     def run(self, count: int) -> asyncio.Future[None]:
         """Send so many requests, one after the other."""
