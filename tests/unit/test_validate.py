@@ -346,6 +346,8 @@ def test_a_choice_is_the_same_each_time_that_it_is_made():
 def test_a_value_within_its_bounds_is_what_it_is_coerced_to():
     assert one(field("a", "integer", max=5), "3").values == {"a": 3}
     assert one(field("a", maxLength=5), 3).values == {"a": "3"}
+    assert one(field("a", "integer", max=5, wire="text"), "3").values == {"a": "3"}
+    assert faults(one(field("a", "integer", max=5, wire="text"), "6")) == [("runnerData.a", "too_large")]
 
 
 def test_a_number_of_absurd_size_is_no_choice():
