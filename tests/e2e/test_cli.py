@@ -56,6 +56,8 @@ COMMANDS = [
     ("partners", "versions"),
     ("partners", "changes"),
     ("partners", "publish"),
+    ("partners", "deprecate"),
+    ("partners", "undeprecate"),
     ("partners", "remove"),
 ]
 CREATE_PERSON = 2250101
