@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -41,6 +42,10 @@ async def test_pictures_can_be_read_as_tables_by_range_and_by_partner(browser: B
         page = watched.page
         await page.goto(busy.origin + "/console/overview")
         await expect(page.get_by_role("img", name="Runs that ended, by status")).to_be_visible()
+        slot = page.locator(".chart.bars rect").nth(20)
+        assert "UTC" in await slot.locator("title").text_content()
+        await slot.hover()
+        assert re.match(r"\d+ \w+ \d{4}, \d\d:\d\d: \d+ succeeded", await slot.locator("title").text_content())
         await page.get_by_text("Runs per minute as a table").click()
         table = page.get_by_role("region", name="Runs per minute, as a table").get_by_role("table")
         assert 50 <= await table.get_by_role("row").count() <= 58

@@ -7,24 +7,29 @@
     month: new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }),
   };
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const show = () => {
-    for (const each of document.querySelectorAll("time[data-clock]")) {
+  const show = (root) => {
+    for (const each of root.querySelectorAll("time[data-clock]")) {
       const moment = new Date(each.dateTime);
       each.textContent = forms[each.dataset.clock].format(moment);
       each.title = exact.format(moment);
-    }
-    for (const each of document.querySelectorAll("title[data-slot]")) {
-      const words = each.textContent;
-      const told = words.slice(words.indexOf("UTC: ") + 5);
-      each.textContent = `${exact.format(new Date(Number(each.dataset.slot) * 1000))}: ${told}`;
-      each.removeAttribute("data-slot");
+      each.removeAttribute("data-clock");
     }
   };
+  // A page has hundreds of times, most of them where nobody looks: those at axes are shown at once, those of a table when it is opened, those of a slot when one points at it.
+  const showAxes = () => { for (const each of document.querySelectorAll(".chart .times, .as-table[open]")) show(each); };
+  document.addEventListener("toggle", (event) => { if (event.target.matches(".as-table[open]")) show(event.target); }, true);
+  document.addEventListener("pointerover", (event) => {
+    const told = event.target.matches(".chart rect") && event.target.querySelector("title[data-slot]");
+    if (!told) return;
+    const words = told.textContent;
+    told.textContent = `${exact.format(new Date(Number(told.dataset.slot) * 1000))}: ${words.slice(words.indexOf("UTC: ") + 5)}`;
+    told.removeAttribute("data-slot");
+  });
   document.addEventListener("htmx:beforeRequest", (event) => {
     const place = event.target.closest("[data-patient]");
     if (!place || event.target !== place) return;
     if (document.hidden || place.querySelector("details[open]") || place.contains(document.activeElement)) event.preventDefault();
   });
-  document.addEventListener("htmx:afterSettle", show);
-  show();
+  document.addEventListener("htmx:afterSettle", showAxes);
+  showAxes();
 })();
