@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
+from importlib.resources import files
 
 import pytest
 
@@ -85,3 +87,11 @@ def test_a_code_is_a_path_within_its_square_with_a_margin_around():
     numbers = [int(part) for move in code.d.split("h1v1h-1z")[:-1] for part in move.removeprefix("M").split()]
     assert min(numbers) == QUIET
     assert max(numbers) == code.size - QUIET - 1
+
+
+def test_only_signing_in_touches_the_store_and_every_other_page_acts_through_the_api():
+    folder = files("polyport.server.console")
+    modules = [path for place in (folder, folder.joinpath("settings")) for path in place.iterdir() if path.name.endswith(".py")]
+    touching = {path.name for path in modules if re.search(r"\.repo\b|\.database\b", path.read_text("utf-8"))}
+    assert len(modules) > 30
+    assert touching == {"entrance.py", "member.py"}

@@ -78,7 +78,9 @@
       words.append(" ", leads, ", come back and press again.");
     }
     told.append(head, words);
-    document.getElementById("notice").replaceChildren(told);
+    const notice = document.getElementById("notice");
+    if (notice.textContent === told.textContent) return;  // it is read out once, however often one types meanwhile
+    notice.replaceChildren(told);
     told.scrollIntoView({ block: "nearest" });
   };
   const renew = async () => {
