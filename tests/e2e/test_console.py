@@ -270,7 +270,7 @@ async def test_a_page_that_there_is_not_says_so_as_a_page_and_a_part_of_one_as_a
     part = await owner.get("/console/catalogue/999999", **{"HX-Request": "true"})
 
     assert (page.status, part.status) == (404, 404)
-    assert "There is nothing here" in text_of(page)
+    assert "Not found" in text_of(page)
     assert (part.headers["hx-retarget"], "<html" in part.content.decode()) == ("#notice", False)
 
 
@@ -378,4 +378,4 @@ async def test_a_cookie_of_colours_that_makes_no_sense_is_none(owner: Browsing):
 async def test_an_address_of_the_console_that_there_is_not_is_a_page_that_says_so(owner: Browsing):
     for path in ("/console/nothing", "/console/runs/a/b/c", "/console/settings/keys/none/at/all"):
         found = await owner.get(path)
-        assert (found.status, "There is nothing here" in text_of(found)) == (404, True)
+        assert (found.status, "Not found" in text_of(found)) == (404, True)

@@ -36,7 +36,7 @@ FORM: Final = "application/x-www-form-urlencoded"
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _FILTER: Final = re.compile(r"filter\[([A-Za-z][A-Za-z0-9_]{0,60})\](?:\[([a-z]{1,20})\])?")
-_FIRST: Final = "polyport.headers"  # where in a request's scope the first value of each header stands
+FIRST_OF_EACH: Final = "polyport.headers"  # where in a request's scope the first value of each header stands
 _NOT_IN_A_LINE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -86,9 +86,9 @@ def cursor_meta(per_page: int, total: int, following: str | None) -> dict[str, A
 def header(request: HttpRequest, name: bytes) -> str | None:
     """The first value of a header, by its name in small letters; the framework's own mapping goes five calls deep for each."""
     scope = request.scope
-    told = scope.get(_FIRST)
+    told = scope.get(FIRST_OF_EACH)
     if told is None:
-        told = scope[_FIRST] = dict(reversed(scope["headers"]))
+        told = scope[FIRST_OF_EACH] = dict(reversed(scope["headers"]))
     value = told.get(name)
     return None if value is None else str(value, "latin-1")
 

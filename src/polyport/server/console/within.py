@@ -11,7 +11,7 @@ from starlette.requests import Request as HttpRequest
 from polyport.errors import Forbidden
 from polyport.server.console.member import Member
 from polyport.server.routing import Answer, Call, check_scope, note
-from polyport.server.wire import encode
+from polyport.server.wire import FIRST_OF_EACH, encode
 
 _KEPT: Final = frozenset({b"host", b"user-agent", b"last-event-id"})
 
@@ -49,6 +49,7 @@ async def ask(
         "headers": headers,
         "state": {},
     }
+    scope.pop(FIRST_OF_EACH, None)  # what was read of the page's own headers says nothing of these
     reads = method == "GET" or (endpoint.scope or "").endswith(":read")  # fields and lists are read with bodies
     changes = endpoint.audited or not reads
     content = b"" if body is None else encode(body)
