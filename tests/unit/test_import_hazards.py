@@ -319,6 +319,14 @@ def test_webhooks_and_methods_that_stand_for_all_are_named_as_left_out() -> None
     assert report["counts"]["leftOut"] == 1
 
 
+def test_methods_that_are_not_known_are_named_as_left_out() -> None:
+    told = {"responses": {}}
+    document = with_path("/found", {"get": told, "query": told, "additionalOperations": {"COPY": told, "Link": told}}) | {
+        "openapi": "3.2.0"
+    }
+    assert [left["what"] for left in imported(document).report["leftOut"]] == ["QUERY /found", "COPY /found", "LINK /found"]
+
+
 async def test_a_choice_that_is_called_like_what_stands_in_its_rows_is_called_otherwise() -> None:
     case = {"type": "object", "required": ["kind", "sku"], "properties": {"kind": {"type": "string"}, "sku": {"type": "string"}}}
     other = {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"}, "text": {"type": "string"}}}

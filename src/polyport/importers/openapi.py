@@ -13,6 +13,7 @@ from polyport.importers.references import Dangling, References
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 ENDPOINTS_MOST: Final = 20_000
 WEBHOOKS_MOST: Final = 500
+_LATER: Final = ("query",)  # of OpenAPI 3.2
 _ANY: Final = "x-amazon-apigateway-any-method"
 _OURS: Final = frozenset({"accept", "content-type", "authorization", "content-length", "host"})
 _BODILESS: Final = frozenset({"get", "head", "trace"})
@@ -107,6 +108,9 @@ class OpenApi:
             if _ANY in item:
                 why = "It stands for every method alike: nothing says which are meant."
                 self._left.append(Left(pointer=pointer("paths", path, _ANY), what=f"ANY {path}", why=why))
+            for other in (*(word for word in _LATER if word in item), *mapping(item.get("additionalOperations"))):
+                why = "Its method is not one that calls are made with here."
+                self._left.append(Left(pointer=pointer("paths", path), what=f"{str(other)[:30].upper()} {path}", why=why))
             for method in METHODS:
                 if method not in item:
                     continue
