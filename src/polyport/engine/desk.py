@@ -230,7 +230,8 @@ class Desk:
     def gate(self, program: Program, bench: Bench, patience: float) -> Gate:
         """The gate of one attempt."""
         place = bench.record.connection_id if bench.record is not None else -program.partner.file.id
-        return Gate(self.runtime.budgets, self.runtime.breakers, self.toll(program, place), place, patience=patience)
+        toll = self.toll(program, place) if program.partner.file.budgets else None  # most partners declare none
+        return Gate(self.runtime.budgets, self.runtime.breakers, toll, place, patience=patience)
 
     def caller(
         self, partner: Partner, auth: str | None, fields: Mapping[str, Any], connection_id: int = 0, *, simulated: bool = False

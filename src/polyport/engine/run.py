@@ -116,8 +116,8 @@ class Engine:
             selected, understood = await self._understand(ask, program, positions, bench)
         except ConnectionInvalid as refused:  # a list of the partner, or its custom fields, could not be read
             raise await confirm_refusal(self.desk, bench, refused) from None
-        faults = [*understood.checked.faults, *await check_files(self.desk, ask.account_id, understood.checked.files)]
-        if faults:
+        faults, files = understood.checked.faults, understood.checked.files
+        if faults := [*faults, *await check_files(self.desk, ask.account_id, files)] if files else faults:
             raise ValidationFailed.of(*faults)
         return Prepared(
             program=program,
