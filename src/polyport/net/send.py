@@ -249,7 +249,7 @@ class Sender:
     async def _ask_kept(self, request: Request, exchange: _Exchange, limit: int, seconds: float) -> Answer | None:
         """The answer to a request that leaves at once, over a connection that was kept; ``None`` where there is none. Nearly every call goes this way.
 
-        One timer covers the exchange. Raises ``NetworkFault``, or ``TimeoutError`` when its time is over.
+        One timer covers all exchanges that are under way. Raises ``NetworkFault``, or ``TimeoutError`` when its time is over.
         """
         if request.fresh or self._session is None or not _is_short(request):
             return None
