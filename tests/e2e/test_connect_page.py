@@ -527,20 +527,27 @@ class Many:
     status: int = 200
 
 
-@pytest.fixture
-async def many(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Many]:
+@pytest.fixture(scope="module")
+def of_many(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """The catalogue with that partner in it."""
+    folder = tmp_path_factory.mktemp("connectors")
     for name, content in FILES.items():
-        (tmp_path / "connectors" / "many" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "connectors" / "many" / name).write_text(content)
-    catalog = Catalog.load([str(tmp_path / "connectors")], "http://127.0.0.1")
+        (folder / "many" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "many" / name).write_text(content)
+    catalog = Catalog.load([str(folder)], "http://127.0.0.1")
+    assert not catalog.problems, catalog.problems
+    return catalog
+
+
+@pytest.fixture
+async def many(anyio_backend: str, tmp_path: Path, of_many: Catalog) -> AsyncIterator[Many]:
     found = Many(served=None)  # type: ignore[arg-type]  # set below: the partner is there before the server
 
     async def partner(asked: Asked) -> bytes:
         found.asked.append(asked)
         return answer(found.status, {"name": "Ada", "message": "no <script>"}, {"Retry-After": "9"} if found.status == 429 else {})
 
-    async with upstream(partner) as up, running_server(tmp_path / "data", catalog=catalog, partner_many_base_url=up.origin) as served:
-        assert not catalog.problems, catalog.problems
+    async with upstream(partner) as up, running_server(tmp_path / "data", catalog=of_many, partner_many_base_url=up.origin) as served:
         found.served = served
         yield found
 

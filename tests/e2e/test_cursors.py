@@ -63,13 +63,18 @@ LISTS = [
 ]
 
 
+def lasting(item: dict[str, Any]) -> dict[str, Any]:
+    """An item without what the server finds out about it by itself meanwhile."""
+    return {name: value for name, value in item.items() if name not in {"status", "account", "lastError", "lastVerifiedAt", "nextCheckAt"}}
+
+
 @pytest.mark.parametrize("path", LISTS)
 async def test_a_list_by_cursor_holds_what_the_list_by_pages_holds_in_the_same_order(house: Served, path: str):
     mark = "&" if "?" in path else "?"
     whole = (await house.call("GET", f"{path}{mark}per-page=100"))[2]
     items, metas = await leafed(house, path)
 
-    assert items == whole["data"]
+    assert [lasting(item) for item in items] == [lasting(item) for item in whole["data"]]
     assert len(items) == whole["meta"]["totalItemsCount"] == metas[0]["totalItemsCount"]
     assert len(items) > 1
     assert [meta["hasMore"] for meta in metas] == [True] * (len(metas) - 1) + [False]
