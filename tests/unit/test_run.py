@@ -85,7 +85,10 @@ async def test_an_accepted_run_waits_for_a_store_that_cannot_be_read(bench: Benc
 async def test_an_outcome_is_written_as_soon_as_the_store_can(bench: Bench):
     bench.store.failing.add("finish_run")
     working = asyncio.create_task(bench.engine.run_sync(bench.ask()))
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(60):
+        while not bench.line.sent:  # noqa: ASYNC110  the line signals nothing
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)
     assert (working.done(), len(bench.line.sent)) == (False, 1)
     bench.store.failing.clear()
     done = await working
