@@ -58,6 +58,7 @@ async def test_what_is_lacking_is_led_to_and_has_no_barrier(
     async with opened(browser, house.origin + PAGE, storage_state=state, viewport=viewport, color_scheme=scheme) as watched:
         page = watched.page
         await page.get_by_role("button", name="Add a row to Copies").click()
+        await expect(page.locator(".row")).to_have_count(1)
         await page.get_by_role("button", name="Dry run").click()
         lacking = page.locator("[data-fault]")
         await expect(lacking).to_have_count(2)
