@@ -88,7 +88,7 @@ def metered_catalog(root: Path) -> Catalog:
 class Meter:
     """The partner's server. ``came`` has for each path's first part the moments (``time.monotonic``) and keys of its requests; ``most`` is how many were there at once.
 
-    ``lag`` is the longest time (seconds) that this program itself stood still: what came meanwhile was noted late, all at once.
+    ``lag`` is the longest time (seconds) that this program itself stood still since the first request: what came meanwhile was noted late, all at once.
     """
 
     wire: Upstream
@@ -108,7 +108,8 @@ class Meter:
         while True:
             began = time.monotonic()
             await asyncio.sleep(0.01)
-            self.lag = max(self.lag, time.monotonic() - began - 0.01)
+            if self.came:  # before the first request nothing could be noted late: the server that starts in this program takes its time
+                self.lag = max(self.lag, time.monotonic() - began - 0.01)
 
     async def reply(self, asked: Asked) -> bytes:
         """Note a request, answer it."""
@@ -134,7 +135,7 @@ def most_in(moments: Iterable[float], seconds: float) -> int:
     times = sorted(moments)
     most = start = 0
     for end, moment in enumerate(times):
-        while times[start] <= moment - seconds:
+        while start < end and times[start] <= moment - seconds:
             start += 1
         most = max(most, end - start + 1)
     return most
