@@ -36,7 +36,16 @@ def examples_of(endpoint: Endpoint, references: References) -> list[Any]:
         return []
     told += [schema["example"]] if "example" in schema else []
     told += schema["examples"] if isinstance(schema.get("examples"), list) else []
+    told = [_followed(one, references) for one in told]
     return [one for place, one in enumerate(told) if isinstance(one, dict | list) and one and one not in told[:place]][:MOST]
+
+
+def _followed(value: Any, references: References) -> Any:
+    """A value that stands elsewhere: some documents refer to files with examples so."""
+    try:
+        return references.follow(value) if isinstance(value, dict) and set(value) == {"$ref"} else value
+    except Dangling:
+        return None
 
 
 def input_of(action: Action, written: Mapping[str, Any], example: Any, rest: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +58,11 @@ def input_of(action: Action, written: Mapping[str, Any], example: Any, rest: Map
     data = _Reader(public_names(action), dict(_places(written))).level(body, example, {**fields, **sections})
     inside = set(_NAMES.findall(str(body)))
     inside |= {one["when"]["at"] for one in (*fields.values(), *sections.values()) if "when" in one and one["name"] in inside}
-    samples = {name: one["sample"] for name, one in fields.items() if "sample" in one and (name in rest or one.get("required"))}
+    samples = {
+        name: one["sample"]
+        for name, one in fields.items()
+        if "sample" in one and "list" not in one and (name in rest or one.get("required"))
+    }
     return {name: value for name, value in {**rest, **samples}.items() if name not in inside} | data
 
 

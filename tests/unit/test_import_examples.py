@@ -67,10 +67,11 @@ def test_examples_are_found_wherever_a_document_gives_them_and_each_once():
             "two": {"$ref": "#/components/examples/Two"},
             "same": {"value": PET},
             "gone": {"externalValue": "https://x"},
+            "file": {"value": {"$ref": "#/components/examples/Four"}},
         }
     }
-    document["components"]["examples"] = {"Two": {"value": {"name": "Two"}}}
+    document["components"]["examples"] = {"Two": {"value": {"name": "Two"}}, "Four": {"name": "Four"}}
     document["components"]["schemas"]["Pet"]["example"] = {"name": "Three"}
     service, references = read_service(document)
     made = {endpoint.call: examples_of(endpoint, references) for endpoint in service.endpoints}
-    assert made == {"GET /pets": [], "POST /pets": [PET, {"name": "Two"}, {"name": "Three"}], "DELETE /pets/{pet_id}": []}
+    assert made == {"GET /pets": [], "POST /pets": [PET, {"name": "Two"}, {"name": "Four"}, {"name": "Three"}], "DELETE /pets/{pet_id}": []}
