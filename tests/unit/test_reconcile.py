@@ -91,6 +91,7 @@ class Later:
     def __init__(self, bench: Bench) -> None:
         self._clock, self._ahead = bench.engine.runtime.clock, 0.0
         object.__setattr__(bench.engine.runtime, "clock", self)
+        bench.engine.runtime.__post_init__()  # its milliseconds are this clock's from now on
 
     def __call__(self):
         return self._clock() + timedelta(seconds=self._ahead)

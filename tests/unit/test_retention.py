@@ -28,6 +28,7 @@ class Later:
     def __init__(self, bench: Bench) -> None:
         self._clock, self.days = bench.engine.runtime.clock, 0.0
         object.__setattr__(bench.engine.runtime, "clock", self)
+        bench.engine.runtime.__post_init__()  # its milliseconds are this clock's from now on
 
     def __call__(self):
         return self._clock() + timedelta(days=self.days)

@@ -27,6 +27,7 @@ class Later:
     def __init__(self, bench: Bench) -> None:
         self._clock, self.ahead = bench.engine.runtime.clock, timedelta()
         object.__setattr__(bench.engine.runtime, "clock", self)
+        bench.engine.runtime.__post_init__()  # its milliseconds are this clock's from now on
 
     def __call__(self):
         return self._clock() + self.ahead
