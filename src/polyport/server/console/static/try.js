@@ -18,6 +18,18 @@
     if (last) htmx.ajax("POST", last.getAttribute("action"), { source: last, target: "#work", select: "#work", swap: "outerHTML", values: { do: "refresh" } });
   });
 
+  // What a choice asks for of itself, a moment later, must not take the place of what was pressed meanwhile: the answer to that has the form anew as well.
+  const own = new Set(["refresh", "preview", "seek"]);
+  let pressed = null;
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const { xhr, target, requestConfig } = event.detail;
+    if (target && target.id === "work" && !own.has(requestConfig.parameters.do || "")) pressed = xhr;
+  });
+  document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr === pressed) pressed = null; });
+  document.addEventListener("htmx:confirm", (event) => {
+    if (pressed && event.detail.elt.closest("[data-decides]")) event.preventDefault();
+  });
+
   // Where to go on after a row was added or moved, or a run has come back; after faults, the first of them.
   document.addEventListener("htmx:afterSettle", (event) => {
     if (!event.detail.target || event.detail.target.id !== "work") return;
