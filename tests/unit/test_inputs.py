@@ -101,6 +101,18 @@ def test_keys_of_a_list_that_was_not_read_match_its_pattern():
     assert len(find(made, lambda _key: True, settings=settings(database=None))) == 3
 
 
+@some
+@given(value_of(variable(list="talks", sample='123 or "last"'), key_pattern="[0-9]{3}", plain=True))
+def test_a_sample_that_no_list_takes_for_a_key_is_no_input(key):
+    assert len(key) == 3
+
+
+@pytest.mark.parametrize(("kind", "sample"), [("string", "123"), ("string[]", ["123", "456"])])
+def test_a_sample_that_a_list_takes_for_a_key_is_one(kind, sample):
+    made = value_of(variable(kind, list="talks", sample=sample), key_pattern="[0-9]{3}", plain=True)
+    assert find(made, lambda key: key == sample, settings=settings(database=None)) == sample
+
+
 def test_raw_json_is_taken_from_the_sample_where_it_is_asked_for():
     made = value_of(variable("object", sample={"kind": "a"}), samples=True)
     assert find(made, lambda _value: True, settings=settings(database=None)) == {"kind": "a"}

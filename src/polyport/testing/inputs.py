@@ -154,13 +154,17 @@ def _value_of(variable: InputField, taste: Taste, choices: Choices | None, key_p
     if variable.is_array:
         least = max(variable.min_items or 0, 1 if variable.required else 0)
         one = st.lists(one, min_size=least, max_size=max(least, min(variable.max_items or 3, 3)))
-    if taste.plain and variable.sample is not None and variable.base_type != "object" and _fits(variable):
+    if taste.plain and variable.sample is not None and variable.base_type != "object" and _fits(variable, key_pattern):
         return st.just(variable.sample) | one
     return one
 
 
-def _fits(variable: InputField) -> bool:
-    """Whether a field's sample is a value that it takes: of a list of choices it may be any."""
+def _fits(variable: InputField, key_pattern: str | None) -> bool:
+    """Whether a field's sample is a value that it takes: of a list of choices any that the list takes for a key without being read."""
+    if variable.list is not None and key_pattern is not None:
+        told = variable.sample if isinstance(variable.sample, list) else [variable.sample]
+        if not all(re2.fullmatch(key_pattern, str(one)) for one in told):
+            return False
     alone = variable.model_copy(update={"when": None, "list": None})
     return not compile_fields([alone]).check({variable.name: variable.sample}).faults
 
