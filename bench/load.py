@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import math
 import resource
+import signal
 import sys
 import time
 from array import array
@@ -214,6 +215,7 @@ class Generator:
 
 def main() -> None:
     """Take jobs until standard input ends."""
+    signal.signal(signal.SIGTERM, lambda *_told: sys.exit())  # so that the folder does not stay behind
     program = find_wrk()
     with TemporaryDirectory(prefix="bench-load-") as folder:
         for line in sys.stdin.buffer:
