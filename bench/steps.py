@@ -11,6 +11,7 @@ LOOP: Final = "the event loop"
 # Threads that wait for work look busy to a profiler now and then.
 _WAITING: Final = (
     "_worker (concurrent/futures/thread.py",
+    "Threads._work (polyport/store/threads.py",
     "Condition.wait (threading.py",
     "wait (threading.py",
     "Queue.get (queue.py",

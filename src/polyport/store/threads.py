@@ -65,16 +65,19 @@ class Threads:
                 call = self._calls.get()
             if call is None:
                 return
-            loop, future, work, arguments = call
-            given: Any = None
-            error: BaseException | None = None
-            try:
-                given = work(*arguments)
-            except BaseException as raised:  # noqa: BLE001  whatever it is, it is told to who waits
-                error = raised
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
-                loop.call_soon_threadsafe(_tell, future, given, error)
-            del call, loop, future, work, arguments, given, error  # nothing of it is held until the next call
+            _do(*call)
+            del call  # nothing of it is held until the next one
+
+
+def _do(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    given: Any = None
+    error: BaseException | None = None
+    try:
+        given = work(*arguments)
+    except BaseException as raised:  # noqa: BLE001  whatever it is, it is told to who waits
+        error = raised
+    with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
+        loop.call_soon_threadsafe(_tell, future, given, error)
 
 
 def _tell(future: asyncio.Future[Any], given: Any, error: BaseException | None) -> None:
