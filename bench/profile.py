@@ -108,6 +108,8 @@ def _watched(home: Path, sampler: str, mode: str, callers: int, seconds: float, 
             time.sleep(SETTLE)
             _sample(sampler, process.popen.pid, seconds, output, form=form, extra=())
             caller.join()
+            # The title of a flame graph is the command line, with a folder of this machine.
+            output.write_text(output.read_text("utf-8").replace(sampler, "py-spy"), "utf-8")
             polyport.settle()
     return us, (home / "stacks").read_text("utf-8").splitlines()
 
