@@ -91,6 +91,26 @@ async def test_who_gives_up_waiting_for_the_way_out_leaves_it_to_the_others():
 
 
 @asynchronous
+async def test_a_way_out_that_could_not_be_made_is_tried_again_and_is_no_fault_of_closing():
+    ways, faults = Ways(), [OSError("no memory"), OSError("no memory")]
+
+    def at_last() -> Way:
+        if faults:
+            raise faults.pop()
+        return ways()
+
+    sender = LateSender(at_last)
+    with pytest.raises(OSError, match="no memory"):
+        await sender.send(ASKED)
+    await sender.close()
+    with pytest.raises(OSError, match="no memory"):
+        await sender.open(ASKED)
+    assert await sender.send(ASKED) == GIVEN
+    await sender.close()
+    assert ways.made[0].told == ["send", "close"]
+
+
+@asynchronous
 async def test_a_way_out_that_was_never_taken_is_not_made_to_be_closed():
     ways = Ways()
     await LateSender(ways).close()

@@ -24,6 +24,18 @@ def test_a_statement_without_its_description_or_its_body_is_refused(text: str) -
         parse_queries(text, "x.sql")
 
 
+def test_what_statements_share_stands_once_as_a_part_of_them() -> None:
+    text = "-- part: columns\n-- All of it.\na,\n    b\n\n-- name: one\n-- First.\nSELECT {columns} FROM t WHERE m = '{}';\n\n-- name: two\n-- Second.\nSELECT c, {columns};\n"
+    assert [query.sql for query in parse_queries(text, "x.sql")] == ["SELECT a,\n    b FROM t WHERE m = '{}'", "SELECT c, a,\n    b"]
+
+
+def test_a_part_that_is_not_there_or_not_described_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"x\.sql: the query one has a part that is not there: columns"):
+        parse_queries("-- name: one\n-- First.\nSELECT {columns};\n", "x.sql")
+    with pytest.raises(ValueError, match=r"x\.sql: the part columns lacks"):
+        parse_queries("-- part: columns\na, b\n", "x.sql")
+
+
 def test_a_name_stands_once_within_a_file_and_across_files() -> None:
     group = parse_queries("-- name: one\n-- First.\nSELECT 1;\n", "x.sql")
     with pytest.raises(ValueError, match="one stands twice"):

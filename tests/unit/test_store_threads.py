@@ -76,6 +76,20 @@ async def test_closed_threads_do_what_was_asked_before_and_nothing_more():
         threads.run(print)
 
 
+async def test_a_thread_that_the_system_cannot_begin_is_told_and_not_waited_for(monkeypatch):
+    threads = Threads("test-none", 1)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            threads.run(print)
+    assert await threads.run(lambda: 7) == 7
+    threads.close(wait=True)
+
+
 def test_a_loop_that_was_closed_meanwhile_is_no_fault(monkeypatch):
     faults = []
     monkeypatch.setattr(threading, "excepthook", faults.append)

@@ -149,7 +149,10 @@ async def serve_socket(
 
 async def _settle(runtime: Runtime) -> None:
     """What a start does once it serves: the first answers do not wait for it."""
-    await runtime.prepare()
+    try:
+        await runtime.prepare()
+    except Exception:  # noqa: BLE001  whatever it is, the server serves all that calls nobody
+        _log.exception("what calls partners could not be loaded: the next call tries it again")
     settle_memory()
 
 

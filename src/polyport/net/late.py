@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,8 +36,8 @@ class LateSender:
         self.send: Callable[[Request], Coroutine[Any, Any, Reply]] = self._send_first
 
     async def prepare(self) -> Way:
-        """Make it, if it is not made or being made."""
-        if self._made is None:
+        """Make it, if it is not made or being made. What could not be made is tried again the next time."""
+        if self._made is None or (self._made.done() and (self._made.cancelled() or self._made.exception() is not None)):
             self._made = asyncio.ensure_future(asyncio.to_thread(self._make))
         made = await asyncio.shield(self._made)
         self.send = made.send
@@ -52,7 +53,10 @@ class LateSender:
     async def close(self) -> None:
         """Close every connection, if anything was made."""
         if self._made is not None:
-            await (await self._made).close()
+            with contextlib.suppress(Exception):  # then there is nothing to close
+                await self._made
+            if not self._made.cancelled() and self._made.exception() is None:
+                await self._made.result().close()
 
 
 if TYPE_CHECKING:  # it is both

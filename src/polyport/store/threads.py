@@ -42,8 +42,8 @@ class Threads:
                 self._free -= 1
         if more and len(self._begun) < self._most:
             thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._begun)}", daemon=True)
-            self._begun.append(thread)
             thread.start()
+            self._begun.append(thread)  # only then: one that the system could not begin is not waited for at the end
         return future
 
     def close(self, *, wait: bool) -> None:

@@ -1,3 +1,21 @@
+-- part: connection_columns
+-- What a connection is read from.
+connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
+    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+
+-- part: narrowed
+-- The filters of a list but those of the title.
+AND (:only_user IS NULL OR external_user_id = :only_user)
+    AND (:partner_id IS NULL OR partner_id = :partner_id)
+    AND (:status IS NULL OR status = :status)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
+
+-- part: titled
+-- The filters of the title: the whole, or a part in any case.
+AND (:title IS NULL OR title = :title)
+    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+
 -- name: reserve_connection
 -- The id of a connection that is about to be made; its secrets are sealed under it.
 UPDATE sequences SET value = value + 1 WHERE name = 'connection' RETURNING value;
@@ -11,138 +29,101 @@ VALUES (:connection_id, :account_id, :partner_id, :title, lower(:title), :status
 
 -- name: connection
 -- One connection of an account.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections WHERE connection_id = :connection_id AND account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
 -- name: connections_newest
 -- A page of an account's connections that meet every filter given, the newest first: read in the order of an index, as far as the page goes.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections
 WHERE account_id = :account_id
-    AND (:only_user IS NULL OR external_user_id = :only_user)
-    AND (:partner_id IS NULL OR partner_id = :partner_id)
-    AND (:status IS NULL OR status = :status)
-    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    {narrowed}
+    {titled}
     AND connection_id < COALESCE(:after_id, 9223372036854775807)
 ORDER BY connection_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: connections_oldest
 -- A page of an account's connections that meet every filter given, the oldest first: read in the order of an index, as far as the page goes.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections
 WHERE account_id = :account_id
-    AND (:only_user IS NULL OR external_user_id = :only_user)
-    AND (:partner_id IS NULL OR partner_id = :partner_id)
-    AND (:status IS NULL OR status = :status)
-    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    {narrowed}
+    {titled}
     AND connection_id > COALESCE(:after_id, 0)
 ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 
 -- name: connections_by_title
 -- A page of an account's connections that meet every filter given, from A to Z: read in the order of an index, as far as the page goes.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections
 WHERE account_id = :account_id
-    AND (:only_user IS NULL OR external_user_id = :only_user)
-    AND (:partner_id IS NULL OR partner_id = :partner_id)
-    AND (:status IS NULL OR status = :status)
-    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    {narrowed}
+    {titled}
     AND title_key >= COALESCE(lower(:after_key), '')
     AND (title_key > COALESCE(lower(:after_key), '') OR connection_id > COALESCE(:after_id, 0))
 ORDER BY title_key ASC, connection_id ASC LIMIT :limit OFFSET :offset;
 
 -- name: connections_by_title_down
 -- The same from Z to A. A list that begins goes on after what sorts after all texts, an empty blob.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections
 WHERE account_id = :account_id
-    AND (:only_user IS NULL OR external_user_id = :only_user)
-    AND (:partner_id IS NULL OR partner_id = :partner_id)
-    AND (:status IS NULL OR status = :status)
-    AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    {narrowed}
+    {titled}
     AND title_key <= COALESCE(lower(:after_key), x'')
     AND (title_key < COALESCE(lower(:after_key), x'') OR connection_id < COALESCE(:after_id, 0))
 ORDER BY title_key DESC, connection_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: connections_of_partner_newest
 -- Those of one partner that meet the other filters, the newest first: an account may have very many of others.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections
 WHERE account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user)
     AND partner_id = :partner_id
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    {titled}
     AND connection_id < COALESCE(:after_id, 9223372036854775807)
 ORDER BY connection_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: connections_of_partner_oldest
 -- Those of one partner that meet the other filters, the oldest first.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections
 WHERE account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user)
     AND partner_id = :partner_id
     AND (:status IS NULL OR status = :status)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    {titled}
     AND connection_id > COALESCE(:after_id, 0)
 ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 
 -- name: connections_of_external_user_newest
 -- Those of one external user that meet the other filters, the newest first.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections
 WHERE account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
     AND (:status IS NULL OR status = :status)
     AND external_user_id = :external_user_id
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    {titled}
     AND connection_id < COALESCE(:after_id, 9223372036854775807)
 ORDER BY connection_id DESC LIMIT :limit OFFSET :offset;
 
 -- name: connections_of_external_user_oldest
 -- Those of one external user that meet the other filters, the oldest first.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections
 WHERE account_id = :account_id
     AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (:partner_id IS NULL OR partner_id = :partner_id)
     AND (:status IS NULL OR status = :status)
     AND external_user_id = :external_user_id
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    {titled}
     AND connection_id > COALESCE(:after_id, 0)
 ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 
@@ -150,34 +131,21 @@ ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 -- How many connections of an account meet every filter given; titles are not in it, so it is answered from an index alone.
 SELECT COUNT(*) FROM connections INDEXED BY connections_by_status
 WHERE account_id = :account_id
-    AND (:only_user IS NULL OR external_user_id = :only_user)
-    AND (:partner_id IS NULL OR partner_id = :partner_id)
-    AND (:status IS NULL OR status = :status)
-    AND (:external_user_id IS NULL OR external_user_id = :external_user_id);
+    {narrowed};
 
 -- name: count_connections_titled
 -- How many connections of an account have some title: titles are looked through in their index, rows only where there is another condition.
 SELECT COUNT(*) FROM connections INDEXED BY connections_by_title
 WHERE account_id = :account_id
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
-    AND (:only_user IS NULL OR external_user_id = :only_user)
-    AND (:partner_id IS NULL OR partner_id = :partner_id)
-    AND (:status IS NULL OR status = :status)
-    AND (:external_user_id IS NULL OR external_user_id = :external_user_id);
+    {titled}
+    {narrowed};
 
 -- name: count_connections_narrowed
 -- The same where most rows have to be looked at for other conditions: in the order in which they lie.
 SELECT COUNT(*) FROM connections INDEXED BY connections_by_account
 WHERE account_id = :account_id
-    AND (:title IS NULL OR title = :title)
-    AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
-        THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
-    AND (:only_user IS NULL OR external_user_id = :only_user)
-    AND (:partner_id IS NULL OR partner_id = :partner_id)
-    AND (:status IS NULL OR status = :status)
-    AND (:external_user_id IS NULL OR external_user_id = :external_user_id);
+    {titled}
+    {narrowed};
 
 -- name: patch_connection
 -- What people say about a connection.
@@ -213,8 +181,7 @@ WHERE (SELECT MIN(c.check_at) FROM connections c WHERE c.partner_id = partners.p
 
 -- name: due_check
 -- The connection of a partner that has waited longest to be proved.
-SELECT connection_id, account_id, partner_id, title, status, auth, account_label, external_user_id, metadata, shown, data_key,
-    sealed, generation, data_status, last_error, last_used_at, last_verified_at, check_at, refusals, created_at, updated_at, simulated
+SELECT {connection_columns}
 FROM connections WHERE partner_id = :partner_id AND check_at <= :now ORDER BY check_at LIMIT 1;
 
 -- name: move_check

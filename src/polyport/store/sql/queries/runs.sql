@@ -1,3 +1,9 @@
+-- part: run_columns
+-- What a run is read from, but for what is sealed.
+run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
+    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
+    reconciles, probe_at, settled, partner_version, callback_url, metadata, error
+
 -- name: insert_run
 -- A new run, complete. One that waits is counted by count_waiting in the same unit.
 INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
@@ -70,9 +76,7 @@ WHERE rowid IN (
 
 -- name: run
 -- One run of an account.
-SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
+SELECT {run_columns},
     sealed_input, sealed_result, sealed_attempts
 FROM runs WHERE account_id = :account_id AND run_id = :run_id AND (:only_user IS NULL OR external_user_id = :only_user);
 
@@ -128,9 +132,7 @@ WHERE (:external_user_id IS NULL OR EXISTS (
 
 -- name: runs_at
 -- Those of the runs at some places that fit, newest first, without their payloads. The plus keeps the account's index out of it: the places are the narrower way.
-SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
+SELECT {run_columns},
     NULL, NULL, NULL
 FROM runs
 WHERE rowid IN (SELECT value FROM json_each(:places))
@@ -169,9 +171,7 @@ WHERE rowid IN (
                 AND priority = 0 AND due_at <= :now ORDER BY due_at, run_id LIMIT :limit)
     ) ORDER BY turn, run_id LIMIT :limit
 )
-RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
+RETURNING {run_columns},
     sealed_input, sealed_result, sealed_attempts;
 
 -- name: claim_one
@@ -193,9 +193,7 @@ WHERE rowid = (
                 AND priority = 0 AND due_at <= :now ORDER BY due_at, run_id LIMIT 1)
     ) ORDER BY turn, run_id LIMIT 1
 )
-RETURNING run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
+RETURNING {run_columns},
     sealed_input, sealed_result, sealed_attempts;
 
 -- name: lanes_after
@@ -268,9 +266,7 @@ SELECT DISTINCT owner FROM runs INDEXED BY runs_by_owner WHERE status = 'running
 
 -- name: runs_of_owner
 -- The runs a process works on, without their payloads.
-SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
+SELECT {run_columns},
     NULL, NULL, NULL
 FROM runs INDEXED BY runs_by_owner WHERE status = 'running' AND owner = :owner LIMIT 1000;
 
@@ -286,9 +282,7 @@ WHERE account_id = :account_id AND run_id = :run_id AND status = 'running' AND o
 
 -- name: runs_to_probe
 -- Runs in doubt that are to be looked for at the partner now.
-SELECT run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, owner, attempts,
-    priority, due_at, deadline_at, created_at, started_at, finished_at, cancel_at, queued_ms, waited_ms, upstream_ms, idempotency_key, replay_of,
-    reconciles, probe_at, settled, partner_version, callback_url, metadata, error,
+SELECT {run_columns},
     sealed_input, sealed_result, sealed_attempts
 FROM runs INDEXED BY runs_to_probe WHERE probe_at IS NOT NULL AND probe_at <= :now ORDER BY probe_at LIMIT :limit;
 
