@@ -2,16 +2,20 @@
 
 import gc
 import importlib
+import itertools
+import operator
 import os
 import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import coverage
 import pytest
 import structlog
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from bounds import examples
 
@@ -35,7 +39,6 @@ settings.load_profile("tests")
 
 # Files that take long are begun first: what is left for the end is short, and no process works on alone. A name that is missing or too many costs nothing.
 _LONG = (
-    "e2e/test_drills.py",
     "connectors/test_properties.py",
     "browser/test_connect_page.py",
     "browser/test_console_settings.py",
@@ -62,12 +65,30 @@ _LONG = (
     "unit/test_send.py",
     "unit/test_simulator_partners.py",
 )
+# The tests of this one are long each, and mostly wait: every one goes to the process that is free, one between every two of the files above.
+_APART = "e2e/test_drills.py"
 _HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {name: place for place, name in enumerate(_LONG)}
-    items.sort(key=lambda item: order.get(item.path.relative_to(_HERE).as_posix(), len(order)))
+    files = [item.path.relative_to(_HERE).as_posix() for item in items]
+    order = {name: 2 * place for place, name in enumerate(_LONG)}
+    apart = (4 * place - 1 for place in itertools.count())
+    places = [next(apart) if file == _APART else order.get(file, sys.maxsize) for file in files]
+    items[:] = [item for _place, item in sorted(zip(places, items, strict=True), key=operator.itemgetter(0))]
+
+
+class _ByFile(LoadFileScheduling):
+    """A file's tests go to one process, one after the other, for what they share; those that are apart go each by itself."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return nodeid if file.endswith(_APART) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

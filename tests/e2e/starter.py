@@ -266,6 +266,7 @@ def _read_modules() -> None:
 def _become(asked: dict[str, Any]) -> None:
     from polyport.cli import main  # noqa: PLC0415  see above
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run where a shell let all of them ignore it
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
