@@ -8,7 +8,7 @@ from typing import Any, Final
 from polyport.server.console.charts import Picture, area, bars, lines, part
 from polyport.server.console.connections import STATUSES as STATUS_NAMES
 from polyport.server.console.member import Member
-from polyport.server.console.plotted import Clock, Plot
+from polyport.server.console.plotted import Clock
 from polyport.server.console.screen import screen
 from polyport.server.console.show import Entry, chosen, options, page, thousands, took
 from polyport.server.console.within import ask
@@ -48,15 +48,17 @@ async def show(call: Call, member: Member) -> Answer:
         slot_name=SLOT_NAMES[given["range"]],
         partners=options(sorted(partners.items(), key=lambda pair: pair[1].lower()), given.get("partnerId"), "All partners"),
         total=sum(data["totals"].values()),
+        begins=slots[0]["at"],
+        step=RANGES[given["range"]].grain,
         ticks=[clock.time(at) for at in _ticks(slots)],
         runs=_runs(slots),
-        runs_plot=_runs_plot(clock, slots),
+        run_rows=clock.rows([(slot["at"], _run_cells(slot)) for slot in slots]),
         own=_times(slots, "own"),
-        own_plot=_times_plot(clock, slots, "own"),
+        own_rows=clock.rows([(slot["at"], _time_cells(slot, "own")) for slot in slots]),
         partner_time=_times(slots, "partner"),
-        partner_plot=_times_plot(clock, slots, "partner"),
+        partner_rows=clock.rows([(slot["at"], _time_cells(slot, "partner")) for slot in slots]),
         waiting=area("waiting", [slot["waiting"] for slot in slots], len(slots)),
-        waiting_plot=_waiting_plot(clock, slots),
+        waiting_rows=clock.rows([(slot["at"], _waiting_cells(slot)) for slot in slots]),
         waiting_most=max(slot["waiting"] for slot in slots),
         part=part,
         health=[(status, name, data["connections"].get(status, 0)) for status, name in STATUS_NAMES.items()],
@@ -76,31 +78,18 @@ def _times(slots: Sequence[Mapping[str, Any]], which: str) -> Picture:
     return lines([(name, [slot["latency"][which][name] for slot in slots]) for name in PERCENTILES], len(slots))
 
 
-def _runs_plot(clock: Clock, slots: Sequence[Mapping[str, Any]]) -> Plot:
-    def told(slot: Mapping[str, Any]) -> tuple[int, str, Sequence[str] | None]:
-        runs = slot["runs"]
-        words = ", ".join([f"{runs['succeeded']} succeeded", *(f"{runs[name]} {name}" for name in BAD if runs[name])])
-        return slot["at"], words, [thousands(runs[name]) for name in STATUSES] if any(runs.values()) else None
-
-    return clock.plot([told(slot) for slot in slots])
+def _run_cells(slot: Mapping[str, Any]) -> list[str] | None:
+    runs = slot["runs"]
+    return [thousands(runs[name]) for name in STATUSES] if any(runs.values()) else None
 
 
-def _times_plot(clock: Clock, slots: Sequence[Mapping[str, Any]], which: str) -> Plot:
-    def told(slot: Mapping[str, Any]) -> tuple[int, str, Sequence[str] | None]:
-        if slot["latency"][which]["p50"] is None:
-            return slot["at"], "nothing", None
-        half, most, nearly_all = (took(slot["latency"][which][name]) for name in PERCENTILES)
-        return slot["at"], f"half within {half}, 95 of 100 within {most}, 99 of 100 within {nearly_all}", [half, most, nearly_all]
-
-    return clock.plot([told(slot) for slot in slots])
+def _time_cells(slot: Mapping[str, Any], which: str) -> list[str] | None:
+    latency = slot["latency"][which]
+    return [took(latency[name]) for name in PERCENTILES] if latency["p50"] is not None else None
 
 
-def _waiting_plot(clock: Clock, slots: Sequence[Mapping[str, Any]]) -> Plot:
-    def told(slot: Mapping[str, Any]) -> tuple[int, str, Sequence[str] | None]:
-        most = thousands(slot["waiting"])
-        return slot["at"], f"{most} waited at most", [most] if slot["waiting"] else None
-
-    return clock.plot([told(slot) for slot in slots])
+def _waiting_cells(slot: Mapping[str, Any]) -> list[str] | None:
+    return [thousands(slot["waiting"])] if slot["waiting"] else None
 
 
 def _ticks(slots: Sequence[Mapping[str, Any]]) -> list[int]:

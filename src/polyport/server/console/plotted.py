@@ -1,12 +1,11 @@
-"""What is told of each slot of a picture: what shows on hover, and the rows of its table. Pure.
+"""What a picture shows, as the rows of its table. Pure.
 
-An overview has four hundred of them, and templates make such small parts ten times slower than this does. Every text is escaped here.
+An overview has two hundred of them, and templates make such small parts ten times slower than this does. Every text is escaped here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
@@ -15,23 +14,13 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
-    """What stands under a picture: ``hovers`` are the shapes that say on hover what was in their slot, ``rows`` those of the table."""
-
-    hovers: Markup
-    rows: Markup
-
-
 class Clock:
     """The times of slots as pages show them: each is made once, however many pictures show it."""
 
     def __init__(self, times: Iterable[int], span: str) -> None:
-        self._moments = {at: datetime.fromtimestamp(at, UTC) for at in times}
         self._span = span
         form = "%d %b" if span == "month" else "%H:%M"
-        self._heads = {at: self._head(moment, form) for at, moment in self._moments.items()}
-        self._words = {at: moment.strftime("%d %b %Y, %H:%M UTC") for at, moment in self._moments.items()}
+        self._heads = {at: self._head(datetime.fromtimestamp(at, UTC), form) for at in times}
 
     def _head(self, moment: datetime, form: str) -> str:
         iso = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -41,20 +30,18 @@ class Clock:
         """A time at an axis: the clock of the hour or the day, the day of the month."""
         return _markup(self._heads[at])
 
-    def plot(self, told: Sequence[tuple[int, str, Sequence[str] | None]]) -> Plot:
-        """What is told of each slot: its time, words for it, and the cells of its row; ``None`` for a slot that the table leaves out."""
-        words = _escaped([words for _at, words, _cells in told])
-        hovers = "\n".join(
-            f'<rect x="{index}" width="1" height="100"><title data-slot="{at}">{self._words[at]}: {words[index]}</title></rect>'
-            for index, (at, _words, _cells) in enumerate(told)
-        )
-        filled = [(at, cells) for at, _words, cells in told if cells is not None]
+    def rows(self, told: Sequence[tuple[int, Sequence[str] | None]]) -> Markup:
+        """The rows of a table: the time of each slot and its cells; ``None`` for a slot that is left out."""
+        filled = [(at, cells) for at, cells in told if cells is not None]
         shown = iter(_escaped([cell for _at, cells in filled for cell in cells]))
-        rows = "\n".join(
-            f'<tr><th scope="row">{self._heads[at]}</th>' + "".join([f'<td class="number">{next(shown)}</td>' for _cell in cells]) + "</tr>"
-            for at, cells in filled
+        return _markup(
+            "\n".join(
+                f'<tr><th scope="row">{self._heads[at]}</th>'
+                + "".join([f'<td class="number">{next(shown)}</td>' for _cell in cells])
+                + "</tr>"
+                for at, cells in filled
+            )
         )
-        return Plot(hovers=_markup(hovers), rows=_markup(rows))
 
 
 def _escaped(texts: Sequence[str]) -> list[str]:

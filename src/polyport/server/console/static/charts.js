@@ -1,35 +1,86 @@
-// Pictures in the viewer's zone, and a page that is not drawn anew while somebody reads a table of it. Without it times are UTC, and say so on hover.
+// Pictures in the viewer's zone, what was in the slot that one points at, and tables once they are opened. A page is not drawn anew while somebody reads it so.
 (() => {
   "use strict";
-  const forms = {
-    hour: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }),
-    day: new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }),
-    month: new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }),
+  const looks = {
+    hour: { hour: "2-digit", minute: "2-digit" },
+    day: { hour: "2-digit", minute: "2-digit" },
+    month: { day: "numeric", month: "short" },
+    exact: { dateStyle: "medium", timeStyle: "short" },
   };
-  const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const show = (root) => {
+  const made = {};
+  const written = (look, moment) => (made[look] || (made[look] = new Intl.DateTimeFormat(undefined, looks[look]))).format(moment);
+  const later = window.requestIdleCallback ? (work) => requestIdleCallback(work, { timeout: 1000 }) : (work) => setTimeout(work, 50);
+  const showTimes = (root) => {
     for (const each of root.querySelectorAll("time[data-clock]")) {
       const moment = new Date(each.dateTime);
-      each.textContent = forms[each.dataset.clock].format(moment);
-      each.title = exact.format(moment);
+      each.textContent = written(each.dataset.clock, moment);
+      each.removeAttribute("title");
+      each.dataset.said = each.dataset.clock;
       each.removeAttribute("data-clock");
     }
   };
-  // A page has hundreds of times, most of them where nobody looks: those at axes are shown at once, those of a table when it is opened, those of a slot when one points at it.
-  const showAxes = () => { for (const each of document.querySelectorAll(".chart .times, .as-table[open]")) show(each); };
-  document.addEventListener("toggle", (event) => { if (event.target.matches(".as-table[open]")) show(event.target); }, true);
   document.addEventListener("pointerover", (event) => {
-    const told = event.target.matches(".chart rect") && event.target.querySelector("title[data-slot]");
-    if (!told) return;
-    const words = told.textContent;
-    told.textContent = `${exact.format(new Date(Number(told.dataset.slot) * 1000))}: ${words.slice(words.indexOf("UTC: ") + 5)}`;
-    told.removeAttribute("data-slot");
+    const time = event.target.closest("time[data-said]");
+    if (time && !time.title) time.title = written("exact", new Date(time.dateTime));
   });
+
+  // A page has hundreds of rows that nobody looks at: what stands in <noscript> is a text to a browser with script. A part that htmx has read has it as elements.
+  const tableOf = (details) => {
+    const kept = details.querySelector("noscript");
+    if (!kept) return details.querySelector("table");
+    const held = document.createElement("template");
+    if (kept.firstElementChild) held.content.append(...kept.children);
+    else held.innerHTML = kept.textContent;
+    kept.replaceWith(held.content);
+    const table = details.querySelector("table");
+    showTimes(table);
+    return table;
+  };
+  document.addEventListener("toggle", (event) => { if (event.target.matches(".as-table[open]")) tableOf(event.target); }, true);
+
+  // What was in the slot that one points at or touches: marked, and said in the words of the table.
+  let pointed = null;
+  const leave = () => {
+    if (!pointed) return;
+    pointed.mark.remove();
+    pointed.words.remove();
+    pointed = null;
+  };
+  const point = (svg, slot) => {
+    if (pointed && pointed.svg === svg && pointed.slot === slot) return;
+    leave();
+    const { begins, step } = svg.dataset;
+    const moment = new Date((Number(begins) + slot * Number(step)) * 1000);
+    const table = tableOf(svg.closest("section").querySelector(".as-table"));
+    const heads = [...table.querySelectorAll("thead th")].map((each) => each.textContent);
+    const iso = moment.toISOString().replace(".000Z", "Z");
+    const row = table.querySelector(`time[datetime="${iso}"]`)?.closest("tr");
+    const told = row ? [...row.querySelectorAll("td")].map((each, index) => [heads[index + 1], each.textContent]) : [];
+    const shown = told.filter(([, value]) => value !== "0").map(([head, value]) => `${head}: ${value}`);
+    const mark = document.createElementNS(svg.namespaceURI, "rect");
+    for (const [name, value] of Object.entries({ class: "mark", x: slot, y: 0, width: 1, height: 100 })) mark.setAttribute(name, value);
+    svg.append(mark);
+    const words = document.createElement("p");
+    words.className = "told";
+    words.setAttribute("aria-hidden", "true");  // the table says the same
+    words.textContent = `${written("exact", moment)}: ${shown.join(", ") || "nothing"}`;
+    svg.parentElement.append(words);
+    pointed = { svg, slot, mark, words };
+  };
+  document.addEventListener("pointermove", (event) => {
+    const svg = event.target.closest(".chart svg");
+    if (!svg) { leave(); return; }
+    const { left, width } = svg.getBoundingClientRect();
+    const slots = Number(svg.dataset.slots);
+    point(svg, Math.max(0, Math.min(slots - 1, Math.floor((event.clientX - left) / width * slots))));
+  });
+
   document.addEventListener("htmx:beforeRequest", (event) => {
     const place = event.target.closest("[data-patient]");
     if (!place || event.target !== place) return;
-    if (document.hidden || place.querySelector("details[open]") || place.contains(document.activeElement)) event.preventDefault();
+    if (document.hidden || pointed || place.querySelector("details[open]") || place.contains(document.activeElement)) event.preventDefault();
   });
+  const showAxes = () => { for (const each of document.querySelectorAll(".chart .times")) showTimes(each); };
   document.addEventListener("htmx:afterSettle", showAxes);
-  showAxes();
+  later(showAxes);  // what writes times in the viewer's way takes a browser long to make: the page stands by then
 })();

@@ -1,26 +1,44 @@
 // What pages do beyond HTML and htmx: times in the viewer's zone, copying, dialogs, live lists. Everything works without it, only less conveniently.
 (() => {
   "use strict";
-  const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
-  const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
-  const steps = [["second", 60], ["minute", 60], ["hour", 24], ["day", 7]];
+  // What writes times in the viewer's way takes a browser longer to make than all else here: it is made once the page stands.
+  const looks = { exact: { dateStyle: "medium", timeStyle: "long" }, day: { dateStyle: "medium", timeStyle: "short" } };
+  const made = {};
+  const written = (look, moment) => (made[look] || (made[look] = new Intl.DateTimeFormat(undefined, looks[look]))).format(moment);
+  const later = window.requestIdleCallback ? (work) => requestIdleCallback(work, { timeout: 1000 }) : (work) => setTimeout(work, 50);
+  const steps = [["sec.", 60], ["min.", 60], ["hr.", 24], ["day", 7]];
 
+  // Words for a time within a week of now; "" for others.
   const inWords = (moment) => {
     let left = (moment - Date.now()) / 1000;
     for (const [unit, size] of steps) {
-      if (Math.abs(left) < size) return relative.format(Math.round(left), unit);
+      if (Math.abs(left) < size) {
+        const many = Math.abs(Math.round(left));
+        if (unit === "sec." && !many) return "now";
+        if (unit === "day" && many === 1) return left < 0 ? "yesterday" : "tomorrow";
+        const words = `${many} ${unit}${unit === "day" ? "s" : ""}`;
+        return left < 0 ? `${words} ago` : `in ${words}`;
+      }
       left /= size;
     }
-    return day.format(moment);
+    return "";
   };
   const showTimes = (root) => {
+    const shown = [];
     for (const each of root.querySelectorAll("time[data-time]")) {
       const moment = new Date(each.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
-      each.textContent = inWords(moment);
-      each.title = exact.format(moment);
+      const words = inWords(moment);
+      if (words) each.textContent = words;
+      shown.push([each, moment, words]);
     }
+    if (!shown.length) return;
+    later(() => {
+      for (const [each, moment, words] of shown) {
+        if (!words) each.textContent = written("day", moment);
+        each.title = written("exact", moment);
+      }
+    });
   };
 
   const say = (text) => {
@@ -203,7 +221,8 @@
   const begin = () => {
     document.documentElement.classList.add("scripted");
     const here = document.querySelector(".side nav [aria-current]");
-    if (here) here.closest("nav").scrollLeft = here.offsetLeft - 16;  // on a phone the navigation is a strip
+    // On a phone the navigation is a strip; elsewhere to ask where it is would have the browser lay the page out once more.
+    if (here && matchMedia("(max-width: 56rem)").matches) here.closest("nav").scrollLeft = here.offsetLeft - 16;
     showTimes(document);
     arm(document);
     follow();
