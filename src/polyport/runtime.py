@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +30,7 @@ from polyport.passwords import hash_password
 from polyport.private_partners import PrivateSource
 from polyport.queue.base import Queue
 from polyport.queue.database import DatabaseQueue
+from polyport.queue.departures import Departures
 from polyport.queue.processes import FolderLock, ProcessLock
 from polyport.settings import Settings
 from polyport.stamps import Ahead
@@ -93,6 +95,7 @@ class Runtime:
     network: Network
     receivers: Network
     policy: EgressPolicy
+    departures: Departures
     owner: str
     is_alive: Callable[[str], bool]
     clock: Callable[[], datetime]
@@ -180,10 +183,8 @@ async def open_runtime(
             watched=settings.health.check_every > 0,
         )
         repo = Repo(database, events)
-        receivers = network
-        if network is None or receivers is None:
-            network = _sender(stack, policy, settings, settings.partner.connections, settings.partner.connections_per_host)
-            receivers = _sender(stack, policy, settings, settings.events.concurrency, settings.events.concurrency)
+        departures = stack.enter_context(closing(safe.processes.departures(2 * (settings.runs.concurrency + settings.runs.sync_limit))))
+        network, receivers = (network, network) if network is not None else _ways_out(stack, policy, settings)
         budgets = Budgets(repo.budget_uses, owner=safe.processes.owner, now_ms=in_milliseconds(time_now), is_alive=safe.processes.is_alive)
         stack.push_async_callback(budgets.close)
         private = PrivateSource(repo.private_partners, boxes)
@@ -205,6 +206,7 @@ async def open_runtime(
             network=network,
             receivers=receivers,
             policy=policy,
+            departures=departures,
             owner=safe.processes.owner,
             is_alive=safe.processes.is_alive,
             clock=time_now,
@@ -229,6 +231,15 @@ async def _filled(
         await catalog.refresh()
     stack.callback(catalog.limit_by, catalog.limit_by(repo.allow_lists.limit))
     return catalog
+
+
+def _ways_out(stack: contextlib.AsyncExitStack, policy: EgressPolicy, settings: Settings) -> tuple[Network, Network]:
+    """To partners, and to those who are told of events."""
+    partner, events = settings.partner, settings.events
+    return (
+        _sender(stack, policy, settings, partner.connections, partner.connections_per_host),
+        _sender(stack, policy, settings, events.concurrency, events.concurrency),
+    )
 
 
 def _sender(stack: contextlib.AsyncExitStack, policy: EgressPolicy, settings: Settings, connections: int, per_host: int) -> LateSender:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,6 +235,38 @@ async def test_a_dead_process_leaves_its_run(repo: Repo, queue: Queue, account_i
                 "cancelled": ("cancelled", False, None),
             }[becomes]
         )
+
+
+@pytest.mark.parametrize(
+    ("mode", "noted", "becomes"),
+    [("async", True, "uncertain"), ("async", False, "queued"), ("sync", True, "uncertain"), ("sync", False, "failed")],
+)
+async def test_of_a_dead_process_only_what_it_noted_as_sent_is_in_doubt(
+    repo: Repo, queue: Queue, tmp_path: Path, account_id: int, mode: str, noted: bool, becomes: str
+) -> None:
+    gone = ProcessLock(tmp_path / "processes")
+    run, other = (stored.running(account_id, gone.owner, mode=mode, sending=True, idempotency_key=key) for key in ("a", "b"))
+    for each in (run, other):
+        await repo.runs.insert(each, stored.key(account_id, each, each.idempotency_key or ""))
+    departures = gone.departures(4)
+    departures.note(run.run_id if noted else other.run_id)
+    departures.close()
+    gone.release()
+    assert await queue.recover(5_000) == 2
+    left = await stands(repo, run)
+    assert (left.status, left.owner, left.sending) == (becomes, None, False)
+    assert (await repo.runs.key(account_id, "a") is None) == (becomes == "failed")
+
+
+async def test_a_key_that_means_another_run_by_now_is_not_given_back(repo: Repo, queue: Queue, account_id: int) -> None:
+    run, other = stored.running(account_id, DEAD, mode="sync", idempotency_key="a"), stored.run(account_id, idempotency_key="a")
+    await repo.runs.insert(run)
+    await repo.runs.insert(other, stored.key(account_id, other, "a"))
+    assert await queue.recover(5_000) == 1
+    found = await repo.runs.key(account_id, "a")
+    assert (await stands(repo, run)).status == "failed"
+    assert found is not None
+    assert found.run_id == other.run_id
 
 
 async def test_runs_of_the_living_are_left_alone(repo: Repo, queue: Queue, processes: ProcessLock, account_id: int) -> None:

@@ -6,7 +6,8 @@ server; one of two processes; the supervisor of two; the supervisor and both. Th
 partner or of a random answer. In the end the partner's count is held against the records:
 
 * lost: a run that was accepted and has no record, or does not end.
-* doubled: a request that may not be repeated and came twice; a key with two runs.
+* doubled: a request that may not be repeated and came twice; a key with two runs
+  that sent anything.
 * unexplained: an arrival that no record tells of; an end that does not go with what arrived; a failure that does not say why.
 """
 
@@ -216,20 +217,25 @@ async def _repeat(books: Books, bay: Bay) -> None:
     await asyncio.gather(*(again(bay) for again in repeats))
 
 
-def _judge(report: Report, books: Books, depot: Depot, records: dict[str, dict[str, Any]]) -> None:
+def _judge(report: Report, books: Books, depot: Depot, records: dict[str, dict[str, Any]], kills: int) -> None:
     arrivals = Counter(json.loads(asked.body)["name"] for asked in depot.of("POST /things"))
     put = Counter(json.loads(asked.body)["name"] for asked in depot.wire.asked if asked.method == "PUT")
     known = {run["metadata"]["name"] for run in records.values()}
     open_ = [run_id for run_id, run in records.items() if run["status"] not in FINAL]
-    unlike = [f"{run['status']}, {arrivals[run['metadata']['name']]} arrivals" for run in records.values() if not _fits(run, arrivals, put)]
+    # A synchronous call that was cut before anything was sent gives its key back: its caller's repeat is a run of its own, and what arrived is that one's.
+    per_name = Counter(run["metadata"]["name"] for run in records.values() if run["status"] != "failed")
+    judged = [run for run in records.values() if run["status"] != "failed" or not per_name[run["metadata"]["name"]]]
+    unlike = [f"{run['status']}, {arrivals[run['metadata']['name']]} arrivals" for run in judged if not _fits(run, arrivals, put)]
     silent = [
         run_id for run_id, run in records.items() if run["status"] in {"failed", "uncertain"} and not (run.get("error") or {}).get("code")
     ]
-    per_name = Counter(run["metadata"]["name"] for run in records.values())
+    idle = sum(run["status"] == "uncertain" and not arrivals[run["metadata"]["name"]] for run in records.values())
     ends = Counter(run["status"] for run in records.values())
     report.say(
         f"  records: {len(records)}, of them {dict(ends.most_common())}; arrivals: {arrivals.total()} that may not be repeated, {put.total()} that may"
     )
+    report.say(f"  in doubt: {ends['uncertain']}, of them {idle} that never came to the partner")
+    report.check("in doubt though nothing came: at most one for each kill", idle <= kills, True)
     report.check("lost: accepted runs without a record", len(books.accepted.keys() - records.keys()), 0)
     report.check("lost: runs that did not end", len(open_), 0)
     report.check("doubled: requests that may not be repeated and came again", sum(count - 1 for count in arrivals.values()), 0)
@@ -281,7 +287,7 @@ async def _rounds(folder: Path, depot: Depot, report: Report, *, quick: bool) ->
         f"  answers {dict(books.answers.most_common())}, {books.cut} calls cut, {books.repeated} calls or batches repeated under their key, "
         f"{len(books.accepted)} runs accepted, {len(books.cancelled)} cancelled before they began"
     )
-    _judge(report, books, depot, records)
+    _judge(report, books, depot, records, kills.total())
 
 
 async def _both_serve(server: Process) -> None:

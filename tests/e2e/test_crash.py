@@ -71,6 +71,37 @@ async def test_what_was_under_way_at_a_kill_is_settled_without_a_second_send(tmp
         assert (depot.count("POST /things"), depot.count("PUT /things/7"), depot.count("PUT /things/8")) == (2, 2, 1)
 
 
+async def test_what_a_killed_server_had_not_sent_yet_leaves_no_doubt(tmp_path):
+    async with open_depot() as depot:
+        async with running_process(tmp_path, depot, partner_connections_per_host=1) as first:
+            token, connection = first.served.token, await first.served.connect(PARTNER, {"key": SECRET})
+            bay = first.bay(depot, connection)
+            warm = (await bay.run(CREATE, {"name": "warm"}, mode="async")).json["data"]["runId"]
+            await bay.until(warm)  # from now on a claim marks the runs of this lane as being sent
+            depot.answers["POST /things"] = _never
+            callers = [asyncio.create_task(_quietly(bay.run(CREATE, {"name": "sent"}, key="sent")))]
+            await depot.arrived("POST /things", 2)  # the only connection is taken: what follows waits for it
+            callers.append(asyncio.create_task(_quietly(bay.run(CREATE, {"name": "kept"}, key="kept"))))
+            queued = (await bay.run(CREATE, {"name": "queued"}, mode="async")).json["data"]["runId"]
+            async with asyncio.timeout(20):
+                while len((await bay.served.fetch("GET", "/runs?filter[status]=running")).json["data"]) < 3:  # noqa: ASYNC110  a caller looks as callers do
+                    await asyncio.sleep(0.02)
+            await first.kill()
+            await asyncio.gather(*callers)
+        depot.answers.clear()
+        async with running_process(tmp_path, depot, token=token) as second:
+            bay = second.bay(depot, connection)
+            told = [await bay.run(CREATE, {"name": name}, key=name) for name in ("sent", "kept")]
+            assert [(answer.status, answer.headers.get("idempotent-replayed")) for answer in told] == [(502, "true"), (200, None)]
+            assert (await bay.until(queued))["status"] == "succeeded"
+            ends = Counter(run["status"] for run in (await bay.served.fetch("GET", "/runs")).json["data"])
+            assert ends == {"succeeded": 3, "uncertain": 1, "failed": 1}
+            assert list((tmp_path / "processes").glob("*.sent")) == [
+                path.with_suffix(".sent") for path in (tmp_path / "processes").glob("*.lock")
+            ]
+    assert sorted(json.loads(asked.body)["name"] for asked in depot.of("POST /things")) == ["kept", "queued", "sent", "warm"]
+
+
 async def test_nothing_accepted_is_lost_or_doubled_over_kills_under_load(tmp_path):
     accepted: dict[str, tuple[str, int]] = {}
 
@@ -109,7 +140,11 @@ async def test_nothing_accepted_is_lost_or_doubled_over_kills_under_load(tmp_pat
         if operation == PUT:
             assert ended[run_id] == "succeeded"
         else:
-            assert (ended[run_id], arrivals[name]) in {("succeeded", 1), ("uncertain", 1), ("uncertain", 0)}
+            assert (ended[run_id], arrivals[name]) in {
+                ("succeeded", 1),
+                ("uncertain", 1),
+                ("uncertain", 0),
+            }  # the last: killed just before the first byte left
     assert Counter(ended.values())["uncertain"] <= 2 * 8
 
 

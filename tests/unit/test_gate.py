@@ -17,6 +17,7 @@ from polyport.engine.render import compile_call
 from polyport.errors import NotFound, PartnerRateLimited, PartnerUnavailable
 from polyport.manifest.model import Call
 from polyport.net.message import NetworkFault, Reply
+from polyport.queue.departures import read_departures
 from polyport.store.base import Stale, Statement
 from polyport.store.records import Lane, RunStatus
 from samples import action, json_reply, partner
@@ -305,3 +306,37 @@ async def test_a_ledger_that_cannot_be_written_holds_back_what_it_would_count(be
     bench.store.failing.clear()
     assert (await bench.engine.run_sync(bench.ask(PUT))).run.status is RunStatus.SUCCEEDED
     await bench.store.write(Statement(query="probe"))
+
+
+@pytest.mark.parametrize(("operation", "noted"), [(CREATE, True), (PUT, False)])
+@pytest.mark.parametrize("budget", [{"limit": 9}, None])
+async def test_that_a_request_leaves_is_noted_where_it_may_not_be_repeated(tmp_path, operation, noted, budget):
+    served = limited(**budget) if budget else None
+    async with open_bench(tmp_path, served) as bench:
+        (path,) = (tmp_path / "processes").glob("*.sent")
+        seen = []
+
+        def answered(request):
+            before = read_departures(path)
+            if request.leaves is not None:
+                request.leaves()
+            seen.append((before, read_departures(path)))
+            return json_reply(b'{"id": 1}')
+
+        bench.line.answer = answered
+        run = await bench.claimed(operation=operation)
+        assert (await bench.engine.run_once(run)).run.status is RunStatus.SUCCEEDED
+        assert seen == [(set(), {run.run_id} if noted else set())]
+        assert read_departures(path) == set()
+
+
+async def test_a_run_that_waits_for_another_attempt_has_sent_nothing_that_counts(bench: Bench, tmp_path):
+    (path,) = (tmp_path / "processes").glob("*.sent")
+
+    def busy(request):
+        request.leaves()
+        return Reply(status=429, headers=(("Retry-After", "60"),))
+
+    bench.line.answer = busy
+    done = await bench.engine.run_once(await bench.claimed(operation=CREATE))
+    assert (done.run.status, read_departures(path)) == (RunStatus.WAITING, set())

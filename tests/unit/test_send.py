@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from polyport import __version__
 from polyport.errors import BlockedAddress
 from polyport.net.egress import EgressPolicy
-from polyport.net.message import Certificate, NetworkFault, Request
+from polyport.net.message import Certificate, NetworkFault, Request, Stream
 from polyport.net.send import Sender
 
 pytestmark = pytest.mark.anyio
@@ -918,6 +918,25 @@ async def test_a_body_of_exactly_the_limit_is_read_and_a_request_may_set_its_own
         assert len((await sender.send(get(server.url(), answer_limit=1000))).body) == 1000
         assert "larger than 999" in (await fault_of(sender, get(server.url(), answer_limit=999))).message
         assert "larger than 10" in (await fault_of(sender, get(server.url()))).message
+
+
+@pytest.mark.parametrize("way", ["new", "kept", "large", "stream", "open"])
+async def test_it_is_told_that_a_request_leaves_before_anything_of_it_arrives_and_after_the_connection_is_there(way):
+    bodies = {"large": {"body": b"x" * 2 * MIB}, "stream": {"body": None, "stream": Stream(parts=(b"x" * 1000,))}}
+    async with partner(answer(b"ok")) as server, make_sender() as sender:
+        if way == "kept":
+            await sender.send(Request(method="POST", url=server.url()))
+        told = []
+        arrived = len(server.arrivals)
+        request = replace(Request(method="POST", url=server.url(), **bodies.get(way, {})), leaves=lambda: told.append(len(server.arrivals)))
+        if way == "open":
+            (await sender.open(request)).close()
+        else:
+            await sender.send(request)
+        assert (told, len(server.arrivals)) == ([arrived], arrived + 1)
+        blocked = replace(Request(method="POST", url="http://127.0.0.1:1/"), leaves=lambda: told.append(-1))
+        await fault_of(sender, blocked)
+        assert told == [arrived]
 
 
 async def test_a_caller_that_gives_up_leaves_no_connection_in_doubt():

@@ -155,3 +155,10 @@ async def test_a_simulator_without_a_connection_for_its_cases_gives_no_sample(tm
     (folder / "simulator.yaml").write_text("{}")
     with pytest.raises(NotFound):
         await Simulators([str(tmp_path)]).sample("bare")
+
+
+async def test_a_simulated_partner_too_is_told_that_a_request_leaves():
+    told: list[int] = []
+    simulators = Simulators()
+    request = Request(method="GET", url=f"{simulators.origin('pipedrive')}/v1/users/me", leaves=lambda: told.append(1))
+    assert ((await simulators.send(request)).status, told) == (401, [1])

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -227,11 +228,12 @@ class Desk:
         file = partner.file
         return self.runtime.budgets.toll(file.budgets, costs, partner_id=file.id, place=place, operation_id=operation_id)
 
-    def gate(self, program: Program, bench: Bench, patience: float) -> Gate:
-        """The gate of one attempt."""
+    def gate(self, program: Program, bench: Bench, patience: float, noted: str | None = None) -> Gate:
+        """The gate of one attempt. ``noted`` is the run for which it is noted when a request leaves that may change something."""
         place = bench.record.connection_id if bench.record is not None else -program.partner.file.id
         toll = self.toll(program, place) if program.partner.file.budgets else None  # most partners declare none
-        return Gate(self.runtime.budgets, self.runtime.breakers, toll, place, patience=patience)
+        leaves = partial(self.runtime.departures.note, noted) if noted is not None else None
+        return Gate(self.runtime.budgets, self.runtime.breakers, toll, place, patience=patience, leaves=leaves)
 
     def caller(
         self, partner: Partner, auth: str | None, fields: Mapping[str, Any], connection_id: int = 0, *, simulated: bool = False

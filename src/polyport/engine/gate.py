@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from polyport.breakers import Breakers
 from polyport.budgets import Budgets, BudgetSpent, Permit
 from polyport.errors import Details, PartnerRateLimited, PartnerUnavailable, PolyportError
+from polyport.manifest.model import SAFE_METHODS
 from polyport.net.message import Network, NetworkFault, Reply, Request
 from polyport.quotas import Toll
 
@@ -25,12 +27,21 @@ class Gate:
     """What the calls of one attempt go through, or all calls of an open connection that belong to no attempt (``several``).
 
     ``place`` is the connection, or the partner itself (negated) where there is none. ``patience`` is how long (seconds) the first call waits for a permit.
+    ``leaves`` is called just before a request that may change something is handed to its connection.
     """
 
-    __slots__ = ("_ahead", "_begun", "_breakers", "_budgets", "_patience", "_place", "_several", "_toll")
+    __slots__ = ("_ahead", "_begun", "_breakers", "_budgets", "_leaves", "_patience", "_place", "_several", "_toll")
 
     def __init__(
-        self, budgets: Budgets, breakers: Breakers, toll: Toll | None, place: int, *, patience: float, several: bool = False
+        self,
+        budgets: Budgets,
+        breakers: Breakers,
+        toll: Toll | None,
+        place: int,
+        *,
+        patience: float,
+        several: bool = False,
+        leaves: Callable[[], None] | None = None,
     ) -> None:
         self._budgets = budgets
         self._breakers = breakers
@@ -38,6 +49,7 @@ class Gate:
         self._place = place
         self._patience = patience
         self._several = several
+        self._leaves = leaves
         self._begun = False
         self._ahead: Permit | None = None
 
@@ -87,8 +99,11 @@ class Gate:
         wait = self._breakers.enter(self._place, host)
         if wait:
             raise left_alone(wait)
+        leaves = self._leaves if request.method not in SAFE_METHODS else None
         if permit is not None:
-            request = replace(request, leaves=partial(self._budgets.leaves, permit))
+            leaves = partial(_both, partial(self._budgets.leaves, permit), leaves)
+        if leaves is not None:
+            request = replace(request, leaves=leaves)
         try:
             reply = await network.send(request)
         except NetworkFault as fault:
@@ -134,6 +149,12 @@ def left_alone(wait: float) -> PartnerUnavailable:
         "The partner has failed again and again and is left alone for a while: nothing was sent.",
         Details(retry_after_ms=max(1, round(wait * 1000)), reason=CIRCUIT, suggested_fix="Try again as late as retryAfterMs says."),
     )
+
+
+def _both(first: Callable[[], None], second: Callable[[], None] | None) -> None:
+    first()
+    if second is not None:
+        second()
 
 
 def _host(url: str) -> str:

@@ -53,6 +53,7 @@ class Ledger:
         except Stale:
             await self._check_stop(run)
             raise
+        self._runtime.departures.forget(run.run_id)
         return Done(run=waiting, error=error)
 
     async def hold(self, run: Run, error: PolyportError, wait_ms: int) -> Done:
@@ -112,6 +113,7 @@ class Ledger:
                 self._runtime.events.announce()
 
         await self._durably(finished, end)
+        self._runtime.departures.forget(run.run_id)
         self.stopping.discard(run.run_id)
         return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
 

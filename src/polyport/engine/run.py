@@ -428,7 +428,8 @@ class Engine:
             network = MarkedNetwork(network, run_id)
         runs = self.runtime.settings.runs
         patience = HOLD_SECONDS if run.mode == "async" else SYNC_LIMIT_MS / 1000 if prepared.patient else runs.sync_wait
-        gate = self.desk.gate(prepared.program, prepared.bench, patience) if prepared.program.calls else None
+        noted = None if run.repeatable else run_id
+        gate = self.desk.gate(prepared.program, prepared.bench, patience, noted) if prepared.program.calls else None
         if run.deadline_at is not None:
             left = (run.deadline_at - self.runtime.now_ms()) / 1000
             until = time.monotonic() + left

@@ -96,7 +96,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ``answer_limit`` is the most bytes of (decompressed) body that are read; ``None`` is the server's own limit.
     ``stream`` is the body where that is not kept in memory; ``body`` is then ``None``.
     ``certificate`` is shown to servers that ask for one, on the first address alone.
-    ``leaves`` is called when the request is handed to a connection: what came before, such as making one, took its time.
+    ``leaves`` is called before the request is handed to a connection: what came before, such as making one, took its time.
     ``fresh``: it goes out on a connection of its own making. A kept one may be closed by the other side at that very moment, and then nobody knows what became of the request.
     """
 
@@ -163,7 +163,7 @@ class Network(Protocol):
     async def send(self, request: Request) -> Reply:
         """Send one request and read the whole answer, whatever its status.
 
-        Raises ``NetworkFault`` when there is no answer, and ``BlockedAddress`` when the egress policy forbids the address.
+        ``request.leaves`` is called before its first byte can leave: what was not told so is taken for unsent when the process dies. Raises ``NetworkFault`` when there is no answer, and ``BlockedAddress`` when the egress policy forbids the address.
         """
 
 

@@ -191,25 +191,29 @@ class DatabaseQueue:
     async def recover(self, now: int) -> int:
         """Give back or settle the runs of dead processes.
 
-        What may be repeated, or was not sent, is queued again (asynchronous) or has failed safely (synchronous: its caller is gone); what may have been
-        sent and may not be repeated is ``uncertain``; what was asked to stop has stopped. What a backup was restored with is not sent by itself in any case.
+        What may be repeated, or was not sent, is queued again (asynchronous) or has failed safely (synchronous: its caller is gone, and may come again under
+        the same idempotency key); what may have been sent and may not be repeated is ``uncertain``; what was asked to stop has stopped. What a backup was restored with is not sent by itself in any case.
         """
-        settled = 0
+        settled, dead = (
+            0,
+            self._processes.dead(),
+        )  # who dies from here on keeps its files until the next time: its runs may not be seen below
         for (owner,) in await self._database.read("running_owners"):
             if self._processes.is_alive(owner):
                 continue
+            departed = self._processes.departed(owner)
             while rows := await self._database.read("runs_of_owner", {"owner": owner}):
-                told = await asyncio.gather(*(self._settle(run_of_row(row), now) for row in rows))
+                told = await asyncio.gather(*(self._settle(run_of_row(row), now, departed) for row in rows))
                 settled += sum(told)
-        self._processes.sweep()
+        self._processes.sweep(dead)
         if settled:
             self._looked = -math.inf
             self._due.set()
         return settled
 
-    async def _settle(self, run: Run, now: int) -> bool:
+    async def _settle(self, run: Run, now: int, departed: frozenset[str] | None) -> bool:
         given = {"account_id": run.account_id, "run_id": run.run_id, "owner": run.owner, "now": now}
-        verdict = _verdict(run)
+        verdict = _verdict(run, departed)
         told: Sequence[Statement] = ()
         if verdict is None:
             unit = [Statement(query="requeue_run", params=given, expect=1)]
@@ -222,6 +226,9 @@ class DatabaseQueue:
                 Statement(query="settle_run", params={**given, "status": status, "error": record, "look": FIRST_LOOK_MS}, expect=1),
                 *told,
             ]
+            if error is _STOPPED and run.idempotency_key is not None:
+                key = {"account_id": run.account_id, "user": run.external_user_id, "key": run.idempotency_key, "run_id": run.run_id}
+                unit.append(Statement(query="free_key", params=key))
         try:
             await self._database.write(*unit)
         except Stale:  # another process was first
@@ -249,11 +256,11 @@ def _claim(lane: Lane, count: int, owner: str, now: int, *, sends: bool) -> Stat
     return Statement(query="claim_one", params=told) if count == 1 else Statement(query="claim_lane", params={**told, "limit": count})
 
 
-def _verdict(run: Run) -> tuple[RunStatus, PolyportError] | None:
-    """How a run of a dead process ends; ``None``: it is queued again."""
+def _verdict(run: Run, departed: frozenset[str] | None) -> tuple[RunStatus, PolyportError] | None:
+    """How a run of a dead process ends; ``None``: it is queued again. ``departed`` are the process's runs that have sent something, if that is known."""
     if run.owner == RESTORED:
         return (RunStatus.FAILED, _HARMLESS) if run.repeatable else (RunStatus.UNCERTAIN, _IN_DOUBT)
-    if run.sending and not run.repeatable:
+    if run.sending and not run.repeatable and (departed is None or run.run_id in departed):
         return RunStatus.UNCERTAIN, _CUT
     if run.cancel_at is not None:
         return RunStatus.CANCELLED, _CANCELLED

@@ -7,6 +7,12 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
+from typing import Final
+
+from polyport.queue.departures import Departures, read_departures
+
+_LOCK: Final = ".lock"
+_SENT: Final = ".sent"
 
 
 class ProcessLock:
@@ -59,11 +65,28 @@ class ProcessLock:
                     found[path.stem] = path.read_text("utf-8", "replace")
         return found
 
-    def sweep(self) -> None:
-        """Remove the lock files of dead processes. A missing file says the same as a free lock, so nothing is forgotten by it."""
-        for path in self._folder.glob("*.lock"):
-            if path == self._path(self.owner):
-                continue
+    def departures(self, places: int) -> Departures:
+        """Where this process notes what it sends, for those who find it dead; ``places`` is how many runs can be under way at once."""
+        return Departures(self._folder / f"{self.owner}{_SENT}", places)
+
+    def departed(self, owner: str) -> frozenset[str] | None:
+        """The runs of a dead process that have sent what may not be repeated; ``None`` where that is not known."""
+        return read_departures(self._folder / f"{owner}{_SENT}")
+
+    def dead(self) -> frozenset[str]:
+        """Those who left a file here and do not live."""
+        owners = {path.stem for path in self._folder.iterdir() if path.suffix in {_LOCK, _SENT}}
+        return frozenset(owner for owner in owners if not self.is_alive(owner))
+
+    def sweep(self, owners: frozenset[str] | None = None) -> None:
+        """Remove the files of dead processes, of these or of all. A missing lock says the same as a free one, so nothing is forgotten by it.
+
+        What a process had sent is forgotten: its runs have to be settled before.
+        """
+        for owner in self.dead() if owners is None else owners:
+            path = self._path(owner)
+            with contextlib.suppress(FileNotFoundError):
+                path.with_suffix(_SENT).unlink()
             with contextlib.suppress(FileNotFoundError, BlockingIOError):
                 file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 try:
@@ -79,7 +102,7 @@ class ProcessLock:
         os.close(self._file)
 
     def _path(self, owner: str) -> Path:
-        return self._folder / f"{owner}.lock"
+        return self._folder / f"{owner}{_LOCK}"
 
 
 class FolderLock:

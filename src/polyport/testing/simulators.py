@@ -56,6 +56,8 @@ class Simulators:
             app = await self._app(slug)
         except NotFound:
             raise NetworkFault("There is no simulated partner of this name.", reached=False) from None
+        if request.leaves is not None:
+            request.leaves()
         answer = app.partner.answer(
             Incoming(
                 method=request.method,

@@ -43,6 +43,10 @@ WHERE account_id = :account_id AND external_user_id = COALESCE(:only_user, '') A
 DELETE FROM idempotency_keys
 WHERE account_id = :account_id AND external_user_id = COALESCE(:only_user, '') AND key = :key AND created_at < :before;
 
+-- name: free_key
+-- Forget the key of a run of which nothing was sent and nobody was told: the same call may be made again.
+DELETE FROM idempotency_keys WHERE account_id = :account_id AND external_user_id IN ('', COALESCE(:user, '')) AND key = :key AND run_id = :run_id;
+
 -- name: delete_old_keys
 -- Forget keys older than a time, a few at once.
 DELETE FROM idempotency_keys WHERE (account_id, external_user_id, key) IN
