@@ -33,7 +33,6 @@ from polyport.queue.database import DatabaseQueue
 from polyport.queue.departures import Departures
 from polyport.queue.processes import FolderLock, ProcessLock
 from polyport.settings import Settings
-from polyport.stamps import Ahead
 from polyport.store.base import Duplicate, StoreFault
 from polyport.store.records import Account
 from polyport.store.repo import Repo
@@ -112,6 +111,11 @@ class Runtime:
             if isinstance(way, LateSender):
                 await way.prepare()
 
+    async def look_again(self) -> None:
+        """Look at the partners' files that a start did not look at, and let all processes of the data folder take up what changed."""
+        if await self.catalog.look_again():
+            await self.repo.keys.forget()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstAccount:
@@ -162,12 +166,12 @@ async def open_runtime(
     network: Network | None = None,
     clock: Callable[[], datetime] | None = None,
     simulated: Simulated | None = None,
-    ahead: Ahead | None = None,
+    late: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Open everything, and close it again. Raises ``SetupError`` with a sentence when something does not allow a start.
 
     ``catalog``, ``network`` and ``clock`` replace the real ones in tests. ``simulated`` are the partners that simulated connections talk to, if there may be any.
-    ``ahead`` may have looked at the partners' folders already.
+    ``late``: where there are many partners, changes of their files are taken up by ``Runtime.look_again``, once it serves.
     """
     policy = EgressPolicy(settings.allow_networks)
     time_now = clock or system_clock
@@ -188,7 +192,7 @@ async def open_runtime(
         budgets = Budgets(repo.budget_uses, owner=safe.processes.owner, now_ms=in_milliseconds(time_now), is_alive=safe.processes.is_alive)
         stack.push_async_callback(budgets.close)
         private = PrivateSource(repo.private_partners, boxes)
-        catalog = await _filled(stack, settings, repo, private, catalog, ahead)
+        catalog = await _filled(stack, settings, repo, private, catalog, late=late)
         yield Runtime(
             settings=settings,
             catalog=catalog,
@@ -215,11 +219,11 @@ async def open_runtime(
 
 
 async def _filled(
-    stack: contextlib.AsyncExitStack, settings: Settings, repo: Repo, private: PrivateSource, catalog: Catalog | None, ahead: Ahead | None
+    stack: contextlib.AsyncExitStack, settings: Settings, repo: Repo, private: PrivateSource, catalog: Catalog | None, *, late: bool
 ) -> Catalog:
     """The catalogue with what accounts imported, and limited as they are; the real one where none is given."""
     if catalog is None:
-        opening = partial(open_catalog, settings.data, settings.partner_roots, settings.origin, memory=settings.catalog.memory, ahead=ahead)
+        opening = partial(open_catalog, settings.data, settings.partner_roots, settings.origin, memory=settings.catalog.memory, late=late)
         catalog = await asyncio.to_thread(opening)
         stack.callback(catalog.close)
         if catalog.changed:  # other processes of this data folder take it up

@@ -1,7 +1,7 @@
 """Stamps of partners' folders: a text for each that changes whenever one of its files does.
 
-A catalogue of thousands of partners has tens of thousands of files to look at, which takes as long as half of a start. So a start lets another process
-look, this file as a program of its own, while it loads what it needs itself. It therefore takes nothing but the standard library.
+A catalogue of thousands of partners has tens of thousands of files to look at, which takes as long as half of a start. So a server lets another process
+look once it serves, this file as a program of its own, which gives way to all others. It therefore takes nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 
-MANY: Final = 100  # folders, for which another process is worth it
+MANY: Final = 100  # folders, from which on a start does not wait until their files were looked at
+GIVES_WAY: Final = 10  # of 19: on a core that is wholly used it still gets a tenth
 _KINDS: Final = ("", "actions", "triggers", "lists")
 
 
@@ -34,44 +32,20 @@ def stamp_of(folder: str) -> str:
     return hashlib.sha256(repr(told).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-class Ahead:
-    """Another process that looks at the folders of some roots. What it does not tell, for whatever reason, has to be looked at here."""
-
-    def __init__(self, roots: Sequence[str]) -> None:
-        command = [sys.executable, "-I", "-S", __file__, *roots]
-        self._process: subprocess.Popen[bytes] | None = None
-        self._found: Mapping[str, Mapping[str, str]] = {}
-        with suppress(OSError):
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603  this file
-
-    def of(self, root: str) -> Mapping[str, str]:
-        """The stamps of the folders under a root, by name; each root is told once."""
-        if self._process is not None:
-            told, _nothing = self._process.communicate()
-            self._process = None
-            with suppress(ValueError):
-                self._found = json.loads(told)
-        found, self._found = self._found.get(root, {}), {name: stamps for name, stamps in self._found.items() if name != root}
-        return found
-
-
-def look_ahead(roots: Sequence[str]) -> Ahead | None:
-    """Begin to look at the roots with many folders, if there are any."""
-    large = [root for root in roots if len(_names(root)) >= MANY]
-    return Ahead(large) if large else None
-
-
-def _names(root: str) -> list[str]:
+def folder_names(root: str) -> list[str]:
+    """The names of the folders under a root that may hold a partner, in order; none where it may not be looked into."""
     try:
-        return os.listdir(root)  # noqa: PTH208  as above
+        with os.scandir(root) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(("_", ".")) and entry.is_dir())
     except OSError:
         return []
 
 
-def main(roots: Sequence[str]) -> None:
-    """Print the stamps of all that is in the roots, as JSON."""
-    print(json.dumps({root: {name: stamp_of(f"{root}/{name}") for name in _names(root)} for root in roots}))  # noqa: T201  it is a program
+def main(root: str) -> None:
+    """Print the stamps of all folders under a root, as JSON."""
+    os.nice(GIVES_WAY)
+    print(json.dumps({name: stamp_of(f"{root}/{name}") for name in folder_names(root)}))  # noqa: T201  it is a program
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1])

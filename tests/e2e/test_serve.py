@@ -14,6 +14,8 @@ import pytest
 from e2e.processes import EMAIL, FIRST_ACCOUNT, PASSWORD, connect, run, serving, simulating, taken_port, towards, until
 from polyport.cli.folders import bundled
 from polyport.settings import environment_names
+from polyport.stamps import MANY
+from shelf import folder
 
 CREATE_PERSON = "/partners/trigger-actions/2250101/run/sync"
 
@@ -183,3 +185,20 @@ def two_workers(server):
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     serving_now = alive & set(map(int, children))
     return serving_now if len(serving_now) == 2 else None
+
+
+def test_a_folder_among_many_that_changed_while_no_server_ran_is_taken_up_once_the_next_one_serves(tmp_path):
+    for number in range(MANY):
+        for name, content in folder(5_000 + number).items():
+            path = tmp_path / "many" / f"depot-{5_000 + number}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    given = {"POLYPORT_CONNECTORS": str(tmp_path / "many"), **FIRST_ACCOUNT}
+    changed = tmp_path / "many" / "depot-5007" / "partner.yaml"
+    with serving(tmp_path, empty=True, **given) as server:
+        assert server.stop() == 0
+    changed.write_bytes(folder(5_007, title="Quay")["partner.yaml"])
+    with serving(tmp_path, "--workers", 2, log="again.log", empty=True, **given) as server:
+        token = server.sign_in()
+        for _process in range(8):  # whichever of the two answers
+            until(lambda: server.ask("GET", "/partners/5007", token=token)[1]["data"]["title"] == "Quay")

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 
 from polyport.catalog import Catalog, Wanted, building, loaded, open_catalog
 from polyport.errors import NotFound
+from polyport.stamps import stamp_of
 from polyport.store.catalogue import OfferRow, OperationRow, PartnerRow, Stored
 from polyport.store.sqlite_catalogue import SqliteCatalogue
 
@@ -79,9 +80,9 @@ class Opener:
         self.made: list[Catalog] = []
         self.parsed: list[str] = []
 
-    def __call__(self) -> Catalog:
+    def __call__(self, *, late: bool = False) -> Catalog:
         self.parsed.clear()
-        self.made.append(open_catalog(self.data, [str(self.root)], ORIGIN))
+        self.made.append(open_catalog(self.data, [str(self.root)], ORIGIN, late=late))
         return self.made[-1]
 
     @property
@@ -138,23 +139,49 @@ async def test_a_program_that_was_installed_elsewhere_finds_what_it_knew(opened:
     assert (opened.parsed, again.problems, await titles(again)) == ([], [], ["Depot"])
 
 
-async def test_what_another_process_saw_of_the_folders_counts_and_the_rest_is_looked_at(opened: Opener):
-    for number in (3, 4):
+async def test_of_many_folders_a_start_looks_at_the_names_and_at_the_files_once_it_serves(opened: Opener, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("polyport.catalog.sources.MANY", 3)
+    looked: list[str] = []
+    monkeypatch.setattr("polyport.catalog.sources.stamp_of", lambda folder: looked.append(folder) or stamp_of(folder))
+    for number in (3, 4, 5):
         write(opened.root, number)
-    opened()
-    write(opened.root, 3, "remove")
-    write(opened.root, 4, "remove")
-
-    class Early:
-        def of(self, root: str) -> Mapping[str, str]:
-            return {"depot-3": before} if root == str(opened.root) else {}
-
-    before = next(row.stamp for row in opened.made[-1]._index.offers() if row.key == "depot-3")
+    opened(late=True)
+    looked.clear()
+    again = opened(late=True)
+    assert (opened.parsed, looked, again.count) == ([], [], 3)
+    write(opened.root, 4, "create", "remove", title="After")
+    serving = opened(late=True)
+    assert (opened.parsed, looked, await titles(serving)) == ([], [], ["Depot", "Depot", "Depot"])
+    assert await serving.look_again()
+    assert (opened.parsed, await titles(serving)) == (["depot-4"], ["Depot", "After", "Depot"])
     opened.parsed.clear()
-    opened.made.append(open_catalog(opened.data, [str(opened.root)], ORIGIN, ahead=Early()))
-    assert opened.parsed == ["depot-4"]
-    opened()
-    assert opened.parsed == ["depot-3"]
+    assert not await serving.look_again()
+    assert (opened.parsed, opened(late=True).changed) == ([], False)
+
+
+@pytest.mark.parametrize("change", ["one more", "one less", "another name", "a start that was cut off"])
+async def test_of_many_folders_those_that_came_and_went_count_from_the_start_on(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, change: str
+):
+    monkeypatch.setattr("polyport.catalog.sources.MANY", 3)
+    for number in (3, 4, 5, 6):
+        write(opened.root, number)
+    first = opened(late=True)
+    match change:
+        case "one more":
+            write(opened.root, 7)
+        case "one less":
+            shutil.rmtree(opened.root / "depot-3")
+        case "another name":
+            (opened.root / "depot-3").rename(opened.root / "depot-9")
+        case _:
+            rows = [row for row in first._index.offers() if row.key == "depot-6"]
+            first._index.change(rows, (), None)
+    write(opened.root, 4, title="After")
+    found = opened(late=True)
+    assert (await titles(found)).count("After") == 1
+    assert sorted(row.key for row in found._index.offers()) == sorted(path.name for path in opened.root.iterdir())
+    assert not await found.look_again()
 
 
 async def test_files_that_were_written_anew_with_the_same_content_are_not_parsed(opened: Opener):

@@ -1,8 +1,9 @@
-"""The way out that is loaded when it is first taken, and the looking ahead at folders: what a start does not wait for."""
+"""The way out that is loaded when it is first taken, and the late look at folders: what a start does not wait for."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from polyport import stamps
+from polyport.catalog import FolderSource
 from polyport.net.late import LateSender
 from polyport.net.message import Incoming, Network, Opener, Reply, Request
-from polyport.stamps import MANY, Ahead, look_ahead, stamp_of
 
 ASKED = Request(method="GET", url="http://127.0.0.1/")
 GIVEN = Reply(url=ASKED.url, status=200, headers=(), body=b"", elapsed=0.0)
@@ -131,34 +133,28 @@ def test_what_a_start_does_not_need_is_not_loaded(program: str, late: tuple[str,
     assert told.stdout.strip() == "[]"
 
 
-def _many(root: Path) -> list[str]:
-    names = [f"partner-{number}" for number in range(MANY - 1)] + ["pärtner \udcff"]
-    for name in names:
-        (root / name / "actions").mkdir(parents=True)
-        (root / name / "partner.yaml").write_text("id: 1", "utf-8")
-    return names
+def test_the_program_that_looks_prints_the_stamps_of_all_folders_and_needs_nothing_but_the_standard_library(tmp_path: Path):
+    for name in ("partner-1", "pärtner \udcff", "_left", ".git"):
+        (tmp_path / name / "actions").mkdir(parents=True)
+        (tmp_path / name / "partner.yaml").write_text("id: 1", "utf-8")
+    (tmp_path / "README.md").touch()
+    told = subprocess.run([sys.executable, "-I", "-S", stamps.__file__, str(tmp_path)], capture_output=True, check=True)  # noqa: S603  this program
+    assert json.loads(told.stdout) == {name: stamps.stamp_of(f"{tmp_path}/{name}") for name in ("partner-1", "pärtner \udcff")}
+    assert stamps.folder_names(str(tmp_path)) == ["partner-1", "pärtner \udcff"]
+    assert stamps.folder_names(str(tmp_path / "nothing")) == []
 
 
-def test_another_process_finds_the_same_stamps_and_tells_each_root_once(tmp_path: Path):
-    names = _many(tmp_path)
-    ahead = look_ahead([str(tmp_path), str(tmp_path / "nothing")])
-    assert ahead is not None
-    found = ahead.of(str(tmp_path))
-    assert found == {name: stamp_of(f"{tmp_path}/{name}") for name in names}
-    assert ahead.of(str(tmp_path)) == {}
-    assert ahead.of("elsewhere") == {}
-
-
-def test_few_folders_are_not_worth_another_process(tmp_path: Path):
-    (tmp_path / "one").mkdir()
-    assert look_ahead([str(tmp_path), str(tmp_path / "nothing")]) is None
-
-
-def test_what_another_process_cannot_tell_is_left_to_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert Ahead([str(tmp_path / "nothing")]).of(str(tmp_path / "nothing")) == {}
-    for program in ("/bin/false", str(tmp_path / "no-program")):
+@asynchronous
+@pytest.mark.parametrize("program", ["/bin/false", "no-program", ""])
+async def test_what_another_process_cannot_tell_of_the_folders_is_looked_at_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+):
+    (tmp_path / "partner-1").mkdir()
+    if program:
         monkeypatch.setattr(sys, "executable", program)
-        assert Ahead([str(tmp_path)]).of(str(tmp_path)) == {}
+    source = FolderSource(tmp_path)
+    await source.look_later()
+    assert [(each.key, each.stamp) for each in source.seen()[0]] == [("partner-1", stamps.stamp_of(f"{tmp_path}/partner-1"))]
 
 
 @pytest.mark.parametrize("change", ["content", "name", "more", "less", "folder"])
@@ -166,8 +162,8 @@ def test_a_stamp_changes_with_every_file_that_makes_a_partner(tmp_path: Path, ch
     folder = tmp_path / "one"
     (folder / "actions").mkdir(parents=True)
     (folder / "actions" / "a.yaml").write_text("a", "utf-8")
-    before = stamp_of(str(folder))
-    assert stamp_of(str(folder)) == before
+    before = stamps.stamp_of(str(folder))
+    assert stamps.stamp_of(str(folder)) == before
     match change:
         case "content":
             (folder / "actions" / "a.yaml").write_text("another", "utf-8")
@@ -179,4 +175,4 @@ def test_a_stamp_changes_with_every_file_that_makes_a_partner(tmp_path: Path, ch
             (folder / "actions" / "a.yaml").unlink()
         case _:
             (folder / "lists").mkdir()
-    assert stamp_of(str(folder)) != before
+    assert stamps.stamp_of(str(folder)) != before

@@ -28,21 +28,25 @@ _log: Final = structlog.get_logger("polyport.catalog")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done for one source: what it offers no more, what it offers anew or in another version, and what may have its place now."""
+    """What is to be done for one source: what it offers no more, what it offers anew or in another version, and what of it the index has."""
 
     gone: Sequence[OfferRow]
     fresh: Sequence[Offer]
-    held: Mapping[tuple[str, str], OfferRow]
+    held: Mapping[str, OfferRow]
 
 
-def plan(index: CatalogIndex, source: str, offers: Sequence[Offer]) -> Plan:
-    """Compare a source with the index."""
-    rows = index.offers()
-    held = {(row.source, row.key): row for row in rows}
-    known = {offer.key for offer in offers}
-    gone = [row for row in rows if row.source == source and row.key not in known]
-    fresh = [offer for offer in offers if not _is_current(held.get((source, offer.key)), offer)]
+def plan(rows: Sequence[OfferRow], offers: Sequence[Offer]) -> Plan:
+    """Compare what a source offers with what the index has of it."""
+    held = {row.key: row for row in rows}
+    offered = {offer.key for offer in offers}
+    gone = [row for row in rows if row.key not in offered]
+    fresh = [offer for offer in offers if not _is_current(held.get(offer.key), offer)]
     return Plan(gone=gone, fresh=fresh, held=held)
+
+
+def known(rows: Sequence[OfferRow]) -> list[Offer]:
+    """What a source offered when the index took it up."""
+    return [Offer(key=row.key, stamp=row.stamp, owner=row.owner) for row in rows]
 
 
 def _is_current(row: OfferRow | None, offer: Offer) -> bool:

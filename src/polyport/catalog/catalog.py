@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import os
-import sys
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
 
-from polyport.catalog.building import Builder, plan, problems_in
+from polyport.catalog.building import Builder, known, plan, problems_in
 from polyport.catalog.listing import Item, Operation, Page, Wanted, operation_row, partner_row, understand
 from polyport.catalog.loaded import MEMORY_MB, Head, Kept, Opened, pinned
 from polyport.catalog.search import Search
-from polyport.catalog.sources import Offer, Source, folder_sources
+from polyport.catalog.sources import FolderSource, Offer, Source, folder_sources
 from polyport.errors import NotFound
 from polyport.manifest.model import Partner
 from polyport.manifest.neighbours import clashes
 from polyport.manifest.source import Problem
-from polyport.stamps import Ahead
-from polyport.store.base import StoreUnavailable
 from polyport.store.catalogue import CatalogIndex, IndexDamaged, OfferRow, Ordered, Reach, Stored
 from polyport.store.sqlite_catalogue import SqliteCatalogue
 
@@ -40,17 +31,6 @@ _log: Final = structlog.get_logger("polyport.catalog")
 
 T = TypeVar("T")
 Allowed = Callable[[int], Awaitable[frozenset[int] | None]]
-
-
-_READERS: Final = (
-    "*.py",
-    "manifest/**/*.py",
-    "kinds/**/*.py",
-    "catalog/*",
-    "store/*catalogue.py",
-    "store/sql/catalogue/*",
-)  # what decides what becomes of a folder
-_UNUSED_SECONDS: Final = 30 * 24 * 3600
 
 
 async def _everything(_account_id: int) -> frozenset[int] | None:
@@ -107,24 +87,28 @@ class Catalog:
         *,
         anew: bool = False,
         memory: int = MEMORY_MB,
-        ahead: Ahead | None = None,
+        late: bool = False,
     ) -> Catalog:
         """The bundled partners and those of the extra folders, here and now; without an ``index`` in one of this process alone.
 
-        ``anew``: every folder is read and checked, whatever the index says. ``ahead`` may have looked at the folders already.
+        ``anew``: every folder is read and checked, whatever the index says. ``late``: where there are many folders, and the index knows these very
+        ones, nobody looks yet whether their files changed: ``look_again`` does.
         """
         catalog = cls((), (), origin, index=index, memory=memory)
         before = catalog._index.generation()
-        for source in folder_sources(extra, ahead):
+        for source in folder_sources(extra):
             catalog.add_source(source)
-            offers, catalog._told[source.name] = source.look()
-            catalog._revisions[source.name] = source.mark()
             with catalog._index.building():
-                todo = plan(catalog._index, source.name, offers)
+                rows = catalog._index.offers(source.name)
+                if not (late and source.adopt(known(rows))):
+                    source.look()
+                offers, catalog._told[source.name] = source.seen()
+                catalog._revisions[source.name] = source.mark()
+                todo = plan(rows, offers)
                 builder = Builder(catalog._index, source.name, len(catalog._sources))
                 builder.clear(todo.gone)
                 for offer in offers if anew else todo.fresh:
-                    builder.take(offer, source.place(offer), todo.held.get((source.name, offer.key)), anew=anew)
+                    builder.take(offer, source.place(offer), todo.held.get(offer.key), anew=anew)
         catalog.changed = catalog._index.generation() != before
         catalog._generation = -1
         catalog._catch_up()
@@ -182,21 +166,31 @@ class Catalog:
             self._generation = -1  # what the sources said of themselves counts too
         await self._off(self._catch_up)
 
+    async def look_again(self) -> bool:
+        """Look at the files that nobody looked at when it was loaded, and take up what changed. Whether anything did."""
+        late = [source for source in self._sources if isinstance(source, FolderSource) and source.adopted]
+        for source in late:
+            await source.look_later()
+        before = await self._off(self._index.generation)
+        if late:
+            await self.refresh()
+        return await self._off(self._index.generation) != before
+
     async def _take_up(self, source: Source) -> None:
         """Bring the index in step with a source. Nobody else changes it meanwhile, so what the source says now is the newest there is."""
         revision = await source.revision()
         offers, self._told[source.name] = await source.offers()
-        todo = await self._off(partial(plan, self._index, source.name, offers))
+        todo = plan(await self._off(partial(self._index.offers, source.name)), offers)
         builder = Builder(self._index, source.name, self._sources.index(source) + 1)
         await self._off(partial(builder.clear, todo.gone))
         for offer in todo.fresh:
             folder = await source.folder(offer)
-            await self._off(partial(builder.take, offer, folder, todo.held.get((source.name, offer.key))))
+            await self._off(partial(builder.take, offer, folder, todo.held.get(offer.key)))
         self._revisions[source.name] = revision
 
     async def _try_again(self, changed: Sequence[Source]) -> None:
         """What stood back behind another one, in sources that did not change, may have its place now."""
-        rows = [row for row in await self._off(self._index.offers) if row.clash]
+        rows = [row for row in await self._off(self._index.left_out) if row.clash]
         for position, source in enumerate(self._sources, 1):
             if source in changed:
                 continue
@@ -211,13 +205,13 @@ class Catalog:
         generation = self._index.generation()
         if generation == self._generation:
             return
-        rows = self._index.offers()
+        rows = self._index.left_out()
         order = {source.name: position for position, source in enumerate(self._sources)}
         told = [problem for name in ("", *order) for problem in self._told.get(name, ())]
         shared = [row for row in rows if row.owner is None and row.source in order]
         told += [problem for row in sorted(shared, key=lambda row: (order[row.source], row.key)) for problem in problems_in(row)]
         self.problems = told
-        self._owned = {(row.source, row.key): problems_in(row) for row in rows if row.owner is not None and row.problems != "[]"}
+        self._owned = {(row.source, row.key): problems_in(row) for row in rows if row.owner is not None}
         self.count = self._index.count()
         for partner_id in self._kept.partners():
             row = self._index.partner(partner_id)
@@ -456,43 +450,3 @@ class View:
 def _sees(account_id: int | None, limit: frozenset[int] | None, partner_id: int, owner: int | None) -> bool:
     """Whether an account that is limited to some partners sees the one with this id, of this owner."""
     return (owner is None or owner == account_id) and (limit is None or partner_id in limit)
-
-
-def index_file(data: Path, extra: Sequence[str]) -> Path:
-    """Where the index is: each set of folders has its own, and each version of the program that reads them."""
-    root = Path(str(files("polyport")))
-    told = hashlib.sha256(f"{sys.version_info[:2]} {[str(Path(each).resolve()) for each in extra]}".encode())
-    for part in _READERS:
-        for path in sorted(root.glob(part)):
-            if path.is_file():
-                told.update(hashlib.sha256(path.read_bytes()).digest())
-    return data / "catalog" / f"{told.hexdigest()[:16]}.db"
-
-
-def open_catalog(
-    data: Path, extra: Sequence[str], origin: str, *, anew: bool = False, memory: int = MEMORY_MB, ahead: Ahead | None = None
-) -> Catalog:
-    """The catalogue of a data folder, over the index in it. Whatever is wrong with the index, there is one. ``anew`` and ``ahead``: see ``Catalog.load``."""
-    path = index_file(data, extra)
-    folder = path.parent
-    index, reason = SqliteCatalogue.opened(path)
-    with contextlib.suppress(OSError):
-        os.utime(path)
-        _tidy(folder, path)
-    if reason is not None:
-        _log.warning("the index of the catalogue cannot be kept: every start builds it", folder=str(folder), reason=reason)
-    try:
-        return Catalog.load(extra, origin, index, anew=anew, memory=memory, ahead=ahead)
-    except StoreUnavailable as fault:
-        _log.warning("the index of the catalogue is built again", reason=str(fault))
-        index.close()
-    return Catalog.load(extra, origin, SqliteCatalogue(), memory=memory)
-
-
-def _tidy(folder: Path, own: Path) -> None:
-    """Remove the indexes of earlier versions and other folders that no process has begun with for a month."""
-    for path in folder.glob("*.db"):
-        if path != own and time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
-            for ending in ("", "-wal", "-shm"):
-                path.with_name(path.name + ending).unlink(missing_ok=True)
-            path.with_suffix(".lock").unlink(missing_ok=True)

@@ -25,17 +25,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final, Protocol
 
+from polyport import stamps
 from polyport.manifest.disk import Place, is_folder
 from polyport.manifest.load import partner_folders
 from polyport.manifest.source import Problem, Unreadable
-from polyport.stamps import Ahead, stamp_of
+from polyport.stamps import MANY, folder_names, stamp_of
 
 BUNDLED: Final = "<bundled>"  # no path: a program that was installed elsewhere finds what it knew
 
@@ -69,17 +73,17 @@ class Source(Protocol):
 class FolderSource:
     """The partners in the folders under ``root``, which everybody sees.
 
-    They are looked at once, when the process starts: what is changed later is taken up by the next one. ``ahead`` may have looked at them already.
+    They are looked at once, when the process starts: what is changed later is taken up by the next one. Where there are many, and an index knows these very
+    folders, a start may take its word for what is in them (``adopt``), and look when it serves (``look_later``).
     """
 
-    def __init__(
-        self, root: Traversable | Path, *, name: str | None = None, named_by: str | None = None, ahead: Ahead | None = None
-    ) -> None:
+    def __init__(self, root: Traversable | Path, *, name: str | None = None, named_by: str | None = None) -> None:
         self._root = root
         self._name = name or str(root)
         self._named_by = named_by
-        self._ahead = ahead
         self._seen: tuple[Sequence[Offer], Sequence[Problem]] | None = None
+        self._mark = ""
+        self.adopted = False
 
     @property
     def name(self) -> str:
@@ -93,13 +97,13 @@ class FolderSource:
 
     def mark(self) -> str:
         """The stamps of what was seen when the folders were looked at."""
-        return hashlib.sha256(repr(self._seen).encode()).hexdigest()
+        return self._mark
 
     async def offers(self) -> tuple[Sequence[Offer], Sequence[Problem]]:
         """A folder each."""
         if self._seen is None:
-            self._seen = await asyncio.to_thread(self.look)
-        return self._seen
+            await asyncio.to_thread(self.look)
+        return self.seen()
 
     async def folder(self, offer: Offer) -> Place:
         """The folder itself."""
@@ -109,12 +113,31 @@ class FolderSource:
         """The folder of an offer."""
         return self._root / offer.key
 
-    def look(self) -> tuple[Sequence[Offer], Sequence[Problem]]:
-        """Look at the folders now."""
-        self._seen = self._look()
-        return self._seen
+    def seen(self) -> tuple[Sequence[Offer], Sequence[Problem]]:
+        """What was there when the folders were looked at."""
+        return self._seen or ((), ())
 
-    def _look(self) -> tuple[Sequence[Offer], Sequence[Problem]]:
+    def look(self) -> None:
+        """Look at the folders now."""
+        self._see(self._look({}))
+
+    def _see(self, seen: tuple[Sequence[Offer], Sequence[Problem]]) -> None:
+        self._seen, self._mark = seen, hashlib.sha256(repr(seen).encode()).hexdigest()
+
+    def adopt(self, offers: Sequence[Offer]) -> bool:
+        """Take these for what there is, if they are many, and it is their folders that are there."""
+        self.adopted = len(offers) >= MANY and folder_names(str(self._root)) == [offer.key for offer in offers]
+        if self.adopted:
+            self._see((tuple(offers), ()))
+        return self.adopted
+
+    async def look_later(self) -> None:
+        """Look at the folders in another process, which lets others go first. What it cannot tell is looked at here."""
+        known = await _look_aside(str(self._root))
+        self._see(await asyncio.to_thread(self._look, known))
+        self.adopted = False
+
+    def _look(self, known: Mapping[str, str]) -> tuple[Sequence[Offer], Sequence[Problem]]:
         if not is_folder(self._root):
             message = f"{self._named_by or 'This installation'} names this, and there is no folder of this name: correct it."
             return (), (Problem(file=self._root.name, message=message),)
@@ -123,11 +146,29 @@ class FolderSource:
         except Unreadable as error:
             return (), error.problems
         # One after the other: in several threads they waited for the interpreter, and took longer.
-        known = self._ahead.of(str(self._root)) if self._ahead is not None else {}
         return tuple(Offer(key=folder.name, stamp=known.get(folder.name) or stamp_of(str(folder))) for folder in folders), ()
 
 
-def folder_sources(extra: Sequence[str], ahead: Ahead | None = None) -> list[FolderSource]:
+async def _look_aside(root: str) -> Mapping[str, str]:
+    """The stamps of the folders under a root, by name, from another process. What it does not tell, for whatever reason, has to be looked at here."""
+    quiet = asyncio.subprocess.DEVNULL
+    command = (sys.executable, "-I", "-S", stamps.__file__, root)
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdin=quiet, stdout=asyncio.subprocess.PIPE, stderr=quiet)
+    except OSError:
+        return {}
+    try:
+        told, _nothing = await process.communicate()
+        found: Mapping[str, str] = json.loads(told)
+    except ValueError:
+        return {}
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+    return found
+
+
+def folder_sources(extra: Sequence[str]) -> list[FolderSource]:
     """The bundled partners, and those of the folders that the settings name."""
     bundled = FolderSource(files("polyport").joinpath("connectors"), name=BUNDLED)
-    return [bundled, *(FolderSource(Path(text), named_by="POLYPORT_CONNECTORS", ahead=ahead) for text in extra)]
+    return [bundled, *(FolderSource(Path(text), named_by="POLYPORT_CONNECTORS") for text in extra)]

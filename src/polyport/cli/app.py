@@ -25,7 +25,6 @@ from polyport.cli.loop import run_loop
 from polyport.cli.own_partners import own_partners
 from polyport.errors import PolyportError, SetupError
 from polyport.settings import Settings, load_settings
-from polyport.stamps import look_ahead
 
 if TYPE_CHECKING:
     from polyport.engine.record import Ask
@@ -65,7 +64,6 @@ def serve_command(
     from polyport.cli.memory import share_heap  # noqa: PLC0415  as below
 
     share_heap()
-    ahead = look_ahead(settings.partner_roots) if settings.workers == 1 else None
     from polyport.cli.serving import first_account, listen, serve  # noqa: PLC0415  other commands start faster without the server
 
     console = Console(stderr=True)
@@ -83,7 +81,7 @@ def serve_command(
             console.print(f"  {made.welcome}", markup=False, highlight=False, soft_wrap=True)
     host_of_url = f"[{settings.host}]" if ":" in settings.host else settings.host
     line = f"Polyport {__version__} on http://{host_of_url}:{shown}  (console: /console, API reference: /docs)"
-    serve(settings, listener, lambda: console.print(line, markup=False, soft_wrap=True), ahead)
+    serve(settings, listener, lambda: console.print(line, markup=False, soft_wrap=True))
 
 
 @app.command("run")

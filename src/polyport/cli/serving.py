@@ -32,11 +32,11 @@ from polyport.testing.simulators import Simulators
 
 if TYPE_CHECKING:
     from polyport.cli.guard import Guard
-    from polyport.stamps import Ahead
 
 BACKLOG: Final = 2048
 RESTARTS: Final = 5
 START_SECONDS: Final = 120.0
+LOOK_AFTER: Final = 1.0  # seconds that a start leaves to its first answers
 _log: Final = structlog.get_logger("polyport.serve")
 
 
@@ -113,11 +113,9 @@ def first_account(settings: Settings) -> FirstAccount | None:
     return asyncio.run(make_first_account(settings, lambda: secrets.token_urlsafe(18)))
 
 
-async def serve_socket(
-    settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None, ahead: Ahead | None = None
-) -> None:
+async def serve_socket(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let what is under way end within the grace time."""
-    async with open_runtime(settings, simulated=Simulators(settings.partner_roots), ahead=ahead) as runtime:
+    async with open_runtime(settings, simulated=Simulators(settings.partner_roots), late=True) as runtime:
         for problem in runtime.catalog.problems:
             _log.warning("a partner is left out", problem=str(problem))
         services = build_services(runtime)
@@ -154,6 +152,11 @@ async def _settle(runtime: Runtime) -> None:
     except Exception:  # noqa: BLE001  whatever it is, the server serves all that calls nobody
         _log.exception("what calls partners could not be loaded: the next call tries it again")
     settle_memory()
+    await asyncio.sleep(LOOK_AFTER)
+    try:
+        await runtime.look_again()
+    except Exception:  # noqa: BLE001  as above: it serves what the index has
+        _log.exception("the partners' folders could not be looked at: 'polyport catalog refresh' takes up what changed in them")
 
 
 def _stop_with_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
@@ -196,10 +199,10 @@ def make_config(app: object, settings: Settings, guard: Guard | None = None) -> 
     )
 
 
-def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None, ahead: Ahead | None = None) -> None:
-    """Serve with as many processes as the settings say. ``ahead`` may have looked at the partners' folders already."""
+def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None) -> None:
+    """Serve with as many processes as the settings say."""
     if settings.workers == 1:
-        run_loop(serve_socket(settings, listener, ready, ahead))
+        run_loop(serve_socket(settings, listener, ready))
     else:
         _Supervisor(settings, listener).run(ready)
 

@@ -134,8 +134,11 @@ class CatalogIndex(Protocol):
     def building(self) -> AbstractContextManager[None]:
         """Alone among all processes of the data folder, for as long as it takes."""
 
-    def offers(self) -> list[OfferRow]:
-        """Every offer that was taken up or left out."""
+    def offers(self, source: str | None = None) -> list[OfferRow]:
+        """Every offer that was taken up or left out, of one source or of all, by key."""
+
+    def left_out(self) -> list[OfferRow]:
+        """The offers that were left out, and those that something is told about."""
 
     def clashes(self, partner_id: int, slug: str, owner: int | None, operations: Iterable[int]) -> list[Clash]:
         """What of a new partner is taken."""

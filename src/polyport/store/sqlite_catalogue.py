@@ -28,6 +28,7 @@ COUNTS_MOST: Final = 10_000
 DEEP: Final = 1_000  # rows that are skipped: how far a page of a list may be before the order of the whole list is kept
 ORDERS_MOST: Final = 8  # of half a megabyte each, with 60,000 operations
 LOCK_SECONDS: Final = 0.05
+_OFFER: Final = ", ".join(OfferRow._fields)
 _PARTNER: Final = "partner_id, owner, slug, title_key, deprecated, signs_in, facets, digest, words, item"
 _HEAD: Final = "name NOT LIKE 'actions/%' AND name NOT LIKE 'triggers/%'"
 _TABLES: Final = {"partner": "partners", "operation": "operations"}
@@ -160,14 +161,14 @@ class SqliteCatalogue:
         finally:
             os.close(file)
 
-    def offers(self) -> list[OfferRow]:
-        """Every offer that was taken up or left out."""
-        return [
-            OfferRow(*row)
-            for row in self._read(
-                "SELECT source, key, position, stamp, digest, owner, partner_id, clash, problems FROM offers ORDER BY position, key"
-            )
-        ]
+    def offers(self, source: str | None = None) -> list[OfferRow]:
+        """Every offer that was taken up or left out, of one source or of all, by key."""
+        rows = self._read(f"SELECT {_OFFER} FROM offers WHERE ? IS NULL OR source = ? ORDER BY position, key", (source, source))  # noqa: S608  columns alone
+        return list(map(OfferRow._make, rows))
+
+    def left_out(self) -> list[OfferRow]:
+        """The offers that were left out, and those that something is told about."""
+        return list(map(OfferRow._make, self._read(f"SELECT {_OFFER} FROM offers WHERE clash OR problems != '[]'")))  # noqa: S608  as above
 
     def clashes(self, partner_id: int, slug: str, owner: int | None, operations: Iterable[int]) -> list[Clash]:
         """What of a new partner is taken. Slugs are those of an account, or of what everybody sees."""
