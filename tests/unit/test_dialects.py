@@ -475,6 +475,9 @@ def test_gemini_gets_choices_as_texts_times_with_a_format_and_a_file_as_one_obje
     )
     assert part["description"] == 'Value. A file: exactly one of "url", "fileId" and "base64".'
     assert "nullable" not in one("gemini", "file", required=True)
+    assert one("gemini", "decimal", multipleOf=0.05)["description"] == "Value. A multiple of 0.05."
+    assert {one(dialect, "decimal", multipleOf=0.05).get("multipleOf") for dialect in ("json-schema", "openai", "anthropic")} == {0.05}
+    assert one("json-schema", format="regex")["format"] == "regex"
 
 
 def test_gemini_leaves_out_optional_free_form_values_and_says_so():

@@ -187,6 +187,26 @@ def test_bounds_that_are_not_allowed_themselves_are_refused() -> None:
     assert fields == {"n": (1e-9, None), "i": (None, 8)}
 
 
+async def test_steps_of_numbers_and_patterns_in_texts_are_kept_unless_the_examples_do_not() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "price": {"type": "number", "multipleOf": 0.01, "example": 4.35},
+            "rate": {"type": "number", "multipleOf": 0.5, "examples": [0.3]},
+            "dozens": {"type": "integer", "multipleOf": 12, "minimum": 1},
+            "one": {"type": "integer", "multipleOf": 1},
+            "odd": {"type": "number", "multipleOf": -2},
+            "mask": {"type": "string", "format": "regex"},
+            "glob": {"type": "string", "format": "regex", "example": "*.txt"},
+        },
+    }
+    action = action_of(document_of(schema))
+    told = {field.name: field.multiple_of or field.format for field in action.fields}
+    assert told == {"price": 0.01, "rate": None, "dozens": 12, "one": None, "odd": None, "mask": "regex", "glob": None}
+    found = await refused(action, {"price": 4.355, "dozens": 6, "mask": "(", "rate": 0.3, "glob": "*"})
+    assert sorted(found) == [("runnerData.dozens", "wrong_step"), ("runnerData.mask", "wrong_format"), ("runnerData.price", "wrong_step")]
+
+
 async def test_references_by_name_are_found() -> None:
     schemas = {
         "A": {

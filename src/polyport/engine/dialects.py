@@ -33,7 +33,7 @@ STRICT_CHARACTERS: Final = 120_000
 STRICT_LARGE_ENUM: Final = (250, 15_000)
 
 _SHARED_KEYWORDS: Final = frozenset({"type", "description", "pattern", "minimum", "maximum", "minItems", "maxItems"})
-_STRICT_KEYWORDS: Final = _SHARED_KEYWORDS | {"enum", "anyOf", "items", "properties", "additionalProperties", "format"}
+_STRICT_KEYWORDS: Final = _SHARED_KEYWORDS | {"multipleOf", "enum", "anyOf", "items", "properties", "additionalProperties", "format"}
 _GEMINI_KEYWORDS: Final = _SHARED_KEYWORDS | {"required", "minLength", "maxLength"}
 _OPENAI_FORMATS: Final = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
 _PROPERTY_NAMES: Final = {"anthropic": re.compile(r"[A-Za-z0-9_.-]{1,64}"), "gemini": re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")}
@@ -168,6 +168,8 @@ def _gemini(part: Json, at: str, left_out: list[str]) -> Json | None:
         changed["format"] = "date-time"
     elif "format" in part:
         changed["description"] = words(part.get("description"), f"Format: {part['format']}")
+    if "multipleOf" in part:
+        changed["description"] = words(part.get("description"), f"A multiple of {part['multipleOf']}")
     if "items" in part:
         items = _gemini(part["items"], at, left_out)
         return None if items is None else changed | {"items": items}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import re2
 
+from polyport.engine.ecma import is_pattern
 from polyport.kinds.fields import ValueFault, coerce_string
 from polyport.manifest.variables import InputField
 
@@ -23,6 +25,8 @@ def compile_checks(variable: InputField) -> Check | None:
     checks: list[Check] = []
     if variable.min is not None or variable.max is not None:
         checks.append(_bounds(variable.min, variable.max))
+    if variable.multiple_of is not None:
+        checks.append(_steps(variable.multiple_of))
     if variable.min_length is not None or variable.max_length is not None:
         checks.append(_lengths(variable.min_length or 0, variable.max_length))
     if variable.pattern is not None:
@@ -52,6 +56,17 @@ def _bounds(least: float | None, most: float | None) -> Check:
             raise ValueFault("too_small", f"The least that is taken here is {low}.")
         if high is not None and value > high:
             raise ValueFault("too_large", f"The most that is taken here is {high}.")
+
+    return check
+
+
+def _steps(size: float) -> Check:
+    """Whole steps, exactly: as fractions, since a remainder of floats or of rounded decimals refuses what is none."""
+    step, told = Fraction(str(size)), Decimal(str(size))
+
+    def check(value: Any) -> None:
+        if (Fraction(value) / step).denominator != 1:
+            raise ValueFault("wrong_step", f"Only multiples of {told} are taken here.")
 
     return check
 
@@ -122,6 +137,11 @@ def _hostname(value: Any) -> None:
         raise ValueFault("wrong_format", "A host name is needed here, without https:// and without a path.")
 
 
+def _regex(value: Any) -> None:
+    if not is_pattern(value):
+        raise ValueFault("wrong_format", "A regular expression is needed here, as JavaScript writes them.")
+
+
 def _object(value: Any) -> None:
     if not isinstance(value, dict):
         raise ValueFault("wrong_type", 'A JSON object is needed here, such as {"name": "value"}.')
@@ -133,7 +153,7 @@ def _list(value: Any) -> None:
 
 
 _HOLDS: Final[Mapping[str, Check]] = {"object": _object, "list": _list}
-_FORMATS: Final[Mapping[str | None, Check]] = {"email": _email, "uri": _uri, "uuid": _uuid, "hostname": _hostname}
+_FORMATS: Final[Mapping[str | None, Check]] = {"email": _email, "uri": _uri, "uuid": _uuid, "hostname": _hostname, "regex": _regex}
 
 
 def put_together(read: Convert, check: Check | None, write: Convert | None) -> Convert:

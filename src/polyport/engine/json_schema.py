@@ -211,7 +211,7 @@ def _of_type(variable: InputField, *, wide: bool) -> Json:
     part = dict((wide and _WIDE_TYPES.get(base)) or _TYPES[base])
     if wide and variable.holds is not None:
         part = {"type": "object"} if variable.holds == "object" else {"type": "array"}
-    return part | given({"minimum": variable.min, "maximum": variable.max})
+    return part | given({"minimum": variable.min, "maximum": variable.max, "multipleOf": variable.multiple_of})
 
 
 def _text(variable: InputField, *, wide: bool) -> Json:
@@ -222,7 +222,7 @@ def _text(variable: InputField, *, wide: bool) -> Json:
             "minLength": max(variable.min_length or 0, int(filled)) or None,
             "maxLength": most,
             "pattern": f"^(?:{variable.pattern})$" if variable.pattern is not None and _PORTABLE.fullmatch(variable.pattern) else None,
-            "format": variable.format if variable.format in {"email", "uri", "uuid", "hostname"} else None,
+            "format": variable.format if variable.format in {"email", "uri", "uuid", "hostname", "regex"} else None,
             "contentMediaType": _MEDIA.get(variable.format or "") if wide else None,
         }
     )

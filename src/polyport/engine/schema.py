@@ -394,6 +394,7 @@ def _describe(schema: Schema, variable: InputField, public: str) -> dict[str, An
         "format": variable.format,
         "min": variable.min,
         "max": variable.max,
+        "multipleOf": variable.multiple_of,
         "minLength": variable.min_length,
         "maxLength": variable.max_length,
         "minItems": variable.min_items,

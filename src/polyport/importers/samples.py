@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
 import re2
@@ -16,6 +17,7 @@ from polyport.importers.views import SCALARS, View, Views
 NONE: Final = object()  # there is no value
 DEPTH_MOST: Final = 8
 LONGEST: Final = 4_000
+_STEP_MOST: Final = 2**53
 _SHOWN: Final = 3
 _FORMATS: Final = {
     "date": "2026-11-24",
@@ -204,8 +206,10 @@ def _scalar(view: View) -> Any:
     step = view.told.get("multipleOf")
     found = low + 1 if low is not None and (high is None or low + 1 <= high) else low if low is not None else 1
     found = high if high is not None and found > high else found
-    if isinstance(step, int) and step > 1:
-        found = -(-int(found) // step) * step
+    if isinstance(step, int | float) and not isinstance(step, bool) and 0 < step < _STEP_MOST:
+        exact = Decimal(str(step))
+        whole = -(-Decimal(str(found)) // exact) * exact
+        found = int(whole) if whole == whole.to_integral_value() else float(whole)
     return int(found) if view.kind == "integer" else found
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Any, Final
 
 import re2
@@ -16,7 +18,7 @@ from polyport.kinds.fields import ValueFault
 from polyport.manifest.variables import InputField
 
 TYPES: Final = {"string": "string", "integer": "integer", "number": "decimal", "boolean": "boolean", "any": "object", "object": "object"}
-_FORMATS: Final = {"email": "email", "uri": "uri", "url": "uri", "uuid": "uuid", "hostname": "hostname"}
+_FORMATS: Final = {"email": "email", "uri": "uri", "url": "uri", "uuid": "uuid", "hostname": "hostname", "regex": "regex"}
 _OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 # Formats that the language has no word for: what texts in them look like.
 _PATTERNS: Final = {
@@ -215,8 +217,24 @@ def _bounds_of_number(view: View) -> Field:
             value += _LEAST_STEP if bound == "min" else -_LEAST_STEP
         found[bound] = int(value) if value == int(value) else value
     if "min" in found and "max" in found and found["min"] > found["max"]:
+        found = {}
+    return found | _step_of_number(view)
+
+
+def _step_of_number(view: View) -> Field:
+    """The steps of a number. Some documents say one that their own examples are not in."""
+    step = view.told.get("multipleOf")
+    if (
+        isinstance(step, bool)
+        or not isinstance(step, int | float)
+        or not 0 < step <= _NUMBER_MOST
+        or (step == 1 and view.kind == "integer")
+    ):
         return {}
-    return found
+    told = [one for one in (*examples_of(view.told), view.told.get("default")) if type(one) in {int, float} and math.isfinite(one)]
+    if any((Fraction(str(one)) / Fraction(str(step))).denominator != 1 for one in told):
+        return {}
+    return {"multipleOf": int(step) if step == int(step) else step}
 
 
 def _flagged(written: re.Match[str]) -> str:

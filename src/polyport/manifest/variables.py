@@ -16,7 +16,7 @@ from polyport.manifest.base import At, Match, Name, Node, Option, Pattern, Place
 from polyport.template import Template, TemplateError, compile_value
 
 _KEY_TYPES: Final = frozenset({"string", "integer", "date", "datetime"})
-_CHECKED_FORMATS: Final = frozenset({"email", "uri", "uuid", "hostname"})
+_CHECKED_FORMATS: Final = frozenset({"email", "uri", "uuid", "hostname", "regex"})
 
 
 def _reads_only(template: Any, names: frozenset[str]) -> Any:
@@ -141,7 +141,7 @@ class InputField(Variable):
     """A variable of an operation or of a connection.
 
     ``name`` is the public name and what ``{{name}}`` reads. ``at`` is where the value stands inside a section's row on the wire (a list of keys;
-    default: its name). ``list`` names a dynamic list. ``default`` is used when the caller sends nothing. ``min`` and ``max`` bound a number, the lengths
+    default: its name). ``list`` names a dynamic list. ``default`` is used when the caller sends nothing. ``min`` and ``max`` bound a number, with ``multiple_of`` it goes in steps of this size (counted from 0, exactly: 0.3 is three steps of 0.1), the lengths
     bound a text (in characters), ``min_items`` and ``max_items`` a list that is given. ``holds``: of all JSON, a field of the type object takes only an object, or only a list. ``when`` is a condition on another field of the same level, or on one of the operation: the field applies only if it holds,
     and only then counts as ``required`` and has its ``default``. With ``sent: false`` a field of a row only chooses what else applies, and is no part of the row on the wire. How the value is written (``wire``, ``zone``, ``scale``, ``words``, ``decimal_point``, ``thousands``, ``region``, ``separator``):
     see [Variable](#variable).
@@ -152,9 +152,10 @@ class InputField(Variable):
     options: tuple[Option, ...] | None = None
     list: Name | None = None
     depends_on: tuple[Name, ...] = ()
-    format: Literal["email", "uri", "uuid", "hostname", "multiline", "html", "json", "code"] | None = None
+    format: Literal["email", "uri", "uuid", "hostname", "regex", "multiline", "html", "json", "code"] | None = None
     min: int | float | None = None
     max: int | float | None = None
+    multiple_of: int | float | None = Key(default=None, gt=0)
     min_length: int | None = Key(default=None, ge=0)
     max_length: int | None = Key(default=None, ge=1)
     min_items: int | None = Key(default=None, ge=1)
@@ -174,8 +175,8 @@ class InputField(Variable):
             raise ValueError("a field has options or a list, not both")
         if self.options is not None and len({str(option.key) for option in self.options}) != len(self.options):
             raise ValueError("two options of a field have the same key")
-        if self.base_type not in {"integer", "decimal"} and (self.min is not None or self.max is not None):
-            raise ValueError(f"min and max bound a number; a {self.base_type} has none")
+        if self.base_type not in {"integer", "decimal"} and (self.min, self.max, self.multiple_of) != (None, None, None):
+            raise ValueError(f"min, max and multipleOf bound a number; a {self.base_type} has none")
         measured = (self.min_length, self.max_length, self.pattern, self.format if self.format in _CHECKED_FORMATS else None)
         if self.base_type != "string" and any(limit is not None for limit in measured):
             raise ValueError(f"lengths, pattern and format are for texts; a {self.base_type} has none")

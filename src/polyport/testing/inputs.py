@@ -58,6 +58,7 @@ _FORMATS: Final[Mapping[str, Values]] = {
     "uri": st.builds("https://{}/{}".format, _HOSTS, st.sampled_from(["", "a?b=c&d=%20#e", "../x", "\u00e9", "a;b", "'\""])),
     "uuid": st.uuids().map(str),
     "hostname": _HOSTS,
+    "regex": st.sampled_from(["^a+$", "[a-z]{1,3}", "(?:x|y)*", r"\d+\.\d", "(?<=a)b"]),
     "json": JSON.map(lambda value: msgspec.json.encode(value).decode()),
 }
 _PRINTABLE: Final = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
@@ -306,6 +307,17 @@ def _text(variable: InputField, taste: Taste) -> Values:
 
 def _number(variable: InputField) -> Values:
     least, most = variable.min, variable.max
+    if variable.multiple_of is not None:
+        step = Decimal(str(variable.multiple_of))
+        first = -(-Decimal(str(least)) // step) if least is not None else None
+        last = Decimal(str(most)) // step if most is not None else None
+        steps = st.integers(
+            int(first) if first is not None else int(last or 0) - 1_000, int(last) if last is not None else int(first or 0) + 1_000
+        )
+        multiples: Values = steps.map(lambda count: count * step)
+        if variable.base_type == "integer":
+            multiples = multiples.filter(lambda value: value == value.to_integral_value()).map(int)
+        return st.one_of(multiples, multiples.map(str))
     if variable.base_type == "integer":
         low = None if least is None else int(least)
         high = None if most is None else int(most)
