@@ -167,7 +167,7 @@ def test_a_message_is_cut():
         ("Tue, 24 Nov 2026 12:00:30 GMT", 30_000), ("Tue, 24 Nov 2026 11:59:00 GMT", 0), ("2026-11-24T12:01:00Z", 60_000), ("2026-11-24T12:01:00", 60_000),
         ("604800", WAIT_LIMIT_MS),
         ("-5", None), ("-0.5", None), ("604801", None), ("1e300", None), ("9" * 500, None), ("soon", None), ("", None), ("NaN", None), ("Infinity", None),
-        (str(UNIX * 1000), None), ("Tue, 24 Nov 2020 12:00:00 GMT", None), ("Tue, 24 Nov 2036 12:00:00 GMT", None),
+        (str(UNIX * 1000), 0), (str(UNIX * 1000 + 5_000), 5_000), (str(UNIX * 1000 - 5_000), 0), (str(UNIX * 2000), None), ("Tue, 24 Nov 2020 12:00:00 GMT", None), ("Tue, 24 Nov 2036 12:00:00 GMT", None),
         ("Tue, 99 Nov 2026 12:00:30 GMT", None), ("Tue, 24 Nov 99999999999999999999 12:00:30 GMT", None), ("24 Nov 2026 12:00:30 +9999999999", None),
         ("x" * 100_000, None),
     ],

@@ -148,3 +148,9 @@ def test_no_word_on_retries_makes_a_request_repeat_that_may_not(retry):
 def test_a_fault_without_an_answer_at_all_is_decided_too():
     told = Failure(error=PartnerUnavailable(), reached=True, answered=True)
     assert decided(told).status == "uncertain"
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 4])
+def test_a_partner_that_refuses_and_says_at_once_gets_the_usual_pause(attempt):
+    told = decided(failure(PartnerRateLimited, 429, 0), attempt=attempt, jitter=0.5)
+    assert told == Decision(status="waiting", wait_ms=500 * 2 ** (attempt - 1))

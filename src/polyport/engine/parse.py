@@ -196,7 +196,7 @@ def read_wait(spec: RetryAfter, reply: Reply, answer: Any, now: datetime) -> int
     wait: Decimal | None = None
     if number is None:
         wait = _wait_until(told, now) if unit in {"auto", "date"} else None
-    elif unit == "unix_ms":
+    elif unit == "unix_ms" or (unit == "auto" and number > _UNIX_START * 1000):
         wait = number - _milliseconds(now)
     elif unit == "unix" or (unit == "auto" and number > _UNIX_START):
         wait = number * 1000 - _milliseconds(now)

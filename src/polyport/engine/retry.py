@@ -78,7 +78,8 @@ def decide(failure: Failure, *, repeatable: bool, attempt: int, policy: Policy, 
     if not harmless or not _may_pass(error) or attempt >= policy.attempts:
         return Decision(status=end)
     told = error.details.retry_after_ms
-    wait = told if told is not None else int(min(policy.longest_wait_ms, policy.first_wait_ms * 2 ** (attempt - 1)) * jitter)
+    # A partner that refuses and says "at once" is not asked five times within a few milliseconds.
+    wait = told or int(min(policy.longest_wait_ms, policy.first_wait_ms * 2 ** (attempt - 1)) * jitter)
     if left_ms is not None and wait >= left_ms:
         return Decision(status=end)
     return Decision(status="waiting", wait_ms=wait)
