@@ -205,6 +205,37 @@ async def test_a_fresh_list_is_asked_for_once_in_fifteen_seconds_also_when_that_
     assert await _names(bench, fresh=True) == ["Ada", "Linus"]
 
 
+async def test_a_form_is_told_for_five_seconds_why_a_list_cannot_be_read_and_a_run_asks_the_partner(bench: Bench, clock: Clock):
+    bench.line.answer = _down
+    found = await _open(bench)
+    spec = found.caller.partner.lists["owners"]
+    forms = bench.desk.lists(found, form=True)
+    told = set()
+    for _request in range(4):
+        with pytest.raises(PartnerUnavailable) as caught:
+            await forms.get(spec, {})
+        told.add(caught.value.message)
+    assert (len(bench.line.sent), len(told)) == (1, 1)
+    bench.line.answer = _owners("Ada")
+    clock.forward(4)
+    with pytest.raises(PartnerUnavailable):
+        await forms.get(spec, {})
+    clock.forward(2)
+    assert len((await forms.get(spec, {})).items) == 1
+    bench.desk.forget()
+    other = list_spec(name="teams")
+    bench.line.answer = _down
+    for _run in range(2):
+        with pytest.raises(PartnerUnavailable):
+            await bench.desk.lists(found).get(other, {})
+    assert len(bench.line.sent) == 4
+    bench.line.answer = lambda _request: json_reply(b"{}", 401)
+    for _request in range(2):
+        with pytest.raises(ConnectionInvalid):
+            await bench.desk.lists(found, form=True).get(list_spec(name="crews"), {})
+    assert len(bench.line.sent) == 6
+
+
 async def test_a_list_that_the_connection_is_refused_for_in_the_background_has_the_connection_checked(bench: Bench, clock: Clock):
     bench.line.answer = _owners("Ada")
     await _read(bench)

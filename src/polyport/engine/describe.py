@@ -80,13 +80,13 @@ async def resolve(desk: Desk, account_id: int, operation_id: int, credential_dat
 
 
 async def _resolve(desk: Desk, program: Program, positions: Positions, bench: Bench, runner_data: Any) -> Described:
-    lists = desk.lists(bench)
+    lists = desk.lists(bench, form=True)
     known: dict[str, Any] = (await select(program, positions.selectors, lists)).values
     definitions = await _definitions(program, lists, known)
     if isinstance(runner_data, dict):
         schema = with_definitions(program, definitions) if program.customs else program.schema
         known = known | await _given(program, schema, runner_data, lists, known)
-    read, missing = await _read_lists(desk, bench, program, known)
+    read, missing = await _read_lists(desk, bench, program, lists, known)
     return Described(
         program=program,
         positions=positions,
@@ -119,12 +119,12 @@ def describe(found: Described) -> dict[str, Any]:
 
 
 async def _read_lists(
-    desk: Desk, bench: Bench, program: Program, known: Mapping[str, Any]
+    desk: Desk, bench: Bench, program: Program, lists: ListSource, known: Mapping[str, Any]
 ) -> tuple[dict[str, ListItems], dict[str, PolyportError]]:
     names = {field.list for field in input_fields(program) if field.list is not None}
     specs = [program.partner.lists[name] for name in sorted(names)]
     due = [spec for spec in specs if spec.search == "local" and all(known.get(name) is not None for name in spec.depends_on)]
-    results = await asyncio.gather(*(desk.lists(bench).get(spec, known) for spec in due), return_exceptions=True)
+    results = await asyncio.gather(*(lists.get(spec, known) for spec in due), return_exceptions=True)
     read: dict[str, ListItems] = {}
     missing: dict[str, PolyportError] = {}
     for spec, told in zip(due, results, strict=True):

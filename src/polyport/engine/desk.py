@@ -276,9 +276,9 @@ class Desk:
         """The box that seals an account's runs. Raises ``Overloaded`` when the master key for it is not here."""
         return await self.runtime.boxes.of(account_id)
 
-    def lists(self, bench: Bench, *, until: float | None = None) -> KeptLists:
-        """The lists of an open connection. ``until`` is when all of them have to be there, by the event loop's clock; after it ``TimeoutError`` is raised."""
-        return KeptLists(self._memory, bench.record, bench.caller, until)
+    def lists(self, bench: Bench, *, until: float | None = None, form: bool = False) -> KeptLists:
+        """The lists of an open connection, for a ``form`` or for a run. ``until`` is when all of them have to be there, by the event loop's clock; after it ``TimeoutError`` is raised."""
+        return KeptLists(self._memory, bench.record, bench.caller, until, form=form)
 
     async def suspect_fields(self, bench: Bench, program: Program, selected: Mapping[str, Any]) -> None:
         """A refused run had custom fields: the next one is checked against what the partner says of them now."""

@@ -29,6 +29,7 @@ from polyport.vault import VaultFault
 
 LISTS_MOST: Final = 256
 FRESH_MS: Final = 15_000
+REFUSED_MS: Final = 5_000  # for that long a form is told again why a list could not be read
 FIRST_PAUSE_MS: Final = 30_000
 LONGEST_PAUSE_MS: Final = 600_000
 FAILURES_MOST: Final = 10_000
@@ -97,8 +98,11 @@ class ListMemory:
         held = self._kept.get(wanted.key)
         return None if held is None else self._given(wanted, held, fresh=fresh)
 
-    async def kept(self, wanted: Wanted, *, fresh: bool) -> ListItems:
-        """The items of a list that is not ``remembered``: from the store if they may be given, else from the partner. Raises the partner's error."""
+    async def kept(self, wanted: Wanted, *, fresh: bool, refused_ms: int = 0) -> ListItems:
+        """The items of a list that is not ``remembered``: from the store if they may be given, else from the partner. Raises the partner's error.
+
+        An error that is no older than ``refused_ms`` is raised again instead; for a ``fresh`` list one of the last ``FRESH_MS``.
+        """
         stored = await self._stored(wanted)
         if stored is not None:
             self._keep(wanted.key, stored)
@@ -106,7 +110,9 @@ class ListMemory:
             if given is not None:
                 return given
         failed = self._failed.get(wanted.key)
-        if fresh and failed is not None and self._runtime.now_ms() - failed.at < FRESH_MS:
+        if not fresh and failed is not None and isinstance(failed.error, ConnectionInvalid):
+            refused_ms = 0  # whether the connection is refused is looked at each time
+        if failed is not None and self._runtime.now_ms() - failed.at < (FRESH_MS if fresh else refused_ms):
             raise type(failed.error)(failed.error.message, failed.error.details)  # asked a moment ago
         return await self._read_once(wanted)
 
@@ -210,9 +216,13 @@ class ListMemory:
 
 
 class KeptLists:
-    """The lists of one open connection (``record`` is ``None`` where the partner needs none), as the engine asks for them."""
+    """The lists of one open connection (``record`` is ``None`` where the partner needs none), as the engine asks for them.
 
-    def __init__(self, memory: ListMemory, record: Connection | None, caller: Caller, until: float | None) -> None:
+    ``form``: they are for a form, which is asked for again with every key that is pressed: a list that could not be read is not asked for again at once.
+    """
+
+    def __init__(self, memory: ListMemory, record: Connection | None, caller: Caller, until: float | None, *, form: bool = False) -> None:
+        self._refused_ms = REFUSED_MS if form else 0
         self._memory = memory
         self._record = record
         self._caller = caller
@@ -230,7 +240,7 @@ class KeptLists:
         async with asyncio.timeout_at(self._until):
             if wanted is None:
                 return await read_list(self._caller, spec, values, query)
-            return await self._memory.kept(wanted, fresh=fresh)
+            return await self._memory.kept(wanted, fresh=fresh, refused_ms=self._refused_ms)
 
     async def reread(self, spec: ListSpec, values: Mapping[str, Any]) -> ListItems:
         """The items as the partner has them now."""
