@@ -52,4 +52,5 @@ async def look_at(browser: Browser, served: Served, state: dict[str, Any], path:
 def assert_quiet(watched: Watched, served: Served, *allowed: str) -> None:
     """No request left for another host, and the browser complained of nothing."""
     assert watched.hosts == {urlsplit(served.origin).netloc}
-    assert [told for told in watched.complaints if not any(each in told for each in allowed)] == []
+    told = [told for told in watched.complaints if not any(each in told for each in allowed)]
+    assert told == [], told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.anyio
 
 CREATE_PERSON = "/console/try/2250101"
 HTTP = 2
+CALLED_OFF = ("htmx:sendAbort", "htmx:afterRequest")  # a preview that the next one replaced
 EVIL = '"><img src=x onerror=alert(1)>\u202e'
 
 
@@ -157,6 +159,107 @@ async def test_what_is_typed_while_the_form_is_on_its_way_is_not_lost(watched: W
     await expect(page.get_by_text("Sent as null: it clears the field.")).to_be_visible()
     await expect(named(page, "s:d.job_title")).to_have_value("Engineer")
     assert_quiet(watched, house)
+
+
+@contextlib.asynccontextmanager
+async def slow(page: Page) -> AsyncIterator[list[Any]]:
+    """The first request for the form is held until the block ends; the list holds it from when it came."""
+    held: list[Any] = []
+
+    async def hold(route: Any) -> None:
+        if not held and "do=preview" not in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            await route.continue_()
+
+    await page.route("**/console/try/*", hold)
+    yield held
+    await held[0].continue_()
+
+
+async def until_held(page: Page, held: list[Any]) -> None:
+    while not held:
+        await page.wait_for_timeout(10)
+
+
+async def test_what_is_pressed_while_another_press_is_on_its_way_is_done_after_it(watched: Watched, house: Served):
+    page = watched.page
+    await named(page, "s:d.name").fill("Ada")
+    async with slow(page) as held:
+        await press(page, "add:d.email")
+        await until_held(page, held)
+        await press(page, "dry")
+        await press(page, "dry")
+    await expect(named(page, "s:d.email[0].value")).to_have_attribute(
+        "aria-invalid", "true"
+    )  # the dry run was of the form with the new row
+    await named(page, "s:d.email[0].value").fill("ada@example.com")
+    await press(page, "dry")
+    await expect(page.get_by_role("heading", name="Dry run")).to_be_visible()
+    assert_quiet(watched, house, "422", *CALLED_OFF)
+
+
+async def test_rows_that_are_removed_quickly_are_those_that_were_pressed(watched: Watched, house: Served):
+    page = watched.page
+    for row in range(4):
+        await press(page, "add:d.email")
+        await named(page, f"s:d.email[{row}].value").fill(f"{row}@example.com")
+    async with slow(page) as held:
+        await press(page, "remove:d.email[0]")
+        await until_held(page, held)
+        await press(page, "remove:d.email[0]")
+        await press(page, "up:d.email[3]")
+        await press(page, "remove:d.email[1]")
+    await expect(named(page, "rows:d.email")).to_have_value("2")
+    assert [await named(page, f"s:d.email[{row}].value").input_value() for row in range(2)] == ["3@example.com", "2@example.com"]
+    assert_quiet(watched, house, *CALLED_OFF)
+
+
+async def test_what_is_typed_while_a_press_is_on_its_way_is_not_lost_and_a_run_runs_once(watched: Watched, house: Served):
+    page = watched.page
+    async with slow(page) as held:
+        await press(page, "add:d.email")
+        await until_held(page, held)
+        await named(page, "s:d.name").fill("Ada typed late")
+    await expect(named(page, "s:d.email[0].value")).to_have_count(1)
+    await expect(named(page, "s:d.name")).to_have_value("Ada typed late")
+    await named(page, "s:d.email[0].value").fill("ada@example.com")
+    await page.unroute_all()
+    before = len((await house.call("GET", "/runs?per-page=100"))[2]["data"])
+    async with slow(page) as held:
+        await press(page, "run")
+        await until_held(page, held)
+        await press(page, "run")
+        await named(page, "s:d.job_title").fill("Engineer")
+        await named(page, "k:d.visible_to").select_option(label="Entire company")
+    await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
+    await expect(named(page, "s:d.job_title")).to_have_value("Engineer")
+    await expect(page.locator("[name='k:d.visible_to'] option:checked")).to_have_text("Entire company")
+    await expect(page.locator("#preview .json")).to_contain_text("Engineer")
+    assert len((await house.call("GET", "/runs?per-page=100"))[2]["data"]) == before + 1
+    assert_quiet(watched, house, *CALLED_OFF)
+
+
+async def test_nothing_more_is_done_where_a_press_did_not_arrive(watched: Watched):
+    page = watched.page
+    held: list[Any] = []
+    asked: list[str] = []
+
+    async def fail(route: Any) -> None:
+        asked.append(route.request.post_data or "")
+        held.append(route)
+        if len(held) > 1:
+            await route.continue_()
+
+    await page.route("**/console/try/*", fail)
+    await press(page, "add:d.email")
+    await until_held(page, held)
+    await press(page, "run")
+    await held[0].abort()
+    await expect(page.get_by_text("The server does not answer.")).to_be_visible()
+    await press(page, "add:d.email")
+    await expect(named(page, "s:d.email[0].value")).to_have_count(1)
+    assert not any("do=run" in each for each in asked)
 
 
 async def test_a_list_is_searched_as_one_types(browser: Browser, house: Served, state: dict[str, Any]):

@@ -82,6 +82,7 @@
   document.addEventListener("visibilitychange", () => { away = away || document.hidden; });
   const isOld = () => document.body.dataset.proof && (away || Date.now() - asked > ALONE);
   const refuse = (heading, text, link) => {
+    document.dispatchEvent(new CustomEvent("polyport:refused"));
     for (const each of document.querySelectorAll("dialog[open]")) each.close();
     const told = document.createElement("div");
     told.className = "note bad";
