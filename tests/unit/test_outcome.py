@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from polyport.engine.outcome import BODY_LIMIT, error_of, failure_of_network, in_doubt, settled, small_body
+from polyport.engine.outcome import BODY_LIMIT, error_of, failure_of_network, in_doubt, settled, small_body, too_late
 from polyport.engine.parse import FieldFault, Verdict
 from polyport.engine.schema import build_schema, custom_name
 from polyport.errors import (
@@ -122,3 +122,8 @@ def test_doubt_is_said_and_a_repeat_is_not_recommended():
 )  # fmt: skip
 def test_a_final_failure_says_whether_a_repeat_does_harm(told, repeatable, doubtful):
     assert (settled(told, repeatable=repeatable).details.outcome == "uncertain") is doubtful
+
+
+def test_a_run_whose_time_is_over_says_whether_anything_was_sent():
+    assert too_late(1).message.endswith("nothing was sent.")
+    assert "nothing was sent" not in too_late(2).message

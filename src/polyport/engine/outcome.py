@@ -103,6 +103,13 @@ def in_doubt(error: PolyportError) -> PolyportError:
     )
 
 
+def too_late(attempt: int) -> PartnerTimeout:
+    """The error of a run whose time was over before this attempt could be sent."""
+    if attempt == 1:
+        return PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
+    return PartnerTimeout("The time for this run was over before it could be sent again; its attempts say what came before.")
+
+
 def settled(error: PolyportError, *, repeatable: bool) -> PolyportError:
     """A final failure: whether a repeat does no harm is part of what the caller learns."""
     if (

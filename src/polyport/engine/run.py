@@ -40,7 +40,7 @@ from polyport.engine.operation import (
     select,
     understand,
 )
-from polyport.engine.outcome import in_doubt, settled
+from polyport.engine.outcome import in_doubt, settled, too_late
 from polyport.engine.plan import plan
 from polyport.engine.record import Ask, Done, ask_again, ask_of, attempt_record, decode, pinned_of
 from polyport.engine.retry import Decision, Failure, decide, policy_of
@@ -339,7 +339,7 @@ class Engine:
     async def _make_ready(self, run: Run, caller: Caller) -> Run:
         """See to it that the first request can leave, then note durably that it may have, unless the claim did so."""
         if run.deadline_at is not None and run.deadline_at <= self.runtime.now_ms():
-            raise PartnerTimeout("The time for this run was over before it could be sent; nothing was sent.")
+            raise too_late(run.attempts)
         if caller.gate is None:  # a tool: it sends nothing
             return run
         await caller.gate.ready(caller.base.origin if caller.base is not None else None, caller.until)
