@@ -42,7 +42,7 @@ test: setup lint  ## lint, the tests of the parts with the coverage gate, then a
 	@echo "== coverage of engine, kinds, manifest and vault has to be 100 %"
 	@$(BIN)/coverage report --fail-under=100 --include='$(WHOLE)'
 	@echo "== tests: all others"
-	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(OTHERS)
+	@$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder $(OTHERS)
 
 lint: setup  ## ruff, mypy, import contracts
 	@echo "== ruff"

@@ -303,6 +303,7 @@ async def test_a_value_that_is_a_step_upwards_is_not_sent(shared: Bay, value: st
 )
 async def test_a_file_that_is_none_is_named(bay: Bay, file: Any, path: str):
     found = await _faults(bay, FILES, {"photo": file})
+    assert found
     assert all(place.startswith(path) for place, _code in found)
 
 

@@ -81,7 +81,9 @@ async def test_the_reference_has_every_operation_of_the_api(viewer: Browsing):
 
 async def test_every_part_of_the_reference_is_shown(viewer: Browsing):
     index = (await viewer.get("/console/docs/api")).content.decode()
-    for link in sorted(set(re.findall(r'href="(/console/docs/api/[^"#]+)"', index))):
+    links = sorted(set(re.findall(r'href="(/console/docs/api/[^"#]+)"', index)))
+    assert len(links) > 10
+    for link in links:
         shown = await viewer.get(link)
         assert shown.status == 200, link
         assert b"curl" in shown.content

@@ -240,6 +240,8 @@ async def test_no_filter_reaches_the_runs_of_anybody_else(neighbours: Neighbours
     found = await neighbours.served.fetch("GET", f"/runs?{asked}", token=neighbours.strangers[stranger])
 
     assert neighbours.mine["runId"] not in found.content.decode()
+    theirs = await neighbours.served.fetch("GET", f"/runs?{asked}&per-page=100")
+    assert (neighbours.mine["runId"] in theirs.content.decode()) is not query.startswith("cursor")
 
 
 @pytest.mark.parametrize("stranger", [*STRANGERS, "the account itself"])

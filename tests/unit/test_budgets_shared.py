@@ -273,9 +273,11 @@ async def test_a_ledger_that_fails_for_a_while_is_waited_for(uses):
     budgets = process(Failing())
     few = toll(budgets, limit=None, seconds=None, concurrency=1)
     permit = await budgets.take(few, 30.0)
+    assert budgets._uses.times == 0
     budgets._uses.times = 1
     budgets.give_back(permit)
     await budgets.take(few, 30.0)
+    assert budgets._uses.times == 0
     budgets._uses.times = 1
     told = toll(budgets, 8, limit=100, headers={"remaining": "X-Left"})
     budgets.answered(told, Reply(status=200, headers=(("X-Left", "0"),)))

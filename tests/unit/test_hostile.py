@@ -174,6 +174,13 @@ def test_no_way_of_reading_the_connection_gives_its_secrets(tmp_path, template):
     assert all(SECRET.encode() not in (request.body or b"") for request in network.sent)
 
 
+def test_what_is_no_secret_of_the_connection_is_sent(tmp_path):
+    action = {**ACTION, "call": {"method": "POST", "path": "/act", "body": {"shown": "{{connection.account}}"}}}
+    network = Network()
+    run(load_partner(folder(tmp_path, action=action)).partner, {}, network)
+    assert [request.body for request in network.sent] == [b'{"shown":"a1"}']
+
+
 def test_an_operation_has_a_bounded_number_of_calls(tmp_path):
     calls = [{"path": "/act"}] * 21
     told = problems(tmp_path, call=None, calls=calls)

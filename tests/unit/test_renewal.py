@@ -103,6 +103,7 @@ async def test_calls_at_the_same_time_share_one_exchange(house, provider):
 async def test_what_is_granted_is_sealed_and_shown_nowhere(house, provider, tmp_path):
     house.clock.forward(3541)
     held, traces = await authorise((await house.bench()).caller)
+    assert len(traces) == 1
     assert "canary" not in repr(held) + repr(await house.kept())
     assert all("canary" not in str(trace.as_dict()) for trace in traces)
     await house.engine.runtime.repo.database.ready()
