@@ -38,7 +38,7 @@ run: setup  ## serve on 127.0.0.1:8080, data in ./var (ARGS="--port 9000")
 test: setup lint  ## lint, the tests of the parts with the coverage gate, then all others
 	@echo "== tests: unit, conformance, e2e in part"
 	@rm -f .coverage
-	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(MEASURED)
+	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(MEASURED)
 	@echo "== coverage of engine, kinds, manifest and vault has to be 100 %"
 	@$(BIN)/coverage report --fail-under=100 --include='$(WHOLE)'
 	@echo "== tests: all others"
