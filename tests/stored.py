@@ -21,6 +21,7 @@ from polyport.store.records import (
     Priority,
     Run,
     RunStatus,
+    SignIn,
     StoredGrant,
     Token,
 )
@@ -198,6 +199,22 @@ def link(account_id: int, **changes: Any) -> Link:
         "used_at": None,
     }
     return Link(**(told | changes))
+
+
+def sign_in(of: Link, state_hash: bytes, **changes: Any) -> SignIn:
+    """A customer who is at a partner's sign-in, led there by the link."""
+    told: dict[str, Any] = {
+        "state_hash": state_hash,
+        "link_id": of.link_id,
+        "account_id": of.account_id,
+        "token_hash": of.token_hash,
+        "session_hash": b"session",
+        "sealed": b"sealed",
+        "used_at": None,
+        "created_at": 1_000,
+        "expires_at": 9_000,
+    }
+    return SignIn(**(told | changes))
 
 
 def event(account_id: int, *, at: int = 1_000, **changes: Any) -> OutgoingEvent:

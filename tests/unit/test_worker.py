@@ -7,7 +7,7 @@ import pytest
 from engines import CREATE, PUT, Bench, open_bench
 from polyport.store.records import RunStatus
 from polyport.worker import Chore, Worker
-from stored import bump, running
+from stored import bump, link, running, sign_in, token
 
 pytestmark = pytest.mark.anyio
 
@@ -137,10 +137,33 @@ async def test_a_repeated_piece_of_work_survives_its_own_failures(bench: Bench):
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_tidying_and_recovering_find_nothing_in_an_empty_house(bench: Bench):
+async def test_what_ended_long_ago_is_dropped_by_and_by_and_the_rest_stays(bench: Bench, monkeypatch):
+    monkeypatch.setattr("polyport.worker.TIDY_SECONDS", 0.01)
+    repo, now, account = bench.engine.runtime.repo, bench.engine.runtime.now_ms(), bench.account
+    hour = 3_600_000
+    ends = {"old": 1, "young": -hour}  # so long before what is still kept
+    await repo.tokens.insert(*(token(account, name.encode(), expires_at=now - before) for name, before in ends.items()))
+    links = {
+        name: await repo.links.insert(link(account, token_hash=name.encode(), expires_at=now - 90 * 24 * hour - before))
+        for name, before in ends.items()
+    }
+    for name, before in ends.items():
+        await repo.sign_ins.insert(sign_in(links["young"], name.encode(), expires_at=now - hour - before))
+        await repo.leases.claim(name, "p1", over=None, until=now - 24 * hour - before)
     worker = Worker(bench.engine, lambda: None)
-    await worker._tidy()
-    await worker._recover()
+    await worker.start()
+    async with asyncio.timeout(20):
+        while await repo.leases.get("old") is not None:  # noqa: ASYNC110  what is waited for signals nothing
+            await asyncio.sleep(0.01)
+    await worker.stop(1)
+    for name in ends:
+        kept = (
+            await repo.tokens.by_hash(name.encode()),
+            await repo.links.find(links[name].link_id, now),
+            await repo.sign_ins.find(name.encode()),
+            await repo.leases.get(name),
+        )
+        assert [each is not None for each in kept] == [name == "young"] * 4
 
 
 async def test_runs_found_dead_later_are_settled_too(bench: Bench):
