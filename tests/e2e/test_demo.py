@@ -24,6 +24,7 @@ def test_every_step_works_and_again_on_the_same_data(tmp_path, free_ports):
         done = demo(tmp_path, ports=free_ports)
         assert done.returncode == 0, done.stdout
         assert "Every step worked" in done.stdout
+        assert f"GET http://127.0.0.1:{free_ports[0]}/partners/info?filter[title][like]=pipedrive\n" in done.stdout
         assert [number for number in range(1, 6) if f"Step {number}." not in done.stdout] == []
         assert re.findall(r"(?m)^(\d{3}) in ", done.stdout) == ["200", "200", "201", "200", "200", "202", "200"]
         assert done.stderr == ""

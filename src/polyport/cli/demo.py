@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.syntax import Syntax
@@ -56,7 +57,7 @@ class _Demo:
         if self.token:
             headers.append(("Authorization", f"Bearer {self.token}"))
         if not quiet:
-            self.console.print(f"[bold cyan]{method}[/bold cyan] {self.origin}{path}", highlight=False)
+            self.console.print(f"[bold cyan]{method}[/bold cyan] {escape(self.origin + path)}", highlight=False)
             if body is not None:
                 self.show(_masked(body))
         content = msgspec.json.encode(body) if body is not None else None
@@ -102,10 +103,10 @@ def run_demo(*, once: bool, port: int, simulator_port: int, data: Path) -> int:
     try:
         run_loop(_demo(console, once=once, port=port, simulator_port=simulator_port, data=data))
     except SetupError as error:
-        console.print(Panel(str(error), title="The demo could not start", border_style="red"))
+        console.print(Panel(escape(str(error)), title="The demo could not start", border_style="red"))
         return 2
     except StepFailed as error:
-        console.print(Panel(str(error), title="A step failed", border_style="red"))
+        console.print(Panel(escape(str(error)), title="A step failed", border_style="red"))
         return 1
     return 0
 
@@ -126,7 +127,10 @@ async def _demo(console: Console, *, once: bool, port: int, simulator_port: int,
         simulator = await stack.enter_async_context(_simulator(simulator_port))
         origin = await stack.enter_async_context(_server(settings))
         console.print(
-            Panel(f"server     {origin}\npartner    {simulator}  (Pipedrive, simulated)\ndata       {data}", title="Polyport demo")
+            Panel(
+                f"server     {origin}\npartner    {simulator}  (Pipedrive, simulated)\ndata       {escape(str(data))}",
+                title="Polyport demo",
+            )
         )
         sender = Sender(EgressPolicy((f"{LOOPBACK}/32",)), connections=8, connections_per_host=8, answer_limit=1 << 24, timeout_limit=60)
         stack.push_async_callback(sender.close)
@@ -175,7 +179,7 @@ async def _find_operations(demo: _Demo, partner_id: int) -> dict[str, int]:
     demo.step("Step 3. List its triggers and actions")
     found = await demo.call("GET", f"/partners/trigger-actions/info?filter[partnerId]={partner_id}&per-page=100&sort=title", quiet=True)
     for item in found["data"]:
-        demo.console.print(f"  {item['triggerActionId']}  {item['kind']:<12} {item['title']}", highlight=False)
+        demo.console.print(f"  {item['triggerActionId']}  {item['kind']:<12} {escape(item['title'])}", highlight=False)
     return {item["name"]: item["triggerActionId"] for item in found["data"]}
 
 
