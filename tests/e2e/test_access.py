@@ -1,11 +1,14 @@
 import asyncio
 import base64
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from e2e.served import EMAIL, PASSWORD, Clock, Served, running_server
+from polyport.store.base import Stale
 
 pytestmark = pytest.mark.anyio
 
@@ -235,6 +238,48 @@ async def test_the_password_changes_only_for_who_knows_the_present_one(tmp_path:
 
         assert tries == [401, 401, 401, 429, 429]
         assert await status_with(served, f"Bearer {served.token}") == 200
+
+
+async def test_a_password_that_was_hashed_with_less_is_hashed_anew_at_the_next_sign_in_and_no_other_one_ends(tmp_path: Path):
+    weaker = PasswordHasher(time_cost=1, memory_cost=64).hash(PASSWORD)
+    async with running_server(tmp_path) as served:
+        accounts = served.runtime.repo.accounts
+        user = await accounts.user_by_email(EMAIL)
+        assert user is not None
+        await accounts.rehash_password(user, weaker)
+        earlier = await served.session()
+        statuses = [(await try_password(served, password)).status for password in (WRONG, PASSWORD, PASSWORD)]
+        now = await accounts.user_by_email(EMAIL)
+        still_open = await served.fetch("GET", "/partners/info", token=earlier)
+        with pytest.raises(Stale):
+            await accounts.rehash_password(user, weaker)
+
+    assert statuses == [401, 200, 200]
+    assert now is not None
+    assert "$m=64,t=1," in weaker
+    assert "$m=24576,t=3," in now.password_hash
+    assert still_open.status == 200
+
+
+async def test_a_few_passwords_are_hashed_at_once_however_many_sign_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def slowly(_stored: str | None, _password: str) -> bool:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.02)
+        with lock:
+            under_way -= 1
+        return False
+
+    monkeypatch.setattr("polyport.server.access.verify_password", slowly)
+    async with running_server(tmp_path, login_attempts=100, login_attempts_per_address=100) as served:
+        tries = await asyncio.gather(*(try_password(served, WRONG) for _ in range(12)))
+
+    assert {found.status for found in tries} == {401}
+    assert most == 2
 
 
 async def test_a_new_password_that_is_too_short_is_refused_by_name(house: Served):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -142,7 +143,8 @@ class Access:
 
     async def _rehash(self, user: User, password: str) -> None:
         stronger = await anyio.to_thread.run_sync(hash_password, password, limiter=self._hashing)
-        await self._runtime.repo.accounts.set_password(user.user_id, stronger)
+        with contextlib.suppress(Stale):  # the password was changed meanwhile: the new one stays
+            await self._runtime.repo.accounts.rehash_password(user, stronger)
 
     async def _count_try(self, email: str, address: str) -> None:
         settings = self._runtime.settings.login

@@ -73,6 +73,11 @@ class Accounts:
             Statement(query="set_password", params={"user_id": user_id, "password_hash": password_hash}, expect=1), *sign_outs(user_id)
         )
 
+    async def rehash_password(self, user: User, password_hash: str) -> None:
+        """Keep another hash of the same password: no sign-in ends. Raises ``Stale`` when the password was changed meanwhile."""
+        told = {"user_id": user.user_id, "password_hash": password_hash, "before": user.password_hash}
+        await self.database.write(Statement(query="rehash_password", params=told, expect=1))
+
 
 _ACCOUNT = ("account_id", "title", "data_key", "created_at")
 

@@ -34,6 +34,10 @@ SELECT user_id, account_id, email, password_hash, role, created_at FROM users WH
 -- A user's new password.
 UPDATE users SET password_hash = :password_hash WHERE user_id = :user_id;
 
+-- name: rehash_password
+-- The same password of a user, hashed anew, unless it was changed meanwhile.
+UPDATE users SET password_hash = :password_hash WHERE user_id = :user_id AND password_hash = :before;
+
 -- name: insert_token
 -- A new token; gives its id.
 INSERT INTO tokens (token_hash, kind, account_id, user_id, family, title, prefix, scopes, created_at, expires_at, last_used_at,
