@@ -14,13 +14,14 @@ from polyport.importers.inputs import Inputs
 from polyport.importers.levels import Level, Spot
 from polyport.importers.names import field_name, title, unique
 from polyport.importers.samples import NONE
-from polyport.importers.scalars import input_field, is_sample, is_scalar, list_field
+from polyport.importers.scalars import input_field, is_file, is_sample, is_scalar, list_field
 from polyport.importers.views import View, Views
 
 _HOLE: Final = re.compile(r"\{([^{}]*)\}")
 _PLAIN: Final = "/%:@!$&'()*+,;=-._~"  # what stands in a path as it is
 _FORM, _PARTS = "application/x-www-form-urlencoded", "multipart/form-data"
 _JOINED: Final = {"spaceDelimited": "space", "pipeDelimited": "pipe"}
+_BETWEEN: Final = {"comma": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
 _STARTS: Final = frozenset({"page", "pageNumber", "page_number", "offset", "start", "skip"})
 OURS: Final = frozenset({"accept", "content-type"})  # said by the description where it has to be, and by the call else
 _JOINED_STYLES: Final = frozenset({"form", "spaceDelimited", "pipeDelimited"})
@@ -54,8 +55,15 @@ class CallMaker:
         self._hidden = hidden
         body = endpoint.body
         self._media = body.media.partition(";")[0].strip().lower() if body is not None else ""
-        nested = frozenset(name for name, style in body.styles.items() if style == "brackets") if body is not None else frozenset[str]()
-        self._inputs = Inputs(views, texts=self._media in {_FORM, _PARTS}, uploads=self._media == _PARTS, nested=nested)
+        styles = body.styles if body is not None else {}
+        nested, whole = (frozenset(name for name, style in styles.items() if style == wanted) for wanted in ("brackets", "json"))
+        self._inputs = Inputs(
+            views,
+            texts=self._media in {_FORM, _PARTS},
+            uploads=self._media == _PARTS,
+            nested=nested,
+            whole=whole if self._media == _FORM else frozenset(),
+        )
         self._level = Level(rows=False, names=set())
         self._call: dict[str, Any] = {}
         self._placed: dict[str, str] = {}
@@ -127,11 +135,18 @@ class CallMaker:
         mark = {"matrix": f";{one.name}=", "label": "."}.get(one.style, "")
         if items is not None and is_scalar(items):
             self._add(one, list_field(items, view, name, title(one.name), required=True))
-            return f'{mark}{{{{{name} | join: ","}}}}'
+            between = "." if one.style == "label" and one.explode else ","
+            return f'{mark}{{{{{name} | join: "{between}"}}}}'
         made = input_field(view, name, title(one.name), required=True)
         if made["type"] not in {"string", "integer", "decimal", "boolean", "date", "datetime"}:
-            made["type"] = "string"
-            made.pop("options", None)
+            made = {key: made[key] for key in ("name", "label", "required", "hint") if key in made} | {"type": "string"}
+            if view.kind == "object":
+                sign = "=" if one.explode else ","
+                if names := "|".join(map(re.escape, view.properties)):
+                    pair = f"(?:{names}){sign}[^,=]+"
+                    made["pattern"] = f"{pair}(?:,{pair})*"
+                told = one.description or made.get("hint", "")
+                made["hint"] = clean_text(f"{told} Names and values with {sign} between them, and commas between the pairs.", 400)
         self._add(one, made)
         if made["type"] == "string" and (several or view.told.get("x-segments") is True):
             return f'{{{{{name} | split: "/"}}}}'
@@ -141,7 +156,7 @@ class CallMaker:
         return unique(field_name(one.name), self._level.names)
 
     def _add(self, one: Parameter, made: dict[str, Any]) -> None:
-        if one.description:
+        if one.description and "hint" not in made:
             made["hint"] = clean_text(one.description, 400)
         if isinstance(one.sample, str | int) and "sample" not in made and _is_sample(one.sample, made["type"]):
             made["sample"] = one.sample
@@ -298,7 +313,9 @@ class CallMaker:
         if body is None or self._says_nothing(body):
             return
         media = self._media
-        if media == "application/json" or media.endswith("+json") or media in {"*/*", "application/*", "text/json"}:
+        if "*" in media and is_file(self._views.look(body.schema)):
+            self._raw_body(media, required=body.required)
+        elif media == "application/json" or media.endswith("+json") or media in {"*/*", "application/*", "text/json"}:
             self._json_body(body.schema, required=body.required)
             if media not in {"application/json", "*/*", "application/*"}:
                 self._call["contentType"] = body.media
@@ -335,8 +352,8 @@ class CallMaker:
         body = self._endpoint.body
         if found is NONE or body is None:
             return
-        if isinstance(found, dict) and parts:
-            found = {name: self._part(piece) for name, piece in found.items()}
+        if isinstance(found, dict):
+            found = {name: self._member(piece, body.styles.get(name, ""), parts=parts) for name, piece in found.items()}
         if isinstance(found, dict) and not self._has_bracketed_lists(body):
             self._call["formStyle"] = "repeat"
         self._call["body"] = found
@@ -347,6 +364,17 @@ class CallMaker:
         bracketed = [self._views.look(members[name]) for name, style in body.styles.items() if style == "brackets" and name in members]
         within = [self._views.look(inner) for view in bracketed for inner in view.properties.values()]
         return any(view.kind == "array" for view in (*bracketed, *within))
+
+    def _member(self, piece: Any, style: str, *, parts: bool) -> Any:
+        """A member of a form as its encoding has it: JSON in a text, or a list as one text."""
+        if style == "json" and not parts and isinstance(piece, str) and piece.endswith("}}"):
+            return f"{piece[:-2]} | json}}}}"
+        if style in _BETWEEN and isinstance(piece, str):
+            made = next((made for made in self._level.fields if f"{{{{{made['name']}}}}}" == piece), None)
+            if made is not None and made["type"].endswith("[]") and made["type"] not in {"object[]", "file[]"}:
+                made["separator"] = _BETWEEN[style]
+            return piece
+        return self._part(piece) if parts else piece
 
     def _part(self, piece: Any) -> Any:
         """A part of a multipart body: what is no single value is JSON there."""

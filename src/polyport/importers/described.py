@@ -36,7 +36,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """What an endpoint takes. ``styles`` maps members of a form to how their lists are written (``repeat`` or ``brackets``)."""
+    """What an endpoint takes.
+
+    ``styles`` maps members of a form to how they are written: ``repeat``, ``brackets``, ``comma``, ``spaceDelimited``, ``pipeDelimited`` or ``json``.
+    """
 
     media: str
     schema: Any

@@ -56,6 +56,12 @@ def read_discovery(data: Mapping[str, Any], origin: str | None = None) -> tuple[
         verb = text(method.get("httpMethod")).lower()
         if verb:
             written["paths"].setdefault(path, {}).setdefault(verb, _operation(method, common))
+        if verb == "get" and method.get("supportsMediaDownload") is True:
+            written["paths"].setdefault(f"{path}?alt=media", {}).setdefault(verb, _download(_operation(method, common)))
+        upload = text(mapping(mapping(mapping(method.get("mediaUpload")).get("protocols")).get("simple")).get("path"))
+        if verb and upload.startswith("/") and text(data.get("rootUrl")):
+            made = _upload(_operation(method, common), text(data["rootUrl"]))
+            written["paths"].setdefault(_MANY.sub(r"{\1}", upload), {}).setdefault(verb, made)
     references = References(written)
     return OpenApi(references, origin).read(), references
 
@@ -82,6 +88,29 @@ def _operation(method: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str
     if "request" in method:
         written["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema(method["request"])}}}
     return written
+
+
+def _download(operation: dict[str, Any]) -> dict[str, Any]:
+    """The same operation, whose answer is the content of the file."""
+    return {
+        **operation,
+        "operationId": f"{operation['operationId']}Media",
+        "description": f"Get the content of the file. {text(operation['description'])}".strip(),
+        "responses": {"200": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+    }
+
+
+def _upload(operation: dict[str, Any], root: str) -> dict[str, Any]:
+    """The same operation at the address that takes the content of a file; what is said of the file goes with the other one."""
+    constant = {"name": "uploadType", "in": "query", "required": True, "schema": {"type": "string", "enum": ["media"]}}
+    return {
+        **operation,
+        "operationId": f"{operation['operationId']}Media",
+        "description": f"Send the content of the file. {text(operation['description'])}".strip(),
+        "parameters": [*operation["parameters"], constant],
+        "servers": [{"url": root.rstrip("/")}],
+        "requestBody": {"required": True, "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+    }
 
 
 def _parameter(name: str, one: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:

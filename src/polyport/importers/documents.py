@@ -32,6 +32,13 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _value in node.value) or self.merged > NODES_LIMIT:
             raise Refused("The document multiplies itself by YAML merges.")
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """An object; a key is the text that stands there: ``200``, ``null`` and ``true`` too."""
+        for key, _value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag in _NO_TEXTS:
+                key.tag = f"{_YAML}str"
+        return dict(super().construct_mapping(node, deep=deep))
+
     def plain_int(self, node: Any) -> int:
         """A whole number."""
         return int(node.value, {"0o": 8, "0x": 16}.get(node.value[:2], 10))
@@ -48,6 +55,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 _YAML: Final = "tag:yaml.org,2002:"
+_NO_TEXTS: Final = frozenset(f"{_YAML}{name}" for name in ("null", "bool", "int", "float"))
 _WORDS: Final = (  # as YAML 1.2 knows them: 12:30 is no number of seconds, "=" is a text; and 0123 is one too, as everywhere but there
     ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
     ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),

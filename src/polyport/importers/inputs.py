@@ -15,7 +15,7 @@ from polyport.importers.demands import demands_of, heads, placed_demands
 from polyport.importers.levels import Level, Spot, are_apart, first_of, set_choosers_apart, tagged, with_shared, without_cases
 from polyport.importers.names import field_name, snake, title, unique
 from polyport.importers.samples import NONE, Samples
-from polyport.importers.scalars import Field, hint_of, input_field, is_file, is_sample, is_scalar, list_field
+from polyport.importers.scalars import Field, hint_of, input_field, is_file, is_sample, is_scalar, list_field, usable_pattern
 from polyport.importers.views import View, Views
 
 FIELDS_MOST: Final = 400
@@ -34,12 +34,13 @@ class Inputs:
         texts: bool = False,
         uploads: bool = False,
         nested: frozenset[str] = frozenset(),
+        whole: frozenset[str] = frozenset(),
         fields_most: int = FIELDS_MOST,
     ) -> None:
-        """``texts``: all is written as text. ``uploads``: the body consists of parts, of which those in ``nested`` are written with brackets and other objects as JSON."""
+        """``texts``: all is written as text. ``uploads``: the body consists of parts, of which those in ``nested`` are written with brackets and other objects as JSON; so are those in ``whole``."""
         self._texts = texts
         self._views = views
-        self._nested = nested
+        self._nested, self._whole = nested, whole
         self._samples = Samples(views)
         self._uploads = uploads
         self._left = fields_most
@@ -95,6 +96,8 @@ class Inputs:
                 made["holds"] = "list" if items.kind == "array" else "object"
             if least := view.whole("minItems"):
                 made["minItems"] = min(least, 100)
+            if (most := view.whole("maxItems")) and most >= (least or 0):
+                made["maxItems"] = most
         if hint := hint_of(view):
             made["hint"] = hint
         if described:
@@ -177,7 +180,8 @@ class Inputs:
             return self._json(level, view, spot, required=required, described=True)
         recurs = view.key in spot.flat or view.key in spot.sections
         needs = self.needs(view)
-        if self._uploads and not level.rows and spot.depth == 1 and spot.around[-1] not in self._nested:
+        apart = spot.around[-1] not in self._nested if self._uploads else bool(spot.around) and spot.around[-1] in self._whole
+        if apart and not level.rows and spot.depth == 1:
             return self._section(level, view, spot, required=required and needs, one=True)  # a part of its own, written as JSON
         if recurs or (not required and needs) or (level.rows and required and not needs) or spot.depth >= PLACED_DEPTH:
             return self._section(level, view, spot, required=required, one=True)
@@ -227,7 +231,7 @@ class Inputs:
         if not isinstance(rest, dict) or not rest:
             return self._json(level, view, spot, required=required, described=False)
         inner = self._views.look(rest)
-        key = {"name": "key", "type": "string", "label": "Key", "required": True}
+        key = {"name": "key", "type": "string", "label": "Key", "required": True, **_bounds_of_keys(view)}
         if is_scalar(inner) and not is_file(inner):
             name, label = self._named(level, spot)
             value = input_field(inner, "value", "Value", required=False)
@@ -320,6 +324,11 @@ class Inputs:
             if least:
                 section["minRows"] = min(least, 100)
             if most:
+                section["maxRows"] = most
+        elif section.get("shape") == "map":
+            if least := view.whole("minProperties"):
+                section["minRows"] = min(least, 100)
+            if (most := view.whole("maxProperties")) and most >= (least or 0):
                 section["maxRows"] = most
         if spot.when is not None:
             section["when"] = dict(spot.when)
@@ -434,3 +443,19 @@ class Inputs:
                 continue
             kept = replace(inner, properties={name: value for name, value in inner.properties.items() if name not in shared})
             self.members(row, kept, case)
+
+
+def _bounds_of_keys(view: View) -> Field:
+    """What the names of a map's members have to look like, where the schema says it."""
+    told = view.told.get("propertyNames")
+    found: Field = {}
+    if isinstance(told, dict):
+        pattern, least, most = told.get("pattern"), told.get("minLength"), told.get("maxLength")
+        found |= {"minLength": least} if type(least) is int and least > 0 else {}
+        found |= {"maxLength": most} if type(most) is int and most >= max(least if type(least) is int else 0, 1) else {}
+    else:
+        named = view.told.get("patternProperties")
+        only = isinstance(named, dict) and len(named) == 1 and view.told.get("additionalProperties") is False
+        pattern = next(iter(named)) if isinstance(named, dict) and only else None
+    usable = usable_pattern(pattern) if isinstance(pattern, str) else None
+    return found | ({"pattern": usable} if usable is not None else {})

@@ -10,10 +10,10 @@ from polyport.importers.described import Answer, Body, Endpoint, Left, Parameter
 from polyport.importers.documents import clean_text
 from polyport.importers.references import Dangling, References
 
-METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
 ENDPOINTS_MOST: Final = 20_000
 WEBHOOKS_MOST: Final = 500
-_LATER: Final = ("query",)  # of OpenAPI 3.2
+_LATER: Final = ("trace", "query")  # what no client may send, and what OpenAPI 3.2 brought
 _ANY: Final = "x-amazon-apigateway-any-method"
 _OURS: Final = frozenset({"accept", "content-type", "authorization", "content-length", "host"})
 _BODILESS: Final = frozenset({"get", "head", "trace"})
@@ -182,8 +182,7 @@ class OpenApi:
         media = content[kind]
         styles = {}
         for name, encoding in mapping(media.get("encoding")).items():
-            style, explode = mapping(encoding).get("style"), mapping(encoding).get("explode")
-            styles[str(name)] = "brackets" if style == "deepObject" else "comma" if explode is False and style is not None else "repeat"
+            styles[str(name)] = _style_of(mapping(encoding))
         return Body(
             media=kind,
             schema=media.get("schema", {}),
@@ -239,6 +238,16 @@ def _parameter(one: Mapping[str, Any], name: str, place: str) -> Parameter:
         as_json=bool(content),
         sample=sample,
     )
+
+
+def _style_of(encoding: Mapping[str, Any]) -> str:
+    """How a member of a form is written."""
+    style = encoding.get("style")
+    if style == "deepObject":
+        return "brackets"
+    if encoding.get("explode") is False and style is not None:
+        return text(style) if style in {"spaceDelimited", "pipeDelimited"} else "comma"
+    return "json" if style is None and text(encoding.get("contentType")).partition(";")[0].strip() == "application/json" else "repeat"
 
 
 def _sample(media: Mapping[str, Any], references: References) -> Any:

@@ -22,6 +22,7 @@ from polyport.importers.references import ReadFile, References, no_files
 from polyport.importers.swagger import read_swagger
 from polyport.importers.triggers import add_triggers
 from polyport.importers.views import Views
+from polyport.manifest.model import Action
 
 TITLE_LONGEST: Final = 200
 _HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -120,6 +121,7 @@ def _add_action(built: Built, views: Views, endpoint: Endpoint, naming: Naming) 
     try:
         made = CallMaker(views, endpoint, frozenset(built.access.hidden)).make()
         action = _action(built, views, endpoint, made, naming)
+        Action.model_validate(action, by_alias=True, by_name=False)
     except Unsayable as error:
         built.left.append(Left(pointer=endpoint.pointer, what=endpoint.call, why=str(error)))
         return

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
 import re2
@@ -208,7 +208,7 @@ def _scalar(view: View) -> Any:
     found = high if high is not None and found > high else found
     if isinstance(step, int | float) and not isinstance(step, bool) and 0 < step < _STEP_MOST:
         exact = Decimal(str(step))
-        whole = -(-Decimal(str(found)) // exact) * exact
+        whole = (Decimal(str(found)) / exact).to_integral_value(ROUND_CEILING) * exact
         found = int(whole) if whole == whole.to_integral_value() else float(whole)
     return int(found) if view.kind == "integer" else found
 

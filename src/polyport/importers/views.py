@@ -124,8 +124,8 @@ class Views:
             rest, needed = told.get("additionalProperties"), _names(told.get("required")) | _demanded(told)
             if properties and rest is not False:  # what is needed may be anything where nothing more is said of it
                 properties |= dict.fromkeys(sorted(needed - properties.keys()), UNTOLD)
-            if rest is None and not properties:
-                rest = next(iter(_mapping(told.get("patternProperties")).values()), True)
+            if not properties and (rest is None or rest is False):
+                rest = next(iter(_mapping(told.get("patternProperties")).values()), rest is None)
             return View(
                 kind="object",
                 key=key,
@@ -142,6 +142,9 @@ class Views:
         places = items if isinstance(items, list) else _listed(told.get("prefixItems")) if kind == "array" else []
         if places:  # a tuple: the elements differ by their place
             items = told.get("additionalItems", {}) if isinstance(items, list) else items
+            if items is False:  # nothing stands behind the places
+                most = told.get("maxItems")
+                told = {**told, "maxItems": min(most, len(places)) if isinstance(most, int) else len(places)}
         return View(
             kind=kind, key=key, told=told, nullable=nullable, name=name, choices=choices, items=items, places=tuple(places[:PLACES_MOST])
         )

@@ -9,7 +9,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import partial
 from itertools import product
 from typing import Any, Final
@@ -309,8 +309,8 @@ def _number(variable: InputField) -> Values:
     least, most = variable.min, variable.max
     if variable.multiple_of is not None:
         step = Decimal(str(variable.multiple_of))
-        first = -(-Decimal(str(least)) // step) if least is not None else None
-        last = Decimal(str(most)) // step if most is not None else None
+        first = (Decimal(str(least)) / step).to_integral_value(ROUND_CEILING) if least is not None else None
+        last = (Decimal(str(most)) / step).to_integral_value(ROUND_FLOOR) if most is not None else None
         steps = st.integers(
             int(first) if first is not None else int(last or 0) - 1_000, int(last) if last is not None else int(first or 0) + 1_000
         )

@@ -102,7 +102,8 @@ class Document:
             name, _, pointer = reference.partition("#")
             node: Any = _sibling(self._folder, name).data if name else self.data
             for step in pointer.strip("/").split("/") if pointer.strip("/") else ():
-                node = node[unquote(step).replace("~1", "/").replace("~0", "~")]
+                name_of = unquote(step).replace("~1", "/").replace("~0", "~")
+                node = node[int(name_of)] if isinstance(node, list) else node[name_of]
             self._resolved[reference] = _moved(node, name) if name else node
         return self._resolved[reference]
 
