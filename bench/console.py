@@ -235,7 +235,8 @@ async def _opened(browser: Any, origin: str, path: str, cookie: dict[str, str]) 
     context = await browser.new_context()
     await context.add_cookies([cookie])
     page = await context.new_page()
-    await page.goto(f"{origin}/healthz")  # the browser has begun a process for this server by then, as that of a person at work has
+    # The browser has begun a process for this server by then, as that of a person at work has; a page with other headers of who may have opened it would not do.
+    await page.goto(f"{origin}/console/you/proof")
     session = await context.new_cdp_session(page)
     await session.send("Performance.enable", {"timeDomain": "threadTicks"})
     before = await _busy(session)

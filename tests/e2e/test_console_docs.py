@@ -65,6 +65,7 @@ async def test_markup_in_a_guide_is_text_and_nothing_is_asked_of_another_host():
     for path in sources():
         html = str(render(path, "https://here.example", "/base/console/docs/guide").html)
         assert not re.search(r"<(script|img|iframe|style)|<[^>]*\s(on\w+|style)=", html), path
+        assert not re.search(r"<th[^>]*>\s*</th>", html), path  # a head without words says nothing to who hears it
 
 
 async def test_the_reference_has_every_operation_of_the_api(viewer: Browsing):

@@ -18,7 +18,9 @@ async def test_three_presses_lead_from_nothing_to_a_run_that_succeeded(tmp_path:
         owner = Browsing(served=served)
         await owner.sign_in()
         assert (await owner.get("/console")).headers["location"] == "/console/start"
-        assert "Welcome to Polyport" in text_of(await owner.get("/console/start"))
+        first = text_of(await owner.get("/console/start"))
+        assert "Welcome to Polyport" in first
+        assert "curl stands here once" in first, "a call with the id of some other connection would be one at a real partner"
         assert (await owner.post("/console/start/run")).headers["location"] == "/console/start", "there is nothing to run with yet"
 
         for _press in range(2):
@@ -26,6 +28,7 @@ async def test_three_presses_lead_from_nothing_to_a_run_that_succeeded(tmp_path:
         listed = (await served.call("GET", "/credentials"))[2]["data"]
         assert [(item["title"], item["simulated"], item["status"]) for item in listed] == [("Simulated Pipedrive", True, "active")]
 
+        assert f'{{"value": {listed[0]["credentialId"]}}}' in text_of(await owner.get("/console/start"))
         once = re.search(r'name="once" value="([0-9a-f]+)"', (await owner.get("/console/start")).content.decode())
         assert once is not None
         places = {(await owner.post("/console/start/run", {"name": "Grace", "once": once[1]})).headers["location"] for _press in range(2)}

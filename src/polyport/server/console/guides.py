@@ -88,6 +88,8 @@ def render(path: str, origin: str, base: str) -> Guide:
                 title = words
             elif token.tag == "h2":
                 sections.append((slug(words), words))
+        elif token.type == "th_open" and not tokens[index + 1].content:  # the head of nothing is none
+            token.tag = tokens[index + 2].tag = "td"
     for token in (each for block in tokens for each in (block, *(block.children or ()))):
         if token.type in {"fence", "code_block", "code_inline", "text"}:
             token.content = filled_in(token.content, origin)
