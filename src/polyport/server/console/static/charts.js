@@ -80,7 +80,10 @@
     if (!place || event.target !== place) return;
     if (document.hidden || pointed || place.querySelector("details[open]") || place.contains(document.activeElement)) event.preventDefault();
   });
-  const showAxes = () => { for (const each of document.querySelectorAll(".chart .times")) showTimes(each); };
-  document.addEventListener("htmx:afterSettle", showAxes);
-  later(showAxes);  // what writes times in the viewer's way takes a browser long to make: the page stands by then
+  const complete = () => {
+    for (const each of document.querySelectorAll(".chart .times")) showTimes(each);
+    document.querySelector(".overview")?.classList.add("whole");
+  };
+  document.addEventListener("htmx:afterSettle", complete);
+  later(complete);  // what writes times in the viewer's way takes a browser long to make: the page stands by then
 })();
