@@ -37,3 +37,11 @@ def test_a_picture_shows_every_point_and_escapes_what_it_says():
     assert len(circles) == len(XS)
     assert sorted(circles, key=lambda each: float(each.get("cx"))) == circles
     assert all(0 <= float(each.get("cx")) <= 640 and 0 <= float(each.get("cy")) <= 320 for each in circles)
+
+
+def test_what_bends_at_its_end_alone_is_seen():
+    straight = [(10**power, 100 + 10**power) for power in range(6)]
+    assert verdict(straight).startswith("linear")
+    assert verdict([*straight, (5e5, 100 + 5e5 * 2)]).startswith("steeper at its end")
+    assert verdict([*straight, (5e5, 100 + 5e5 * 1.2)]).startswith("linear")
+    assert verdict([(1, 100), (10, 101), (100, 300)]) == "3.0 times over the whole range: nearly flat"
