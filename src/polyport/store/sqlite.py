@@ -95,7 +95,10 @@ _WRITE: Final = (
     "PRAGMA cache_size=-8000",  # runs are written at the end of their tables: what is kept beyond that is hardly read again
     "PRAGMA journal_size_limit=67108864",
 )
-_READ: Final = ("PRAGMA query_only=ON", "PRAGMA cache_size=-4000")
+_READ: Final = (
+    "PRAGMA query_only=ON",
+    "PRAGMA cache_size=-2000",
+)  # the system keeps the pages of the file too: half as much costs a page of runs nothing
 _TAKEN: Final = frozenset(
     {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID},
 )
