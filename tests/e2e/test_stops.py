@@ -11,8 +11,9 @@ import pytest
 
 from e2e.depot import CREATE, PARTNER, SECRET, open_depot
 from e2e.killable import children, running_process
-from e2e.served import Asked, Served, answer
+from e2e.served import Asked, Served, answer, make_settings
 from e2e.starter import ended
+from polyport.cli.serving import QuietServer, listen, make_config, make_guard
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +48,37 @@ async def test_a_server_nobody_is_connected_to_stops_at_once(tmp_path):
         await server.served.client.close()
         async with asyncio.timeout(60):
             assert await server.stop() == 0
+
+
+async def test_one_of_several_processes_that_goes_leaves_new_connections_to_the_others_and_serves_its_own(tmp_path):
+    settings = make_settings(tmp_path / "data")
+    listener, guard = listen("127.0.0.1", 0), make_guard(settings)
+    others = listener.dup()  # what another process accepts from
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    server = QuietServer(make_config(app, settings, guard), lambda: None, guard)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+
+    async def ask(reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return (await reader.readuntil(b"\r\n\r\n")).lower()
+
+    async with asyncio.timeout(60):
+        mine = await asyncio.open_connection(*others.getsockname())
+        assert b"connection: close" not in await ask(*mine)
+        server.drain(3_600, shared=True)
+        _reader, late = await asyncio.open_connection(*others.getsockname())
+        taken, address = await asyncio.get_running_loop().sock_accept(others)
+        assert address == late.get_extra_info("sockname")
+        last = await ask(*mine)
+        assert (last.split(b" ", 2)[1], b"connection: close" in last) == (b"200", True)
+        server.should_exit = True
+        await serving
+    for each in (mine[1], late, taken, others):
+        each.close()
 
 
 async def test_new_processes_take_the_place_of_the_old_ones(tmp_path):
