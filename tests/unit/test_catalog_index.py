@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from polyport.catalog import Catalog, Wanted, building, loaded, open_catalog
+from polyport.catalog import Catalog, Wanted, loaded, open_catalog, reading
 from polyport.errors import NotFound
 from polyport.stamps import stamp_of
 from polyport.store.catalogue import OfferRow, OperationRow, PartnerRow, Stored
@@ -93,13 +94,13 @@ class Opener:
 
 @pytest.fixture(autouse=True)
 def _watched(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = building.load_partner
+    real = reading.load_partner
 
     def noted(folder):
         opened.parsed.append(folder.name)
         return real(folder)
 
-    monkeypatch.setattr(building, "load_partner", noted)
+    monkeypatch.setattr(reading, "load_partner", noted)
     monkeypatch.setattr("polyport.catalog.sources.files", lambda _package: opened.root.parent / "none")
     (opened.root.parent / "none" / "connectors").mkdir(parents=True)
 
@@ -326,13 +327,13 @@ async def test_where_no_index_can_be_kept_there_is_one_of_the_process_alone(open
 
 STARTING = """
 import sys
-from polyport.catalog import building, open_catalog
+from polyport.catalog import open_catalog, reading
 from pathlib import Path
-real = building.load_partner
+real = reading.load_partner
 def noted(folder):
     print("parsed", folder.name, flush=True)
     return real(folder)
-building.load_partner = noted
+reading.load_partner = noted
 catalog = open_catalog(Path(sys.argv[1]), [sys.argv[2]], "http://127.0.0.1")
 print("count", catalog.count, flush=True)
 """
@@ -348,6 +349,44 @@ async def test_two_processes_that_start_at_once_build_the_index_once(opened: Ope
     parsed = [line for lines in told for line in lines if line.startswith("parsed depot")]
     assert len(counts) == 1
     assert (len(parsed), len(set(parsed))) == (20, 20)
+
+
+async def test_many_folders_are_read_by_several_processes_and_the_index_is_the_same(opened: Opener, monkeypatch: pytest.MonkeyPatch):
+    for number in range(3, 12):
+        write(opened.root, number, "create", "remove")
+    (opened.root / "depot-5" / "actions" / "broken.yaml").write_text("id: x\n")
+    shutil.copytree(opened.root / "depot-6", opened.root / "depot-twin")
+    alone = opened()
+    monkeypatch.setattr(reading, "WORTH_IT", 4)
+    monkeypatch.setattr(reading, "_cores", lambda: 2)
+    opened.parsed.clear()
+    together = open_catalog(opened.data.parent / "other", [str(opened.root)], ORIGIN)
+    opened.made.append(together)
+    assert opened.parsed == []  # not in this process
+    assert (together.problems, together._index.offers()) == (alone.problems, alone._index.offers())
+    assert {str(problem).split("/")[0] for problem in alone.problems} == {"depot-5", "depot-6"}  # the twin is called by its slug
+    for partner_id in (3, 7, 11):
+        assert together._index.head(partner_id) == alone._index.head(partner_id)
+        assert together._index.operation(partner_id * 1000)[1] == alone._index.operation(partner_id * 1000)[1]
+    again = open_catalog(opened.data.parent / "other", [str(opened.root)], ORIGIN, anew=True)
+    opened.made.append(again)
+    assert again._index.offers() == alone._index.offers()
+
+
+async def test_what_processes_that_were_killed_did_not_read_is_read_by_the_one_that_began_them(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(3, 13):
+        write(opened.root, number)
+    monkeypatch.setattr(reading, "WORTH_IT", 4)
+    monkeypatch.setattr(reading, "_cores", lambda: 2)
+    monkeypatch.setattr(reading, "_begin", _die)
+    assert opened().count == 10
+    assert len(opened.parsed) == 10
+
+
+def _die() -> None:
+    os._exit(1)
 
 
 async def test_indexes_of_earlier_versions_go_when_nobody_used_them_for_long(opened: Opener):

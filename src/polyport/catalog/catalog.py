@@ -14,6 +14,7 @@ import structlog
 from polyport.catalog.building import Builder, known, plan, problems_in
 from polyport.catalog.listing import Item, Operation, Page, Wanted, operation_row, partner_row, understand
 from polyport.catalog.loaded import MEMORY_MB, Head, Kept, Opened, pinned
+from polyport.catalog.reading import asked_of, read_all
 from polyport.catalog.search import Search
 from polyport.catalog.sources import FolderSource, Offer, Source, folder_sources
 from polyport.errors import NotFound
@@ -107,8 +108,10 @@ class Catalog:
                 todo = plan(rows, offers)
                 builder = Builder(catalog._index, source.name, len(catalog._sources))
                 builder.clear(todo.gone)
-                for offer in offers if anew else todo.fresh:
-                    builder.take(offer, source.place(offer), todo.held.get(offer.key), anew=anew)
+                fresh = [(offer, todo.held.get(offer.key)) for offer in (offers if anew else todo.fresh)]
+                reading = read_all([asked_of(offer, source.place(offer), row, anew=anew) for offer, row in fresh])
+                for (offer, row), read in zip(fresh, reading, strict=True):
+                    builder.put(offer, row, read)
         catalog.changed = catalog._index.generation() != before
         catalog._generation = -1
         catalog._catch_up()

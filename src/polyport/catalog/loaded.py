@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from polyport.catalog.building import ICON
 from polyport.catalog.listing import Operation
+from polyport.catalog.reading import ICON
 from polyport.manifest.load import part_of
 from polyport.manifest.model import ListSpec, Partner, PartnerFile
 from polyport.manifest.passing import METHODS, passing_id
