@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from engines import CREATE, PUT, open_bench
 from polyport.errors import Conflict
 from polyport.net.message import NetworkFault, Reply, Request
+from polyport.queue.departures import Departures
 from polyport.store.base import Stale
 from polyport.store.records import FINAL, Run, RunStatus
 from samples import json_reply
@@ -72,6 +73,11 @@ class Life(RuleBasedStateMachine):
         self.bench = self.do(self.exit.enter_async_context(open_bench(self.folder, clock=clock)))
         self.bench.line.answer = self.reply
         self.runtime = self.bench.engine.runtime
+        self.noted = self.note_anew()
+
+    def note_anew(self) -> Departures:
+        """What the process that will be dead notes of what it sends."""
+        return Departures(self.folder / "processes" / f"{DEAD}.sent", 64)
 
     def accepted(self, run: Run, operation: int) -> None:
         self.once[run.run_id] = operation == CREATE
@@ -120,21 +126,26 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.of(dead=True))
     @rule(which=st.integers(0, 9), left=st.booleans())
     def the_dead_sent(self, which: int, left: bool) -> None:
-        """A process that dies notes that it sends, and sends or not."""
+        """A process that dies marks what it is about to send, and sends or not."""
         found = self.of(dead=True)
         run = found[which % len(found)]
+        if "died" in self.sends[run.run_id]:
+            return
         if self.once[run.run_id]:
             try:
                 self.do(self.runtime.repo.runs.mark_sending(run))
             except Stale:
-                return  # it was asked to stop, or had noted that
+                return  # it was asked to stop
         if left:
+            if self.once[run.run_id]:
+                self.noted.note(run.run_id)
             self.sends[run.run_id].append("died")
 
     @rule()
     def recover(self) -> None:
         """Another process finds who is dead."""
         self.do(self.runtime.queue.recover(self.ms))
+        self.noted = self.note_anew()  # what there was is forgotten with the dead
         for run in self.of(dead=True):
             del self.under_way[run.run_id]
 
@@ -191,7 +202,7 @@ class Life(RuleBasedStateMachine):
                 if self.seen[run_id] == RunStatus.SUCCEEDED:
                     assert sends[-1:] == ["fine"]
                 if self.seen[run_id] == RunStatus.UNCERTAIN:
-                    assert sends[-1:] in ([], ["cut"], ["broken"], ["died"]) or sends[-1] in HARMLESS
+                    assert sends[-1] in {"cut", "broken", "died"}  # no doubt about what never left
                 if self.seen[run_id] in {RunStatus.CANCELLED, RunStatus.FAILED}:
                     assert set(sends) <= {*HARMLESS, "refused"}, (self.seen[run_id], sends)
 
