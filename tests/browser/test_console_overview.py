@@ -60,6 +60,9 @@ async def test_pictures_can_be_read_as_tables_by_range_and_by_partner(browser: B
         assert await table.get_by_role("rowheader").first.inner_text() == await page.evaluate(
             "new Date(document.querySelector('.as-table tbody time').dateTime).toLocaleTimeString('en-GB', {hour: '2-digit', minute: '2-digit'})"
         )
+        time = table.get_by_role("rowheader").first.locator("time")
+        await time.hover()
+        await expect(time).to_have_attribute("title", re.compile(r"^\d+ \w+ \d{4}, \d\d:\d\d$"))  # in the viewer's zone
         await page.get_by_role("link", name="Last day").click()
         await expect(page.get_by_role("heading", name="Runs per quarter of an hour")).to_be_visible()
         await page.get_by_role("combobox", name="Partner").select_option(str(HUBSPOT))

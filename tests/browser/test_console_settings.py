@@ -102,6 +102,23 @@ async def test_a_key_is_made_copied_and_deleted_by_its_name(browser: Browser, ho
         assert_quiet(watched, house)
 
 
+async def test_a_form_is_sent_once_however_often_one_presses(browser: Browser, house: Served, full: dict[str, str], state: dict[str, Any]):
+    async with opened(browser, storage_state=state) as watched:
+        page = watched.page
+        await page.goto(house.origin + full["keys"])
+        await page.get_by_label("What it is for").fill("Pressed twice")
+        await page.get_by_label("Read the catalogue").check()
+        refused = await page.evaluate("""() => {
+            const refused = [];
+            addEventListener("submit", (event) => { refused.push(event.defaultPrevented); event.preventDefault(); });
+            const button = [...document.querySelectorAll("button")].find((each) => each.textContent === "Make the key");
+            button.click();
+            button.click();
+            return refused;
+        }""")
+        assert refused == [False, True]
+
+
 async def test_the_preview_follows_and_a_logo_is_read_from_a_file(
     browser: Browser, house: Served, full: dict[str, str], state: dict[str, Any], tmp_path: Path
 ):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -28,7 +31,12 @@ async def test_three_presses_lead_from_nothing_to_a_run_that_succeeded(tmp_path:
         listed = (await served.call("GET", "/credentials"))[2]["data"]
         assert [(item["title"], item["simulated"], item["status"]) for item in listed] == [("Simulated Pipedrive", True, "active")]
 
-        assert f'{{"value": {listed[0]["credentialId"]}}}' in text_of(await owner.get("/console/start"))
+        copied = re.search(r'data-copies="(curl [^"]+)"', (await owner.get("/console/start")).content.decode())
+        assert copied is not None
+        command = shlex.split(unescape(copied[1]))
+        assert command[1] == f"{served.origin}/partners/trigger-actions/2250101/run/sync"
+        asked = {"credentialData": {"0": {"value": listed[0]["credentialId"]}}, "runnerData": {"name": "Ada Lovelace"}}
+        assert json.loads(command[-1]) == asked
         once = re.search(r'name="once" value="([0-9a-f]+)"', (await owner.get("/console/start")).content.decode())
         assert once is not None
         places = {(await owner.post("/console/start/run", {"name": "Grace", "once": once[1]})).headers["location"] for _press in range(2)}

@@ -190,9 +190,15 @@
     event.preventDefault();
     renew().then((taken) => { if (taken) event.detail.issueRequest(true); });
   });
+  // A form is sent once, however often one presses: until its answer is there, or until so long after that none seems to come.
+  const WAITED = 20000;
   document.addEventListener("submit", (event) => {
-    const button = event.target.querySelector("button[data-busy]");
-    if (!button || event.defaultPrevented) return;
+    const form = event.target;
+    if (event.defaultPrevented || form.getAttribute("method") !== "post" || form.hasAttribute("hx-post")) return;
+    if (Date.now() - Number(form.dataset.sent || 0) < WAITED) { event.preventDefault(); return; }
+    form.dataset.sent = Date.now();
+    const button = form.querySelector("button[data-busy]");
+    if (!button) return;
     button.setAttribute("aria-disabled", "true");
     button.textContent = button.dataset.busy;
   });
@@ -219,6 +225,7 @@
     const search = document.querySelector("main input[type=search]");
     if (search) { event.preventDefault(); search.focus(); search.select(); }
   });
+  addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent"); });
   const begin = () => {
     document.documentElement.classList.add("scripted");
     const here = document.querySelector(".side nav [aria-current]");
