@@ -42,9 +42,7 @@ async def look_at(browser: Browser, served: Served, state: dict[str, Any], path:
     """Open a page in one look, and hold it against what every page keeps to."""
     async with opened(browser, storage_state=state, viewport=viewport, color_scheme=scheme) as watched:
         await watched.page.goto(served.origin + path)
-        await expect(watched.page.locator(".overview:not(.whole)")).to_have_count(
-            0
-        )  # what is below the first screen is there a moment later
+        await expect(watched.page.locator(".later:not(.whole)")).to_have_count(0)  # what is below the first screen is there a moment later
         await shot(watched.page, name, viewport, scheme)
         assert not await too_wide(watched.page)
         found = await violations(watched.page)

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from browser.console import LOOKS, assert_quiet, look_at, sign_in
-from browser.watched import opened
+from browser.watched import PHONE, opened, too_wide
 from e2e.busy import fill_sums
 from e2e.served import HUBSPOT, PIPEDRIVE, PIPEDRIVE_FIELDS, Served
 
@@ -69,6 +69,18 @@ async def test_pictures_can_be_read_as_tables_by_range_and_by_partner(browser: B
         await expect(page).to_have_url(f"{busy.origin}/console/overview?range=day&partnerId={HUBSPOT}")
         await expect(page.get_by_role("heading", name="Partners with the most runs")).to_have_count(0)
         assert_quiet(watched, busy)
+
+
+async def test_a_slot_tells_on_a_phone_what_was_in_it_when_it_is_touched(browser: Browser, busy: Served, state: dict[str, Any]):
+    async with opened(browser, storage_state=state, viewport=PHONE, has_touch=True) as watched:
+        page = watched.page
+        await page.goto(busy.origin + "/console/overview")
+        picture = page.locator(".chart.lines svg").first
+        await picture.tap(position={"x": 5, "y": 20})
+        await expect(page.locator(".chart .told")).to_contain_text("95 of 100:")
+        assert not await too_wide(page)
+        await page.get_by_role("heading", name="Overview").tap()
+        await expect(page.locator(".chart .told")).to_have_count(0)
 
 
 async def test_it_works_without_script(browser: Browser, busy: Served):

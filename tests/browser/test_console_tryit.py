@@ -275,6 +275,18 @@ async def test_a_list_is_searched_as_one_types(browser: Browser, house: Served, 
         assert_quiet(watched, house)
 
 
+async def test_every_stop_of_the_keyboard_is_seen(watched: Watched):
+    page = watched.page
+    where = "(() => { const at = document.activeElement; return at === document.body ? null : [at.name || at.innerText || at.tagName, getComputedStyle(at).outlineStyle]; })()"
+    found: list[list[str]] = []
+    await page.keyboard.press("Tab")
+    while (stop := await page.evaluate(where)) is not None and len(found) < 150:
+        found.append(stop)
+        await page.keyboard.press("Tab")
+    assert {"s:d.birthday", "do"} <= {name for name, _outline in found}
+    assert [name for name, outline in found if outline != "solid"] == []
+
+
 async def test_a_time_is_picked_in_the_viewers_zone(browser: Browser, house: Served, state: dict[str, Any]):
     async with opened(browser, house.origin + CREATE_PERSON, storage_state=state, timezone_id="Asia/Tokyo") as watched:
         page = watched.page

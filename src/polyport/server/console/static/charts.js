@@ -67,23 +67,22 @@
     svg.parentElement.append(words);
     pointed = { svg, slot, mark, words };
   };
-  document.addEventListener("pointermove", (event) => {
+  const find = (event) => {
     const svg = event.target.closest(".chart svg");
     if (!svg) { leave(); return; }
     const { left, width } = svg.getBoundingClientRect();
     const slots = Number(svg.dataset.slots);
     point(svg, Math.max(0, Math.min(slots - 1, Math.floor((event.clientX - left) / width * slots))));
-  });
+  };
+  document.addEventListener("pointermove", find);
+  document.addEventListener("pointerdown", find);
 
   document.addEventListener("htmx:beforeRequest", (event) => {
     const place = event.target.closest("[data-patient]");
     if (!place || event.target !== place) return;
     if (document.hidden || pointed || place.querySelector("details[open]") || place.contains(document.activeElement)) event.preventDefault();
   });
-  const complete = () => {
-    for (const each of document.querySelectorAll(".chart .times")) showTimes(each);
-    document.querySelector(".overview")?.classList.add("whole");
-  };
-  document.addEventListener("htmx:afterSettle", complete);
-  later(complete);  // what writes times in the viewer's way takes a browser long to make: the page stands by then
+  const showAxes = () => { for (const each of document.querySelectorAll(".chart .times")) showTimes(each); };
+  document.addEventListener("htmx:afterSettle", showAxes);
+  later(showAxes);  // what writes times in the viewer's way takes a browser long to make: the page stands by then
 })();

@@ -213,8 +213,10 @@
     const notice = document.getElementById("notice");
     if (notice) notice.replaceChildren();
   });
+  const complete = () => { for (const each of document.querySelectorAll(".later:not(.whole)")) each.classList.add("whole"); };
   document.addEventListener("htmx:afterSettle", (event) => {
     showTimes(document);
+    later(complete);
     arm(event.detail.target || document);
     follow();
   });
@@ -234,6 +236,8 @@
     showTimes(document);
     arm(document);
     follow();
+    if (document.readyState === "complete") later(complete);
+    else addEventListener("load", () => later(complete), { once: true });
     setInterval(() => showTimes(document), 20000);
   };
   begin();
