@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from engines import CREATE, PUT, Bench, open_bench
+from polyport.engine.intake import key_of
 from polyport.engine.operation import Outcome
 from polyport.engine.record import _plain, decode, encode
 from polyport.errors import IdempotencyInProgress, Overloaded
 from polyport.store.base import Stale
-from polyport.store.records import RunStatus
+from polyport.store.records import RESTORED, RunStatus
 from samples import json_reply
 from stored import running as stored_running
 
@@ -246,3 +247,23 @@ async def test_a_run_of_another_process_is_asked_to_stop_through_its_record_alon
     told = await bench.engine.ledger.cancel(bench.account, theirs.run_id)
     assert (told.status, told.cancel_at is not None, bench.engine.ledger.stopping) == (RunStatus.RUNNING, True, set())
     assert await bench.engine.runtime.repo.runs.to_stop("another process") == {theirs.run_id}
+
+
+@pytest.mark.parametrize("given_back", [True, False])
+async def test_a_key_that_is_given_back_between_two_looks_at_it_is_free(bench: Bench, monkeypatch, given_back: bool):
+    ask = bench.ask(PUT, idempotency_key="k")
+    runtime, intake = bench.engine.runtime, bench.engine.intake
+    program = await bench.desk.program(bench.account, PUT)
+    owner = "1-dead" if given_back else RESTORED  # what a backup was restored with keeps its key: it may have been sent since
+    dead = msgspec.structs.replace(await intake.new_run(ask, program, None), owner=owner)
+    await runtime.repo.runs.insert(dead, key_of(ask, dead))
+    kind, read = type(runtime.repo.runs), runtime.repo.runs.get
+
+    async def settled_meanwhile(_runs, account_id: int, run_id: str):
+        await runtime.queue.recover(runtime.now_ms())
+        return await read(account_id, run_id)
+
+    monkeypatch.setattr(kind, "get", settled_meanwhile)
+    done = await bench.engine.run_sync(ask)
+    expected = (RunStatus.SUCCEEDED, True, False) if given_back else (RunStatus.FAILED, False, True)
+    assert (done.run.status, done.run.run_id != dead.run_id, done.replayed) == expected

@@ -141,6 +141,15 @@ class Life(RuleBasedStateMachine):
                 self.noted.note(run.run_id)
             self.sends[run.run_id].append("died")
 
+    @rule(left=st.booleans())
+    def a_process_is_killed(self, left: bool) -> None:
+        """All of it at once: what it claimed, marked, and sent or not; another one finds it dead."""
+        self.claim(2, dies=True)
+        self.statuses_move_along_the_edges_alone_and_the_end_is_the_end()
+        for which in range(len(self.of(dead=True))):
+            self.the_dead_sent(which, left=left)
+        self.recover()
+
     @rule()
     def recover(self) -> None:
         """Another process finds who is dead."""

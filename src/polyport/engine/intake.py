@@ -37,6 +37,8 @@ class Intake:
         run = await repo.get(ask.account_id, key.run_id)
         if run is None or (run.mode == "sync" and run.status not in FINAL):
             raise IdempotencyInProgress
+        if run.status is RunStatus.FAILED and run.sealed_result is None and await repo.key(ask.account_id, key.key) is None:
+            return None  # settled between the two looks, for a process that died before it sent anything: its key was given back
         return replace(await self._ledger.reveal(run), replayed=True)
 
     async def held(self, account_id: int, text: str) -> IdempotencyKey | None:
