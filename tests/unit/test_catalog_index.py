@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -313,6 +315,21 @@ async def test_an_index_that_is_damaged_while_it_is_used_is_built_again_once_by_
     found = await asyncio.gather(*(view.operation(3000) for _reader in range(4) for view in (first.seen_by(None), second.seen_by(None))))
     assert {operation.name for _partner, operation in found} == {"create"}
     assert await titles(first) == await titles(second) == ["Depot"]
+
+
+def test_an_index_that_is_made_anew_closes_no_connection_that_another_thread_may_be_using(tmp_path):
+    index = SqliteCatalogue(tmp_path / "index.db")
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(index.generation).result() == 0
+        _era, held = other.submit(lambda: index._local.held).result()
+        index.renew()
+        assert held.execute("SELECT 1").fetchall() == [(1,)]
+        assert other.submit(index.generation).result() == 0
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            held.execute("SELECT 1")
+        assert index.generation() == 0
+    index.close()
+    assert index._closing == {}
 
 
 async def test_where_no_index_can_be_kept_there_is_one_of_the_process_alone(opened: Opener):

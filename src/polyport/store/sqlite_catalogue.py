@@ -41,7 +41,7 @@ class SqliteCatalogue:
         self._path = path
         self._local = threading.local()
         self._lock = threading.RLock()
-        self._closing: list[Any] = []
+        self._closing: dict[sqlite3.Connection, Any] = {}
         self._era = 0
         self._stopped = threading.Event()
         self._inode = 0
@@ -76,13 +76,13 @@ class SqliteCatalogue:
     def close(self) -> None:
         """Release everything."""
         while self._closing:
-            self._closing.pop()()
+            self._closing.popitem()[1]()
 
     def _connect(self) -> sqlite3.Connection:
         # An empty name is a file of this connection alone, which the system removes; what is small stays in memory.
         name = "" if self._path is None else str(self._path)
         connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
-        self._closing.append(weakref.finalize(self, connection.close))
+        self._closing[connection] = weakref.finalize(self, connection.close)
         connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute("PRAGMA synchronous=NORMAL")  # a cache: what a crash of the machine takes is built again
@@ -110,15 +110,18 @@ class SqliteCatalogue:
             return self._alone
         era, found = getattr(self._local, "held", (None, None))
         if found is None or era != self._era:
-            found = self._connect()
-            self._local.held = (self._era, found)
+            if found is not None:
+                self._closing.pop(found)()  # by its own thread: to close a connection that another thread uses ends the process
+            era, found = self._era, self._connect()
+            self._local.held = (era, found)
         return found
 
     def renew(self) -> None:
         """Make a damaged index anew, empty, unless another process did so already. Raises ``StoreUnavailable``."""
         try:
             with self._lock, self.building():
-                self.close()
+                if self._alone is not None:
+                    self._closing.pop(self._alone)()
                 self._era += 1
                 if self._path is not None and _inode(self._path) == self._inode:
                     _remove(self._path)
