@@ -159,3 +159,19 @@ async def test_files_of_google_are_sent_and_fetched() -> None:
     fetched = [each["call"] for each in made.actions.values() if each["call"].get("query") == {"alt": "media"}]
     assert [(call["path"], call["decode"]) for call in fetched] == [("/songs/{{songId}}", "file")]
     assert len(made.actions) == 4
+
+
+async def test_one_of_several_kinds_in_a_query_is_written_as_one_of_them() -> None:
+    place = {"name": "hits", "in": "query", "schema": {"oneOf": [{"type": "boolean"}, {"type": "integer"}]}}
+    action = action_of(with_path("/x", {"get": {"operationId": "make", "parameters": [place], "responses": {}}}))
+    assert [await refused(action, {"hits": value}) for value in ("true", "12", 3)] == [[], [], []]
+    assert await refused(action, {"hits": "many"}) == [("runnerData.hits", "wrong_format")]
+
+
+async def test_what_is_read_alone_and_demanded_by_another_part_is_sent() -> None:
+    base = object_of(id={"type": "string", "readOnly": True}, self={"type": "string", "readOnly": True}, type=TEXT)
+    reference = {"allOf": [base, {"type": "object", "required": ["type", "id"]}]}
+    action = action_of(taking({"type": "object", "required": ["service"], "properties": {"service": reference}}))
+    assert {field.name: field.required for field in action.fields} == {"service_type": True, "service_id": True}
+    own = {**object_of(id={"type": "string", "readOnly": True}, name=TEXT), "required": ["id", "name"]}
+    assert [field.name for field in action_of(taking(own)).fields] == ["name"]

@@ -91,7 +91,10 @@ class CallMaker:
         """A schema where all is text: what may be anything is one too."""
         view = self._views.look(schema)
         view = view.widest or view
-        return replace(view, kind="string") if view.kind == "any" else view
+        if view.kind != "any":
+            return view
+        written = view.told.get("x-written")  # what the values of a choice look like as texts
+        return replace(view, kind="string", told={**view.told, "pattern": written} if written is not None else view.told)
 
     def _given(self, place: str) -> list[Parameter]:
         return [one for one in self._endpoint.parameters if one.place == place and (place, one.name) not in self._hidden]

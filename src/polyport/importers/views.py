@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
@@ -300,7 +300,17 @@ def _merged(parts: list[dict[str, Any]], own: dict[str, Any]) -> dict[str, Any]:
                 continue  # true of one part alone: the others bring members of their own
             else:
                 found[word] = value
+    _demand(found, (*parts, own))
     return found
+
+
+def _demand(found: dict[str, Any], parts: Sequence[Mapping[str, Any]]) -> None:
+    """A member that one part says is read alone, and another needs without a word on it, is sent: who checks schemas part by part asks for it."""
+    for part in parts:
+        for name in _names(part.get("required")) - _mapping(part.get("properties")).keys():
+            told = _mapping(_mapping(found.get("properties")).get(name))
+            if told.get("readOnly") is True:
+                found["properties"] = {**found["properties"], name: {word: value for word, value in told.items() if word != "readOnly"}}
 
 
 def _guessed(told: Mapping[str, Any]) -> Kind:
@@ -396,7 +406,7 @@ def _of_scalars(views: list[View], told: Mapping[str, Any], key: str, name: str,
         return View(kind="string", key=key, told={**chosen, **head}, nullable=nullable, name=name)
     if kinds <= {"integer", "number"}:
         return View(kind="number" if "number" in kinds else "integer", key=key, told=head, nullable=nullable, name=name)
-    return View(kind="any", key=key, told=head, nullable=nullable, name=name)
+    return View(kind="any", key=key, told={**head, "x-written": _worded(views)["pattern"]}, nullable=nullable, name=name)
 
 
 def _worded(views: list[View]) -> Mapping[str, Any]:
