@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ async def test_times_are_in_the_viewers_zone_and_the_exact_one_is_told_on_hover(
 ):
     async with opened(browser, house.origin + paths["run-failed"], storage_state=state, timezone_id="Asia/Tokyo") as watched:
         first = watched.page.locator("time").first
-        assert "GMT+9" in str(await first.get_attribute("title"))
+        await expect(first).to_have_attribute("title", re.compile(r"GMT\+9"))
 
 
 async def test_on_a_phone_each_row_is_a_card_that_is_still_a_row(
