@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -75,6 +76,40 @@ async def test_things_are_found_by_their_user_and_by_the_account(
         ]
 
     assert await as_user(user, look) == [seen] * 9
+
+
+ORDERS = [None, "-credentialId", "title", "-title"]
+
+
+@pytest.mark.parametrize(("user", "seen"), [("ada", True), ("bob", False), (None, True)])
+async def test_no_order_and_no_filter_of_a_list_nor_a_count_tells_of_what_is_anothers(
+    repo: Repo, account_id: int, owners: dict[str, Any], user: str, seen: bool
+):
+    connection = owners["connection"]
+    filters = [ConnectionFilter(), ConnectionFilter(partner_id=connection.partner_id), ConnectionFilter(external_user_id="ada")]
+
+    async def look() -> set[bool]:
+        pages = [
+            await repo.connections.page(account_id, wanted, sort=sort, limit=9, offset=0)
+            for wanted, sort in itertools.product(filters, ORDERS)
+        ]
+        assert {len(found) == total for found, total in pages} == {True}
+        return {
+            *(bool(found) for found, _total in pages),
+            bool(await repo.connections.by_status(account_id)),
+            bool(await repo.connections.titles(account_id, [connection.connection_id])),
+        }
+
+    assert await as_user(user, look) == {seen}
+
+
+async def test_nobody_else_cancels_or_stops_a_run(repo: Repo, account_id: int, owners: dict[str, Any]) -> None:
+    under_way = stored.running(account_id, "p1", external_user_id="ada")
+    await repo.runs.insert(under_way)
+    for work in (lambda: repo.runs.cancel(owners["run"], error="{}", now=3), lambda: repo.runs.ask_to_stop(under_way, 3)):
+        with pytest.raises(Stale):
+            await as_user("bob", work)
+        await as_user("ada", work)
 
 
 async def test_nobody_else_changes_them(repo: Repo, account_id: int, owners: dict[str, Any]) -> None:

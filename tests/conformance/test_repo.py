@@ -568,6 +568,17 @@ async def test_only_what_changed_since_is_told_of_a_link_that_ended(repo: Repo, 
     assert (revoked.status, revoked.last_error) == (LinkStatus.REVOKED, "refused")
 
 
+async def test_a_sign_in_is_used_once_and_before_its_end(repo: Repo, account_id: int) -> None:
+    link = await repo.links.insert(stored.link(account_id))
+    for name in (b"once", b"late"):
+        await repo.sign_ins.insert(stored.sign_in(link, name, expires_at=9_000))
+    await repo.sign_ins.use(b"once", 8_999)
+    for name, now in ((b"once", 8_999), (b"late", 9_000)):
+        with pytest.raises(Stale):
+            await repo.sign_ins.use(name, now)
+    await repo.sign_ins.use(b"late", 8_999)
+
+
 async def test_links_are_dropped_long_after_their_end(repo: Repo, account_id: int) -> None:
     old, young = [await repo.links.insert(stored.link(account_id, expires_at=at)) for at in (5_000, 6_000)]
     await repo.links.tidy(5_001)
