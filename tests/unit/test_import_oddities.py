@@ -175,3 +175,13 @@ async def test_what_is_read_alone_and_demanded_by_another_part_is_sent() -> None
     assert {field.name: field.required for field in action.fields} == {"service_type": True, "service_id": True}
     own = {**object_of(id={"type": "string", "readOnly": True}, name=TEXT), "required": ["id", "name"]}
     assert [field.name for field in action_of(taking(own)).fields] == ["name"]
+
+
+async def test_parts_of_which_some_are_needed_are_needed_and_stand_by_themselves() -> None:
+    parts = object_of(attributes={**object_of(name=TEXT), "required": ["name"]}, file={"type": "string", "format": "binary"})
+    parts["required"] = ["attributes", "file"]
+    document = taking(parts, content={"multipart/form-data": {"schema": parts}}, required=False)
+    assert built(document).left == []
+    data = {"attributes": [{"name": "x"}], "file": {"name": "a", "base64": "YQ=="}}
+    sent = (await run(action_of(document), data, {})).requests[-1].body or b""
+    assert b'name="attributes"\r\n\r\n{"name":"x"}\r\n' in sent

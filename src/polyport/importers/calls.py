@@ -351,7 +351,9 @@ class CallMaker:
     def _form_body(self, schema: Any, *, required: bool) -> None:
         parts = self._media == _PARTS
         self._call["encoding"] = "multipart" if parts else "form"
-        found = self._root(schema, required=required)
+        found = self._root(
+            schema, required=required or parts
+        )  # parts of which some are needed are: most documents do not say it of the body
         body = self._endpoint.body
         if found is NONE or body is None:
             return

@@ -180,8 +180,8 @@ class Inputs:
             return self._json(level, view, spot, required=required, described=True)
         recurs = view.key in spot.flat or view.key in spot.sections
         needs = self.needs(view)
-        apart = spot.around[-1] not in self._nested if self._uploads else bool(spot.around) and spot.around[-1] in self._whole
-        if apart and not level.rows and spot.depth == 1:
+        own = spot.around[-1] if spot.around and not level.rows and spot.depth == 1 else None
+        if own is not None and (own not in self._nested if self._uploads else own in self._whole):
             return self._section(level, view, spot, required=required and needs, one=True)  # a part of its own, written as JSON
         if recurs or (not required and needs) or (level.rows and required and not needs) or spot.depth >= PLACED_DEPTH:
             return self._section(level, view, spot, required=required, one=True)
