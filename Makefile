@@ -20,6 +20,8 @@ REACHING := bad_input batches connect_page credentials end_users files health id
 	partner_faults retries run_cancel run_reads runs_async runs_sync schemas sign_in sign_in_kinds
 MEASURED := tests/unit tests/conformance $(REACHING:%=tests/e2e/test_%.py)
 OTHERS := tests/connectors tests/docs tests/e2e tests/browser $(REACHING:%=--ignore=tests/e2e/test_%.py)
+# Files go to processes whole. A process that dies is not replaced: the run ends and names the test, where it would hang until the time is up.
+SPREAD := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 WHOLE := src/polyport/engine/*,src/polyport/kinds/*,src/polyport/manifest/*,src/polyport/vault.py,src/polyport/keyfile.py
 
 help:  ## this list
@@ -38,11 +40,11 @@ run: setup  ## serve on 127.0.0.1:8080, data in ./var (ARGS="--port 9000")
 test: setup lint  ## lint, the tests of the parts with the coverage gate, then all others
 	@echo "== tests: unit, conformance, e2e in part"
 	@rm -f .coverage
-	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(MEASURED)
+	@$(BIN)/pytest -q -n 3 $(SPREAD) --cov --cov-report= $(MEASURED)
 	@echo "== coverage of engine, kinds, manifest and vault has to be 100 %"
 	@$(BIN)/coverage report --fail-under=100 --include='$(WHOLE)'
 	@echo "== tests: all others"
-	@$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder $(OTHERS)
+	@$(BIN)/pytest -q -n 4 $(SPREAD) $(OTHERS)
 
 lint: setup  ## ruff, mypy, import contracts
 	@echo "== ruff"
