@@ -49,7 +49,7 @@ def test_a_field_has_the_wire_code_of_its_type(kind):
         ({"wire": "unix"}, '"unix" is not a wire format of string; there are: text'),
         ({"options": [{"key": 1, "label": "A"}], "list": "b"}, "options or a list, not both"),
         ({"options": [{"key": 1, "label": "A"}, {"key": "1", "label": "B"}]}, "the same key"),
-        ({"min": 1}, "min and max bound a number; a string has none"),
+        ({"min": 1}, "min, max and multipleOf bound a number; a string has none"),
         ({"type": "phone", "pattern": "a"}, "for texts; a phone has none"),
         ({"type": "integer", "maxLength": 3}, "for texts; a integer has none"),
         ({"type": "date", "format": "email"}, "for texts"),
