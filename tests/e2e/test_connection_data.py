@@ -104,12 +104,16 @@ async def test_what_was_chosen_and_filled_in_is_part_of_the_tag(anyio_backend: s
 
 
 async def test_a_schema_with_a_list_that_could_not_be_read_is_not_taken_for_the_whole(anyio_backend: str, tmp_path: Path):
-    async with open_depot() as depot, open_bay(tmp_path, depot) as bay:
+    clock = Clock()
+    async with open_depot() as depot, open_bay(tmp_path, depot, clock=clock) as bay:
         depot.answers["GET /owners"] = answer(503, {})
         ask = {"credentialData": {"0": bay.connection}}
         short = await bay.served.fetch("POST", INFO, ask)
         assert short.json["triggerAction"]["warnings"]
         depot.answers.clear()
+        same = await bay.served.fetch("POST", INFO, ask, headers={"If-None-Match": short.headers["etag"]})
+        assert same.status == 304  # the partner is not asked again at once
+        clock.forward(6)
         whole = await bay.served.fetch("POST", INFO, ask, headers={"If-None-Match": short.headers["etag"]})
         assert (whole.status, "warnings" in whole.json["triggerAction"]) == (200, False)
 
