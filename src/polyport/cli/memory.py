@@ -1,16 +1,21 @@
-"""What a server does with its memory: one heap for all threads, large blocks that go back to the system, a garbage collector that looks less often."""
+"""What a server does with its memory: one heap for all threads, large blocks that go back to the system, large pages, a garbage collector that looks less often."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 # Of <malloc.h>.
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 _LARGE_BLOCK: Final = 1024 * 1024
+# Of <linux/mman.h>, and the size on x86-64 and most ARM machines; where large pages are larger, the system joins what it can.
+_MADV_COLLAPSE: Final = 25
+_LARGE_PAGE: Final = 2 * 1024 * 1024
 
 
 def share_heap() -> None:
@@ -32,6 +37,30 @@ def settle_memory() -> None:
     gc.set_threshold(50_000, 20, 50)
     # The C library keeps the memory of the first large block that was freed for the next one: the 24 MB of a password's hash stayed with the process.
     _tell(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+    _join_pages()
+
+
+def _join_pages() -> None:
+    """Let the processor find what was loaded at start through few large pages instead of many small ones, where the system can (Linux 6.1 or newer).
+
+    A run touches a little of very much, and under a hypervisor each page that the processor has forgotten is looked up twice: a tenth of a run's CPU.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError, ValueError):  # as above; and a system that says no loses nothing but this
+        madvise = ctypes.CDLL(None).madvise
+        madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        for first, end in loaded_memory(Path("/proc/self/maps").read_text(encoding="ascii", errors="replace")):
+            madvise(first, end - first, _MADV_COLLAPSE)
+
+
+def loaded_memory(maps: str) -> Iterator[tuple[int, int]]:
+    """The stretches of memory that belong to no file and can be written to, in whole large pages."""
+    for line in maps.splitlines():
+        place, rights, _offset, _device, inode, *name = line.split()
+        if "w" in rights and inode == "0" and name in ([], ["[heap]"]):
+            first, end = (int(address, 16) for address in place.split("-"))
+            first, end = -(-first // _LARGE_PAGE) * _LARGE_PAGE, end // _LARGE_PAGE * _LARGE_PAGE
+            if first < end:
+                yield first, end
 
 
 def _tell(option: int, value: int) -> None:
