@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import random
+import shutil
 import re
 import sys
 import time
@@ -198,9 +199,19 @@ def _connected(server: Server, dice: random.Random) -> list[str]:
     return paths
 
 
+def _begin_anew(folder: Path) -> None:
+    """Keep the index alone: what else a server kept may be of another version, which cannot read it."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and path.name != "catalog":
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+
+
 def _measure(name: str, extra: str, core: int, tell: Callable[[str], None]) -> None:
     folder, dice = HOME / f"data-{name}", random.Random(1)  # noqa: S311  it chooses what is asked
     tell(f"\n## {name}\n")
+    _begin_anew(folder)
     alone = _nowhere(extra)
     with _server(folder, extra, core, alone) as server:
         paths = _connected(server, dice)
