@@ -11,8 +11,8 @@ import http.client
 import json
 import os
 import random
-import shutil
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
