@@ -105,7 +105,7 @@ class Process:
     def cpu_seconds(self) -> float:
         """User and system time so far, of this process and its children, to the nanosecond: the ticks of /proc are ten milliseconds long."""
         found = 0.0
-        for pid in self._family():
+        for pid in self.family():
             with contextlib.suppress(OSError):
                 found += time.clock_gettime(_clock_of(pid))
         return found
@@ -113,7 +113,7 @@ class Process:
     def memory(self) -> tuple[float, float]:
         """Resident memory now and at its highest, in MB (10^6 bytes), of this process and its children."""
         now = peak = 0.0
-        for pid in self._family():
+        for pid in self.family():
             with contextlib.suppress(OSError):
                 found = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines())
                 now += int(found["VmRSS"].split()[0]) * 1024 / 1e6
@@ -122,12 +122,13 @@ class Process:
 
     def spread(self) -> None:
         """Let it and its children use every core that we may use."""
-        for pid in self._family():
+        for pid in self.family():
             for task in Path(f"/proc/{pid}/task").glob("*"):
                 with contextlib.suppress(OSError):
                     os.sched_setaffinity(int(task.name), os.sched_getaffinity(0))
 
-    def _family(self) -> list[int]:
+    def family(self) -> list[int]:
+        """Its process id, and those of its children and theirs."""
         found = [self.popen.pid]
         for pid in found:
             for path in Path(f"/proc/{pid}/task").glob("*/children"):
