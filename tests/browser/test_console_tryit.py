@@ -100,7 +100,7 @@ async def test_rows_are_added_copied_moved_and_removed_by_keyboard(watched: Watc
     await press(page, "remove:d.email[1]")
     await expect(named(page, "s:d.email[1].value")).to_have_count(0)
     await expect(named(page, "s:d.email[0].value")).to_have_value("two@example.com")
-    assert_quiet(watched, house)
+    assert_quiet(watched, house, *CALLED_OFF)
 
 
 async def test_form_json_and_the_call_beside_them_keep_in_step(watched: Watched, house: Served):
@@ -122,7 +122,7 @@ async def test_form_json_and_the_call_beside_them_keep_in_step(watched: Watched,
     await expect(named(page, "s:d.name")).to_have_value("Bea")
     await expect(named(page, "s:d.email[0].value")).to_have_value("bea@example.com")
     await expect(named(page, "more:d")).to_have_value('{\n  "odd": 1\n}')
-    assert_quiet(watched, house)
+    assert_quiet(watched, house, *CALLED_OFF)
 
 
 async def test_a_run_by_script_shows_what_came_of_it_once(watched: Watched, house: Served):
@@ -136,7 +136,7 @@ async def test_a_run_by_script_shows_what_came_of_it_once(watched: Watched, hous
     await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
     await expect(page.get_by_role("region", name="Result, field by field")).to_contain_text("Lovelace")
     await expect(page.locator("svg.bar")).to_have_count(3)
-    assert_quiet(watched, house)
+    assert_quiet(watched, house, *CALLED_OFF)
 
 
 async def test_what_is_typed_while_the_form_is_on_its_way_is_not_lost(watched: Watched, house: Served):
@@ -158,7 +158,7 @@ async def test_what_is_typed_while_the_form_is_on_its_way_is_not_lost(watched: W
     await held[0].continue_()
     await expect(page.get_by_text("Sent as null: it clears the field.")).to_be_visible()
     await expect(named(page, "s:d.job_title")).to_have_value("Engineer")
-    assert_quiet(watched, house)
+    assert_quiet(watched, house, *CALLED_OFF)
 
 
 @contextlib.asynccontextmanager
@@ -272,7 +272,7 @@ async def test_a_list_is_searched_as_one_types(browser: Browser, house: Served, 
         await expect(search).to_have_value("exam")
         await named(page, "k:d.org_id").select_option(index=1)
         await expect(page.locator("#preview .json")).to_contain_text('"org_id"')
-        assert_quiet(watched, house)
+        assert_quiet(watched, house, *CALLED_OFF)
 
 
 async def test_every_stop_of_the_keyboard_is_seen(watched: Watched):
@@ -306,7 +306,7 @@ async def test_a_file_is_uploaded_and_given_by_its_id(browser: Browser, house: S
         await expect(page.locator("#preview .json")).to_contain_text('"fileId"')
         kept = (await page.locator("[name='f:d.file']").input_value()).strip()
         assert (await house.call("GET", f"/files/{kept}"))[2]["data"]["size"] == 5
-        assert_quiet(watched, house)
+        assert_quiet(watched, house, *CALLED_OFF)
 
 
 async def test_a_secret_is_typed_once_and_stays_in_its_field_alone(browser: Browser, house: Served, state: dict[str, Any]):
