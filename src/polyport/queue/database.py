@@ -194,10 +194,8 @@ class DatabaseQueue:
         What may be repeated, or was not sent, is queued again (asynchronous) or has failed safely (synchronous: its caller is gone, and may come again under
         the same idempotency key); what may have been sent and may not be repeated is ``uncertain``; what was asked to stop has stopped. What a backup was restored with is not sent by itself in any case.
         """
-        settled, dead = (
-            0,
-            self._processes.dead(),
-        )  # who dies from here on keeps its files until the next time: its runs may not be seen below
+        settled = 0
+        dead = self._processes.dead()  # who dies from here on keeps its files until the next time: its runs may not be seen below
         for (owner,) in await self._database.read("running_owners"):
             if self._processes.is_alive(owner):
                 continue
