@@ -54,9 +54,51 @@ async def test_a_body_that_comes_byte_by_byte_is_cut(served):
     async with connected(served) as (reader, writer):
         writer.write(f"{HEAD}Content-Length: 5000\r\n\r\n".encode())
         drip = asyncio.create_task(_drip(writer, b" " * 5_000))
-        answer = await told(reader)
-        assert not answer or answer.startswith(b"HTTP/1.1 408 ")  # who goes on sending may find the connection gone before the answer
+        assert (await told(reader)).startswith(b"HTTP/1.1 408 ")
+        await asyncio.sleep(0.5)
+        assert not drip.done(), "a reset, which may come before the answer is read"
         drip.cancel()
+
+
+async def test_who_goes_on_sending_reads_the_refusal_all_the_same_and_is_ended_soon(served):
+    """Bytes that nobody reads are answered with a reset, and the answer before it would be lost."""
+    async with connected(served) as (reader, writer):
+        writer.write(f"{HEAD}Authorization: Bearer {served.token}\r\nContent-Length: 90000000\r\n\r\n".encode())
+        for _part in range(5):
+            await _send_a_megabyte(writer)
+        assert (await told(reader)).startswith(b"HTTP/1.1 413 ")
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(_send_without_end(writer), 10)
+
+
+async def _send_a_megabyte(writer: asyncio.StreamWriter) -> None:
+    writer.write(b" " * 1_000_000)
+    await writer.drain()
+    await asyncio.sleep(0.1)
+
+
+async def _send_without_end(writer: asyncio.StreamWriter) -> None:
+    while True:
+        await _send_a_megabyte(writer)
+
+
+async def test_what_is_no_request_is_never_answered_in_the_place_of_an_earlier_one(served):
+    for rest in (b"no request\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000):
+        async with connected(served) as (reader, writer):
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + rest)
+            answer = await told(reader)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_body_that_is_not_framed_well_is_refused(served):
+    async with connected(served) as (reader, writer):
+        writer.write(f"{HEAD}Transfer-Encoding: chunked\r\n\r\n5\r\n".encode())
+        await asyncio.sleep(0.1)
+        writer.write(b"12345\r\nno length\r\n")
+        answer = await told(reader)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
 
 
 async def _drip(writer: asyncio.StreamWriter, content: bytes) -> None:

@@ -150,5 +150,5 @@ class Exchange(RequestResponseCycle):
             self.response_complete = True
             self.wake()
             if not self.keep_alive:
-                self.transport.close()
+                self._connection.finish()
             self.on_response()

@@ -7,6 +7,7 @@ connection for ever; many of them hold all. One look at all connections every se
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 
 HEAD_LIMIT: Final = 64 * 1024
 DRAINED_LEAST: Final = 4_096  # bytes a second that a client has to read
+LINGER: Final = 2.0  # seconds for which a connection that was ended early still takes what its client goes on sending
 
 _log: Final = structlog.get_logger("polyport.guard")
 _BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _LATE: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_BAD: Final = b"HTTP/1.1 400 Bad Request\r\n%bcontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
 _LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -52,6 +55,7 @@ class Phase(Enum):
     BODY = auto()
     WHOLE = auto()
     IDLE = auto()
+    ENDED = auto()
 
 
 class Guard:
@@ -115,6 +119,9 @@ class Guard:
             elif connection.phase is Phase.IDLE:
                 if now - connection.since > connection.timeout_keep_alive:
                     connection.transport.close()
+            elif connection.phase is Phase.ENDED:
+                if now - connection.since > LINGER:
+                    connection.transport.close()
             elif connection.phase is Phase.HEAD and now - connection.since > limits.header_timeout:
                 self._cut(connection, _LATE if connection.head_size else b"")
             elif connection.phase is Phase.BODY and now - connection.since > limits.body_timeout:
@@ -126,9 +133,7 @@ class Guard:
         if answer is None:
             connection.transport.abort()
             return
-        if answer:
-            connection.transport.write(answer)
-        connection.transport.close()
+        connection.refuse(answer)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -171,13 +176,47 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Something came."""
-        if self.transport.is_closing():
+        if self.phase is Phase.ENDED or self.transport.is_closing():
             return  # it was answered for good already
         self.head_size += len(data)
         super().data_received(data)
         if self.phase is Phase.HEAD and self.head_size > HEAD_LIMIT and not self.transport.is_closing():
-            self.transport.write(_LARGE)
+            self.refuse(_LARGE)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is not HTTP."""
+        content = msg.encode("ascii", "replace")
+        self.refuse(_BAD % (self.guard.dated(self.server_state), len(content), content))
+
+    def refuse(self, answer: bytes) -> None:
+        """End the connection for what is no whole request, with this answer unless it would be taken for that to an earlier one."""
+        current = self.current
+        if current is not None and not current.response_complete:
+            if self.phase is not Phase.BODY:  # an earlier request is being answered: that answer is the last
+                current.keep_alive = False
+                self.phase, self.since = Phase.ENDED, math.inf
+                return
+            if self.pipeline or current.response_started:
+                answer = b""
+            current.disconnected = True
+            current.wake()
+        if answer:
+            self.transport.write(answer)
+        self.finish()
+
+    def finish(self) -> None:
+        """End the connection when all is written. What its client is still sending is read for a moment, and dropped.
+
+        The kernel would answer bytes that nobody reads with a reset, at which many clients drop the answer too.
+        """
+        self.pipeline.clear()
+        quiet = self.phase is Phase.WHOLE or (self.phase is Phase.HEAD and not self.head_size)
+        if quiet or not self.transport.can_write_eof():
             self.transport.close()
+        elif not self.transport.is_closing():
+            self.phase, self.since = Phase.ENDED, self.loop.time()
+            self.transport.write_eof()
+            self.flow.resume_reading()
 
     def on_message_begin(self) -> None:
         """A head begins."""
