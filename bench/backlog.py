@@ -92,7 +92,7 @@ async def _times(database: SqliteDatabase, folder: Path) -> dict[str, float]:
         return await queue.claim("me", 64, NOW)
 
     async def depth() -> None:
-        queue._depths.clear()  # noqa: SLF001  as it is when it was not asked for a while
+        queue._depths._known.clear()  # noqa: SLF001  as it is when it was not asked for a while
         await queue.depth()
         await queue.depth(LOUD)
 

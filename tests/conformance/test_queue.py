@@ -175,6 +175,20 @@ async def test_the_depth_counts_what_waits_and_follows_announcements_and_claims(
     assert (await queue.depth(), await queue.depth(account_id), await queue.depth(account_id + 1)) == (2, 2, 0)
 
 
+async def test_room_for_runs_is_bounded_by_what_waits_what_came_and_what_came_back(repo: Repo, queue: Queue, account_id: int) -> None:
+    runs = [stored.run(account_id, at=1_000 + number) for number in range(3)]
+    await repo.runs.insert_many([(run, None) for run in runs])
+    assert await queue.take_room(account_id, 3, 5, 9) == (False, True)
+    assert await queue.take_room(account_id, 2, 5, 9) == (True, True)
+    queue.leave_room(account_id, 2)
+    (claimed,) = await queue.claim("me", 1, 2_000)
+    assert await queue.take_room(account_id, 3, 5, 9) == (True, True)
+    queue.leave_room(account_id, 3)
+    await repo.runs.reschedule(replace(claimed, due_at=9_000))
+    queue.came_back(claimed)
+    assert await queue.take_room(account_id, 3, 9, 5) == (True, False)
+
+
 async def test_the_depth_is_right_whatever_became_of_runs(repo: Repo, queue: Queue, account_id: int) -> None:
     other = await stored.account(repo, "other@example.com")
     for number in range(6):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -137,6 +138,28 @@ async def test_a_batch_that_the_queue_has_no_room_for_is_refused_whole(tmp_path)
         assert (told.status, told.json["error"]["code"], "retry-after" in told.headers) == (503, "overloaded", True)
         assert await bay.count_runs() == 0
         assert (await _batch(bay, _things(50))).status == 202
+
+
+async def test_a_batch_that_was_accepted_is_repeated_also_when_the_queue_is_full(tmp_path):
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_queue_limit=5) as bay:
+        later = int(time.time()) + 3600
+        things = [{**thing, "notBefore": later} for thing in _things(5)]
+        first = await _batch(bay, things, key="lot")
+        assert first.status == 202
+        assert (await _batch(bay, _things(1), key="other lot")).status == 503
+        again = await _batch(bay, things, key="lot")
+        assert (again.status, again.headers["idempotent-replayed"]) == (202, "true")
+        assert [run["runId"] for run in again.json["data"]["runs"]] == [run["runId"] for run in first.json["data"]["runs"]]
+        more = await _batch(bay, [{**thing, "idempotencyKey": f"thing {index}"} for index, thing in enumerate(things)])
+        assert more.status == 503
+        await bay.served.fetch("POST", f"/runs/{first.json['data']['runs'][0]['runId']}/cancel")
+        single = {**things[0], "idempotencyKey": "thing 0"}
+        async with asyncio.timeout(60):  # how many wait is counted about once a second
+            while (told := await _batch(bay, [single])).status == 503:  # noqa: ASYNC110  nothing else tells of it
+                await asyncio.sleep(0.05)
+        mixed = await _batch(bay, [single, {**things[1], "idempotencyKey": "thing 1"}])
+        assert (told.status, mixed.status) == (202, 503)
+        assert (await _batch(bay, [single])).json["data"]["runs"][0]["replayed"] is True
 
 
 async def test_a_repeated_batch_gives_the_same_runs_and_another_one_under_its_key_is_refused(bay: Bay):

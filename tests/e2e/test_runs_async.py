@@ -132,6 +132,27 @@ async def test_a_full_queue_refuses_early_and_takes_runs_again_later(tmp_path):
         assert again.status == 202
 
 
+@pytest.mark.parametrize("setting", ["runs_queue_limit", "runs_queue_limit_per_account"])
+async def test_callers_who_come_at_once_do_not_pass_the_bound_of_the_queue(tmp_path, setting):
+    async with open_depot() as depot, open_bay(tmp_path, depot, **{setting: 20}) as bay:
+        later = int(time.time()) + 3600
+        lot = {
+            "triggerActionId": PUT,
+            "credentialData": {"0": bay.connection},
+            "runs": [{"runnerData": {"id": "7"}, "notBefore": later}] * 7,
+        }
+        told = await asyncio.gather(
+            *(bay.run(PUT, {"id": "7"}, mode="async", notBefore=later) for _run in range(60)),
+            *(bay.served.fetch("POST", "/runs/batch", lot) for _batch in range(10)),
+        )
+        assert {reply.status for reply in told} == {202, 503}
+        accepted = sum(reply.json["data"].get("accepted", 1) for reply in told if reply.status == 202)
+        assert accepted == await bay.count_runs() <= 20
+        await asyncio.sleep(1.1)  # it was counted anew
+        room = [(await bay.run(PUT, {"id": "7"}, mode="async", notBefore=later)).status for _run in range(21)]
+        assert room.count(202) == 20 - accepted
+
+
 async def test_an_account_whose_runs_fill_its_part_of_the_queue_leaves_room_for_others(tmp_path):
     async with open_depot() as depot, open_bay(tmp_path, depot, runs_queue_limit_per_account=3) as bay:
         later = int(time.time()) + 3600

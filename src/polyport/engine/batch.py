@@ -41,9 +41,9 @@ async def start_batch(engine: Engine, account_id: int, asks: Sequence[Ask | Poly
 
     Raises ``Overloaded``, ``IdempotencyMismatch`` or ``IdempotencyInProgress`` for the batch as a whole; then nothing was accepted.
     """
-    await engine.intake.check_load(account_id, len(asks))
     mark = await _mark_of(engine, account_id, whole) if whole is not None else None
     keyed = _with_keys(asks, whole)
+    await _check_load(engine, account_id, keyed, whole if mark is None else None)
     for _try in range(TRIES):
         placed: list[Placed] = []
         for first in range(0, len(keyed), TOGETHER):
@@ -58,6 +58,23 @@ async def start_batch(engine: Engine, account_id: int, asks: Sequence[Ask | Poly
             raise Overloaded("This server cannot write its records now: nothing was accepted.") from None
         return placed
     raise IdempotencyInProgress("Runs with keys of this batch are being accepted by other calls: repeat it in a moment.")
+
+
+async def _check_load(engine: Engine, account_id: int, asks: Sequence[Ask | PolyportError], again: BatchKey | None) -> None:
+    """Raise ``Overloaded`` when the queue has no room for what is new: who repeats what was accepted hears of that also when it is full.
+
+    ``again`` is the key of a batch that was accepted before. Which runs are new is looked for only where all would be too many.
+    """
+    try:
+        await engine.intake.check_load(account_id, len(asks))
+    except Overloaded:
+        keys = [ask.idempotency_key for ask in asks if isinstance(ask, Ask) and ask.idempotency_key is not None]
+        own = [key for key in keys if again is not None or "\n" not in key]
+        known = sum([await engine.intake.held(account_id, key) is not None for key in own])
+        if not known:
+            raise
+        if known < len(asks):
+            await engine.intake.check_load(account_id, len(asks) - known)
 
 
 async def _mark_of(engine: Engine, account_id: int, whole: BatchKey) -> IdempotencyKey | None:
@@ -114,6 +131,11 @@ async def _insert(engine: Engine, asks: Sequence[Ask | PolyportError], placed: S
     ]
     if not fresh:
         return
-    await engine.runtime.repo.runs.insert_many(fresh, mark)
-    for run, _key in fresh:
-        engine.runtime.queue.announce(run)
+    account_id, queue = fresh[0][0].account_id, engine.runtime.queue
+    await engine.intake.take_room(account_id, len(fresh))
+    try:
+        await engine.runtime.repo.runs.insert_many(fresh, mark)
+        for run, _key in fresh:
+            queue.announce(run)
+    finally:
+        queue.leave_room(account_id, len(fresh))

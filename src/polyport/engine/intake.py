@@ -13,9 +13,11 @@ from polyport.engine.operation import Program
 from polyport.engine.record import Ask, Done, digest_of, encode, new_run_id
 from polyport.errors import IdempotencyInProgress, IdempotencyMismatch, Overloaded
 from polyport.manifest.model import Action
+from polyport.store.base import Duplicate, StoreUnavailable
 from polyport.store.records import FINAL, Connection, IdempotencyKey, Run, RunStatus
 
 SYNC_LIMIT_MS: Final = 120_000
+_ACCOUNT_FULL: Final = "As many runs of this account wait as may: nothing was accepted, try again when some have ended."
 
 
 class Intake:
@@ -52,12 +54,49 @@ class Intake:
         return key
 
     async def check_load(self, account_id: int, runs: int = 1) -> None:
-        """Raise ``Overloaded`` when so many more runs would be too many in the queue, or too many of one account."""
+        """Raise ``Overloaded`` when so many more runs would be too many in the queue, or too many of one account: before anything is done for them."""
         limits, queue = self._runtime.settings.runs, self._runtime.queue
         if await queue.depth() + runs > limits.queue_limit:
             raise Overloaded
         if await queue.depth(account_id) + runs > limits.queue_limit_per_account:
-            raise Overloaded("As many runs of this account wait as may: nothing was accepted, try again when some have ended.")
+            raise Overloaded(_ACCOUNT_FULL)
+
+    async def take_room(self, account_id: int, runs: int = 1) -> None:
+        """Keep room in the queue for runs that are about to be recorded, until ``leave_room``. Raises what ``check_load`` raises."""
+        limits = self._runtime.settings.runs
+        among_all, in_account = await self._runtime.queue.take_room(account_id, runs, limits.queue_limit, limits.queue_limit_per_account)
+        if not among_all:
+            raise Overloaded
+        if not in_account:
+            raise Overloaded(_ACCOUNT_FULL)
+
+    async def accept(self, ask: Ask, run: Run, *, touch: bool) -> Done | None:
+        """Make a run durable, and due if it is a queued one; the stored answer instead when its key was used meanwhile. ``touch``: its connection was used.
+
+        Raises ``IdempotencyInProgress``, ``IdempotencyMismatch`` or ``Overloaded``; then nothing was accepted.
+        """
+        if run.mode == "sync":
+            return await self._record(ask, run, touch=touch)
+        await self.take_room(run.account_id)
+        try:
+            earlier = await self._record(ask, run, touch=touch)
+            if earlier is None:
+                self._runtime.queue.announce(run)
+            return earlier
+        finally:
+            self._runtime.queue.leave_room(run.account_id, 1)
+
+    async def _record(self, ask: Ask, run: Run, *, touch: bool) -> Done | None:
+        try:
+            await self._runtime.repo.runs.insert(run, key_of(ask, run), touch=touch)
+        except Duplicate:
+            earlier = await self.earlier(ask)
+            if earlier is None:
+                raise IdempotencyInProgress from None
+            return earlier
+        except StoreUnavailable:
+            raise Overloaded("This server cannot write its records now: nothing was accepted.") from None
+        return None
 
     async def new_run(self, ask: Ask, program: Program, record: Connection | None) -> Run:
         """The run of an ask that was understood, as it is to be recorded."""

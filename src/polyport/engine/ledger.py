@@ -54,6 +54,7 @@ class Ledger:
             await self._check_stop(run)
             raise
         self._runtime.departures.forget(run.run_id)
+        self._runtime.queue.came_back(waiting)
         return Done(run=waiting, error=error)
 
     async def hold(self, run: Run, error: PolyportError, wait_ms: int) -> Done:
@@ -71,6 +72,7 @@ class Ledger:
         except Stale:
             await self._check_stop(run)
             raise
+        self._runtime.queue.came_back(held)
         return Done(run=held, error=error)
 
     async def finish(

@@ -25,7 +25,7 @@ from polyport.engine.files import check_files, files_in_place, keep_files, prete
 from polyport.engine.fresh import Fresh
 from polyport.engine.gate import is_held
 from polyport.engine.hidden import hidden_values
-from polyport.engine.intake import SYNC_LIMIT_MS, Intake, key_of
+from polyport.engine.intake import SYNC_LIMIT_MS, Intake
 from polyport.engine.ledger import Ledger, cancelled
 from polyport.engine.operation import (
     Outcome,
@@ -49,7 +49,6 @@ from polyport.errors import (
     Conflict,
     ConnectionInvalid,
     Fault,
-    IdempotencyInProgress,
     InternalError,
     NotFound,
     Overloaded,
@@ -61,7 +60,7 @@ from polyport.errors import (
 )
 from polyport.manifest.model import SAFE_METHODS, Trigger
 from polyport.net.marked import MarkedNetwork
-from polyport.store.base import Duplicate, Stale, StoreFault, StoreUnavailable
+from polyport.store.base import Stale, StoreFault, StoreUnavailable
 from polyport.store.records import FINAL, ConnectionStatus, Lane, Run, RunStatus
 
 _log: Final = structlog.get_logger("polyport.runs")
@@ -175,19 +174,11 @@ class Engine:
         prepared = await self.prepare(ask, known)
         record = prepared.bench.record
         run = await self.intake.new_run(ask, prepared.program, record)
-        try:
-            await self.runtime.repo.runs.insert(run, key_of(ask, run), touch=record is not None and self.desk.due_touch(record))
-        except Duplicate:
-            earlier = await self.intake.earlier(ask)
-            if earlier is None:
-                raise IdempotencyInProgress from None
+        earlier = await self.intake.accept(ask, run, touch=record is not None and self.desk.due_touch(record))
+        if earlier is not None:
             return earlier, earlier.run, None
-        except StoreUnavailable:
-            raise Overloaded("This server cannot write its records now: nothing was accepted.") from None
-        if run.mode == "async":
-            if not prepared.understood.checked.files:
-                self._fresh.keep(run, prepared)
-            self.runtime.queue.announce(run)
+        if run.mode == "async" and not prepared.understood.checked.files:
+            self._fresh.keep(run, prepared)
         return None, run, prepared
 
     async def replay(self, account_id: int, run_id: str, idempotency_key: str | None = None) -> tuple[Done | None, Run, Prepared | None]:

@@ -44,5 +44,17 @@ class Queue(Protocol):
     async def depth(self, account_id: int | None = None) -> int:
         """How many runs wait, of all accounts or of one."""
 
+    async def take_room(self, account_id: int, runs: int, most: int, most_of_account: int) -> tuple[bool, bool]:
+        """Keep room for runs that are about to be accepted, if both bounds leave it; whether there is room among all, and in the account.
+
+        Room that was taken is given back by ``leave_room``, after the runs were announced. Those who accept in this process never pass a bound together.
+        """
+
+    def leave_room(self, account_id: int, runs: int) -> None:
+        """Give back room that was taken: the runs have come, or will not."""
+
+    def came_back(self, run: Run) -> None:
+        """Say that a run which was claimed waits again."""
+
     async def recover(self, now: int) -> int:
         """Give back or settle the runs of owners that are dead; how many there were."""

@@ -8,14 +8,13 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
 
 from polyport.errors import Details, InternalError, PartnerUnavailable, PolyportError, RunCancelled
 from polyport.queue.base import Admits, Sends, anyone, nobody
+from polyport.queue.depths import Depths
 from polyport.queue.processes import ProcessLock
 from polyport.queue.turns import Turns
 from polyport.store.base import Database, Stale, Statement
@@ -27,8 +26,6 @@ POLL: Final = 0.25
 LONG_LOOK: Final = 0.02
 LANES: Final = 200  # looked at without a pause: two milliseconds
 CLAIM_MOST: Final = 64  # runs of one claim: other writes wait for it
-DEPTH_AGE: Final = 0.5
-DEPTHS_MOST: Final = 10_000
 
 _CUT: Final = PartnerUnavailable(
     "The server stopped while the request was under way.",
@@ -61,14 +58,6 @@ _HARMLESS: Final = InternalError(
 )
 
 
-@dataclass(slots=True)
-class _Depth:
-    """How many runs waited, and when (a reading of the clock) that was counted."""
-
-    count: int
-    at: float
-
-
 class DatabaseQueue:
     """A ``Queue`` over the runs of one database. The ``herald`` gives the events of runs that it settles."""
 
@@ -80,12 +69,11 @@ class DatabaseQueue:
         self._next = math.inf
         self._turns = Turns()
         self._looked, self._rest = -math.inf, 0.0
-        self._depths: dict[int | None, _Depth] = {}
-        self._counting: dict[int | None, asyncio.Task[_Depth]] = {}
+        self._depths = Depths(database)
 
     def announce(self, run: Run | None = None) -> None:
         """Wake those who wait in this process."""
-        self._came(run.account_id if run is not None else None, 1)
+        self._depths.came(run.account_id if run is not None else None)
         if run is None or self._turns.add(Lane.of(run)):  # a lane that is known is claimed already, or waits until it may be
             self._due.set()
 
@@ -107,6 +95,7 @@ class DatabaseQueue:
         if not chosen:
             self._next = math.inf  # what is due may not go on yet: whoever lets it wakes us
             return ()
+        since = time.monotonic()
         try:
             found = await self._database.write(*(_claim(lane, count, owner, now, sends=sends(lane)) for lane, count in chosen.items()))
         except BaseException:
@@ -118,8 +107,7 @@ class DatabaseQueue:
         if self._turns:
             self._due.set()
         runs = [run_of_row(row) for rows in found for row in rows]
-        for run in runs:
-            self._came(run.account_id, -1)
+        self._depths.went((run.account_id for run in runs), since)
         return sorted(runs, key=_turn)
 
     async def _anything_due(self, now: int) -> bool:
@@ -153,40 +141,20 @@ class DatabaseQueue:
                 await self._due.wait()
 
     async def depth(self, account_id: int | None = None) -> int:
-        """How many runs wait, as counted at most a second ago, plus what was announced and less what was claimed here since.
+        """How many runs wait, as counted at most a second ago, plus what came and less what was claimed here since."""
+        return await self._depths.of(account_id)
 
-        It is counted every half a second, once for all who ask: they go by the last count meanwhile.
-        """
-        held = self._depths.get(account_id)
-        age = time.monotonic() - held.at if held is not None else math.inf
-        if held is not None and age <= DEPTH_AGE:
-            return held.count
-        counting = self._counting.get(account_id)
-        if counting is None:
-            counting = self._counting[account_id] = asyncio.create_task(self._count(account_id))
-            counting.add_done_callback(partial(self._counted, account_id))
-        if age > 2 * DEPTH_AGE or held is None:
-            held = await asyncio.shield(counting)
-        return held.count
+    async def take_room(self, account_id: int, runs: int, most: int, most_of_account: int) -> tuple[bool, bool]:
+        """Keep room for runs of an account, if all and its own leave it; which of both do."""
+        return await self._depths.take_room(account_id, runs, most, most_of_account)
 
-    async def _count(self, account_id: int | None) -> _Depth:
-        query = "queue_depth" if account_id is None else "queue_depth_of_account"
-        ((count,),) = await self._database.read(query, {"account_id": account_id} if account_id is not None else None)
-        if len(self._depths) > DEPTHS_MOST:
-            self._depths.clear()
-        found = self._depths[account_id] = _Depth(int(count), time.monotonic())
-        return found
+    def leave_room(self, account_id: int, runs: int) -> None:
+        """Give back room that was taken."""
+        self._depths.leave_room(account_id, runs)
 
-    def _counted(self, account_id: int | None, task: asyncio.Task[_Depth]) -> None:
-        self._counting.pop(account_id, None)
-        if not task.cancelled():
-            task.exception()  # who waited has it; the others go by the last count until it is too old
-
-    def _came(self, account_id: int | None, count: int) -> None:
-        for key in {None, account_id}:
-            held = self._depths.get(key)
-            if held is not None:
-                held.count = max(0, held.count + count)
+    def came_back(self, run: Run) -> None:
+        """Count a run that was claimed and waits again."""
+        self._depths.came(run.account_id)
 
     async def recover(self, now: int) -> int:
         """Give back or settle the runs of dead processes.
@@ -233,6 +201,8 @@ class DatabaseQueue:
             return False
         if told:
             self._herald.announce()
+        if verdict is None:
+            self._depths.came(run.account_id)
         return True
 
 
