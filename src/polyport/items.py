@@ -139,6 +139,9 @@ def _next(run: Run, most: int, now: int) -> dict[str, Any]:
             return {"action": "stop", "at": None, "note": "It stops before its next request; one that is under way is not undone."}
         return {"action": "answer", "at": None, "note": f"Attempt {run.attempts} is under way."}
     held = held_until(run)
+    goes_on = max(run.due_at, held or 0, now)
+    if run.deadline_at is not None and run.deadline_at <= goes_on:
+        return {"action": "stop", "at": seconds(run.deadline_at), "note": "Its time is over before it can go on: it fails then."}
     if held is not None:
         note = "Nothing of it was sent yet: it goes on when the partner takes calls again, as the error says. Its turn is kept."
     elif run.status is RunStatus.WAITING:
@@ -147,7 +150,7 @@ def _next(run: Run, most: int, now: int) -> dict[str, Any]:
         note = "It is not to start before that time."
     else:
         note = "It starts as soon as a worker is free."
-    return {"action": "attempt", "at": seconds(max(run.due_at, held or 0, now)), "note": note}
+    return {"action": "attempt", "at": seconds(goes_on), "note": note}
 
 
 def _after_failure(run: Run) -> str:

@@ -637,6 +637,24 @@ async def test_a_database_says_how_much_it_holds(repo: Repo, account_id: int) ->
     assert 900_000 < await repo.runs.bytes_used() - before < 1_200_000
 
 
+async def test_runs_that_wait_beyond_their_time_are_found_and_ended_once(repo: Repo, account_id: int) -> None:
+    other = await stored.account(repo, "other@example.com")
+    late = [stored.run(account_id, deadline_at=2_000), stored.run(other, deadline_at=1_500, due_at=9_000)]
+    others = [stored.run(account_id), stored.run(account_id, deadline_at=5_000), stored.running(account_id, "me", deadline_at=1_500)]
+    await repo.runs.insert_many([(run, None) for run in [*late, *others]])
+    assert [run.run_id for run in await repo.runs.past_deadline(2_000, 9)] == [late[1].run_id, late[0].run_id]
+    assert [run.run_id for run in await repo.runs.past_deadline(2_000, 1)] == [late[1].run_id]
+    await repo.runs.expire(late[0], error='{"code": "x"}', now=2_000)
+    ended = await repo.runs.get(account_id, late[0].run_id)
+    assert ended is not None
+    assert (ended.status, ended.finished_at, ended.error) == (RunStatus.FAILED, 2_000, '{"code": "x"}')
+    for run in (late[0], *others):
+        with pytest.raises(Stale):
+            await repo.runs.expire(run, error="{}", now=2_000)
+    assert [run.run_id for run in await repo.runs.past_deadline(2_000, 9)] == [late[1].run_id]
+    assert list(await repo.database.read("queue_depth_of_account", {"account_id": account_id})) == [(2,)]
+
+
 async def test_runs_are_counted_as_they_end_and_stay_counted_when_they_are_gone(repo: Repo, account_id: int) -> None:
     day = 86_400_000
     for number, (status, partner_id) in enumerate([("succeeded", 7), ("failed", 7), ("succeeded", 7), ("succeeded", 8)]):

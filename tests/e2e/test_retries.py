@@ -224,6 +224,21 @@ async def test_a_run_whose_time_is_over_before_it_starts_sends_nothing(tmp_path)
         assert depot.count("POST /things") == 1
 
 
+async def test_a_run_whose_time_ends_while_it_waits_for_its_partner_ends_then(bay: Bay):
+    bay.depot.answers["PUT /things/7"] = answer(429, {}, {"Retry-After": "3600"})
+    first = (await bay.run(PUT, LAMP, mode="async")).json["data"]["runId"]
+    await bay.until(first, "waiting")
+    behind = (await bay.run(CREATE, {"name": "Lamp"}, mode="async", timeoutMs=1_500)).json["data"]["runId"]
+    run = await bay.until(behind, "waiting")
+    assert (run["next"]["action"], run["next"]["at"] <= run["createdAt"] + 2) == ("stop", True)
+    run = await bay.until(behind, "failed")
+    assert (run["error"]["code"], run["error"]["retryable"], run["attempts"], run["next"]["at"]) == ("partner_timeout", True, 0, None)
+    assert "nothing was sent" in run["error"]["message"]
+    assert bay.depot.count("POST /things") == 0
+    assert (await bay.read(first))["status"] == "waiting"
+    await bay.served.fetch("POST", f"/runs/{first}/cancel")
+
+
 async def test_the_callers_time_bounds_the_reading_of_lists_too(bay: Bay):
     async def silence(_asked: Asked) -> None:
         await asyncio.sleep(20)

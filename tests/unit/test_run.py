@@ -12,9 +12,10 @@ from polyport.engine.intake import key_of
 from polyport.engine.operation import Outcome
 from polyport.engine.record import _plain, decode, encode
 from polyport.errors import IdempotencyInProgress, Overloaded
-from polyport.store.base import Stale
+from polyport.store.base import Stale, StoreUnavailable
 from polyport.store.records import RESTORED, RunStatus
 from samples import json_reply
+from stored import run as stored_run
 from stored import running as stored_running
 
 pytestmark = pytest.mark.anyio
@@ -267,3 +268,22 @@ async def test_a_key_that_is_given_back_between_two_looks_at_it_is_free(bench: B
     done = await bench.engine.run_sync(ask)
     expected = (RunStatus.SUCCEEDED, True, False) if given_back else (RunStatus.FAILED, False, True)
     assert (done.run.status, done.run.run_id != dead.run_id, done.replayed) == expected
+
+
+async def test_runs_whose_time_is_over_while_they_wait_are_ended_once_and_told(bench: Bench):
+    runs, now = bench.engine.runtime.repo.runs, bench.engine.runtime.now_ms()
+    late = [
+        stored_run(bench.account, at=now - 9_000, deadline_at=now - 1, callback_url=url) for url in (None, None, "https://example.com/hook")
+    ]
+    others = [stored_run(bench.account, at=now - 9_000, deadline_at=deadline) for deadline in (None, now + 60_000)]
+    await runs.insert_many([(run, None) for run in [*late, *others]])
+    bench.store.failing.add("expire_run")
+    with pytest.raises(StoreUnavailable):
+        await bench.engine.ledger.expire()
+    bench.store.failing.clear()
+    announced = []
+    bench.engine.runtime.events.announce, kept = lambda: announced.append(1), bench.engine.runtime.events.announce
+    await asyncio.gather(bench.engine.ledger.expire(), bench.engine.ledger.expire())
+    bench.engine.runtime.events.announce = kept
+    assert [await bench.status(run) for run in [*late, *others]] == ["failed"] * 3 + ["queued"] * 2
+    assert (announced, bench.line.sent) == ([1], [])

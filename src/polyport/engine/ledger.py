@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from polyport.engine.desk import Desk
 from polyport.engine.operation import Outcome
+from polyport.engine.outcome import too_late
 from polyport.engine.record import Done, decode, encode, error_column, held_column, upstream_ms
 from polyport.errors import Conflict, Details, NotFound, PolyportError, RunCancelled
 from polyport.store.base import Stale, StoreUnavailable
 from polyport.store.records import FINAL, FIRST_LOOK_MS, Run, RunProof, RunStatus
 
+EXPIRE_STEP: Final = 64  # runs that are ended together: other writes wait for their commit
 _log: Final = structlog.get_logger("polyport.runs")
 
 
@@ -185,6 +187,23 @@ class Ledger:
         if told:
             self._runtime.events.announce()
         return ended
+
+    async def expire(self) -> None:
+        """End the runs whose time was over while they waited: no worker need come to them, what they wait for may take longer."""
+        while runs := await self._runtime.repo.runs.past_deadline(self._runtime.now_ms(), EXPIRE_STEP):
+            ended = await asyncio.gather(*map(self._expire, runs), return_exceptions=True)
+            if faults := [fault for fault in ended if fault is not None and not isinstance(fault, Stale)]:
+                raise faults[0]
+            _log.info("runs ended because their time was over while they waited", count=ended.count(None))
+
+    async def _expire(self, run: Run) -> None:
+        error = too_late(run.attempts + 1)
+        record = json.dumps(error.as_record())  # our own words alone: they may stand in the clear
+        now = self._runtime.now_ms()
+        told = await self._runtime.events.run(replace(run, status=RunStatus.FAILED, finished_at=now, error=record), error=error)
+        await self._runtime.repo.runs.expire(run, error=record, now=now, told=told)
+        if told:
+            self._runtime.events.announce()
 
     async def look_for_stops(self) -> None:
         """Learn which runs of this process were asked to stop through another one."""

@@ -110,6 +110,7 @@ RENEW_SECONDS: Final = 15.0
 ERASE_SECONDS: Final = 1.0
 SCRUB_SECONDS: Final = 5.0
 STOPS_SECONDS: Final = 0.25
+DEADLINES_SECONDS: Final = 1.0
 _log: Final = structlog.get_logger("polyport.serve")
 REFRESHES: Final = 2  # one at work, one that waits
 _RUNS: Final = ("/run/sync", "/run/async")
@@ -224,6 +225,7 @@ def chores(services: Services) -> tuple[Chore, ...]:
         Chore(name="retention", seconds=SWEEP_SECONDS, work=Retention(desk.runtime).sweep),
         Chore(name="sums", seconds=SUM_SECONDS, work=RunSummer(desk.runtime).work),
         Chore(name="reconcile", seconds=LOOK_SECONDS, work=Reconciler(services.engine).sweep),
+        Chore(name="deadlines", seconds=DEADLINES_SECONDS, work=services.engine.ledger.expire),
         Chore(name="stops", seconds=STOPS_SECONDS, work=services.engine.look_for_stops),
         Chore(name="imports", seconds=IMPORTS_SECONDS, work=ImportWorker(desk.runtime).work),
         Chore(name="reread", seconds=DATA_SECONDS, work=services.rereader.work),

@@ -27,7 +27,7 @@ class RunTimings(Body):
 class RunNext(Body):
     """What happens next without anybody's doing, and ``at`` which unix second if that is known.
 
-    ``action`` is ``attempt`` (a first or another one), ``answer`` (a request is under way), ``stop`` (it was asked to), ``probe`` (the partner is asked what became of it) or ``nothing`` (it ended). ``note`` says it
+    ``action`` is ``attempt`` (a first or another one), ``answer`` (a request is under way), ``stop`` (it was asked to, or its time is over before it can go on), ``probe`` (the partner is asked what became of it) or ``nothing`` (it ended). ``note`` says it
     in a sentence, and what a caller can do.
     """
 

@@ -151,6 +151,15 @@ class Runs:
         given = {"account_id": run.account_id, "run_id": run.run_id, "error": error, "now": now}
         await self.database.write(Statement(query="cancel_run", params=given, expect=1), *told)
 
+    async def past_deadline(self, now: int, limit: int) -> list[Run]:
+        """Runs, of all accounts, that wait although their time is over; without their payloads."""
+        return [run_of_row(row) for row in await self.database.read("runs_past_deadline", {"now": now, "limit": limit})]
+
+    async def expire(self, run: Run, *, error: str, now: int, told: Sequence[Statement] = ()) -> None:
+        """End a run whose time is over while it waits, and write the events that tell it. Raises ``Stale`` when it does not wait any more."""
+        given = {"account_id": run.account_id, "run_id": run.run_id, "error": error, "now": now}
+        await self.database.write(Statement(query="expire_run", params=given, expect=1), *told)
+
     async def ask_to_stop(self, run: Run, now: int) -> None:
         """Ask the process that works on a run to stop. Raises ``Stale`` when none does."""
         told = {"account_id": run.account_id, "run_id": run.run_id, "now": now}

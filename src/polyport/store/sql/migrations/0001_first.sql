@@ -334,6 +334,7 @@ CREATE INDEX runs_ended ON runs ((sealed_input IS NULL), finished_at) WHERE fini
 -- Runs that wait, by lane: what one account waits for with one connection (place) and one operation. Claims take turns over the lanes.
 CREATE INDEX runs_by_lane ON runs (account_id, place, operation_id, priority, due_at, run_id) WHERE status IN ('queued', 'waiting');
 CREATE INDEX runs_due ON runs (priority, due_at) WHERE status IN ('queued', 'waiting');
+CREATE INDEX runs_by_deadline ON runs (deadline_at) WHERE deadline_at IS NOT NULL AND status IN ('queued', 'waiting');
 CREATE INDEX runs_to_probe ON runs (probe_at) WHERE probe_at IS NOT NULL;
 -- Runs of accounts' own partners that have not ended, by the version that they were accepted with.
 CREATE INDEX runs_of_versions ON runs (account_id, partner_id, partner_version) WHERE partner_version IS NOT NULL AND finished_at IS NULL;

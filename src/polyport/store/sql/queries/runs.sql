@@ -307,6 +307,18 @@ UPDATE runs SET status = 'cancelled', counting = counting, finished_at = :now, c
 WHERE account_id = :account_id AND run_id = :run_id AND status IN ('queued', 'waiting')
     AND (:only_user IS NULL OR external_user_id = :only_user);
 
+-- name: runs_past_deadline
+-- Runs, of all accounts, that wait although their time is over, without their payloads.
+SELECT {run_columns},
+    NULL, NULL, NULL
+FROM runs INDEXED BY runs_by_deadline WHERE deadline_at IS NOT NULL AND status IN ('queued', 'waiting') AND deadline_at <= :now
+ORDER BY deadline_at LIMIT :limit;
+
+-- name: expire_run
+-- End a run whose time is over while it waits.
+UPDATE runs SET status = 'failed', counting = counting, finished_at = :now, error = :error
+WHERE account_id = :account_id AND run_id = :run_id AND status IN ('queued', 'waiting') AND deadline_at <= :now;
+
 -- name: ask_run_to_stop
 -- Ask the process that works on a run to stop before its next request.
 UPDATE runs SET cancel_at = COALESCE(cancel_at, :now) WHERE account_id = :account_id AND run_id = :run_id AND status = 'running'
