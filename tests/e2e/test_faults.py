@@ -14,6 +14,7 @@ from e2e.depot import CREATE, PARTNER, PUT, SECRET, Asked, Bay, open_bay, open_d
 from e2e.killable import Process, running_process
 from e2e.served import Clock, answer
 from polyport.engine.clock import LOOK_SECONDS
+from polyport.store.place import LOOK_SECONDS as PLACE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +102,21 @@ async def test_a_damaged_database_is_said_and_used_again_once_it_is_whole(tmp_pa
                 server.free_disk()
                 await _is_refused(bay, reason)
                 path.write_bytes(whole)
+        await _is_healed(bay)
+
+
+async def test_a_database_that_is_taken_away_or_replaced_beside_the_server_is_said_and_used_again_once_it_is_back(tmp_path):
+    data, path = tmp_path / "data", tmp_path / "data" / "polyport.db"
+    async with _open(tmp_path) as (_server, bay):
+        path.rename(data / "aside")
+        await asyncio.sleep(2 * PLACE_SECONDS)
+        await _is_refused(bay, "polyport.db is gone")
+        path.write_bytes((data / "aside").read_bytes())
+        await _is_refused(bay, "not the file that this server opened")
+        (data / "aside").replace(path)
+        data.rename(tmp_path / "moved")
+        await _is_refused(bay, "polyport.db is gone")
+        (tmp_path / "moved").rename(data)
         await _is_healed(bay)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import stored
 from polyport.errors import SetupError
 from polyport.store.base import Statement, StoreUnavailable
+from polyport.store.place import LOOK_SECONDS
 from polyport.store.queries import load_migrations
 from polyport.store.repo import Repo
 from polyport.store.runs import RunFilter
@@ -328,6 +330,31 @@ def move(path: Path, to: Path) -> None:
     """Also says that nothing stands where the file goes: a database that vanished was not made anew."""
     assert not to.exists()
     path.rename(to)
+
+
+@pytest.mark.parametrize("end", ["", "-wal"])
+async def test_nothing_is_taken_in_while_another_file_or_none_stands_in_the_place_of_one_that_is_open(path: Path, end: str) -> None:
+    file, away = path.with_name(path.name + end), path.with_name("away")
+    async with opened(path) as database:
+        await database.write(stored.bump())
+        move(file, away)
+        for content in (None, b"", b"somebody else's"):
+            if content is not None:
+                file.write_bytes(content)
+            reason = "gone" if content is None else "not the file that this server opened"
+            await asyncio.sleep(2 * LOOK_SECONDS)
+            for _time in range(2):
+                with pytest.raises(StoreUnavailable, match=f"{re.escape(file.name)} is {reason}: put that one back"):
+                    await database.write(stored.bump())
+                with pytest.raises(StoreUnavailable, match=reason):
+                    await database.write(Statement(query="delete_old_leases", params={"before": 0}))  # in the thread, as a whole
+                assert await database.scrub() is False
+            assert content is None or file.read_bytes() == content
+        away.replace(file)
+        await database.write(stored.bump())
+        assert await Repo(database).tokens.epoch() == 2
+    async with opened(path) as database:
+        assert await Repo(database).tokens.epoch() == 2
 
 
 async def test_a_fault_of_the_database_is_told_to_each_caller_of_the_batch(path: Path) -> None:

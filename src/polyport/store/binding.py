@@ -50,3 +50,8 @@ def teach_driver() -> None:
     for kind in vars(records).values():
         if isinstance(kind, type) and issubclass(kind, enum.StrEnum | enum.IntEnum) and len(kind):
             sqlite3.register_adapter(kind, attrgetter("_value_"))
+
+
+def lower(value: Any) -> Any:
+    """SQLite's own ``lower`` knows ASCII alone."""
+    return value.lower() if isinstance(value, str) else value

@@ -16,12 +16,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from polyport.errors import SetupError
 from polyport.store.base import DbRow, Duplicate, Params, Stale, Statement, StoreFault, StoreUnavailable
-from polyport.store.binding import bind, teach_driver
+from polyport.store.binding import bind, lower, teach_driver
+from polyport.store.place import Displaced, Place
 from polyport.store.queries import load_migrations, load_queries
 from polyport.store.reach import only_user
 from polyport.store.threads import Threads
@@ -129,7 +130,7 @@ class SqliteDatabase:
     """A ``Database`` in one file, of one event loop. ``commits`` counts the transactions, ``units`` what they held."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._place = path, Place(path)
         queries = load_queries()
         self._bound = {name: bind(query.sql) for name, query in queries.items()}
         self._limited = frozenset(name for name, query in queries.items() if ":only_user" in query.sql)
@@ -151,6 +152,7 @@ class SqliteDatabase:
         database = cls(path)
         try:
             await database._writer.run(_prepare, path)
+            database._place.settle()
         except BaseException:
             database._readers.close(wait=False)
             database._writer.close(wait=False)
@@ -206,7 +208,13 @@ class SqliteDatabase:
 
         False when somebody else reads or writes just now: ask again later.
         """
-        return await self._readers.run(_scrub, self._path)
+        return await self._readers.run(self._scrub)
+
+    def _scrub(self) -> bool:
+        with contextlib.suppress(Displaced), contextlib.closing(self._connect()) as connection:  # the writer's may be within a transaction
+            connection.execute(f"PRAGMA busy_timeout={SCRUB_MS}")
+            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return False
 
     async def close(self) -> None:
         """Finish what was accepted, then release everything. A second call does nothing."""
@@ -220,15 +228,13 @@ class SqliteDatabase:
         self._readers.close(wait=True)
         while self._connections:
             self._connections.pop().close()
-        if self._writing is not None:
-            self._writing.close()
-            self._writing = None
+        self._drop()
 
     def _read(self, query: str, params: Params) -> list[DbRow]:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         try:
             if connection is None:
-                connection = self._local.connection = _connect(self._path, read_only=True)
+                connection = self._local.connection = self._connect(read_only=True)
                 self._connections.append(connection)
             sql, take = self._bound[query]
             return connection.execute(sql, take(params)).fetchall()
@@ -254,14 +260,15 @@ class SqliteDatabase:
                     for unit in units:
                         unit.error = _unavailable(error)
                         unit.error.__cause__ = error
-                    await self._writer.run(self._drop)
+                    if not isinstance(error, Displaced):
+                        await self._writer.run(self._drop)
                 _settle(units)
         finally:
             self._draining = None
 
     async def _transact(self, units: Sequence[_Unit]) -> None:
         if self._writing is None:
-            self._writing = await self._writer.run(_connect, self._path)
+            self._writing = await self._writer.run(self._connect)
         connection = self._writing
         length, heavy = 0, False
         for unit in units:
@@ -276,6 +283,7 @@ class SqliteDatabase:
                 self._run_all(connection, units)
             except _Unguarded:
                 await self._writer.run(self._again_guarded, connection, units)
+            self._check_place(connection)
             await self._writer.run(connection.execute, "COMMIT")
         self._busy_ms = BUSY_MS
         self.commits += 1
@@ -287,7 +295,19 @@ class SqliteDatabase:
             self._run_all(connection, units)
         except _Unguarded:
             self._again_guarded(connection, units)
+        self._check_place(connection)
         connection.execute("COMMIT")
+
+    def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        self._place.check()
+        return _connect(self._path, read_only=read_only)
+
+    def _check_place(self, connection: sqlite3.Connection) -> None:
+        try:
+            self._place.check_commit()
+        except Displaced:  # what is open is all there is of what was written: it is kept until the files are back, or the program ends
+            connection.execute("ROLLBACK")
+            raise
 
     def _again_guarded(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
         """Run a batch again, each unit in a savepoint: one of them has to be undone alone."""
@@ -301,6 +321,7 @@ class SqliteDatabase:
     def _drop(self) -> None:
         """Give up a connection that failed; closing it undoes what it had begun."""
         connection, self._writing = self._writing, None
+        self._place.leave_log()
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
@@ -393,18 +414,11 @@ def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> sq
     try:
         for pragma in _READ if read_only else _WRITE:
             _patiently(connection, pragma)
-        connection.create_function("lower", 1, _lower, deterministic=True)
+        connection.create_function("lower", 1, lower, deterministic=True)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _scrub(path: Path) -> bool:
-    """Empty the log through a connection of its own: the writer's may be within a transaction."""
-    with contextlib.closing(_connect(path)) as connection:
-        connection.execute(f"PRAGMA busy_timeout={SCRUB_MS}")
-        return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
 
 def _patiently(connection: sqlite3.Connection, statement: str, busy_ms: int = BUSY_MS) -> None:
@@ -420,11 +434,6 @@ def _patiently(connection: sqlite3.Connection, statement: str, busy_ms: int = BU
             return
         time.sleep(pause)
         pause = min(0.01, pause * 2)
-
-
-def _lower(value: Any) -> Any:
-    """SQLite's own ``lower`` knows ASCII alone."""
-    return value.lower() if isinstance(value, str) else value
 
 
 def _prepare(path: Path) -> None:
