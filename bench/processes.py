@@ -158,12 +158,16 @@ def _clock_of(pid: int) -> int:
 def start_process(
     name: str, command: Sequence[str], core: int, *, log: IO[bytes], environment: Mapping[str, str] | None = None, piped: bool = False
 ) -> Process:
-    """Start a command on a core, in the project's folder; its output goes to ``log``, or with ``piped`` to pipes."""
+    """Start a command on a core, in the project's folder; its output goes to ``log``, or with ``piped`` to pipes.
+
+    It may keep its bytecode, as what is installed has it: to compile all modules anew takes as long as all else of a start.
+    """
+    told = os.environ if environment is None else environment
     with pinned(core):
         popen = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=dict(environment) if environment is not None else None,
+            env={name: value for name, value in told.items() if name != "PYTHONDONTWRITEBYTECODE"},
             stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
             stdout=subprocess.PIPE if piped else log,
             stderr=log,

@@ -14,8 +14,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import yaml
-
 from polyport.accounts import AccountBoxes
 from polyport.catalog import Offer
 from polyport.errors import NotFound, Overloaded
@@ -137,4 +135,6 @@ def _marked(content: bytes, number: int, deprecation: Mapping[str, Any] | None) 
     if deprecation is not None:
         told |= {"status": "deprecated", "deprecation": {key: value for key, value in deprecation.items() if value is not None}}
     kept = _TOLD.sub("", content.decode() if content.endswith(b"\n") else content.decode() + "\n")
+    import yaml  # noqa: PLC0415  a start writes none
+
     return f"{kept}{yaml.safe_dump(told, allow_unicode=False, sort_keys=False, default_style=None)}".encode()

@@ -106,7 +106,8 @@ class Runtime:
         object.__setattr__(self, "now_ms", in_milliseconds(self.clock))
 
     async def prepare(self) -> None:
-        """Load what the first call to a partner would wait for."""
+        """Load what the first call to a partner would wait for, and the first who asks what one offers."""
+        await self.catalog.prepare()
         for way in (self.network, self.receivers):
             if isinstance(way, LateSender):
                 await way.prepare()

@@ -10,9 +10,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from polyport import stamps
 from polyport.catalog import FolderSource
+from polyport.cli.app import app
+from polyport.cli.start import starter
 from polyport.net.late import LateSender
 from polyport.net.message import Incoming, Network, Opener, Reply, Request
 
@@ -123,6 +126,7 @@ async def test_a_way_out_that_was_never_taken_is_not_made_to_be_closed():
     ("program", "late"),
     [
         ("polyport.cli.serving", ("aiohttp", "joserfc.jws", "cryptography.x509", "phonenumbers", "hypothesis")),
+        ("polyport.cli.serving", ("polyport.cli.app", "rich", "yaml", "rapidfuzz", "whenever", "xmltodict", "oauthlib", "segno")),
         ("polyport.cli", ("polyport.runtime", "polyport.manifest.model", "polyport.cli.serving", "uvicorn")),
     ],
 )
@@ -131,6 +135,46 @@ def test_what_a_start_does_not_need_is_not_loaded(program: str, late: tuple[str,
     code = f"import sys, {program}; print([each for each in {late!r} if each in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  this program
     assert told.stdout.strip() == "[]"
+
+
+MODELS = """
+import asyncio
+from polyport.catalog import Catalog
+from polyport.manifest.model import Action, PartnerFile
+
+print([model.__pydantic_complete__ for model in (Action, PartnerFile)])
+asyncio.run(Catalog((), (), "").prepare())
+print([model.__pydantic_complete__ for model in (Action, PartnerFile)])
+"""
+
+
+def test_what_reads_partners_is_built_when_a_server_answers_already():
+    told = subprocess.run([sys.executable, "-c", MODELS], capture_output=True, text=True, check=True)  # noqa: S603  this program
+    assert told.stdout.split("\n") == ["[False, False]", "[True, True]", ""]
+
+
+def test_the_command_that_serves_is_the_same_alone_and_among_the_others():
+    alone, among = (CliRunner().invoke(program, ["serve", "--help"], prog_name="polyport") for program in (starter, app))
+    assert "--workers" in alone.output
+    assert (alone.exit_code, alone.output) == (0, among.output)
+
+
+ALONE = """
+import sys
+from polyport.cli import main
+
+sys.argv[1:] = ["serve", "--port", "x"]
+try:
+    main()
+except SystemExit as end:
+    print(end.code, "polyport.cli.app" in sys.modules)
+"""
+
+
+def test_a_server_is_started_without_the_other_commands():
+    told = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)  # noqa: S603  this program
+    assert told.stdout.strip() == "2 False"
+    assert "--port" in told.stderr
 
 
 def test_the_program_that_looks_prints_the_stamps_of_all_folders_and_needs_nothing_but_the_standard_library(tmp_path: Path):

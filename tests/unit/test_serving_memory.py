@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import re
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from polyport.cli.memory import loaded_memory
+from polyport.cli.memory import loaded_memory, unswept
 
 HASHES = """
 from polyport.cli.memory import settle_memory
@@ -52,6 +53,21 @@ settle_memory()
 with open("/proc/self/smaps_rollup") as file:
     print(next(line.split()[1] for line in file if line.startswith("AnonHugePages:")))
 assert all(each == bytes(4_000) for each in kept)
+"""
+LEFT = """
+import weakref
+from polyport.cli.memory import settle_memory, unswept
+
+class Ring:
+    pass
+
+with unswept():
+    ring = Ring()
+    ring.ring, seen = ring, weakref.ref(ring)
+    del ring
+print(seen() is not None)
+settle_memory()
+print(seen() is not None)
 """
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the habit is that of glibc, and so is the remedy")
 
@@ -95,3 +111,20 @@ def test_only_whole_large_pages_of_memory_that_is_no_file_are_joined():
 7ffc00000000-7ffc00400000 rw-p 00000000 00:00 0                          [stack]
 """
     assert list(loaded_memory(maps)) == [(0x55D0A2200000, 0x55D0A2800000), (0x7F0002000000, 0x7F0002400000)]
+
+
+def test_what_is_imported_is_not_looked_through_for_garbage_until_the_server_settles():
+    before = gc.get_freeze_count()
+    try:
+        with unswept():
+            assert not gc.isenabled()
+            kept = [[] for _each in range(100)]
+        assert gc.isenabled()
+        assert gc.get_freeze_count() - before > len(kept)
+    finally:
+        gc.unfreeze()
+
+
+def test_garbage_that_an_import_left_is_gone_when_the_server_has_settled():
+    told = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=True)  # noqa: S603  this program
+    assert told.stdout.split() == ["True", "False"]

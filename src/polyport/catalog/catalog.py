@@ -13,7 +13,7 @@ import structlog
 
 from polyport.catalog.building import Builder, known, plan, problems_in
 from polyport.catalog.listing import Item, Operation, Page, Wanted, operation_row, partner_row, understand
-from polyport.catalog.loaded import MEMORY_MB, Head, Kept, Opened, pinned
+from polyport.catalog.loaded import MEMORY_MB, Head, Kept, Opened, pinned, prepare
 from polyport.catalog.reading import asked_of, read_all
 from polyport.catalog.search import Search
 from polyport.catalog.sources import FolderSource, Offer, Source, folder_sources
@@ -250,6 +250,10 @@ class Catalog:
     def on_drop(self, drop: Callable[[int], object]) -> None:
         """Tell somebody of every operation, by id, that is no longer kept here."""
         self._kept.watchers.append(drop)
+
+    async def prepare(self) -> None:
+        """Load what reads partners and finds words with typos: the first who asks for one would wait for it."""
+        await asyncio.to_thread(prepare)
 
     def close(self) -> None:
         """Release everything."""

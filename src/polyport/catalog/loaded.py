@@ -15,6 +15,7 @@ import msgspec
 from polyport.catalog.listing import Operation
 from polyport.catalog.reading import ICON
 from polyport.manifest.load import part_of
+from polyport.manifest.load import prepare as prepare_models
 from polyport.manifest.model import ListSpec, Partner, PartnerFile
 from polyport.manifest.passing import METHODS, passing_id
 from polyport.store.catalogue import CatalogIndex
@@ -66,6 +67,13 @@ class Opened:
 def decode(content: bytes) -> Any:
     """A document as it was read from its file: numbers keep their digits."""
     return _decode(zlib.decompress(content))
+
+
+def prepare() -> None:
+    """Load what a start does without: what reads partners, and what finds words with typos."""
+    import rapidfuzz.process  # noqa: F401, PLC0415  see above
+
+    prepare_models()
 
 
 def pinned(partner: Partner) -> tuple[Head, list[Opened]]:

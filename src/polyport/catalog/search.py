@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rapidfuzz import fuzz, process
-
 from polyport.catalog.words import synonyms, words_of
 from polyport.store.catalogue import CatalogIndex, Ordered, Reach
 
@@ -96,6 +94,8 @@ class Vocabulary:
     def _typos(self, word: str) -> list[tuple[str, float]]:
         if len(word) < 4:
             return []
+        from rapidfuzz import fuzz, process  # noqa: PLC0415  a start looks for nothing
+
         near = [each for length in range(len(word) - _SPREAD, len(word) + _SPREAD + 1) for each in self._by_length.get(length, ())]
         found = process.extract(word, near, scorer=fuzz.ratio, score_cutoff=FUZZY_LEAST, limit=_WIDE)
         return [(each, score / 100 * _PART) for each, score, _index in found if each != word]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from polyport import __version__
 from polyport.cli.apps import oauth_apps
@@ -20,11 +16,11 @@ from polyport.cli.catalogue import catalogue
 from polyport.cli.connectors import connectors
 from polyport.cli.console_users import console_users
 from polyport.cli.keys import keys
-from polyport.cli.logs import set_up_log
 from polyport.cli.loop import run_loop
 from polyport.cli.own_partners import own_partners
-from polyport.errors import PolyportError, SetupError
-from polyport.settings import Settings, load_settings
+from polyport.cli.start import read_settings, serve_command
+from polyport.errors import SetupError
+from polyport.settings import Settings
 
 if TYPE_CHECKING:
     from polyport.engine.record import Ask
@@ -44,44 +40,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(catalogue, name="catalog")
 app.add_typer(own_partners, name="partners")
 
-Data = Annotated[Path | None, typer.Option("--data", help="Folder for everything that is written. Default: ./var.", show_default=False)]
-
-
-@app.command("serve")
-def serve_command(
-    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.", show_default=False)] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 8080.", show_default=False)] = None,
-    data: Data = None,
-    workers: Annotated[int | None, typer.Option(help="Server processes. Default: 1.", show_default=False)] = None,
-) -> None:
-    """Start the server: HTTP API and worker, on SQLite in the data folder.
-
-    The first start makes an account and prints its e-mail address and password once, unless POLYPORT_BOOTSTRAP_EMAIL and
-    POLYPORT_BOOTSTRAP_PASSWORD name them. Every setting is explained in docs/reference/settings.md; all may stand in the environment as POLYPORT_*.
-    Stop with Ctrl-C or SIGTERM: calls under way get time to end.
-    """
-    settings = _settings(host=host, port=port, data=data, workers=workers)
-    from polyport.cli.memory import share_heap  # noqa: PLC0415  as below
-
-    share_heap()
-    from polyport.cli.serving import first_account, listen, serve  # noqa: PLC0415  other commands start faster without the server
-
-    console = Console(stderr=True)
-    listener = listen(settings.host, settings.port)
-    shown = listener.getsockname()[1]
-    if not settings.port:
-        settings = settings.model_copy(update={"port": shown})
-    made = first_account(settings)
-    if made is not None and made.password is not None:
-        console.print("[bold]First account[/bold] (shown once, keep it):")
-        console.print(f"  e-mail   {made.email}", markup=False, highlight=False, soft_wrap=True)
-        console.print(f"  password {made.password}", markup=False, highlight=False, soft_wrap=True)
-        if made.welcome is not None:
-            console.print("[bold]Or open this link once[/bold] to set a password of your own and come into the console:")
-            console.print(f"  {made.welcome}", markup=False, highlight=False, soft_wrap=True)
-    host_of_url = f"[{settings.host}]" if ":" in settings.host else settings.host
-    line = f"Polyport {__version__} on http://{host_of_url}:{shown}  (console: /console, API reference: /docs)"
-    serve(settings, listener, lambda: console.print(line, markup=False, soft_wrap=True))
+app.command("serve")(serve_command)
 
 
 @app.command("run")
@@ -97,11 +56,11 @@ def run_command(
 
     Works on the data folder itself, beside a running server or without one. Exit code 0: succeeded; 1: failed, with the error on standard error.
     """
-    from polyport.engine.record import Ask  # noqa: PLC0415  as above
+    from polyport.engine.record import Ask  # noqa: PLC0415  other commands start faster without the engine
     from polyport.runtime import DATABASE  # noqa: PLC0415  as above
     from polyport.server.wire import parse_json  # noqa: PLC0415  as above
 
-    settings = _settings(data=folder)
+    settings = read_settings(data=folder)
     if not (settings.data / DATABASE).exists():
         raise SetupError(f"There is no server's data in {settings.data}: name its folder with --folder.")
     text = Path(data[1:]).read_text("utf-8") if data.startswith("@") else data
@@ -152,30 +111,7 @@ def version_command() -> None:
     typer.echo(__version__)
 
 
-def _settings(**overrides: object) -> Settings:
-    settings = load_settings(os.environ, **overrides)
-    set_up_log(settings.log)
-    return settings
-
-
 def _print(value: Any) -> None:
     from polyport.server.wire import encode  # noqa: PLC0415  as above
 
     typer.echo(json.dumps(json.loads(encode(value)), indent=2, ensure_ascii=False))
-
-
-def main() -> None:
-    """Run the command line; what an operator can mend is one sentence, not a stack."""
-    try:
-        app()
-    except SetupError as error:
-        sys.stderr.write(f"polyport: {error}\n")
-        raise SystemExit(1) from None
-    except PolyportError as error:
-        sys.stderr.write(json.dumps(error.as_record(), indent=2, ensure_ascii=False) + "\n")
-        raise SystemExit(1) from None
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise SystemExit(130) from None
-    except OSError as error:
-        sys.stderr.write(f"polyport: {error.strerror or error}: {error.filename or ''}\n")
-        raise SystemExit(1) from None

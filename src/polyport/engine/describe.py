@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-from rapidfuzz import fuzz
-
 from polyport.engine.calls import ListItems, list_choices, read_list
 from polyport.engine.connect import confirm_refusal
 from polyport.engine.desk import Bench, Desk, Positions, read_positions
@@ -227,6 +225,8 @@ def _searched(items: list[tuple[Any, str]], query: str | None) -> list[tuple[Any
     inside.sort(key=lambda item: not item[1].casefold().startswith(wanted))
     if inside or len(wanted) < 4:
         return inside
+    from rapidfuzz import fuzz  # noqa: PLC0415  see polyport.catalog.search
+
     scored = [(fuzz.partial_ratio(wanted, item[1].casefold()), item) for item in items]
     return [item for score, item in sorted(scored, key=lambda row: -row[0]) if score >= 80]
 

@@ -8,8 +8,6 @@ import re
 from collections import deque
 from typing import Any, Final
 
-import yaml
-
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 NODES_LIMIT: Final = 8_000_000
 DEPTH_LIMIT: Final = 200
@@ -20,64 +18,6 @@ class Refused(ValueError):
     """A document that cannot be imported at all; the message says why, in a sentence."""
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # whichever there is; the one in C is ten times as fast
-    """YAML with the words of YAML 1.2: ``NO`` is a country, a day is a text, and keys are texts. What it merges is counted."""
-
-    merged = 0
-
-    def flatten_mapping(self, node: Any) -> None:
-        """Resolve ``<<``; a document that multiplies itself by it is refused."""
-        super().flatten_mapping(node)
-        self.merged += len(node.value)
-        if any(key.tag == "tag:yaml.org,2002:merge" for key, _value in node.value) or self.merged > NODES_LIMIT:
-            raise Refused("The document multiplies itself by YAML merges.")
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """An object; a key is the text that stands there: ``200``, ``null`` and ``true`` too."""
-        for key, _value in node.value if isinstance(node, yaml.MappingNode) else ():
-            if isinstance(key, yaml.ScalarNode) and key.tag in _NO_TEXTS:
-                key.tag = f"{_YAML}str"
-        return dict(super().construct_mapping(node, deep=deep))
-
-    def plain_int(self, node: Any) -> int:
-        """A whole number."""
-        return int(node.value, {"0o": 8, "0x": 16}.get(node.value[:2], 10))
-
-    def plain_float(self, node: Any) -> float:
-        """A number with a point."""
-        return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
-
-    def plain(self, node: Any) -> Any:
-        """What stands under a tag of any kind, without it."""
-        if isinstance(node, yaml.MappingNode):
-            return self.construct_mapping(node, deep=True)
-        return self.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode) else self.construct_scalar(node)
-
-
-_YAML: Final = "tag:yaml.org,2002:"
-_NO_TEXTS: Final = frozenset(f"{_YAML}{name}" for name in ("null", "bool", "int", "float"))
-_WORDS: Final = (  # as YAML 1.2 knows them: 12:30 is no number of seconds, "=" is a text; and 0123 is one too, as everywhere but there
-    ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
-    ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
-    ("int", re.compile(r"^(?:[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+)$"), list("-+0123456789")),
-    (
-        "float",
-        re.compile(
-            r"^(?:[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?(?:0|[1-9][0-9]*)[eE][-+]?[0-9]+"
-            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-        ),
-        list("-+.0123456789"),
-    ),
-    ("merge", re.compile(r"^<<$"), ["<"]),
-)
-_Loader.yaml_implicit_resolvers = {}
-for _name, _pattern, _firsts in _WORDS:
-    _Loader.add_implicit_resolver(_YAML + _name, _pattern, _firsts)
-_Loader.add_constructor(f"{_YAML}int", _Loader.plain_int)
-_Loader.add_constructor(f"{_YAML}float", _Loader.plain_float)
-for _name in ("binary", "timestamp", "omap", "pairs", "set"):
-    _Loader.add_constructor(_YAML + _name, _Loader.plain)
-_Loader.add_constructor(None, _Loader.plain)
 _ODD: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
@@ -132,8 +72,12 @@ def _json(text: str, name: str) -> Any:
 
 def _yaml(text: str, name: str) -> Any:
     _check_nesting(text.encode(), name)
+    import yaml  # noqa: PLC0415  servers load this module, and most never read a description
+
+    from polyport.importers.yaml_words import Loader  # noqa: PLC0415  as above
+
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  it is a safe one
+        return yaml.load(text, Loader=Loader)  # noqa: S506  it is a safe one
     except Refused:
         raise
     except yaml.YAMLError as error:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 from xml.parsers import expat
 
-import xmltodict
-
 from polyport.net.message import Reply
 from polyport.template import RenderFault, to_text
 
@@ -34,6 +32,8 @@ def write_xml(value: Any) -> bytes:
     if isinstance(inner, list):
         raise RenderFault("the root of XML stands once, it cannot be a list")
     checked = {_name(root): _content(inner, DEPTH_LIMIT)}
+    import xmltodict  # noqa: PLC0415  it brings much along, and few partners take XML
+
     text: str = xmltodict.unparse(checked, short_empty_elements=True)
     try:
         return text.encode()

@@ -34,7 +34,9 @@ class _Pager(BaseModel):
     ``max_pages`` and ``max_items`` are how far the partner lets anyone read; nothing is asked for beyond them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
     size: int = Field(default=100, ge=1, le=10_000)
     end: tuple[At, ...] = ()

@@ -19,7 +19,14 @@ _QUIET.log_errors = False  # the fault is told with its line; the library would 
 class Node(BaseModel):
     """What every part of the language shares."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        defer_build=True,  # most are parts of others, and a start with an index of the catalogue reads none
+    )
 
 
 def _keys(value: Path) -> Path:

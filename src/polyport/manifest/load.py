@@ -59,6 +59,13 @@ def load_partner(folder: Place) -> Loaded:
     return Loaded(folder=str(folder), partner=None if found else partner, problems=tuple(found), data=data)
 
 
+def prepare() -> None:
+    """Build what reads the files of a partner: the first who asked for one would wait for it, a tenth of a second."""
+    models: tuple[type[BaseModel], ...] = (PartnerFile, *(model for _kind, model in _FOLDERS))
+    for model in models:
+        model.model_rebuild()
+
+
 def content_digest(folder: Place) -> str | None:
     """What is the same as long as the content of every file is that a partner is made of; ``None`` where one may not be read."""
     problems: list[Problem] = []

@@ -6,20 +6,13 @@ and numbers are something else. So nothing changes its meaning by accident, and 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
-
-import yaml
 
 LIMIT: Final = 1024 * 1024
 DEPTH_LIMIT: Final = 40
 PROBLEMS_LIMIT: Final = 1_000
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,30})", re.ASCII)
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,30})\.\d{1,30}", re.ASCII)
-_WORDS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,105 +57,6 @@ def read_source(name: str, content: bytes) -> Source:
     """Read one file. Raises ``Unreadable``."""
     if len(content) > LIMIT:
         raise Unreadable([Problem(file=name, message=f"The file is larger than {LIMIT} bytes; split it.")])
-    reader = _Reader(name)
-    try:
-        data = reader.document(yaml.parse(content.decode("utf-8"), Loader=yaml.CSafeLoader))
-    except UnicodeDecodeError:
-        raise Unreadable([Problem(file=name, message="The file is not UTF-8.")]) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        raise Unreadable([Problem(file=name, line=line, column=column, message=f"Not valid YAML: {error.problem}.")]) from None
-    except yaml.YAMLError as error:
-        raise Unreadable([Problem(file=name, message=f"Not valid YAML: {type(error).__name__}.")]) from None
-    if reader.problems:
-        raise Unreadable(reader.problems)
-    return Source(name=name, data=data, marks=reader.marks)
+    from polyport.manifest.events import read_events  # noqa: PLC0415  a start whose folders are known reads no YAML
 
-
-class _Reader:
-    """Turns parser events into data, noting marks and problems.
-
-    Events, not composed nodes: they show every anchor, alias and tag, and nesting is bounded before it can cost any stack.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.marks: dict[tuple[str | int, ...], tuple[int, int]] = {}
-        self.problems: list[Problem] = []
-
-    def document(self, events: Iterator[yaml.Event]) -> Any:
-        data = None
-        documents = 0
-        for event in events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    self._fault(event, "A file holds one document; this is a second one.")
-                    break
-            elif isinstance(event, yaml.NodeEvent):
-                data = self._value(event, events, ())
-        return data
-
-    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> Any:
-        self.marks.setdefault(path, _place(event))
-        if len(path) > DEPTH_LIMIT:
-            self._fault(event, f"This nests more than {DEPTH_LIMIT} levels.")
-            raise Unreadable(self.problems)
-        self._expect_plain(event)
-        if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(events, path)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(events, path)
-        return _scalar(event) if isinstance(event, yaml.ScalarEvent) else None
-
-    def _sequence(self, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> list[Any]:
-        found: list[Any] = []
-        while not isinstance(event := next(events), yaml.SequenceEndEvent):
-            found.append(self._value(event, events, (*path, len(found))))
-        return found
-
-    def _mapping(self, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        while not isinstance(event := next(events), yaml.MappingEndEvent):
-            key = str(event.value) if isinstance(event, yaml.ScalarEvent) else ""
-            inner = (*path, key)
-            if not isinstance(event, yaml.ScalarEvent):
-                self._fault(event, "A key is a plain text.")
-                self._value(event, events, inner)
-            else:
-                self._expect_plain(event)
-                if key in found:
-                    self._fault(event, f'The key "{key}" stands here twice.')
-            self.marks[inner] = _place(event)
-            found[key] = self._value(next(events), events, inner)
-        return found
-
-    def _expect_plain(self, event: Any) -> None:
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            self._fault(event, "Anchors and aliases are not part of the language; write the value out.")
-        elif event.tag is not None:
-            self._fault(event, "Tags are not part of the language; quote what is to be a text.")
-
-    def _fault(self, event: yaml.Event, message: str) -> None:
-        if len(self.problems) < PROBLEMS_LIMIT:
-            line, column = _place(event)
-            self.problems.append(Problem(file=self.name, line=line, column=column, message=message))
-
-
-def _place(event: Any) -> tuple[int, int]:
-    """Line and column from 1; the parser marks every event."""
-    return event.start_mark.line + 1, event.start_mark.column + 1
-
-
-def _scalar(event: yaml.ScalarEvent) -> Any:
-    text = str(event.value)
-    if event.style in ("'", '"', "|", ">"):
-        return text
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _NUMBER.fullmatch(text):
-        return Decimal(text)
-    return text
+    return read_events(name, content)

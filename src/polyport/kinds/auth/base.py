@@ -23,7 +23,9 @@ from polyport.net.message import Reply, Request
 from polyport.paths import MISSING, Path, read_path
 from polyport.template import RenderFault, Scope, Template, compile_path, compile_value, to_text
 
-CONFIG: Final = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True)
+CONFIG: Final = ConfigDict(
+    frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True, defer_build=True
+)
 
 RENEW_SECONDS: Final = 60.0
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import re2
-from whenever import Instant, PlainDateTime, TimeZoneNotFoundError, ZonedDateTime
 
 from polyport.kinds.fields import TYPES, coerce_date, coerce_datetime, iso_text
 from polyport.kinds.filters.limits import argument_of, choice_of, read
 from polyport.kinds.filters.numbers import to_int
 from polyport.kinds.filters.patterns import scan, write
 from polyport.template import Filter, RenderFault
+
+if TYPE_CHECKING:
+    from whenever import ZonedDateTime
 
 AMOUNT_LIMIT: Final = 10**12
 _DAY: Final = re2.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*")
@@ -144,6 +146,8 @@ def in_zone(value: Any, zone: Any = "UTC") -> dict[str, Any]:
 
 
 def _zone(zone: Any) -> str:
+    from whenever import Instant, TimeZoneNotFoundError  # noqa: PLC0415  it is loaded when the first template asks for a time
+
     name = argument_of(zone)
     try:
         Instant.from_timestamp(0).to_tz(name)
@@ -154,6 +158,8 @@ def _zone(zone: Any) -> str:
 
 def _placed(local: datetime, zone: Any) -> ZonedDateTime:
     """A local time in a zone."""
+    from whenever import PlainDateTime  # noqa: PLC0415  as above
+
     name = _zone(zone)
     try:
         return PlainDateTime(local).assume_tz(name, disambiguation="compatible")
@@ -163,6 +169,8 @@ def _placed(local: datetime, zone: Any) -> ZonedDateTime:
 
 def local_time(value: Any, zone: Any) -> ZonedDateTime:
     """A moment as the clocks of a zone show it."""
+    from whenever import Instant  # noqa: PLC0415  as above
+
     if isinstance(value, str) and len(value) < 100 and _DAY.fullmatch(value):
         return _placed(datetime.combine(read(coerce_date, value), datetime.min.time()), zone)
     at = read(coerce_datetime, value)

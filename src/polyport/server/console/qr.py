@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import segno
-
 QUIET: Final = 4  # modules of white around it, as the standard asks for
 
 
@@ -20,6 +18,8 @@ class QrPath:
 
 def qr_path(text: str) -> QrPath:
     """The code of a text."""
+    import segno  # noqa: PLC0415  codes are seldom shown
+
     rows = [bytes(row) for row in segno.make(text, error="m", micro=False).matrix]
     parts = [f"M{x + QUIET} {y + QUIET}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark]
     return QrPath(d="".join(parts), size=len(rows) + 2 * QUIET)
