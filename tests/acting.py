@@ -29,7 +29,7 @@ class Acted:
 
 
 class _Answers:
-    """A network that gives these answers in turn."""
+    """A network that gives these answers in turn: as JSON, or XML from bytes."""
 
     def __init__(self, answers: tuple[Any, ...]) -> None:
         self.answers = list(answers)
@@ -37,7 +37,10 @@ class _Answers:
 
     async def send(self, request: Request) -> Reply:
         self.requests.append(request)
-        return json_reply(json.dumps(self.answers.pop(0)))
+        answer = self.answers.pop(0)
+        if isinstance(answer, bytes):
+            return Reply(status=200, headers=(("Content-Type", "text/xml"),), body=answer, url=request.url)
+        return json_reply(json.dumps(answer))
 
 
 async def understood(

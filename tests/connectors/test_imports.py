@@ -47,7 +47,11 @@ def test_what_generators_write_is_called_as_described(path: Path) -> None:
     assert [one.unsent + one.refused for one in found.outcomes if one.unsent or one.refused] == []
     assert [one.name for one in found.outcomes if one.stopped is False] == []
     assert own_faults(found) == []
-    known = {"parameters.yaml": {"type": 4}}  # objects joined by commas
+    known = {
+        "parameters.yaml": {"type": 4},
+        "cases.yaml": {"format": 1, "type": 2},
+        "support.yaml": {"type": 2},
+    }  # objects joined by commas, lists of texts or objects
     assert found.broken.through == known.get(path.name, {})
     assert found.broken.refused > found.broken.tried / 4
 

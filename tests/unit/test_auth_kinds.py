@@ -200,6 +200,15 @@ def test_several_values_go_with_each_request_and_constants_are_no_secrets():
     assert found.secrets == {"k-1", "a-1"}
 
 
+def test_a_key_goes_along_with_a_token_and_with_user_and_password():
+    also = [{"in": "header", "param": "X-Key", "value": "{{connection.key}}"}]
+    for told in ({"kind": "bearer", "token": "t-1"}, {"kind": "basic", "username": "u-1", "password": "p-1"}):
+        found = signed({"key": "k-1"}, **told, also=also)
+        assert found.header("X-Key") == "k-1"
+        assert (found.header("Authorization") or "").startswith(("Bearer t-1", "Basic dS0xOnAtMQ=="))
+        assert "k-1" in found.secrets
+
+
 OAUTH = {"kind": "oauth2", "authorize_url": "https://example.com/a", "token_url": "https://example.com/t"}
 
 

@@ -275,7 +275,7 @@ def test_ways_of_authorisation_come_from_the_security_schemes(schemes: Any, secu
         ([{"url": "http://a.example"}, {"url": "https://b.example"}], "https://b.example", []),
         (["https://a.example"], "https://a.example", []),
         ([], "{{connection.base_url}}", ["base_url"]),
-        ([{"url": "/v1"}], "{{connection.base_url}}", ["base_url"]),
+        ([{"url": "/v1"}], '{{connection.base_url | replace_pattern: "/+$"}}/v1', ["base_url"]),
         (
             [{"url": "https://{x}.a.example", "variables": {"x": {"enum": ["eu", "us"], "default": "eu"}}}],
             "https://{{connection.x}}.a.example",

@@ -11,11 +11,15 @@ from urllib.parse import urlsplit
 from polyport.importers.described import Left, Server, Service
 from polyport.importers.documents import clean_text
 from polyport.importers.names import snake, title, unique
-from polyport.importers.openapi import is_absolute, mapping, pointer, sequence, text
+from polyport.importers.openapi import is_absolute, is_address, mapping, pointer, sequence, text
 
 HOST_PART: Final = "^[A-Za-z0-9][A-Za-z0-9-]*$"
 _SAFE: Final = re.compile(r"[A-Za-z0-9._~-]+")
 _HOLE: Final = re.compile(r"\{([^{}]+)\}")
+_WITH_MORE: Final = frozenset({"basic", "bearer", "oauth2"})  # kinds that keys can go along with
+_SIGNATURE: Final = tuple(
+    f"X-Amz-{word}" for word in ("Date", "Security-Token", "Signature", "SignedHeaders", "Credential", "Algorithm", "Content-Sha256")
+)
 _FLOWS: Final = ("authorizationCode", "clientCredentials", "password", "implicit")
 
 
@@ -47,6 +51,8 @@ def read_access(service: Service, base: str | None = None) -> Access:
     if not found.choices or not service.schemes:
         found.choices.append({"name": "none", "label": "No authorisation", "scheme": {"kind": "none"}})
     for scheme in service.schemes.values():
+        if is_signed_for_aws(scheme):
+            found.hidden |= {("header", name) for name in _SIGNATURE}
         if scheme.get("type") == "apiKey" and text(scheme.get("name")):
             found.hidden.add((text(scheme.get("in")), text(scheme.get("name"))))
     return found
@@ -75,19 +81,48 @@ def _read_servers(servers: Sequence[Server], base: str | None, found: Access, na
     if base is not None:
         found.base = base.rstrip("/")
         return
-    usable = [server for server in servers if is_absolute(_HOLE.sub("x", server.url))]
+    usable = [server for server in servers if is_address(server.url) and _is_host(server.url)]
     usable.sort(key=lambda server: (not server.url.startswith("https:"), "sandbox" in server.url or "localhost" in server.url))
     if not usable:
-        names.add("base_url")
-        found.base = "{{connection.base_url}}"
-        found.asked.append("The description names no server: each connection says the address of its own.")
-        hint = "Where the API is reached, such as https://api.example.com/v1"
-        found.fields.append({"name": "base_url", "type": "string", "label": "Address", "required": True, "format": "uri", "hint": hint})
+        _ask_address(servers, found, names)
         return
-    server = usable[0]
-    found.base = (
-        _HOLE.sub(lambda hole: _server_part(hole[1], server, found, names), server.url).partition("?")[0].partition("#")[0].rstrip("/")
+    found.base = _filled(usable[0], usable[0].url, found, names)
+
+
+def _filled(server: Server, url: str, found: Access, names: set[str]) -> str:
+    """An address with what varies in it as fields of the connection."""
+    filled = _HOLE.sub(lambda hole: _server_part(hole[1], server, found, names), url)
+    return filled.partition("?")[0].partition("#")[0].rstrip("/")
+
+
+def _ask_address(servers: Sequence[Server], found: Access, names: set[str]) -> None:
+    """Each connection says where the API is: all of its address, or what stands in front of a path that the description knows."""
+    server = next((one for one in servers if one.url.startswith(("/", "{")) and "//" not in one.url), None)
+    whole = _HOLE.match(server.url) if server is not None else None
+    told = server.variables.get(whole[1], {}) if server is not None and whole is not None else {}
+    name = unique(snake(whole[1], "base_url") if whole is not None else "base_url", names)
+    made = {"name": name, "type": "string", "label": title(whole[1]) if whole is not None else "Address", "required": True, "format": "uri"}
+    found.fields.append(made)
+    tail = _filled(server, server.url[whole.end() if whole is not None else 0 :], found, names) if server is not None else ""
+    behind = (
+        _HOLE.sub(lambda hole: f"({hole[1]})", server.url[whole.end() if whole is not None else 0 :]) if server is not None and tail else ""
     )
+    found.base = f'{{{{connection.{name} | replace_pattern: "/+$"}}}}{tail}' if tail else f"{{{{connection.{name}}}}}"
+    if whole is None:
+        found.asked.append("The description names no server: each connection says the address of its own.")
+    made["hint"] = clean_text(told.get("description"), 200) or (
+        f"Where the API is reached, such as https://api.example.com: {clean_text(behind, 200)} is put behind it."
+        if behind
+        else "Where the API is reached, such as https://api.example.com/v1"
+    )
+    if isinstance(told.get("default"), str) and is_absolute(told["default"]):
+        made["sample"] = told["default"]
+
+
+def _is_host(url: str) -> bool:
+    """Whether what stands in the place of a host can be one, with its parts that vary."""
+    host = _HOLE.sub("1", url).partition("//")[2].partition("/")[0]
+    return re.fullmatch(r"(?:[^\W_]|[._-])+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?", host) is not None
 
 
 def _server_part(name: str, server: Server, found: Access, names: set[str]) -> str:
@@ -105,7 +140,7 @@ def _server_part(name: str, server: Server, found: Access, names: set[str]) -> s
             made |= {"default": default, "required": False}
     else:
         before, _mark, after = server.url.partition(f"{{{name}}}")
-        in_host = "/" not in before.partition("//")[2]
+        in_host = "//" in before and "/" not in before.partition("//")[2]
         whole = before.endswith("//") and (not after or after[0] in "/:")
         made["pattern"] = "^[A-Za-z0-9.:-]+$" if whole else HOST_PART if in_host else "^[A-Za-z0-9._~-]+$"
         if default and re.fullmatch(made["pattern"], default):
@@ -126,22 +161,56 @@ def _choice(service: Service, names: tuple[str, ...], found: Access) -> dict[str
     if len(told) > 1:
         return _together(told, found)
     name, scheme = told[0]
-    kind, label = text(scheme.get("type")), title(name)
-    hint = clean_text(scheme.get("description"), 300)
-    made: dict[str, Any] | None = None
-    if kind == "apiKey":
-        made = _api_key(name, scheme)
-    elif kind == "http":
-        made = _http(name, scheme)
-    elif kind == "oauth2":
-        made = _oauth2(scheme)
-    elif kind == "openIdConnect":
-        made = _bearer("access_token", "Access token")
+    label, hint = title(name), clean_text(scheme.get("description"), 300)
+    made = _scheme_of(name, scheme)
     if made is None:
-        why = f'The language has no way of authorisation for "{clean_text(kind, 40) or "nothing"}".'
+        why = f'The language has no way of authorisation for "{clean_text(text(scheme.get("type")), 40) or "nothing"}".'
         found.left.append(Left(pointer=pointer("components", "securitySchemes", name), what=name, why=why))
         return None
     return {"name": snake(name, "auth"), "label": label, **({"hint": hint} if hint else {}), **made}
+
+
+def _scheme_of(name: str, scheme: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What one security scheme is here: its fields and its kind; ``None`` for what the language does not have."""
+    kind = text(scheme.get("type"))
+    if is_signed_for_aws(scheme):
+        return _sigv4()
+    if kind == "apiKey":
+        return _api_key(name, scheme)
+    if kind == "http":
+        return _http(name, scheme)
+    if kind == "oauth2":
+        return _oauth2(scheme)
+    return _bearer("access_token", "Access token") if kind == "openIdConnect" else None
+
+
+def is_signed_for_aws(scheme: Mapping[str, Any]) -> bool:
+    """Whether a header Authorization is meant that is a signature of the request (AWS, version 4)."""
+    told = text(scheme.get("x-amazon-apigateway-authtype")).lower() == "awssigv4"
+    return (
+        told or re.search(r"(?i)\bAmazon Signature\b.{0,40}\bv4\b|\bAWS Signature Version 4\b", text(scheme.get("description"))) is not None
+    )
+
+
+def _sigv4() -> dict[str, Any]:
+    service = {"name": "service", "type": "string", "label": "Service", "required": True, "pattern": "^[a-z0-9-]{1,60}$"}
+    region = {
+        "name": "region",
+        "type": "string",
+        "label": "Region",
+        "required": True,
+        "pattern": "^[a-z0-9-]{1,60}$",
+        "sample": "us-east-1",
+    }
+    return {
+        "fields": [
+            {"name": "access_key_id", "type": "string", "label": "Access key id", "required": True},
+            _secret("secret_access_key", "Secret access key"),
+            {**service, "hint": "The short name that requests are signed for, such as sqs."},
+            region,
+        ],
+        "scheme": {"kind": "sigv4", "service": "{{connection.service}}", "region": "{{connection.region}}"},
+    }
 
 
 def _secret(name: str, label: str) -> dict[str, Any]:
@@ -212,6 +281,8 @@ def _oauth2(scheme: Mapping[str, Any]) -> dict[str, Any] | None:
             return _bearer("access_token", "Access token")
         if flow == "authorizationCode":
             made: dict[str, Any] = {"kind": "oauth2", "authorizeUrl": authorize, "tokenUrl": token}
+            if (refresh := text(told.get("refreshUrl"))) != token and _is_secure(refresh):
+                made["refreshUrl"] = refresh
             if scopes:
                 made["scopeChoices"] = dict(list(scopes.items())[:200])
             return {"scheme": made}
@@ -235,11 +306,12 @@ def _is_secure(url: str) -> bool:
 
 
 def _together(told: list[tuple[str, Mapping[str, Any]]], found: Access) -> dict[str, Any] | None:
-    """Several schemes in one request: keys alone can stand side by side."""
+    """Several schemes in one request: keys stand side by side, and one other way of authorisation with them."""
     keys: list[tuple[str, Mapping[str, Any]]] = []
     rest: list[tuple[str, Mapping[str, Any]]] = []
     for name, scheme in told:
-        (keys if scheme.get("type") == "apiKey" and _place(scheme) is not None else rest).append((name, scheme))
+        is_key = scheme.get("type") == "apiKey" and _place(scheme) is not None and not is_signed_for_aws(scheme)
+        (keys if is_key else rest).append((name, scheme))
     if len(rest) > 1 or not keys:
         what = " and ".join(name for name, _scheme in told)
         found.left.append(
@@ -247,27 +319,25 @@ def _together(told: list[tuple[str, Mapping[str, Any]]], found: Access) -> dict[
         )
         return None
     names: set[str] = set()
-    fields, placements = [], []
+    made = (_scheme_of(*rest[0]) or {}) if rest else {}
+    if rest and made.get("scheme", {}).get("kind") not in _WITH_MORE:
+        found.left.append(
+            Left(pointer=pointer("security"), what=rest[0][0], why="This way of authorisation cannot go together with a key here.")
+        )
+        return None
+    if rest:
+        names |= {field["name"] for field in made.get("fields", ())}
+    fields, placements = list(made.get("fields", ())), []
     for name, scheme in keys:
         own = unique(snake(name, "api_key"), names)
         place, param = _place(scheme) or ("header", name)
         fields.append(_secret(own, title(name)))
         placements.append({"in": place, "param": param, "value": f"{{{{connection.{own}}}}}"})
-    if rest:
-        name, scheme = rest[0]
-        if scheme.get("type") != "http" or text(scheme.get("scheme")).lower() != "bearer":
-            found.left.append(
-                Left(pointer=pointer("security"), what=name, why="This way of authorisation cannot go together with a key here.")
-            )
-            return None
-        own = unique(snake(name, "token"), names)
-        fields.append(_secret(own, title(name)))
-        placements.append({"in": "header", "param": "Authorization", "value": f"Bearer {{{{connection.{own}}}}}"})
-    first, *more = placements
+    if rest and made["scheme"]["kind"] == "oauth2":
+        token = {"in": "header", "param": "Authorization", "value": "Bearer {{connection.access_token}}"}
+        scheme = {**made["scheme"], "place": [token, *placements]}
+    else:
+        first, more = (made["scheme"], placements) if rest else ({"kind": "api_key", **placements[0]}, placements[1:])
+        scheme = {**first, **({"also": more} if more else {})}
     label = ", ".join(title(name) for name, _scheme in told)
-    return {
-        "name": snake("_".join(name for name, _scheme in told)),
-        "label": label,
-        "fields": fields,
-        "scheme": {"kind": "api_key", **first, **({"also": more} if more else {})},
-    }
+    return {"name": snake("_".join(name for name, _scheme in told)), "label": label, "fields": fields, "scheme": scheme}

@@ -12,6 +12,7 @@ from polyport.importers.described import Body, Endpoint, Parameter
 from polyport.importers.documents import clean_text
 from polyport.importers.inputs import Inputs
 from polyport.importers.levels import Level, Spot
+from polyport.importers.markup import Markup, is_xml
 from polyport.importers.names import field_name, title, unique
 from polyport.importers.samples import NONE
 from polyport.importers.scalars import input_field, is_file, is_sample, is_scalar, list_field
@@ -26,6 +27,7 @@ _STARTS: Final = frozenset({"page", "pageNumber", "page_number", "offset", "star
 OURS: Final = frozenset({"accept", "content-type"})  # said by the description where it has to be, and by the call else
 _JOINED_STYLES: Final = frozenset({"form", "spaceDelimited", "pipeDelimited"})
 _HEADER: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _COOKIE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 
 
@@ -134,26 +136,56 @@ class CallMaker:
         """What stands for a part of the path; ``several``: it may be more than one segment."""
         view = self._look(one.schema)
         items = self._look(view.items) if view.kind == "array" else None
+        members = self._members_of_path(one, view)
+        if members is not None:
+            return members
         name = self._name(one)
         mark = {"matrix": f";{one.name}=", "label": "."}.get(one.style, "")
         if items is not None and is_scalar(items):
-            self._add(one, list_field(items, view, name, title(one.name), required=True))
+            made = {"minItems": 1, **list_field(items, view, name, title(one.name), required=True)}
+            if made["type"] == "string[]" and "options" not in made:
+                made.setdefault("minLength", 1)  # what is empty has no place in a path
+            if one.style == "matrix" and one.explode:
+                made |= {"minItems": 1, "maxItems": 1}
+                self._left.append(
+                    (
+                        f"the list {one.name} of {self._endpoint.call}",
+                        "Of a list in this style (matrix, explode) one element alone can be sent.",
+                    )
+                )
+            self._add(one, made)
             between = "." if one.style == "label" and one.explode else ","
             return f'{mark}{{{{{name} | join: "{between}"}}}}'
         made = input_field(view, name, title(one.name), required=True)
         if made["type"] not in {"string", "integer", "decimal", "boolean", "date", "datetime"}:
             made = {key: made[key] for key in ("name", "label", "required", "hint") if key in made} | {"type": "string"}
             if view.kind == "object":
-                sign = "=" if one.explode else ","
-                if names := "|".join(map(re.escape, view.properties)):
-                    pair = f"(?:{names}){sign}[^,=]+"
-                    made["pattern"] = f"{pair}(?:,{pair})*"
-                told = one.description or made.get("hint", "")
-                made["hint"] = clean_text(f"{told} Names and values with {sign} between them, and commas between the pairs.", 400)
+                made |= _as_pairs(view, one, made.get("hint", ""))
+                self._inputs.json_only.append(one.name)
         self._add(one, made)
         if made["type"] == "string" and (several or view.told.get("x-segments") is True):
             return f'{{{{{name} | split: "/"}}}}'
         return f"{mark}{{{{{name}}}}}"
+
+    def _members_of_path(self, one: Parameter, view: View) -> str | None:
+        """An object in a path whose members are all needed: a field for each, in the style's own form."""
+        looked = {member: self._look(schema) for member, schema in view.properties.items()} if view.kind == "object" else {}
+        if (
+            not looked
+            or view.required < looked.keys()
+            or not all(is_scalar(inner) and _PLAIN_NAME.fullmatch(name) for name, inner in looked.items())
+        ):
+            return None
+        pieces = []
+        for member, inner in looked.items():
+            name = unique(field_name(f"{one.name}_{member}"), self._level.names)
+            self._level.fields.append(input_field(inner, name, f"{title(one.name)}: {title(member)}", required=True))
+            pieces.append(f"{member}{'=' if one.explode else ','}{{{{{name}}}}}")
+        if one.style == "matrix":
+            return "".join(f";{piece}" for piece in pieces) if one.explode else f";{one.name}={','.join(pieces)}"
+        if one.style == "label":
+            return "." + ("." if one.explode else ",").join(pieces)
+        return ",".join(pieces)
 
     def _name(self, one: Parameter) -> str:
         return unique(field_name(one.name), self._level.names)
@@ -182,6 +214,8 @@ class CallMaker:
                 self._query_list(one, view, query, styles)
             elif view.kind in {"object", "union"} and (view.properties or view.variants):
                 self._query_object(one, query, styles)
+            elif view.kind == "object" and (one.style == "deepObject" or (isinstance(view.rest, dict) and view.rest and one.explode)):
+                self._query_map(one, view, query, styles)
             else:
                 single = view.constant
                 if single is not None and one.required:
@@ -212,6 +246,19 @@ class CallMaker:
         self._level.names.discard(name.lower())
         query[key] = self._inputs.put(self._level, one.schema, Spot(around=(one.name,), at=(one.name,)), required=one.required)
         styles[key] = "brackets"  # OpenAPI says nothing of objects in lists: this is how most servers read them
+
+    def _query_map(self, one: Parameter, view: View, query: dict[str, Any], styles: dict[str, str]) -> None:
+        """Members with names of the caller's choosing: in brackets, or side by side with the other parameters."""
+        found = self._inputs.put(self._level, one.schema, Spot(around=(one.name,), at=(one.name,)), required=one.required)
+        if found is NONE:
+            return
+        if one.style == "deepObject":
+            query[one.name] = found
+            styles[one.name] = "brackets"
+        elif one.style == "form" and "..." not in query and is_scalar(self._look(view.rest)):
+            query["..."] = found
+        else:
+            query[one.name] = f"{found[:-2]} | json}}}}"
 
     def _query_object(self, one: Parameter, query: dict[str, Any], styles: dict[str, str]) -> None:
         """An object nests with brackets; in the usual style of forms its members stand side by side."""
@@ -284,6 +331,10 @@ class CallMaker:
                 headers[one.name] = f'{{{{{name} | join: ","}}}}'
                 continue
             made = input_field(view, name, title(one.name), required=one.required)
+            if view.kind == "object" and view.properties and not one.as_json:
+                made = {key: made[key] for key in ("name", "label", "required", "hint") if key in made} | {"type": "string"}
+                made |= _as_pairs(view, one, made.get("hint", ""))
+                self._inputs.json_only.append(one.name)
             self._add(one, made)
             headers[one.name] = f"{{{{{name} | json}}}}" if made["type"] == "object" else f"{{{{{name}}}}}"
         self._cookies(headers)
@@ -324,6 +375,8 @@ class CallMaker:
                 self._call["contentType"] = body.media
         elif media in {_FORM, _PARTS}:
             self._form_body(body.schema, required=body.required)
+        elif is_xml(media) and (markup := Markup(self._views, prefixes=True).root(body.schema)) is not None:
+            self._xml_body(*markup, body)
         else:
             self._raw_body(media, required=body.required)
 
@@ -337,6 +390,15 @@ class CallMaker:
         found = self._root(schema, required=required)
         if found is not NONE:
             self._call["body"] = found
+
+    def _xml_body(self, name: str, schema: Any, body: Body) -> None:
+        """XML: the members of the outermost element, in their own order."""
+        found = self._root(schema, required=body.required)
+        if found is NONE:
+            return
+        if isinstance(found, dict):
+            found = {word: found[word] for word in schema["properties"] if word in found}
+        self._call |= {"encoding": "xml", "contentType": body.media, "body": {name: found}}
 
     def _root(self, schema: Any, *, required: bool) -> Any:
         view = self._views.look(schema)
@@ -410,7 +472,7 @@ class CallMaker:
             self._call["decode"] = "auto" if "*" in media else "json"
         elif media == "text/csv":
             self._call["decode"] = "text"
-        elif "xml" in media and "svg" not in media:
+        elif is_xml(media):
             self._call["decode"] = "xml"
         elif media.startswith("text/"):
             self._call["decode"] = "text"
@@ -418,6 +480,15 @@ class CallMaker:
             self._call["decode"] = "file"
         if self._call["decode"] == "json":
             del self._call["decode"]
+
+
+def _as_pairs(view: View, one: Parameter, hint: str) -> dict[str, Any]:
+    """An object as one text: what it looks like, and how that is told."""
+    sign = "=" if one.explode else ","
+    names = "|".join(map(re.escape, view.properties)) or "[^,=]+"
+    pair = f"(?:{names}){sign}[^,=]+"
+    told = f"{one.description or hint} Names and values with {sign} between them, and commas between the pairs."
+    return {"pattern": f"{pair}(?:,{pair})*", "hint": clean_text(told, 400)}
 
 
 def _is_sample(value: str | int, kind: str) -> bool:

@@ -22,6 +22,8 @@ FIELDS_MOST: Final = 400
 FIELDS_OF_A_PART: Final = 120
 DEPTH_MOST: Final = 7
 PLACED_DEPTH: Final = 6
+CASES_APART: Final = 12  # more are not told apart in one placeholder
+CASES_MOST: Final = 60
 
 
 class Inputs:
@@ -53,6 +55,8 @@ class Inputs:
     def _put(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
         if view.told.get("readOnly") is True:
             return NONE
+        if "const" in view.told and view.told["const"] is None and not level.rows:
+            return None if required else NONE
         single = view.constant
         if single is not None and required and spot.when is None and not level.rows:
             return single
@@ -133,7 +137,7 @@ class Inputs:
             if self._uploads and is_file(items):
                 made["type"] = "file[]"
             return self._add_field(level, made, spot)
-        if items.kind in {"object", "union"} and self._is_tellable(items, spot):
+        if (items.kind == "object" or (items.kind == "union" and self._are_objects(items))) and self._is_tellable(items, spot):
             return self._section(level, items, spot, required=required, around=view)
         if items.places and self._are_scalars(items.places):
             return self._tuples(level, items, view, spot, required=required)
@@ -149,9 +153,12 @@ class Inputs:
         return self._add_section(level, section, view, spot, required=required)
 
     def _tuple(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
-        """A list whose elements differ by their place: a field for each where all are there, else JSON."""
-        if not required or level.rows or spot.when is not None or not self._are_scalars(view.places):
+        """A list whose elements differ by their place: a field for each where all are there, one row where it may be left out, JSON in rows."""
+        if level.rows or spot.when is not None or not self._are_scalars(view.places):
             return self._json(level, view, spot, required=required, described=True)
+        if not required:
+            one = replace(view, told={word: view.told[word] for word in ("description",) if word in view.told} | {"maxItems": 1})
+            return f"{self._tuples(level, view, one, spot, required=False)[:-2]} | first}}}}"
         return [
             self._put(level, self._views.look(one), spot.inside(str(number)), required=True) for number, one in enumerate(view.places, 1)
         ]
@@ -183,7 +190,13 @@ class Inputs:
         own = spot.around[-1] if spot.around and not level.rows and spot.depth == 1 else None
         if own is not None and (own not in self._nested if self._uploads else own in self._whole):
             return self._section(level, view, spot, required=required and needs, one=True)  # a part of its own, written as JSON
-        if recurs or (not required and needs) or (level.rows and required and not needs) or spot.depth >= PLACED_DEPTH:
+        said = self._holds_constant(view)
+        if (
+            recurs
+            or (not required and (needs or said))
+            or (level.rows and required and not needs and not said)
+            or spot.depth >= PLACED_DEPTH
+        ):
             return self._section(level, view, spot, required=required, one=True)
         if level.rows and not required and view.nullable and self._has_null_default(view):
             return self._section(level, view, spot, required=required, one=True)
@@ -193,6 +206,15 @@ class Inputs:
         if required and not needs and self._texts and spot.when is None:
             level.demands.append([[name] for name in heads(placed, [*level.fields, *level.sections])])  # a form has no empty object
         return {"...": {}, **placed} if required and not needs and not level.rows else placed
+
+    def _holds_constant(self, view: View, depth: int = 0) -> bool:
+        """Whether something of an object is there without being given: where the object may be left out, it would always be there."""
+        needed = [self._views.look(told) for name, told in view.properties.items() if name in view.required]
+        return any(
+            one.constant is not None or (one.kind == "object" and depth < DEPTH_MOST and self._holds_constant(one, depth + 1))
+            for one in needed
+            if one.told.get("readOnly") is not True
+        )
 
     def _has_null_default(self, view: View) -> bool:
         return "default" in view.told and view.told["default"] is None
@@ -265,7 +287,7 @@ class Inputs:
         """Whether there is room for the members of an object: fields are counted, and levels."""
         if view.key in spot.sections:
             return True
-        if spot.depth >= DEPTH_MOST or self._left <= 0:
+        if spot.depth >= DEPTH_MOST or self._left <= 0 or len(view.variants) > CASES_MOST:
             return False
         most = min(FIELDS_OF_A_PART if spot.depth else FIELDS_MOST, self._left + 20)
         return self._count(view, most, frozenset()) <= most
@@ -347,8 +369,10 @@ class Inputs:
             return self._scalars(level, view, spot, required=required)
         if not self._is_tellable(view, spot) or (level.rows and view.key in spot.sections):
             return self._json(level, view, spot, required=required, described=True)
-        if level.rows and (view.properties or self._are_objects(view)):
+        if (level.rows and view.properties) or ((level.rows or len(view.variants) > CASES_APART) and self._are_objects(view)):
             return self._section(level, view, spot, required=required, one=True)
+        if len(view.variants) > CASES_APART:
+            return self._json(level, view, spot, required=required, described=True)
         shared: dict[str, Any] = {}
         if view.properties and (required or not self._cases_need(view)):
             shared = self.members(level, without_cases(view), replace(spot, flat=spot.flat | {view.key}))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from polyport.importers.described import Endpoint
 from polyport.importers.names import singular, snake, title, unique, words
 from polyport.importers.paging import Listing, read_listing
 from polyport.importers.scalars import type_of
@@ -21,7 +22,7 @@ def add_lists(built: Built, views: Views) -> None:
     """Add the lists of a service, and name them at the fields that hold their ids."""
     by_resource: dict[str, list[tuple[str, Listing]]] = {}
     for name, endpoint in built.endpoints.items():
-        listing = _plain_listing(views, endpoint)
+        listing = _plain_listing(views, endpoint, built.actions[name])
         if listing is not None:
             by_resource.setdefault(_resource(endpoint.path), []).append((name, listing))
     taken: set[str] = set()
@@ -40,9 +41,10 @@ def add_lists(built: Built, views: Views) -> None:
             field["list"] = name
 
 
-def _plain_listing(views: Views, endpoint: Any) -> Listing | None:
+def _plain_listing(views: Views, endpoint: Endpoint, action: Mapping[str, Any]) -> Listing | None:
     """The list of an endpoint that can be read without being told anything."""
-    if "{" in endpoint.path or any(one.required for one in endpoint.parameters) or endpoint.server is not None:
+    needed = any(part.get("required") for part in (*action.get("fields", ()), *action.get("sections", ())))
+    if "{" in endpoint.path or needed or "needsOneOf" in action or endpoint.server is not None:
         return None
     listing = read_listing(views, endpoint)
     return listing if listing is not None and listing.label is not None else None
@@ -71,8 +73,12 @@ def _fields_of(built: Built, views: Views, resource: str, listing: Listing) -> I
 
 def _spec(name: str, listing: Listing, action: dict[str, Any]) -> dict[str, Any]:
     call = {key: value for key, value in action["call"].items() if key in {"path", "url", "auth"}}
-    if listing.query:
-        call["query"] = dict(listing.query)
+    for part in ("query", "headers"):
+        fixed = {key: piece for key, piece in action["call"].get(part, {}).items() if isinstance(piece, str) and "{{" not in piece}
+        if part == "query":
+            fixed |= listing.query
+        if fixed:
+            call[part] = fixed
     found: dict[str, Any] = {"name": name, "title": title(name), "call": call}
     if listing.pager is not None:
         found["pager"] = listing.pager

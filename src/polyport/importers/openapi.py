@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
@@ -13,10 +15,14 @@ from polyport.importers.references import Dangling, References
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
 ENDPOINTS_MOST: Final = 20_000
 WEBHOOKS_MOST: Final = 500
+TOGETHER_MOST: Final = 4
 _LATER: Final = ("trace", "query")  # what no client may send, and what OpenAPI 3.2 brought
 _ANY: Final = "x-amazon-apigateway-any-method"
 _OURS: Final = frozenset({"accept", "content-type", "authorization", "content-length", "host"})
 _BODILESS: Final = frozenset({"get", "head", "trace"})
+_HOLE: Final = re.compile(r"\{([^{}]+)\}")
+_SCHEME: Final = re.compile(r"^\{[^{}]+\}://")
+_ANGLED: Final = re.compile(r"<([A-Za-z][\w-]*)>")  # <dc>.api.example.com: a part that varies, in documents whose format has none
 _FORM, _PARTS = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
@@ -48,6 +54,7 @@ class OpenApi:
         self._data = references.data
         self._origin = origin
         self._left: list[Left] = []
+        self._together = Counter[tuple[str, ...]]()
 
     def read(self) -> Service:
         """The service."""
@@ -68,7 +75,7 @@ class OpenApi:
             docs=text(mapping(self._data.get("externalDocs")).get("url")) or None,
             servers=tuple(self._servers(self._data.get("servers"), self._origin)),
             schemes=schemes,
-            security=tuple(_security(self._data.get("security"))),
+            security=(*_security(self._data.get("security")), *(one for one, _times in self._together.most_common(TOGETHER_MOST))),
             endpoints=endpoints,
             left=tuple(self._left),
         )
@@ -84,13 +91,16 @@ class OpenApi:
         """Servers as a part of the document names them; those without a host stand ``around``."""
         for one in sequence(told):
             held = {"url": one} if isinstance(one, str) else mapping(one)
-            url = text(held.get("url")).strip()
-            if "//" not in url:
-                url = "" if not around else url if "{" in around.partition("//")[2].partition("/")[0] else _joined(around, url or "/")
+            url = _ANGLED.sub(r"{\1}", text(held.get("url")).strip())
+            variables = {str(name): mapping(value) for name, value in mapping(held.get("variables")).items()}
+            if url.startswith("{") and "//" not in url:
+                usual = text(variables.get(url[1:].partition("}")[0], {}).get("default"))
+                url = f"https://{url}" if usual and "//" not in usual and not usual.startswith("/") else url
+            elif "//" not in url and around and "{" not in around.partition("//")[2].partition("/")[0]:
+                url = _joined(around, url or "/")
             if url.startswith("//"):
                 url = f"https:{url}"
-            if url:
-                variables = {str(name): mapping(value) for name, value in mapping(held.get("variables")).items()}
+            if url.strip("/"):
                 yield Server(url=url.rstrip("/"), variables=variables, description=text(held.get("description"))[:1_000])
 
     def _around(self) -> str | None:
@@ -141,7 +151,13 @@ class OpenApi:
             body = None
         answer, links = self._answer(told, at, what)
         security = told.get("security")
-        servers = list(self._servers(told.get("servers") or item.get("servers"), self._around()))
+        self._together.update(one for one in _security(security) if len(one) > 1)  # single ones are offered anyway
+        own = sequence(told.get("servers") or item.get("servers"))
+        servers = list(self._servers(own, self._around()))
+        if own and not servers and own != self._data.get("servers"):
+            why = "It stands at a server of its own, whose address is told from one that nobody knows: import it with that (--base)."
+            self._left.append(Left(pointer=at, what=what, why=why))
+            return None
         return Endpoint(
             method=method.upper(),
             path=path,
@@ -294,6 +310,11 @@ def _joined(around: str, url: str) -> str:
         return urljoin(around, url)
     except ValueError:
         return ""
+
+
+def is_address(url: str) -> bool:
+    """Whether an address with parts that vary names scheme and host; the scheme may vary too."""
+    return is_absolute(_HOLE.sub("x", _SCHEME.sub("https://", url)))
 
 
 def is_absolute(url: str) -> bool:

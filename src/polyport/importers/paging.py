@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from polyport.importers.described import Endpoint
+from polyport.importers.described import Endpoint, Parameter
 from polyport.importers.names import words
 from polyport.importers.views import View, Views
 
@@ -123,6 +123,8 @@ _TOKENS: Final = (
     "continuationtoken",
     "cursor",
     "after",
+    "after_cursor",
+    "aftercursor",
     "end_cursor",
     "endcursor",
     "bookmark",
@@ -131,6 +133,7 @@ _TOKENS: Final = (
     "next",
 )
 _URLS: Final = ("next", "next_url", "nexturl", "next_page_url", "next_page_uri", "next_link", "nextlink", "next_page", "@odata.nextlink")
+_LINKS: Final = frozenset({"links", "_links"})
 _MORE: Final = ("has_more", "hasmore", "more", "has_next", "hasnext", "has_next_page", "hasnextpage", "more_items_in_collection", "done")
 _SIZE: Final = 100
 
@@ -229,7 +232,7 @@ def is_written_as_text(views: Views, listing: Listing, name: str) -> bool:
 
 
 def _pager(views: Views, root: View, endpoint: Endpoint, at: tuple[str, ...], key: str) -> tuple[dict[str, Any] | None, dict[str, str]]:
-    given = {one.name.lower(): one for one in endpoint.parameters if one.place == "query"}
+    given = _given(views, endpoint)
     size = next((given[name] for name in _SIZES if name in given), None)
     most = _SIZE
     query: dict[str, str] = {}
@@ -243,6 +246,8 @@ def _pager(views: Views, root: View, endpoint: Endpoint, at: tuple[str, ...], ke
     extra = {"more": more} if more is not None else {}
     for name in _CURSORS:
         token = next((flags[word] for word in _TOKENS if word in flags and word != "next"), None) or flags.get("next")
+        if token is not None and token[-2:-1] and token[-2].lower() in _LINKS:
+            token = None  # the address of the next page
         if name in given and token is not None:
             return {"kind": "cursor", "next": list(token), "size": most}, {**query, given[name].name: "{{page.cursor}}"}
     for name in _LAST_IDS:
@@ -259,6 +264,20 @@ def _pager(views: Views, root: View, endpoint: Endpoint, at: tuple[str, ...], ke
                 start = {"start": 0} if kind == "page" and views.look(given[name].schema).told.get("minimum") == 0 else {}
                 return {"kind": kind, "size": most, **start, **extra}, {**query, given[name].name: f"{{{{page.{word}}}}}"}
     return None, query
+
+
+def _given(views: Views, endpoint: Endpoint) -> dict[str, Parameter]:
+    """The parameters of a query by their names in small letters; the members of an object with brackets as they are sent: ``page[size]``."""
+    found: dict[str, Parameter] = {}
+    for one in endpoint.parameters:
+        if one.place != "query":
+            continue
+        members = views.look(one.schema).properties if one.style == "deepObject" else {}
+        if not members:
+            found[one.name.lower()] = one
+        for name, schema in members.items():
+            found.setdefault(f"{one.name}[{name}]".lower(), replace(one, name=f"{one.name}[{name}]", schema=schema))
+    return found
 
 
 def _paths(views: Views, root: View, at: tuple[str, ...], depth: int = 0, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

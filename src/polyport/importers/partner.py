@@ -14,6 +14,7 @@ from polyport.importers.described import Endpoint, Left, Service
 from polyport.importers.discovery import read_discovery
 from polyport.importers.documents import Refused, clean_text
 from polyport.importers.links import add_lists
+from polyport.importers.markup import Markup
 from polyport.importers.names import FIRST_OPERATION, Naming, operation_id, operation_name, operation_title, partner_id, unique
 from polyport.importers.openapi import OpenApi
 from polyport.importers.outputs import Outputs
@@ -26,6 +27,7 @@ from polyport.manifest.model import Action
 
 TITLE_LONGEST: Final = 200
 _HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_INSIDE: Final = '{{answer | from_object | first | at: "value"}}'  # of XML: what stands in the outermost element, however that is called
 _READING: Final = ("search", "query", "list", "find", "lookup", "filter", "count", "validate", "preview", "calculate")
 Progress = Callable[[int, int], None]
 
@@ -84,7 +86,7 @@ def read_service(data: Mapping[str, Any], read: ReadFile = no_files, origin: str
 
 def build(data: Mapping[str, Any], wanted: Wanted, read: ReadFile = no_files, progress: Progress | None = None) -> Built:
     """Everything that a folder holds. Raises ``Refused`` when nothing of the document can be used, ``Asking`` where something has to be said first."""
-    service, references = read_service(data, read, wanted.origin)
+    service, references = read_service(data, read, wanted.origin or _plain(wanted.base))
     if not service.endpoints:
         why = service.left[0].why if service.left else "it describes no operations."
         raise Refused(f"Nothing of this document can be used: {why}")
@@ -192,12 +194,16 @@ def _aim(call: dict[str, Any], endpoint: Endpoint, built: Built) -> None:
     server = endpoint.server.usual
     if server == built.access.base:
         return
+    if server.startswith("/"):
+        raise Unsayable(
+            f'It stands at "{clean_text(server, 100)}" of an address that the description does not say: import it with that (--base).'
+        )
     if "{" in server or not server.startswith(("https://", "http://")):
         raise Unsayable(f'It stands at a server of its own, "{clean_text(server, 100)}", whose address varies.')
     call["url"] = server + call.pop("path")
 
 
-def _result(views: Views, endpoint: Endpoint, made: Made, call: Mapping[str, Any]) -> dict[str, Any]:
+def _result(views: Views, endpoint: Endpoint, made: Made, call: dict[str, Any]) -> dict[str, Any]:
     if call.get("decode") == "file":
         names = {one["name"] for one in (*made.fields, *made.sections)}
         name = next(name for name in ("file", "file_result", "file_answer") if name not in names)
@@ -205,7 +211,15 @@ def _result(views: Views, endpoint: Endpoint, made: Made, call: Mapping[str, Any
     if endpoint.answer.schema is None or call.get("decode") in {"text", "auto"}:
         return {}
     inputs = {one["name"]: str(one["type"]) for one in made.fields} | {one["name"]: "section" for one in made.sections}
-    return Outputs(views, inputs).read(endpoint.answer.schema)
+    if call.get("decode") != "xml":
+        return Outputs(views, inputs).read(endpoint.answer.schema)
+    markup = Markup(views, prefixes=False)
+    found = markup.root(endpoint.answer.schema)
+    if found is None:
+        return Outputs(views, inputs).read(endpoint.answer.schema)
+    if markup.lists:
+        call["xml"] = {"lists": list(dict.fromkeys(markup.lists))}
+    return {"value": _INSIDE, **Outputs(views, inputs).read(found[1])}
 
 
 def _partner(service: Service, access: Access, wanted: Wanted) -> dict[str, Any]:
@@ -233,6 +247,11 @@ def _partner(service: Service, access: Access, wanted: Wanted) -> dict[str, Any]
     ]
     found["verified"] = {"how": "imported", "on": wanted.today.isoformat()}
     return found
+
+
+def _plain(base: str | None) -> str | None:
+    """An address that others are told from: one without parts that vary."""
+    return base if base is not None and "{" not in base else None
 
 
 def beside(folder: Path) -> ReadFile:

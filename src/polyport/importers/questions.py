@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 from polyport.importers.described import Left, Server, Service
 from polyport.importers.documents import Refused, clean_text
-from polyport.importers.openapi import is_absolute
+from polyport.importers.openapi import is_address
 
 if TYPE_CHECKING:
     from polyport.importers.partner import Built, Wanted
 
 CHOICES_MOST: Final = 100
 _HOLE: Final = re.compile(r"\{([^{}]+)\}")
-_URLS: Final = ("authorizeUrl", "tokenUrl")
+_URLS: Final = ("authorizeUrl", "tokenUrl", "refreshUrl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Asking(Exception):
 
 def usable_servers(service: Service) -> list[Server]:
     """The servers that have a whole address, each once."""
-    found = {server.url: server for server in service.servers if is_absolute(_HOLE.sub("x", server.url))}
+    found = {server.url: server for server in service.servers if is_address(server.url)}
     return list(found.values())[:CHOICES_MOST]
 
 

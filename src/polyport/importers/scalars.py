@@ -70,13 +70,8 @@ def input_field(view: View, name: str, label: str, *, required: bool, uploads: b
         found |= _bounds_of_number(view)
     if view.choices is not None and (options := options_of(view, found["type"])):
         found["options"] = options
-    default = view.told.get("default")
-    if not required and _is_of(default, found["type"]) and "options" not in found and found["type"] == "string":
-        found["hint"] = (
-            _joined(found.get("hint"), f"Default: {clean_text(default, 60)}") if clean_text(default, 60) else found.get("hint", "")
-        )
-        if not found["hint"]:
-            del found["hint"]
+    if not required and (told := _default_of(view, found)):
+        found["hint"] = _joined(found.get("hint"), f"Default: {told}")
     if view.text("format") == "password" or (
         view.told.get("writeOnly") is True and re.search(r"password|secret|token", name, re.IGNORECASE)
     ):
@@ -86,6 +81,19 @@ def input_field(view: View, name: str, label: str, *, required: bool, uploads: b
             found["sample"] = sample
             break
     return found
+
+
+def _default_of(view: View, found: Field) -> str:
+    """What the service takes where nothing is given, as a person reads it."""
+    default = view.told.get("default")
+    if isinstance(default, bool):
+        return str(default).lower() if found["type"] in {"boolean", "nullable_boolean"} else ""
+    if isinstance(default, int | float) and found["type"] in {"integer", "decimal"} and math.isfinite(default):
+        return str(default)
+    if not isinstance(default, str) or found["type"] not in {"string", "date", "datetime"}:
+        return ""
+    label = next((str(one["label"]) for one in found.get("options", ()) if one["key"] == default), default)
+    return clean_text(label, 60)
 
 
 def examples_of(told: Mapping[str, Any]) -> Iterator[Any]:
@@ -161,7 +169,9 @@ def options_of(view: View, kind: str) -> list[dict[str, Any]]:
 
 
 def _label(choice: Any) -> str:
-    return title(choice) if isinstance(choice, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", choice) else str(choice)
+    if not isinstance(choice, str) or re.fullmatch(r"[A-Z0-9]{1,3}", choice):  # a code: of a country, a currency, a method
+        return str(choice)
+    return title(choice) if re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", choice) else choice
 
 
 def _form_of(view: View, kind: str) -> Field:

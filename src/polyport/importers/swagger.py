@@ -115,7 +115,12 @@ class _Rewriter:
         if any(one.get("type") == "file" for one in form):  # nothing else carries files, whatever is said to be taken
             forms = ["multipart/form-data"]
         encoding = {
-            one["name"]: {"style": "form", "explode": one.get("collectionFormat") == "multi"} for one in form if one.get("type") == "array"
+            one["name"]: {
+                "style": _STYLES.get(text(one.get("collectionFormat")), "form"),
+                "explode": one.get("collectionFormat") == "multi",
+            }
+            for one in form
+            if one.get("type") == "array"
         }
         return {"required": True, "content": {key: {"schema": schema, "encoding": encoding} for key in forms}}
 

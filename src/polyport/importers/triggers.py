@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from polyport.importers.described import Endpoint
@@ -18,6 +19,7 @@ TRIGGERS_MOST: Final = 300
 _HOOKS: Final = frozenset(
     {"webhook", "webhooks", "hook", "hooks", "subscription", "subscriptions", "callback", "callbacks", "notificationurl", "endpoint"}
 )
+_PLACEHOLDER: Final = re.compile(r"\{\{ ?([A-Za-z_][A-Za-z0-9_-]*)")
 _URLS: Final = frozenset({"url", "callback", "uri", "webhook", "endpoint", "target", "address"})
 
 
@@ -52,10 +54,9 @@ def _trigger(built: Built, views: Views, listing: Listing, action_name: str, nam
         "items"
     ]
     name = unique(snake(f"{kind}_{things[-1]}"), naming.taken)
-    paged = set(listing.query)
-    fields = [dict(field) for field in action.get("fields", ()) if _parameter_of(built, action_name, field["name"]) not in paged]
     call = {key: value for key, value in action["call"].items() if key != "method"}
-    query = {name: value for name, value in call.get("query", {}).items() if name not in paged}
+    query, filled = _without(call.get("query", {}), listing.query)
+    fields = [dict(field) for field in action.get("fields", ()) if field["name"] not in filled]
     if query or listing.query:
         call["query"] = {**query, **listing.query}
     found: dict[str, Any] = {
@@ -82,9 +83,17 @@ def _trigger(built: Built, views: Views, listing: Listing, action_name: str, nam
     return found
 
 
-def _parameter_of(built: Built, action: str, field: str) -> str | None:
-    """The query parameter that a field fills."""
-    return next(
-        (place.partition(":")[2] for place, name in built.made[action].parameters.items() if name == field and place.startswith("query:")),
-        None,
-    )
+def _without(query: Mapping[str, Any], paged: Iterable[str]) -> tuple[dict[str, Any], set[str]]:
+    """A query without what the pager fills (``limit``, ``page[size]``), and the fields that filled it."""
+    left, filled = dict(query), set[str]()
+    for name in paged:
+        outer, _bracket, inner = name.partition("[")
+        if name in left:
+            filled |= set(_PLACEHOLDER.findall(str(left.pop(name))))
+        elif isinstance(held := left.get(outer), dict):
+            rest = {key: piece for key, piece in held.items() if key != inner.rstrip("]")}
+            filled |= set(_PLACEHOLDER.findall(str(held.get(inner.rstrip("]"), ""))))
+            left[outer] = rest
+            if not rest:
+                del left[outer]
+    return left, filled

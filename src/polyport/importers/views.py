@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
@@ -11,7 +11,7 @@ from polyport.importers.references import HOPS, Dangling, References
 
 PARTS_MOST: Final = 40
 DEPTH_MOST: Final = 12
-VARIANTS_MOST: Final = 30
+CROSSED_MOST: Final = 30
 OPTIONS_MOST: Final = 2_000
 PLACES_MOST: Final = 20
 CASES_OF_SCALARS: Final = 4
@@ -89,29 +89,33 @@ class Views:
     def _look(self, schema: Any) -> View:
         told, key, name = self._flatten(schema, 0)
         nullable = told.get("nullable") is True
-        variants = [one for word in ("oneOf", "anyOf") for one in _listed(told.get(word))]
-        if told.get("x-required-only"):
-            variants = []
-        if not variants and isinstance(told.get("discriminator"), dict | str):
+        variants = _variants(told)
+        inherited = not variants and isinstance(told.get("discriminator"), dict | str)
+        if inherited:
             variants = self._heirs(key)
-        kept = [one for one in variants if not self._is_null(one)]
+        kept = _each_once(one for one in variants if not self._is_null(one))
         nullable = nullable or len(kept) < len(variants)
         types = [one for one in _types(told) if one in _TYPES]
         nullable = nullable or "null" in types
         types = [one for one in types if one != "null"]
-        if len(kept) == 1 and not told.get("properties"):
-            return self._only(kept[0], told, key, name, nullable=nullable)
+        if len(kept) == 1 and not is_mere_demand(kept[0]):
+            return self._only(kept[0], told, key, name, nullable=nullable, inherited=inherited)
         if kept and not all(is_mere_demand(one) for one in kept):
-            return self._union(kept[:VARIANTS_MOST], told, key, name, nullable=nullable)
+            return self._union(kept, told, key, name, nullable=nullable)
         if len(types) > 1:
             return _of_several(types, told, key, name, nullable=nullable)
         kind = cast("Kind", types[0]) if types else _guessed(told)
         return self._plain(kind, told, key, name, nullable=nullable)
 
-    def _only(self, one: Any, told: Mapping[str, Any], key: str, name: str, *, nullable: bool) -> View:
-        """A union of one is that one; what stands around it says more."""
+    def _only(self, one: Any, told: Mapping[str, Any], key: str, name: str, *, nullable: bool, inherited: bool) -> View:
+        """A union of one is that one; what stands around it says more. Of an only heir nothing is needed: the schema itself may be meant."""
         inner, own, other = self._flatten(one, 0)
         head = {word: told[word] for word in ("title", "description", "default", "example", "readOnly") if word in told}
+        if told.get("properties"):
+            around = {word: value for word, value in told.items() if word not in {"oneOf", "anyOf", "discriminator"}}
+            needed = {"required": _listed(told.get("required"))} if inherited else {}
+            inner = {word: value for word, value in _merged([inner, around], {}).items() if word != "discriminator"} | needed
+            own, other = key, name or other
         merged = {**inner, **head, **({"nullable": True} if nullable else {})}
         return self._look(_Ready(merged, own if own[:1] != "@" else key, other or name))
 
@@ -159,7 +163,7 @@ class Views:
                 return widest
             return View(kind="union", key=key, told=told, nullable=nullable, name=name, variants=tuple(kept), widest=widest)
         arrays = [view for view in views if view.kind == "array"]
-        if len(arrays) == 1 and kinds <= SCALARS | {"array"}:
+        if len(arrays) == 1 and kinds <= SCALARS | {"array"} and self.look(arrays[0].items).kind in SCALARS | {"any"}:
             return _renamed(arrays[0], told, nullable=nullable)  # one value, or a list of them: a list of one says the same
         if "any" in kinds or len({view.key for view in views}) == 1:
             return View(kind="any", key=key, told=told, nullable=nullable, name=name)
@@ -290,8 +294,8 @@ def _merged(parts: list[dict[str, Any]], own: dict[str, Any]) -> dict[str, Any]:
                 found["properties"] = {**_mapping(found.get("properties")), **value}
             elif word == "required" and isinstance(value, list):
                 found["required"] = [*_listed(found.get("required")), *value]
-            elif word in {"oneOf", "anyOf"} and word in found and isinstance(value, list):
-                continue  # two unions in one: the first decides what is offered
+            elif word in {"oneOf", "anyOf"} and isinstance(found.get(word), list) and isinstance(value, list):
+                found[word] = _crossed(found[word], value)
             elif word == "enum" and isinstance(value, list) and isinstance(found.get("enum"), list):
                 found["enum"] = [one for one in found["enum"] if one in value] or value
             elif word == "nullable":
@@ -343,6 +347,41 @@ def _choices(told: Mapping[str, Any]) -> tuple[Any, ...] | None:
         if not any(one == other and type(one) is type(other) for other in found):
             found.append(one)
     return tuple(found) if len(found) <= OPTIONS_MOST else None
+
+
+def _variants(told: Mapping[str, Any]) -> list[Any]:
+    """The cases of a schema. Of both kinds of unions one has to hold each, unless one of them is there for its demands alone."""
+    ones, others = _listed(told.get("oneOf")), _listed(told.get("anyOf"))
+    kept = [cases for cases in (ones, others) if cases and not all(is_mere_demand(one) for one in cases)]
+    return _crossed(*kept) if len(kept) == 2 else kept[0] if kept else [*ones, *others]
+
+
+def _crossed(ones: list[Any], others: list[Any]) -> list[Any]:
+    """Two unions as one: each case of the one with each of the other. Where that are too many, the first decides what is offered."""
+    null = {"type": "null"}
+    first, second = ([one for one in cases if one != null] for cases in (ones, others))
+    if first == second or len(first) * len(second) > CROSSED_MOST:
+        return ones
+    if all(is_mere_demand(one) for one in (*first, *second)):
+        found = [{"required": [*_listed(one.get("required")), *_listed(other.get("required"))]} for one in first for other in second]
+    else:
+        found = [{**_titled(one, other), "allOf": [one, other]} for one in first for other in second]
+    return [*found, null] if null in ones and null in others else found
+
+
+def _titled(*schemas: Any) -> dict[str, Any]:
+    """What a case is called that is made of two."""
+    told = [_mapping(one) for one in schemas]
+    names = [str(one.get("title") or str(one.get("$ref", "")).rsplit("/", 1)[-1]) for one in told]
+    return {"title": " ".join(names)} if all(names) else {}
+
+
+def _each_once(schemas: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for one in schemas:
+        if not isinstance(one, dict) or "$ref" not in one or one not in found:
+            found.append(one)
+    return found
 
 
 def is_mere_demand(schema: Any) -> bool:

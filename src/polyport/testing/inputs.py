@@ -215,7 +215,7 @@ class _Maker:
     def _rows(self, section: InputSection, place: Place, *, needed: bool = False) -> Values:
         like, inner = self._around.get(section.like or "", (section, place))
         outer, deep = dict(self._around), self._deep
-        self._around[section.name], self._deep = (section, place), deep + (section.like is not None)
+        self._around[section.name], self._deep = (like, inner), deep + (section.like is not None)
         writes = like.custom_fields is not None and like.custom_fields.writable
         row = self.level(like, inner, self._schema.row_custom.get(inner, ()) if writes else ())
         self._around, self._deep = outer, deep

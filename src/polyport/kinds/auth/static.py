@@ -40,11 +40,12 @@ class ApiKey(SchemeBase, Placement):
 
 
 class Bearer(SchemeBase):
-    """``Authorization: Bearer <token>``; another word than ``Bearer`` stands under ``prefix``, none if that is empty."""
+    """``Authorization: Bearer <token>``; another word than ``Bearer`` stands under ``prefix``, none if that is empty. ``also`` as with an API key."""
 
     kind: Literal["bearer"]
     token: Source
     prefix: str = "Bearer"
+    also: tuple[Placement, ...] = ()
 
     def model_post_init(self, _context: object) -> None:
         """Compile the template once."""
@@ -58,15 +59,19 @@ class Bearer(SchemeBase):
     def sign(self, request: Request, material: Material, _moment: Moment) -> Request:
         """The request with the token."""
         token = rendered(self.template, material)
-        return request.with_secrets(token).with_header("Authorization", f"{self.prefix} {token}" if self.prefix else token)
+        signed = request.with_secrets(token).with_header("Authorization", f"{self.prefix} {token}" if self.prefix else token)
+        for placement in self.also:
+            signed = placement.put(signed, material)
+        return signed
 
 
 class Basic(SchemeBase):
-    """``Authorization: Basic``; partners often want a key as the user and a constant or empty password."""
+    """``Authorization: Basic``; partners often want a key as the user and a constant or empty password. ``also`` as with an API key."""
 
     kind: Literal["basic"]
     username: Source
     password: Source = ""
+    also: tuple[Placement, ...] = ()
 
     def model_post_init(self, _context: object) -> None:
         """Compile the templates once."""
@@ -84,4 +89,7 @@ class Basic(SchemeBase):
         if ":" in username:
             raise RenderFault("the user of a basic authorisation has no colon")
         pair = base64.b64encode(f"{username}:{password}".encode()).decode()
-        return request.with_secrets(password, pair).with_header("Authorization", f"Basic {pair}")
+        signed = request.with_secrets(password, pair).with_header("Authorization", f"Basic {pair}")
+        for placement in self.also:
+            signed = placement.put(signed, material)
+        return signed

@@ -101,7 +101,7 @@ def _query_faults(checker: Checker, parameters: list[Parameter], query: str) -> 
     found: list[Fault] = []
     used: set[str] = set()
     for parameter in parameters:
-        told, names = _given(checker, parameter, pairs)
+        told, names = _given(checker, parameter, pairs, {one.name for one in parameters})
         used |= names
         if told is _NO_JSON:
             found.append(Fault(f"query.{parameter.name}", "this is not JSON"))
@@ -113,8 +113,8 @@ def _query_faults(checker: Checker, parameters: list[Parameter], query: str) -> 
     return found + [Fault(f"query.{name}", "the description knows no such parameter") for name in unknown]
 
 
-def _given(checker: Checker, parameter: Parameter, pairs: list[tuple[str, str]]) -> tuple[Any, set[str]]:
-    """The value of a parameter as its style writes it, and the names in the query that it takes."""
+def _given(checker: Checker, parameter: Parameter, pairs: list[tuple[str, str]], known: set[str]) -> tuple[Any, set[str]]:
+    """The value of a parameter as its style writes it, and the names in the query that it takes: of free ones those that no parameter has."""
     name, schema = parameter.name, checker.follow(parameter.schema)
     texts = [value for key, value in pairs if key == name]
     kind = schema.get("type") if isinstance(schema, dict) else None
@@ -122,7 +122,10 @@ def _given(checker: Checker, parameter: Parameter, pairs: list[tuple[str, str]])
         deep = [(key, value) for key, value in pairs if key == name or key.startswith(f"{name}[")]
         return nested(deep).get(name), {key for key, _value in deep}
     if kind == "object" and parameter.style == "form" and parameter.explode and not texts:
-        inner = {key: value for key, value in pairs if key in (schema.get("properties") or {})}
+        free = isinstance(schema.get("additionalProperties"), dict)
+        inner = {
+            key: value for key, value in pairs if key in (schema.get("properties") or {}) or (free and key.partition("[")[0] not in known)
+        }
         return inner, set(inner)
     if not texts:
         return None, set()
