@@ -65,6 +65,18 @@ async def test_a_text_or_a_list_of_objects_is_a_choice_in_rows_too() -> None:
     assert await sent(schema, {"messages": rows}) == {"messages": [{"content": "hi"}, {"content": [{"text": "ho"}]}]}
 
 
+async def test_a_text_or_a_list_of_the_same_again_is_a_choice() -> None:
+    document = taking({"type": "object", "properties": {"filters": {"$ref": "#/components/schemas/Filters"}}})
+    words = {"type": "array", "items": {"oneOf": [{"type": "string"}, {"type": "integer"}]}}
+    document["paths"]["/things"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["words"] = {
+        "oneOf": [{"type": "string"}, words]
+    }
+    again = {"oneOf": [{"type": "string"}, {"type": "array", "items": {"$ref": "#/components/schemas/Filters"}}]}
+    document["components"] = {"schemas": {"Filters": again}}
+    data = {"filters_kind": "array_2", "filters_array_2": ["a", ["b", "c"]], "words": ["x"]}
+    assert (await run(action_of(document), data, {})).body == {"filters": ["a", ["b", "c"]], "words": ["x"]}
+
+
 async def test_of_two_unions_in_one_a_case_of_each_is_sent() -> None:
     def member(name: str) -> dict[str, Any]:
         return {"title": name, "type": "object", "required": [name], "properties": {name: {"type": "string"}}}

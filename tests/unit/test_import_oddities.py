@@ -58,8 +58,8 @@ async def test_members_of_a_form_are_written_as_their_encoding_says() -> None:
 
 async def test_a_list_of_fixed_places_takes_no_more_of_them() -> None:
     pair = {"type": "array", "prefixItems": [{"type": "number"}, {"type": "number"}], "items": False, "minItems": 2}
-    action = action_of(taking(object_of(row=object_of(at=pair), name=TEXT)))
-    field = next(field for field in action.fields if field.name.endswith("at"))
+    action = action_of(taking(object_of(rows={"type": "array", "items": object_of(at=pair)}, name=TEXT)))
+    field = action.sections[0].fields[0]
     assert (field.min_items, field.max_items) == (2, 2)
 
 

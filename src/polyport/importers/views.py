@@ -12,6 +12,7 @@ from polyport.importers.references import HOPS, Dangling, References
 PARTS_MOST: Final = 40
 DEPTH_MOST: Final = 12
 CROSSED_MOST: Final = 30
+SINGLE_DEPTH: Final = 3
 OPTIONS_MOST: Final = 2_000
 PLACES_MOST: Final = 20
 CASES_OF_SCALARS: Final = 4
@@ -163,7 +164,7 @@ class Views:
                 return widest
             return View(kind="union", key=key, told=told, nullable=nullable, name=name, variants=tuple(kept), widest=widest)
         arrays = [view for view in views if view.kind == "array"]
-        if len(arrays) == 1 and kinds <= SCALARS | {"array"} and self.look(arrays[0].items).kind in SCALARS | {"any"}:
+        if len(arrays) == 1 and kinds <= SCALARS | {"array"} and self._is_single(arrays[0].items):
             return _renamed(arrays[0], told, nullable=nullable)  # one value, or a list of them: a list of one says the same
         if "any" in kinds or len({view.key for view in views}) == 1:
             return View(kind="any", key=key, told=told, nullable=nullable, name=name)
@@ -180,6 +181,14 @@ class Views:
             tag=tag,
             tags=tags,
         )
+
+    def _is_single(self, schema: Any, depth: int = 0) -> bool:
+        """Whether a schema is one of single values. It is not looked at: it may be the one that is just being looked at."""
+        told = self._flatten(schema, depth)[0]
+        if cases := [one for one in _variants(told) if not self._is_null(one)]:
+            return depth < SINGLE_DEPTH and all(self._is_single(one, depth + 1) for one in cases)
+        types = {one for one in _types(told) if one != "null"}
+        return types <= SCALARS if types else _guessed(told) in SCALARS | {"any"}
 
     def _tags(self, kept: list[Any], views: list[View], told: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, ...], ...]]:
         """The member that tells the cases of a union apart, and what it is in each: as the document maps it, or the name of the schema."""
