@@ -48,6 +48,13 @@ async def test_a_page_without_a_session_leads_to_the_sign_in_and_back(house: Ser
     assert (await browsing.post("/console/sign-in", form, proof=None)).headers["location"] == "/console/catalogue?q=crm"
 
 
+async def test_a_browser_that_is_given_the_address_alone_is_led_to_the_console(house: Served):
+    found = await house.fetch("GET", "/", token=None, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (found.status, found.headers.get("location")) == (303, "/console")
+    other = await house.fetch("GET", "/", token=None, headers={"Accept": "*/*"})
+    assert (other.status, other.json["error"]["code"]) == (404, "not_found")
+
+
 @pytest.mark.parametrize(
     "following",
     ["//evil.example", "https://evil.example/console", "/console/../runs", "/\\evil.example", "/consolex", "/console?next=//x\n"],

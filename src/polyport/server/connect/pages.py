@@ -270,10 +270,13 @@ def _with_query(url: str, told: Mapping[str, Any]) -> str:
 
 
 async def show_at_root(call: Call) -> Answer:
-    """GET /, which without a link is a path like any other that there is not."""
-    if not _has_link(call):
+    """GET /, which without a link is a path like any other that there is not; a browser that has only the address of this server is led to the console."""
+    if _has_link(call):
+        return await show(call)
+    if not call.engine.runtime.settings.console.enabled or "text/html" not in call.http.headers.get("accept", "").lower():
         raise NotFound("There is no such path.")
-    return await show(call)
+    headers = {"Location": f"{base_path(call)}/console", "Vary": "Accept", "Cache-Control": "no-store"}
+    return Answer(content=b"", status=303, media_type="text/plain", headers=headers)
 
 
 def _has_link(call: Call) -> bool:
