@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import socket
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from e2e.depot import PARTNER, PUT, SECRET, open_depot
+from e2e.killable import running_process
 from e2e.served import Served, running_server
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +96,16 @@ async def test_what_is_no_request_is_never_answered_in_the_place_of_an_earlier_o
             assert answer.count(b"HTTP/1.1 ") == 1
 
 
+async def test_what_a_library_says_of_a_client_is_a_line_of_the_log_like_any_other(tmp_path):
+    async with open_depot() as depot, running_process(tmp_path, depot) as process:
+        async with connected(process.served) as (reader, writer):
+            writer.write(b"no request\r\n\r\n")
+            assert (await told(reader)).startswith(b"HTTP/1.1 400 ")
+        assert await process.stop() == 0
+    (line,) = [line for line in (tmp_path / "server.log").read_text("utf-8").splitlines() if "uvicorn" in line]
+    assert json.loads(line)["event"] == "Invalid HTTP request received."
+
+
 async def test_a_body_that_is_not_framed_well_is_refused(served):
     async with connected(served) as (reader, writer):
         writer.write(f"{HEAD}Transfer-Encoding: chunked\r\n\r\n5\r\n".encode())
@@ -126,6 +141,27 @@ async def test_a_client_that_does_not_read_its_answers_is_cut(served):
                     await asyncio.sleep(0.2)
                     writer.write(b"G")
         assert writer.transport.is_closing()
+
+
+async def test_a_client_that_reads_slowly_what_it_asked_for_many_times_is_cut_and_no_failure_of_ours(tmp_path):
+    loop = asyncio.get_running_loop()
+    async with open_depot() as depot, running_process(tmp_path, depot, http_write_timeout=0.5) as process:
+        bay = process.bay(depot, await process.served.connect(PARTNER, {"key": SECRET}))
+        run = {"runnerData": {"id": "7"}, "metadata": {"note": "n" * 3_000}, "notBefore": int(time.time()) + 3_600}
+        lot = {"triggerActionId": PUT, "credentialData": {"0": bay.connection}, "runs": [run] * 100}
+        assert (await bay.served.fetch("POST", "/runs/batch", lot)).status == 202
+        request = f"GET /runs?per-page=100 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bay.served.token}\r\n\r\n".encode()
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", int(bay.served.origin.rpartition(":")[2])))
+            await loop.sock_sendall(client, request * 40)
+            for _read in range(40):  # longer than such a client is borne with
+                with contextlib.suppress(BlockingIOError):
+                    client.recv(500)
+                await asyncio.sleep(0.1)
+        assert await process.stop() == 0
+    assert "Traceback" not in (tmp_path / "server.log").read_text("utf-8")
 
 
 async def test_more_connections_than_an_address_may_have_are_refused_and_taken_again_later(served):

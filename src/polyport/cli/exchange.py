@@ -84,7 +84,8 @@ class Exchange(RequestResponseCycle):
         """Write some of the answer: its head goes with the first of its body."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
-        if self.disconnected:
+        if self.disconnected or self.transport.is_closing():
+            self.disconnected = True  # of requests that came at once, the last alone was told so
             return
         if not self.response_started:
             if message["type"] != "http.response.start":
@@ -102,7 +103,7 @@ class Exchange(RequestResponseCycle):
 
     def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
         """Write a whole answer at once; ``False``, and nothing is written, where it has to be sent: to a client that is gone or reads slowly."""
-        if self.flow.write_paused or self.disconnected or self.response_started:
+        if self.flow.write_paused or self.disconnected or self.response_started or self.transport.is_closing():
             return False
         self.response_started = True
         self.waiting_for_100_continue = False

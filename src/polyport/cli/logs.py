@@ -44,6 +44,16 @@ class _Log:
             self._file.flush()
 
 
+class _Relay(logging.Handler):
+    """Gives what libraries log to our own log: in its one form, and without the messages of exceptions."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        log = structlog.get_logger(record.name)
+        tell = log.error if record.levelno >= logging.ERROR else log.warning
+        tell(record.getMessage(), logger=record.name, **({"exc_info": record.exc_info} if record.exc_info else {}))
+
+
 def set_up_log(settings: LogSettings) -> None:
     """Configure the log of this process. Stack traces show neither messages nor the values of variables: some are secrets."""
     level = getattr(logging, settings.level.upper())
@@ -61,4 +71,4 @@ def set_up_log(settings: LogSettings) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=_Log(sys.stderr)),  # type: ignore[arg-type]  # it writes and flushes, no more
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[_Relay()])
