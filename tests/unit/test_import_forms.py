@@ -77,6 +77,13 @@ async def test_a_text_or_a_list_of_the_same_again_is_a_choice() -> None:
     assert (await run(action_of(document), data, {})).body == {"filters": ["a", ["b", "c"]], "words": ["x"]}
 
 
+async def test_a_schema_that_is_a_case_of_itself_is_taken_as_anything() -> None:
+    document = taking({"$ref": "#/components/schemas/D"})
+    again = {"$ref": "#/components/schemas/D"}
+    document["components"] = {"schemas": {"D": {"oneOf": [again, {"type": "array", "items": again}]}}}
+    assert (await run(action_of(document), {"body": [1, [2]]}, {})).body == [1, [2]]
+
+
 async def test_of_two_unions_in_one_a_case_of_each_is_sent() -> None:
     def member(name: str) -> dict[str, Any]:
         return {"title": name, "type": "object", "required": [name], "properties": {name: {"type": "string"}}}
@@ -111,6 +118,12 @@ async def test_a_tuple_that_may_be_left_out_is_one_row_and_what_can_only_be_null
     assert await sent(schema, {"pair": [{"value_1": "a", "Count": "2"}]}) == {"pair": ["a", 2], "n": None}
     assert await refused(action_of(taking(schema)), {"pair": [{"value_1": "a"}]}) == [("runnerData.pair[0].Count", "required")]
     assert built(taking(schema)).json_only == {}
+
+
+async def test_values_that_stand_once_are_refused_where_they_stand_twice() -> None:
+    texts = {"type": "array", "uniqueItems": True, "items": {"type": "string"}}
+    schema = {"type": "object", "properties": {"a": texts, "b": texts | {"items": {}}}}
+    assert await refused(action_of(taking(schema)), {"a": ["x", "y", "x"], "b": [{}, {}]}) == [("runnerData.a[2]", "duplicate_value")]
 
 
 async def test_two_demands_in_one_schema_are_both_kept_to() -> None:

@@ -55,6 +55,8 @@ def test_a_field_has_the_wire_code_of_its_type(kind):
         ({"type": "date", "format": "email"}, "for texts"),
         ({"maxItems": 3}, "maxItems are for lists"),
         ({"minItems": 3}, "maxItems are for lists"),
+        ({"uniqueItems": True}, "uniqueItems is for lists of single values"),
+        ({"type": "object[]", "uniqueItems": True}, "uniqueItems is for lists of single values"),
         ({"holds": "object"}, "of the type object takes"),
         ({"separator": ","}, "a separator is for lists"),
         ({"type": "file[]", "separator": ","}, "a separator is for lists"),

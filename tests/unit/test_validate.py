@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyport.engine.formats import put_together
+from polyport.engine.json_schema import input_schema
 from polyport.engine.schema import Choices, custom_name, describe_schema
 from polyport.engine.validate import FAULTS_LIMIT, ROWS_LIMIT, compile_fields, compile_validator
 from polyport.kinds.fields import TYPES, FileValue, ValueFault
@@ -521,6 +522,18 @@ def test_a_list_has_at_least_so_many_values_where_it_is_given() -> None:
     assert checked(told, {}).values == {}
     assert faults(checked(told, {"a": ["x"]})) == [("runnerData.a", "too_few")]
     assert checked(told, {"a": "x, y"}).values == {"a": ["x", "y"]}
+
+
+def test_a_list_of_values_that_stand_once_takes_none_twice() -> None:
+    told = schema_of(field("a", "integer[]", uniqueItems=True), field("b", "string[]", separator=",", uniqueItems=True))
+    assert checked(told, {"a": [1, 2], "b": "x, y"}).values == {"a": [1, 2], "b": "x,y"}
+    assert faults(checked(told, {"a": [1, "x", "1", 2, 1], "b": ["x", "x"]})) == [
+        ("runnerData.a[1]", "wrong_type"),
+        ("runnerData.a[2]", "duplicate_value"),
+        ("runnerData.a[4]", "duplicate_value"),
+        ("runnerData.b[1]", "duplicate_value"),
+    ]
+    assert input_schema(told, wide=True)["properties"]["a"]["uniqueItems"] is True
 
 
 def test_a_field_for_json_may_take_only_an_object_or_only_a_list() -> None:

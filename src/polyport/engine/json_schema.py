@@ -169,6 +169,7 @@ def _property(schema: Schema, variable: InputField, place: Place, *, wide: bool)
             {
                 "minItems": max(variable.min_items or 0, 1 if variable.required else 0) or None,
                 "maxItems": _most(variable.max_items, wide=wide),
+                "uniqueItems": variable.unique_items or None,
             }
         )
     elif variable.required and not one and wide:

@@ -399,6 +399,7 @@ def _describe(schema: Schema, variable: InputField, public: str) -> dict[str, An
         "maxLength": variable.max_length,
         "minItems": variable.min_items,
         "maxItems": variable.max_items,
+        "uniqueItems": variable.unique_items or None,
         "pattern": variable.pattern,
         "isSecret": variable.secret or None,
     }

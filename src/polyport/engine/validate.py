@@ -450,6 +450,9 @@ def _array(variable: InputField, one: Callable[[Any], Any]) -> Convert:
             return _ABSENT
         found = [single(item, (*where, index), state) for index, item in enumerate(value)]
         kept = [item for item in found if item is not _ABSENT]
+        if variable.unique_items and len(set(kept)) < len(kept):
+            for index in (index for index, item in enumerate(found) if item is not _ABSENT and item in found[:index]):
+                state.fault((*where, index), "duplicate_value", "This value stands there twice: each stands once.")
         return kept if variable.separator is None else joined(kept, where, state)
 
     return convert

@@ -125,6 +125,8 @@ def list_field(items: View, around: View, name: str, label: str, *, required: bo
         found["minItems"] = min(least, 100)
     if most:
         found["maxItems"] = most
+    if around.told.get("uniqueItems") is True and one["type"] not in {"object", "file"}:
+        found["uniqueItems"] = True
     return found
 
 

@@ -77,14 +77,21 @@ class Views:
     def __init__(self, references: References) -> None:
         self._references = references
         self._views: dict[int, tuple[Any, View]] = {}
+        self._looking: set[int] = set()
         self._children: dict[str, list[Any]] | None = None
         self.dangling: dict[str, str] = {}
 
     def look(self, schema: Any) -> View:
-        """The view of a schema."""
+        """The view of a schema. One that is a case of itself is seen as anything there."""
         held = self._views.get(id(schema))
         if held is None:
-            held = self._views[id(schema)] = (schema, self._look(schema))  # the schema is kept: an id says nothing without it
+            if id(schema) in self._looking:
+                return View(kind="any", key=f"@{id(schema)}", told={})
+            self._looking.add(id(schema))
+            try:
+                held = self._views[id(schema)] = (schema, self._look(schema))  # the schema is kept: an id says nothing without it
+            finally:
+                self._looking.discard(id(schema))
         return held[1]
 
     def _look(self, schema: Any) -> View:

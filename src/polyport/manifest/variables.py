@@ -142,7 +142,7 @@ class InputField(Variable):
 
     ``name`` is the public name and what ``{{name}}`` reads. ``at`` is where the value stands inside a section's row on the wire (a list of keys;
     default: its name). ``list`` names a dynamic list. ``default`` is used when the caller sends nothing. ``min`` and ``max`` bound a number, with ``multiple_of`` it goes in steps of this size (counted from 0, exactly: 0.3 is three steps of 0.1), the lengths
-    bound a text (in characters), ``min_items`` and ``max_items`` a list that is given. ``holds``: of all JSON, a field of the type object takes only an object, or only a list. ``when`` is a condition on another field of the same level, or on one of the operation: the field applies only if it holds,
+    bound a text (in characters), ``min_items`` and ``max_items`` a list that is given; with ``unique_items`` no value stands in it twice. ``holds``: of all JSON, a field of the type object takes only an object, or only a list. ``when`` is a condition on another field of the same level, or on one of the operation: the field applies only if it holds,
     and only then counts as ``required`` and has its ``default``. With ``sent: false`` a field of a row only chooses what else applies, and is no part of the row on the wire. How the value is written (``wire``, ``zone``, ``scale``, ``words``, ``decimal_point``, ``thousands``, ``region``, ``separator``):
     see [Variable](#variable).
     """
@@ -160,6 +160,7 @@ class InputField(Variable):
     max_length: int | None = Key(default=None, ge=1)
     min_items: int | None = Key(default=None, ge=1)
     max_items: int | None = Key(default=None, ge=1)
+    unique_items: bool = False
     holds: Literal["object", "list"] | None = None
     pattern: Pattern | None = None
     secret: bool = False
@@ -182,6 +183,8 @@ class InputField(Variable):
             raise ValueError(f"lengths, pattern and format are for texts; a {self.base_type} has none")
         if (self.max_items is not None or self.min_items is not None) and not self.is_array:
             raise ValueError("minItems and maxItems are for lists, such as string[]")
+        if self.unique_items and (not self.is_array or self.base_type in {"object", "file"}):
+            raise ValueError("uniqueItems is for lists of single values, such as string[]")
         if self.holds is not None and self.base_type != "object":
             raise ValueError('"holds" says what JSON a field of the type object takes')
         return self

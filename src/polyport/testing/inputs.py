@@ -154,7 +154,8 @@ def _value_of(variable: InputField, taste: Taste, choices: Choices | None, key_p
         one = _typed(variable, taste)
     if variable.is_array:
         least = max(variable.min_items or 0, 1 if variable.required else 0)
-        one = st.lists(one, min_size=least, max_size=max(least, min(variable.max_items or 3, 3)))
+        most = max(least, min(variable.max_items or 3, 3))
+        one = st.lists(one, min_size=least, max_size=most, unique_by=str if variable.unique_items else None)
     if taste.plain and variable.sample is not None and variable.base_type != "object" and _fits(variable, key_pattern):
         return st.just(variable.sample) | one
     return one
