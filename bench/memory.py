@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Final
 
 from bench.__main__ import VAR
+from bench.machine import Machine, describe_machine
 from bench.measure import MOST_CALLERS, subjects_of
 from bench.processes import NotMeasured, choose_cores
-from bench.report import table
+from bench.report import describe_shortly, table
 from bench.servers import Stage, open_stage
 
 RUNS: Final = 1_000_000
 LOOKS: Final = 30
 MOST_MB: Final = 2.0  # by which a hundred thousand runs may grow the server
 _HUNDRED_THOUSAND: Final = 100_000
+_METHOD: Final = f"""One server process at its defaults, a partner that answers at once, {MOST_CALLERS} callers that each send their next run when they have the answer, one run after
+another without a pause. The resident memory of the process is read every few seconds. The first third fills what is filled once: caches, pools, the allocator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,23 +41,36 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.memory", description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS, help="how many runs (default 1,000,000: some ten minutes, and 3 GB of disk)")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long between two looks (default 10)")
+    parser.add_argument("--keep", type=Path, help="write the report into this folder too, as memory.md")
     given = parser.parse_args(arguments)
     VAR.mkdir(exist_ok=True)
     looks: list[Look] = []
+    cores = choose_cores()
+    machine = describe_machine(VAR, cores)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=VAR) as folder:
         try:
-            with open_stage(Path(folder), choose_cores()) as stage:
+            with open_stage(Path(folder), cores) as stage:
                 _run(stage, given.runs, given.seconds, looks)
         except (NotMeasured, OSError, KeyboardInterrupt) as error:
             print(f"it ended early: {error!r}", file=sys.stderr)
     if len(looks) < 4:
         return 1
+    page = report(machine, looks)
+    print(page)
+    if given.keep is not None:
+        given.keep.mkdir(parents=True, exist_ok=True)
+        (given.keep / "memory.md").write_text(page, encoding="utf-8")
+    return int(growth(looks) > MOST_MB)
+
+
+def report(machine: Machine, looks: Sequence[Look]) -> str:
+    """The page: machine, method, some of the looks, and the verdict."""
     step = max(1, len(looks) // LOOKS)
     shown = [look for index, look in enumerate(looks) if index % step == 0 or index == len(looks) - 1]
-    print(table(["runs", "memory MB"], [[f"{look.runs:,}", f"{look.mb:.1f}"] for look in shown]))
+    rows = table(["runs", "memory MB"], [[f"{look.runs:,}", f"{look.mb:.1f}"] for look in shown])
     grown = growth(looks)
-    print(f"\nAfter the first third: {grown:+.2f} MB for a hundred thousand runs, at most {MOST_MB:g}")
-    return int(grown > MOST_MB)
+    verdict = f"After the first third: {grown:+.2f} MB for a hundred thousand runs; at most {MOST_MB:g} is allowed: {'it grows' if grown > MOST_MB else 'it does not grow'}."
+    return "\n\n".join(["# Memory over many runs", describe_shortly(machine), _METHOD, verdict, rows]) + "\n"
 
 
 def growth(looks: Sequence[Look]) -> float:

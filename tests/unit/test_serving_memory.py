@@ -14,15 +14,15 @@ import pytest
 from polyport.cli.memory import loaded_memory, unswept
 
 HASHES = """
-from polyport.cli.memory import settle_memory
+from polyport.cli.memory import share_heap
 from polyport.passwords import hash_password
+
+share_heap()
 
 def held():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
 
-hash_password("correct horse battery")
-settle_memory()
 before = held()
 for _time in range(3):
     hash_password("correct horse battery")

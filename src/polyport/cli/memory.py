@@ -19,12 +19,14 @@ _LARGE_PAGE: Final = 2 * 1024 * 1024
 
 
 def share_heap() -> None:
-    """Let all threads take their memory from one heap; to be called before there are any.
+    """Let all threads take their memory from one heap, and large blocks from none; to be called before there are any.
 
     The C library of Linux gives each thread a heap of its own. Under the interpreter's lock hardly two of them ask at a time, and what one has given back
-    the others do not get: with 64 callers that came to 12 MB.
+    the others do not get: with 64 callers that came to 12 MB. And it keeps the memory of the first large block that was freed for the next one: the 24 MB of a
+    password's hash stayed with the process.
     """
     _tell(_M_ARENA_MAX, 1)
+    _tell(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 @contextlib.contextmanager
@@ -39,7 +41,7 @@ def unswept() -> Iterator[None]:
 
 
 def settle_memory() -> None:
-    """Take what was loaded at start out of the garbage collector's sight, let it look less often, and let large blocks go back to the system.
+    """Take what was loaded at start out of the garbage collector's sight, and let it look less often.
 
     Partners and compiled operations live as long as the process; walking them again and again cost a quarter of a run's CPU.
     """
@@ -47,8 +49,6 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    # The C library keeps the memory of the first large block that was freed for the next one: the 24 MB of a password's hash stayed with the process.
-    _tell(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
     _join_pages()
 
 
