@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from polyport.catalog import Catalog, Wanted, search
@@ -200,3 +201,57 @@ async def test_an_account_that_is_limited_to_many_partners_finds_what_one_limite
     assert len(finder._limits) == 1
     finder.page("partner", question, reach, Ordered(), 0, 20)
     assert len(finder._limits) == 1
+
+
+@pytest.mark.parametrize("question", ["create contact", "synchronise", "hubspt", "sync record 17", "contact hubspot", "c"])
+async def test_what_is_counted_as_it_is_read_and_what_is_asked_for_its_number_is_the_same(
+    made: Catalog, monkeypatch: pytest.MonkeyPatch, question: str
+):
+    finder, places = made._search, (0, 20, 190, 210, 440)
+    counted = [finder.page("operation", question, Reach(), Ordered(), start, 20) for start in places]
+    assert counted[0][1] > 0
+    monkeypatch.setattr(search, "COUNTED_MOST", 0)
+    assert [finder.page("operation", question, Reach(), Ordered(), start, 20) for start in places] == counted
+
+
+@pytest.mark.parametrize("ranked", [1, 3, 200])
+@pytest.mark.parametrize("question", ["contact", "create contact", "record 1", "rec"])
+async def test_however_few_are_ranked_a_search_holds_everything_once(
+    made: Catalog, monkeypatch: pytest.MonkeyPatch, ranked: int, question: str
+):
+    every = await found(made, question)
+    monkeypatch.setattr(search, "RANKED", ranked)
+    again = await found(made, question)
+    assert len(set(again)) == len(again) == len(every)
+
+
+def test_words_that_hold_a_part_are_those_that_a_look_at_each_word_finds(monkeypatch: pytest.MonkeyPatch):
+    words = sorted(("contact", "contacts", "account", "tactacta", "act", "on", "nta"))
+    vocabulary = search.Vocabulary([(word, number) for number, word in enumerate(words)])
+    for part in ("act", "tac", "cta", "ont", "contact", "xyz", "sco"):
+        assert sorted(word for word, _close in vocabulary._parts(part)) == [word for word in words if part in word]
+
+
+def test_what_a_word_may_stand_for_is_found_in_no_more_places_than_are_told():
+    vocabulary = search.Vocabulary([("add", 2), ("create", 5), ("created", 3), ("creator", 4), ("list", 9)])
+    told = {word: group.most for word in ("create", "add", "creat", "lst") if (group := vocabulary.group(word, lenient=False)) is not None}
+    assert told == {"create": 5 + 2 + 5 + 3, "add": 2 + 5 + 2, "creat": 5 + 3 + 4}
+    assert vocabulary.group("zzz", lenient=True) is None
+
+
+def test_typos_that_were_looked_for_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(search, "ALIKE_KEPT", 2)
+    vocabulary = search.Vocabulary([("contact", 1), ("account", 1), ("company", 1)])
+    first = [vocabulary._typos(word) for word in ("contct", "acount", "compny")]
+    assert [[word for word, _close in each][:1] for each in first] == [["contact"], ["account"], ["company"]]
+    assert list(vocabulary._alike) == ["compny"]
+    assert vocabulary._typos("compny") is first[2]
+    assert vocabulary._typos("contct") == first[0]
+
+
+async def test_operations_that_are_wanted_ready_to_be_sent_are_the_same(made: Catalog):
+    view = made.seen_by(None)
+    shown = await view.list_operations(Wanted(per_page=30))
+    ready = await view.list_operations(Wanted(per_page=30, ready=True))
+    assert [bytes(item) for item in ready.items] == [msgspec.json.encode(item) for item in shown.items]
+    assert (await view.list_partners(Wanted(ready=True))).items == (await view.list_partners(Wanted())).items

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -23,6 +22,7 @@ from polyport.manifest.neighbours import clashes
 from polyport.manifest.source import Problem
 from polyport.store.catalogue import CatalogIndex, IndexDamaged, OfferRow, Ordered, Reach, Stored
 from polyport.store.sqlite_catalogue import SqliteCatalogue
+from polyport.store.threads import Threads
 
 TOOLS: Final = 1
 THREADS: Final = 2
@@ -59,7 +59,7 @@ class Catalog:
         self._origin = origin
         self._index = index if index is not None else SqliteCatalogue()
         # Without a file there is one connection: one thread has it.
-        self._threads = ThreadPoolExecutor(THREADS if index is not None else 1, thread_name_prefix="polyport-catalog")
+        self._threads = Threads("polyport-catalog", THREADS if index is not None else 1)
         self._search = Search(self._index)
         self._sources: list[Source] = []
         self._revisions: dict[str, str] = {}
@@ -258,12 +258,12 @@ class Catalog:
     def close(self) -> None:
         """Release everything."""
         self._index.stop()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.close(wait=True)
         self._index.close()
 
     async def _off(self, work: Callable[[], T]) -> T:
         """Do something in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._threads.run(work)
 
     async def reading(self, work: Callable[[CatalogIndex], T]) -> T:
         """Read the index in a thread; one that is damaged is made anew first. Raises ``StoreUnavailable``."""
@@ -332,7 +332,7 @@ class Catalog:
             found, total = index.page(kind, reach, ordered, start, wanted.per_page)
         else:
             found, total = self._search.page(kind, question, reach, ordered, start, wanted.per_page)
-        return Page(items=[self.item(kind, each) for each in found], page=wanted.page, per_page=wanted.per_page, total=total)
+        return Page(items=self._items(kind, found, wanted), page=wanted.page, per_page=wanted.per_page, total=total)
 
     def _list_after(self, index: CatalogIndex, kind: str, reach: Reach, wanted: Wanted, ordered: Ordered, question: str | None) -> Page:
         """A page that begins after a place. What is searched goes on by rank."""
@@ -344,8 +344,11 @@ class Catalog:
             placed = [(each, (start + number,)) for number, each in enumerate(found, 1)]
         shown = placed[: wanted.per_page]
         following = shown[-1][1] if len(placed) > wanted.per_page else None
-        items = [self.item(kind, each) for each, _place in shown]
+        items = self._items(kind, [each for each, _place in shown], wanted)
         return Page(items=items, page=wanted.page, per_page=wanted.per_page, total=total, following=following)
+
+    def _items(self, kind: str, found: Sequence[bytes], wanted: Wanted) -> Sequence[Any]:
+        return [msgspec.Raw(each) if wanted.ready and kind == "operation" else self.item(kind, each) for each in found]
 
     def item(self, kind: str, content: bytes, *, whole: bool = False) -> Item:
         """An item as it is shown. Lists show no budgets."""

@@ -52,7 +52,10 @@ OPERATION_FILTERS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a list of the catalogue is asked for. ``filters`` maps (field, operator) to the value; operators are ``eq`` and ``like``."""
+    """What a list of the catalogue is asked for. ``filters`` maps (field, operator) to the value; operators are ``eq`` and ``like``.
+
+    ``ready``: operations are wanted as JSON that is ready to be sent: that is what the index holds.
+    """
 
     filters: Mapping[tuple[str, str], str] = field(default_factory=dict)
     sort: str | None = None
@@ -60,13 +63,17 @@ class Wanted:
     per_page: int = 20
     by_cursor: bool = False
     after: After | None = None
+    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of a list and how many there are in all. ``following`` is after which place the next one begins, for a list that is read by cursor."""
+    """One page of a list and how many there are in all. ``following`` is after which place the next one begins, for a list that is read by cursor.
 
-    items: Sequence[Item]
+    ``items`` are objects, or JSON as it is sent (``msgspec.Raw``) where that was asked for.
+    """
+
+    items: Sequence[Any]
     page: int
     per_page: int
     total: int

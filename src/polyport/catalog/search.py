@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Final
 
 from polyport.catalog.words import synonyms, words_of
@@ -19,6 +20,10 @@ RANKED: Final = 200
 MARKED_MOST: Final = 24  # partners that an account is limited to, as marks
 SIFTED_MOST: Final = 4_000  # things found that are looked at one by one
 LIMITS_KEPT: Final = 16
+ALIKE_KEPT: Final = 1_000  # words with a typo: who searches asks for the next page, or with one word more
+# Things found that are counted as they are read: to ask for their number takes as long as to find them again.
+COUNTED_MOST: Final = 2_000
+LAST: Final = "\U0010ffff"  # what stands behind every beginning
 EVERY: Final = 2**31
 FUZZY_LEAST: Final = 78
 _PREFIX: Final = 0.85
@@ -33,17 +38,19 @@ _FULL_TITLE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What one word of a question may stand for: words with their closeness, and the beginning of words."""
+    """What one word of a question may stand for: words with their closeness, and the beginning of words. They stand in no more than ``most`` places."""
 
     words: Mapping[str, float]
     prefix: str | None
+    most: int
 
     @property
     def expression(self) -> str:
         """As the index is asked for it."""
-        parts = [f'"{word}"' for word in self.words]
-        if self.prefix is not None:
-            parts.append(f'"{self.prefix}"*')
+        begun = self.prefix
+        parts = [f'"{word}"' for word in self.words if begun is None or not word.startswith(begun)]
+        if begun is not None:  # it finds the word itself as well
+            parts.append(f'"{begun}"*')
         return f"({' OR '.join(parts)})"
 
     @property
@@ -59,12 +66,26 @@ class Group:
         return _PREFIX if self.prefix is not None and word.startswith(self.prefix) else 0
 
 
+class _Closeness(dict[str, float]):
+    """How close words are to a group. The same few stand in hundreds of the things that are ranked: each is looked at once."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+
+    def __missing__(self, word: str) -> float:
+        found = self[word] = self._group.closeness(word)
+        return found
+
+
 class Vocabulary:
     """The words of one kind of things in the catalogue."""
 
     def __init__(self, counted: Sequence[tuple[str, int]]) -> None:
         self._sorted = [word for word, _count in counted]
+        self._text = "\n".join(["", *self._sorted, ""])
         self._counts = dict(counted)
+        self._sums = [0, *accumulate(count for _word, count in counted)]
+        self._alike: dict[str, list[tuple[str, float]]] = {}
         self._by_length: dict[int, list[str]] = {}
         for word in self._sorted:
             self._by_length.setdefault(len(word), []).append(word)
@@ -80,25 +101,42 @@ class Vocabulary:
             if other in self._counts:
                 found.setdefault(other, _SYNONYM)
         if not begins or lenient:
-            parts = self._parts(word) if not begins else ()
-            for near, close in parts or self._typos(word):
+            for near, close in (self._parts(word) if not begins else ()) or self._typos(word):
                 found.setdefault(near, close)
-        return Group(found, word if begins else None) if found or begins else None
+        if not found and not begins:
+            return None
+        most = sum(self._counts[each] for each in found)
+        if begins:
+            most += self._sums[bisect_left(self._sorted, word + LAST)] - self._sums[at]
+        return Group(found, word if begins else None, most)
 
     def _parts(self, word: str) -> list[tuple[str, float]]:
         if len(word) < 3:
             return []
-        found = sorted((each for each in self._sorted if word in each), key=lambda each: -self._counts[each])
+        found: list[str] = []
+        at = self._text.find(word)
+        while at >= 0:  # through one long text: word by word it takes ten times as long
+            end = self._text.index("\n", at)
+            found.append(self._text[self._text.rindex("\n", 0, at) + 1 : end])
+            at = self._text.find(word, end)
+        found.sort(key=lambda each: -self._counts[each])
         return [(each, _PART) for each in found[:_WIDE]]
 
     def _typos(self, word: str) -> list[tuple[str, float]]:
         if len(word) < 4:
             return []
+        known = self._alike.get(word)
+        if known is not None:
+            return known
         from rapidfuzz import fuzz, process  # noqa: PLC0415  a start looks for nothing
 
         near = [each for length in range(len(word) - _SPREAD, len(word) + _SPREAD + 1) for each in self._by_length.get(length, ())]
         found = process.extract(word, near, scorer=fuzz.ratio, score_cutoff=FUZZY_LEAST, limit=_WIDE)
-        return [(each, score / 100 * _PART) for each, score, _index in found if each != word]
+        alike = [(each, score / 100 * _PART) for each, score, _index in found if each != word]
+        if len(self._alike) >= ALIKE_KEPT:
+            self._alike.clear()
+        self._alike[word] = alike
+        return alike
 
 
 class Search:
@@ -147,14 +185,18 @@ class Search:
             return self._items(kind, numbers[start : start + limit]), len(numbers)
         seen = self._seen(kind, reach, every)
         marks = self._marks(reach if seen is None else replace(reach, allowed=None), wanted)
-        total = (
-            self._index.matches(kind, f"({every}){marks}") if seen is None else len(self._numbers(kind, f"({every}){marks}", seen, EVERY))
-        )
-        best = self._best(kind, groups, every, marks, seen, total)
+        told = f"({every}){marks}"
+        if seen is not None or min(group.most for group in groups) <= COUNTED_MOST:
+            first = self._numbers(kind, told, seen, EVERY)
+            total = len(first)
+        else:
+            total = self._index.matches(kind, told)
+            first = self._numbers(kind, told, None, RANKED) if total <= RANKED else []
+        best, whole = (self._ranked(kind, groups, first), True) if total <= RANKED else self._best(kind, groups, every, marks, seen)
         if start + limit <= len(best) or len(best) >= total:
             return self._items(kind, best[start : start + limit]), total
-        headline = self._numbers(kind, f"({_HEADLINE} : ({every})){marks}", seen, total)
-        rest = dict.fromkeys([*best, *headline, *self._numbers(kind, f"({every}){marks}", seen, total)])
+        headline = [] if whole else self._numbers(kind, f"({_HEADLINE} : ({every})){marks}", seen, total)
+        rest = dict.fromkeys([*best, *headline, *self._numbers(kind, told, seen, total)])
         return self._items(kind, list(rest)[start : start + limit]), total
 
     def _numbers(self, kind: str, expression: str, seen: frozenset[int] | None, most: int) -> list[int]:
@@ -175,29 +217,33 @@ class Search:
             found = self._limits[key] = frozenset(self._index.within(kind, reach.allowed))
         return found
 
-    def _best(self, kind: str, groups: Sequence[Group], every: str, marks: str, seen: frozenset[int] | None, total: int) -> list[int]:
-        """The numbers that are ranked, the best first: of those that have the words in their names, and exactly as they were asked for, where these are many."""
-        if total <= RANKED:
-            return self._ranked(kind, groups, self._numbers(kind, f"({every}){marks}", seen, RANKED))
+    def _best(self, kind: str, groups: Sequence[Group], every: str, marks: str, seen: frozenset[int] | None) -> tuple[list[int], bool]:
+        """Of very many: the numbers that are ranked, the best first, and whether they hold all that have the words in their names.
+
+        Those are ranked that have the words in their names, and exactly as they were asked for, where these are many.
+        """
         found: dict[int, None] = {}
         exact = [group.exact for group in groups]
         if None not in exact:
             told = " AND ".join(each for each in exact if each is not None)
             found |= dict.fromkeys(self._numbers(kind, f"({_HEADLINE} : ({told})){marks}", seen, RANKED))
+        whole = False
         if len(found) < RANKED:
-            found |= dict.fromkeys(self._numbers(kind, f"({_HEADLINE} : ({every})){marks}", seen, RANKED))
+            named = self._numbers(kind, f"({_HEADLINE} : ({every})){marks}", seen, RANKED)
+            found |= dict.fromkeys(named)
+            whole = len(named) < RANKED and len(found) <= RANKED
         if not found:
             found |= dict.fromkeys(self._numbers(kind, f"({every}){marks}", seen, RANKED))
-        return self._ranked(kind, groups, list(found)[:RANKED])
+        return self._ranked(kind, groups, list(found)[:RANKED]), whole
 
     def _ranked(self, kind: str, groups: Sequence[Group], numbers: Sequence[int]) -> list[int]:
-        held = self._index.rows(kind, numbers)
-        scores = {number: _score(held[number][0], groups) for number in numbers if number in held}
+        held, near = self._index.words(kind, numbers), [_Closeness(group) for group in groups]
+        scores = {number: _score(held[number], near) for number in numbers if number in held}
         return sorted(scores, key=lambda number: (-scores[number], number))
 
     def _items(self, kind: str, numbers: Sequence[int]) -> list[bytes]:
-        held = self._index.rows(kind, numbers)
-        return [held[number][1] for number in numbers if number in held]
+        held = self._index.items(kind, numbers)
+        return [held[number] for number in numbers if number in held]
 
     def _marks(self, reach: Reach, wanted: Ordered) -> str:
         """The filters, as the index knows them by marks."""
@@ -224,16 +270,20 @@ def _unmarked(wanted: Ordered) -> bool:
     return any(column not in _MARKS or (isinstance(value, str) and not value.isalnum()) for column, value in wanted.equal.items())
 
 
-def _score(words: str, groups: Sequence[Group]) -> float:
+def _score(words: str, groups: Sequence[_Closeness]) -> float:
     """How well something fits: for each word of the question the best place where it stands, and a little for a title that says nothing else."""
-    columns = [line.split() for line in words.split("\n")[: len(_WEIGHTS)]]
+    lines = words.split("\n", len(_WEIGHTS))
+    columns: list[list[str]] = []
     total = 0.0
-    for group in groups:
+    for close in groups:
         best = 0.0
-        for weight, column in zip(_WEIGHTS, columns, strict=True):
-            if weight > best:
-                best = max(best, weight * max(map(group.closeness, column), default=0))
+        for place, weight in enumerate(_WEIGHTS):
+            if weight <= best:  # the heaviest come first: the description, long as it is, is seldom looked at
+                break
+            if place == len(columns):
+                columns.append(lines[place].split())
+            best = max(best, weight * max(map(close.__getitem__, columns[place]), default=0))
         total += best
     title = columns[0]
-    said = sum(1 for word in title if any(group.closeness(word) for group in groups))
+    said = sum(1 for word in title if any(close[word] for close in groups))
     return total + (_FULL_TITLE * said / len(title) if title else 0)

@@ -20,7 +20,7 @@ def read_events(name: str, content: bytes) -> Source:
     """Read one file. Raises ``Unreadable``."""
     reader = _Reader(name)
     try:
-        data = reader.document(yaml.parse(content.decode("utf-8"), Loader=yaml.CSafeLoader))
+        data = reader.document(_events(content.decode("utf-8")))
     except UnicodeDecodeError:
         raise Unreadable([Problem(file=name, message="The file is not UTF-8.")]) from None
     except yaml.MarkedYAMLError as error:
@@ -32,6 +32,15 @@ def read_events(name: str, content: bytes) -> Source:
     if reader.problems:
         raise Unreadable(reader.problems)
     return Source(name=name, data=data, marks=reader.marks)
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    """The events of a text, as ``yaml.parse`` gives them, which looks at each twice."""
+    loader = yaml.CSafeLoader(text)
+    try:
+        yield from iter(loader.get_event, None)
+    finally:
+        loader.dispose()
 
 
 class _Reader:
@@ -59,16 +68,17 @@ class _Reader:
         return data
 
     def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> Any:
-        self.marks.setdefault(path, _place(event))
+        if path not in self.marks:  # that of a key stands already
+            self.marks[path] = _place(event)
         if len(path) > DEPTH_LIMIT:
             self._fault(event, f"This nests more than {DEPTH_LIMIT} levels.")
             raise Unreadable(self.problems)
         self._expect_plain(event)
+        if isinstance(event, yaml.ScalarEvent):
+            return _scalar(event)
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(events, path)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(events, path)
-        return _scalar(event) if isinstance(event, yaml.ScalarEvent) else None
+        return self._sequence(events, path) if isinstance(event, yaml.SequenceStartEvent) else None
 
     def _sequence(self, events: Iterator[yaml.Event], path: tuple[str | int, ...]) -> list[Any]:
         found: list[Any] = []
@@ -93,7 +103,7 @@ class _Reader:
         return found
 
     def _expect_plain(self, event: Any) -> None:
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+        if event.anchor is not None:  # each alias has one
             self._fault(event, "Anchors and aliases are not part of the language; write the value out.")
         elif event.tag is not None:
             self._fault(event, "Tags are not part of the language; quote what is to be a text.")
@@ -106,7 +116,8 @@ class _Reader:
 
 def _place(event: Any) -> tuple[int, int]:
     """Line and column from 1; the parser marks every event."""
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    mark = event.start_mark
+    return mark.line + 1, mark.column + 1
 
 
 def _scalar(event: yaml.ScalarEvent) -> Any:
@@ -115,6 +126,8 @@ def _scalar(event: yaml.ScalarEvent) -> Any:
         return text
     if text in _WORDS:
         return _WORDS[text]
+    if text[0] not in "-0123456789":
+        return text
     if _INTEGER.fullmatch(text):
         return int(text)
     if _NUMBER.fullmatch(text):

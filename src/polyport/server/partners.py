@@ -107,7 +107,7 @@ class CredentialFieldsAnswer(Body):
 async def _list(call: Call, kind: str, read: Callable[[Wanted], Awaitable[Page]]) -> Answer:
     query = read_list_query(call.http.query_params, ("q",))
     id_filter(query.filters.get(("partnerId", "eq")), "filter[partnerId]")
-    wanted = Wanted(filters=query.filters, sort=query.sort, page=query.page, per_page=query.per_page)
+    wanted = Wanted(filters=query.filters, sort=query.sort, page=query.page, per_page=query.per_page, ready=not call.within)
     if query.cursor is None:
         page = await read(wanted)
         return Answer(data=page.items, meta=page_meta(page.page, page.per_page, page.total), etag=True)

@@ -115,7 +115,10 @@ class Services:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One request on its way through a handler. ``run_id`` is the run that came of it, which errors name too."""
+    """One request on its way through a handler. ``run_id`` is the run that came of it, which errors name too.
+
+    ``within``: it is a page of this server that asks, and reads the answer before it becomes JSON.
+    """
 
     http: HttpRequest
     services: Services
@@ -123,6 +126,7 @@ class Call:
     caller: Principal | None = None
     content: bytes = b""
     run_id: str | None = None
+    within: bool = False
 
     @property
     def engine(self) -> Engine:

@@ -184,8 +184,11 @@ class CatalogIndex(Protocol):
     def within(self, kind: str, partner_ids: Iterable[int]) -> list[int]:
         """The numbers of partners, or of what they offer."""
 
-    def rows(self, kind: str, numbers: Sequence[int]) -> dict[int, tuple[str, bytes]]:
-        """Words and items by number."""
+    def words(self, kind: str, numbers: Sequence[int]) -> dict[int, str]:
+        """The words of partners or operations, by number."""
+
+    def items(self, kind: str, numbers: Sequence[int]) -> dict[int, bytes]:
+        """The items of partners or operations, by number."""
 
     def narrowed(self, kind: str, expression: str, reach: Reach, wanted: Ordered) -> Iterator[int]:
         """The numbers of what an expression finds and a list holds, in the order of the list."""

@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from polyport.store.asked_catalogue import beyond_of, conditions_of, order_of, seen_in
 from polyport.store.base import StoreUnavailable
 from polyport.store.catalogue import COLUMNS, Clash, IndexDamaged, OfferRow, Ordered, PartnerRow, Place, Reach, Stored
 from polyport.store.rows import After
@@ -32,6 +33,7 @@ _OFFER: Final = ", ".join(OfferRow._fields)
 _PARTNER: Final = "partner_id, owner, slug, title_key, deprecated, signs_in, facets, digest, words, item"
 _HEAD: Final = "name NOT LIKE 'actions/%' AND name NOT LIKE 'triggers/%'"
 _TABLES: Final = {"partner": "partners", "operation": "operations"}
+_ITEMS: Final = {"partner": "partners", "operation": "operation_items"}
 
 
 class SqliteCatalogue:
@@ -268,7 +270,7 @@ class SqliteCatalogue:
 
     def ids(self, reach: Reach, *, signs_in: bool = False, name: str | None = None) -> list[int]:
         """The ids of partners, by title: all, those where customers sign in, or those with this slug or id."""
-        seen, given = _seen(reach)
+        seen, given = seen_in(reach)
         where = [seen]
         if signs_in:
             where.append("signs_in = 1")
@@ -286,7 +288,7 @@ class SqliteCatalogue:
     def page(self, kind: str, reach: Reach, wanted: Ordered, start: int, limit: int) -> tuple[list[bytes], int]:
         """Items of a list, and how many there are in all. Whoever leafs to the end is served from the end."""
         reach = self._shared(reach)
-        where, given = _conditions(kind, reach, wanted)
+        where, given = conditions_of(kind, reach, wanted)
         total = self._count(f"SELECT count(*) FROM {_TABLES[kind]} WHERE {where}", given)  # noqa: S608  as above
         limit = max(0, min(limit, total - start))
         backwards = start > total // 2
@@ -294,12 +296,12 @@ class SqliteCatalogue:
         if first > DEEP and reach == Reach():
             numbers = self._ordered(kind, wanted, where, given)[start : start + limit].tolist()
         elif limit:
-            order = _order(kind, wanted, backwards=backwards)
+            order = order_of(kind, wanted, backwards=backwards)
             sql = f"SELECT number FROM {_TABLES[kind]} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608  as above
             numbers = [row[0] for row in self._read(sql, [*given, limit, first])][:: -1 if backwards else 1]
         else:
             numbers = []
-        held = {number: item for number, (_words, item) in self.rows(kind, numbers).items()}
+        held = self.items(kind, numbers)
         return [held[number] for number in numbers if number in held], total
 
     def _shared(self, reach: Reach) -> Reach:
@@ -310,7 +312,7 @@ class SqliteCatalogue:
 
     def _ordered(self, kind: str, wanted: Ordered, where: str, given: Sequence[Any]) -> array[int]:
         """The numbers of a long list in order, kept until anything changes: to skip tens of thousands of rows takes longer than all else of a page."""
-        generation, order = self.generation(), _order(kind, wanted, backwards=False)
+        generation, order = self.generation(), order_of(kind, wanted, backwards=False)
         key = (generation, kind, where, *given, order)
         found = self._orders.get(key)
         if found is None:
@@ -324,14 +326,14 @@ class SqliteCatalogue:
         self, kind: str, reach: Reach, wanted: Ordered, after: After | None, limit: int
     ) -> tuple[list[tuple[bytes, After]], int]:
         """Items of a list that come after a place, each with its own, and how many there are in all."""
-        where, given = _conditions(kind, reach, wanted)
+        where, given = conditions_of(kind, reach, wanted)
         total = self._count(f"SELECT count(*) FROM {_TABLES[kind]} WHERE {where}", given)  # noqa: S608  as above
         columns = ", ".join(wanted.columns(kind))
-        beyond, more = _beyond(kind, wanted, after)
-        order = _order(kind, wanted, backwards=False)
+        beyond, more = beyond_of(kind, wanted, after)
+        order = order_of(kind, wanted, backwards=False)
         sql = f"SELECT number, {columns} FROM {_TABLES[kind]} WHERE {where} AND {beyond} ORDER BY {order} LIMIT ?"  # noqa: S608  as above
         places = {row[0]: tuple(row[1:]) for row in self._read(sql, [*given, *more, limit])}
-        held = {number: item for number, (_words, item) in self.rows(kind, list(places)).items()}
+        held = self.items(kind, list(places))
         return [(held[number], place) for number, place in places.items() if number in held], total
 
     def _count(self, sql: str, given: Sequence[Any]) -> int:
@@ -369,22 +371,27 @@ class SqliteCatalogue:
         sql = f"SELECT number FROM {_TABLES[kind]} WHERE partner_id IN (SELECT value FROM json_each(?))"  # noqa: S608  as above
         return [row[0] for row in self._read(sql, (json.dumps(list(partner_ids)),))]
 
-    def rows(self, kind: str, numbers: Sequence[int]) -> dict[int, tuple[str, bytes]]:
-        """Words and items by number."""
-        marks = ",".join("?" * len(numbers))
-        if kind == "partner":
-            sql = f"SELECT number, words, item FROM partners WHERE number IN ({marks})"  # noqa: S608  marks alone
-        else:
-            sql = f"SELECT number, words, item FROM operations JOIN operation_items USING (number) WHERE number IN ({marks})"  # noqa: S608  as above
-        return {row[0]: (row[1], row[2]) for row in self._read(sql, numbers)}
+    def words(self, kind: str, numbers: Sequence[int]) -> dict[int, str]:
+        """The words of partners or operations, by number."""
+        sql = f"SELECT number, words FROM {_TABLES[kind]} WHERE number IN ({_marks(numbers)})"  # noqa: S608  marks alone
+        return dict(self._read(sql, numbers))
+
+    def items(self, kind: str, numbers: Sequence[int]) -> dict[int, bytes]:
+        """The items of partners or operations, by number."""
+        sql = f"SELECT number, item FROM {_ITEMS[kind]} WHERE number IN ({_marks(numbers)})"  # noqa: S608  as above
+        return dict(self._read(sql, numbers))
 
     def narrowed(self, kind: str, expression: str, reach: Reach, wanted: Ordered) -> Iterator[int]:
         """The numbers of what an expression finds and a list holds, in the order of the list."""
-        where, given = _conditions(kind, reach, wanted)
+        where, given = conditions_of(kind, reach, wanted)
         found = f"number IN (SELECT rowid FROM {kind}_words WHERE {kind}_words MATCH ?)"  # noqa: S608  as above
-        order = _order(kind, wanted, backwards=False)
+        order = order_of(kind, wanted, backwards=False)
         sql = f"SELECT number FROM {_TABLES[kind]} WHERE {found} AND {where} ORDER BY {order}"  # noqa: S608  as above
         return (row[0] for row in self._read(sql, [expression, *given]))
+
+
+def _marks(numbers: Sequence[int]) -> str:
+    return ",".join("?" * len(numbers))
 
 
 def _make(connection: sqlite3.Connection) -> None:
@@ -415,47 +422,6 @@ def _inode(path: Path | None) -> int:
 def _remove(path: Path) -> None:
     for ending in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
-
-
-def _seen(reach: Reach) -> tuple[str, list[Any]]:
-    if reach.allowed is None:
-        return "(owner IS NULL OR owner = ?)", [reach.owner]
-    told = json.dumps(sorted(reach.allowed))
-    return "(owner IS NULL OR owner = ?) AND partner_id IN (SELECT value FROM json_each(?))", [reach.owner, told]
-
-
-def _conditions(kind: str, reach: Reach, wanted: Ordered) -> tuple[str, list[Any]]:
-    seen, given = _seen(reach)
-    where = [seen]
-    for column, value in wanted.equal.items():
-        where.append(f"{column} = ?")
-        given.append(value)
-    for column, part in (("title_key", wanted.like), ("slug", wanted.slug_like)):
-        if part is not None:
-            where.append(f"instr({column}, ?) > 0")
-            given.append(part)
-    for facet in wanted.facets if kind == "partner" else ():
-        where.append("instr(facets, ?) > 0")
-        given.append(f"\n{facet}\n")
-    return " AND ".join(where), given
-
-
-def _beyond(kind: str, wanted: Ordered, after: After | None) -> tuple[str, list[Any]]:
-    """What comes after a place: further on in the column that sorts, or equal there and of a larger id."""
-    if after is None:
-        return "1", []
-    first, *rest = wanted.columns(kind)
-    further = f"{first} {'<' if wanted.reverse else '>'} ?"
-    if not rest:
-        return further, [after[0]]
-    marks = ", ".join("?" * len(rest))
-    return f"({further} OR ({first} = ? AND ({', '.join(rest)}) > ({marks})))", [after[0], after[0], *after[1:]]
-
-
-def _order(kind: str, wanted: Ordered, *, backwards: bool) -> str:
-    columns = wanted.columns(kind)
-    directions = (wanted.reverse, *(False for _column in columns[1:]))
-    return ", ".join(f"{column} {'DESC' if down is not backwards else 'ASC'}" for column, down in zip(columns, directions, strict=True))
 
 
 def _take_out(connection: sqlite3.Connection, partner_id: int) -> None:

@@ -53,7 +53,14 @@ async def ask(
     reads = method == "GET" or (endpoint.scope or "").endswith(":read")  # fields and lists are read with bodies
     changes = endpoint.audited or not reads
     content = b"" if body is None else encode(body)
-    inner = Call(http=HttpRequest(scope), services=call.services, request_id=call.request_id, caller=member.principal, content=content)
+    inner = Call(
+        http=HttpRequest(scope),
+        services=call.services,
+        request_id=call.request_id,
+        caller=member.principal,
+        content=content,
+        within=True,
+    )
     try:
         check_scope(member.principal, endpoint.scope or "")
         answer = await endpoint.handler(inner)
