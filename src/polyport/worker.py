@@ -57,6 +57,7 @@ class Worker:
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._free = asyncio.Event()
+        self._retired = False
 
     async def start(self) -> None:
         """Give back what dead processes held, then begin."""
@@ -66,6 +67,10 @@ class Worker:
             asyncio.create_task(self._watch_epoch(), name="polyport-epoch"),
             *(asyncio.create_task(self._every(chore), name=f"polyport-{chore.name}") for chore in self._chores),
         ]
+
+    def retire(self) -> None:
+        """Claim nothing more; what is under way goes on."""
+        self._retired = True
 
     async def stop(self, grace: float) -> None:
         """Claim nothing more; wait up to ``grace`` seconds for the runs under way."""
@@ -79,7 +84,7 @@ class Worker:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _claim_loop(self) -> None:
-        while True:
+        while not self._retired:
             try:
                 await self._claim()
             except StoreFault as fault:

@@ -124,7 +124,10 @@ async def _round(folder: Path, depot: Depot, size: Size, round_: int, report: Re
     async with running_process(fresh, depot, token=token) as server:
         await asyncio.sleep(2)
         report.check("requests that were sent by themselves after the restore", sum((_arrivals(depot) - before).values()), 0)
-        read = await asyncio.gather(*(server.bay(depot, 0).read(run_id) for run_id in open_))
+        bay, unfinished = server.bay(depot, 0), list(open_)
+        read = [
+            one for first in range(0, len(unfinished), 100) for one in await asyncio.gather(*map(bay.read, unfinished[first : first + 100]))
+        ]
         report.say(f"  {len(final)} runs had ended at the time of the backup, {len(open_)} had not")
         ended = Counter((CREATE if one["triggerActionId"] == CREATE else PUT, one["status"]) for one in read)
         report.check("unfinished runs that do not say what became of them", set(ended) - {(CREATE, "uncertain"), (PUT, "failed")}, set())

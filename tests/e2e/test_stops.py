@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -14,6 +15,7 @@ from e2e.killable import children, running_process
 from e2e.served import Asked, Served, answer, make_settings
 from e2e.starter import ended
 from polyport.cli.serving import QuietServer, listen, make_config, make_guard
+from polyport.server.routing import Standing
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +43,67 @@ async def test_a_server_that_was_asked_to_stop_says_so_and_still_serves_who_is_c
         go_on.set()
         assert (await caller).status == 200
         assert await ended(server.child) == 0
+
+
+async def test_a_server_that_was_asked_to_stop_takes_runs_and_leaves_them_to_who_comes_after(tmp_path):
+    async with open_depot() as depot:
+        async with running_process(tmp_path, depot, http_drain=3_600) as server:
+            connection = await server.served.connect(PARTNER, {"key": SECRET})
+            bay = server.bay(depot, connection)
+            async with aiohttp.ClientSession() as client:  # one that stays connected, so that there is something to wait for
+                served = Served(origin=server.served.origin, token=server.served.token, runtime=None, services=None, client=client)
+                await served.fetch("GET", "/healthz", token=None)
+                server.child.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(60):
+                    while (await bay.served.fetch("GET", "/readyz", token=None)).status == 200:  # noqa: ASYNC110  what is waited for signals nothing
+                        await asyncio.sleep(0.05)
+                told = await bay.run(CREATE, {"name": "queued"}, mode="async")
+                assert told.status == 202
+                assert (await bay.run(CREATE, {"name": "at once"})).status == 200
+                assert (await bay.read(told.json["data"]["runId"]))["status"] == "queued"
+            await server.kill()
+        async with running_process(tmp_path, depot, token=server.served.token) as server:
+            bay = server.bay(depot, connection)
+            assert (await bay.until(told.json["data"]["runId"]))["status"] == "succeeded"
+
+
+async def test_what_hangs_is_cut_when_the_grace_time_is_over_and_settled_as_after_a_crash(tmp_path):
+    never = asyncio.Event()
+
+    async def hang(_asked: Asked) -> None:
+        await never.wait()
+
+    async with open_depot() as depot:
+        depot.answers["POST /things"] = hang
+        async with running_process(tmp_path, depot, http_drain=0, http_grace=1) as server:
+            connection = await server.served.connect(PARTNER, {"key": SECRET})
+            bay = server.bay(depot, connection)
+            queued = (await bay.run(CREATE, {"name": "queued"}, mode="async")).json["data"]["runId"]
+            caller = asyncio.create_task(bay.run(CREATE, {"name": "at once"}))
+            await depot.arrived("POST /things", 2)
+            assert await server.stop() == 0
+            with contextlib.suppress(aiohttp.ClientError):  # it hears that nobody knows, or nothing
+                assert (await caller).json["error"]["outcome"] == "uncertain"
+        never.set()
+        async with running_process(tmp_path, depot, token=server.served.token) as server:
+            bay = server.bay(depot, connection)
+            assert (await bay.until(queued))["status"] == "uncertain"
+            (other,) = [run for run in (await server.served.fetch("GET", "/runs")).json["data"] if run["mode"] == "sync"]
+            assert (await bay.until(other["runId"]))["status"] == "uncertain"
+            assert depot.count("POST /things") == 2
+
+
+def test_the_grace_time_is_one_for_all_that_is_under_way():
+    told: list[int] = []
+    standing = Standing(told=lambda: told.append(1))
+    assert (standing.stopping, standing.left(30)) == (False, 30)
+    standing.stop(3_600)
+    assert 0 < standing.left(30) <= 3_600
+    standing.stop(7_200)  # asked once more
+    assert (standing.left(9_000) <= 3_600, told) == (True, [1])
+    over = Standing()
+    over.stop(0)
+    assert (over.stopping, over.left(30)) == (True, 0)
 
 
 async def test_a_server_nobody_is_connected_to_stops_at_once(tmp_path):

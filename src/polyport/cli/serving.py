@@ -132,7 +132,7 @@ async def serve_socket(settings: Settings, listener: socket.socket, ready: Calla
             server = QuietServer(make_config(app, settings, guard), services.streams.watch.close, guard, begin)
 
             def stop() -> None:
-                services.standing.stop()
+                services.standing.stop(settings.http.drain + settings.http.grace)
                 server.drain(settings.http.drain, shared=multiprocessing.parent_process() is not None)
 
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -255,7 +255,7 @@ class _Supervisor:
                 self._renewing = False
                 self._renew()
         for child in self._children:
-            child.join(self._settings.http.grace + 5)
+            child.join(self._settings.http.drain + self._settings.http.grace + 5)
             if child.is_alive():
                 child.kill()
 

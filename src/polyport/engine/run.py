@@ -98,11 +98,14 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def drain(self, seconds: float) -> None:
-        """Wait for the synchronous runs that are under way, also those whose caller went away; ``seconds`` at most. What is read in the background is given up."""
+        """Wait for the synchronous runs that are under way, also those whose caller went away; ``seconds`` at most. What is read in the background is given up.
+
+        An exchange of tokens has the whole grace time once more: cut, it may cost the connection.
+        """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         self._fresh.forget()
-        await self.desk.renewals.drain(seconds)
+        await self.desk.renewals.drain(self.runtime.settings.http.grace)
         self.desk.close()
 
     async def prepare(self, ask: Ask, known: tuple[Program, Positions] | None = None) -> Prepared:

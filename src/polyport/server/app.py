@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from re import Pattern
 from typing import Any, Final
 
@@ -263,12 +264,14 @@ async def serving(runtime: Runtime, services: Services | None = None) -> AsyncIt
 
     courier = Courier(runtime, services.reconnects, lambda kind, outcome: services.deliveries.labels(kind, outcome).inc())
     worker = Worker(services.engine, forget, (*chores(services), Chore(name="tidy-events", seconds=TIDY_SECONDS, work=courier.tidy)))
+    services.standing.told = worker.retire  # what it claimed after that might not end in time
     await worker.start()
     courier.start()
     try:
         yield build_app(services)
     finally:
-        await asyncio.gather(worker.stop(runtime.settings.http.grace), courier.stop(runtime.settings.http.grace))
+        left = partial(services.standing.left, runtime.settings.http.grace)
+        await asyncio.gather(worker.stop(left()), courier.stop(left()))
         services.rereader.close()
         await asyncio.gather(*refreshing)
-        await services.engine.drain(runtime.settings.http.grace)
+        await services.engine.drain(left())

@@ -85,13 +85,23 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Standing:
-    """Where a process stands: ``stopping`` once it was asked to."""
+    """Where a process stands: ``stopping`` once it was asked to. ``told`` is called then."""
 
     stopping: bool = False
+    told: Callable[[], None] | None = None
+    _until: float = 0.0
 
-    def stop(self) -> None:
-        """It was asked to stop."""
-        self.stopping = True
+    def stop(self, seconds: float) -> None:
+        """It was asked to stop, and has so many seconds to end what is under way."""
+        if self.stopping:
+            return
+        self.stopping, self._until = True, time.monotonic() + seconds
+        if self.told is not None:
+            self.told()
+
+    def left(self, grace: float) -> float:
+        """How many seconds are left for what is under way: one time for all of it. Who was not asked has the whole ``grace`` time."""
+        return max(0.0, self._until - time.monotonic()) if self.stopping else grace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
