@@ -31,10 +31,10 @@ class Retention:
         settings, runs, now = self._runtime.settings.runs, self._runtime.repo.runs, self._runtime.now_ms()
         keys_before = now - settings.idempotency_hours * 3_600_000
         await self._steps(lambda limit: runs.forget_old_keys(keys_before, limit))
+        records_before = min(keys_before, now - settings.keep_days * DAY_MS)  # first: what goes whole need not lose its payload before
+        _tell("old runs were deleted", await self._steps(lambda limit: runs.delete_ended(records_before, limit)))
         payloads_before = now - settings.keep_payload_days * DAY_MS
         _tell("payloads of runs were dropped", await self._steps(lambda limit: runs.strip_ended(payloads_before, limit)))
-        records_before = min(keys_before, now - settings.keep_days * DAY_MS)
-        _tell("old runs were deleted", await self._steps(lambda limit: runs.delete_ended(records_before, limit)))
         if settings.keep_bytes:
             _tell("runs were deleted because of their size", await self._steps(lambda limit: self._shrink(keys_before, limit)))
 
