@@ -107,10 +107,10 @@ class Runtime:
 
     async def prepare(self) -> None:
         """Load what the first call to a partner would wait for, and the first who asks what one offers."""
-        await self.catalog.prepare()
         for way in (self.network, self.receivers):
             if isinstance(way, LateSender):
                 await way.prepare()
+        await self.catalog.prepare()
 
     async def look_again(self) -> None:
         """Look at the partners' files that a start did not look at, and let all processes of the data folder take up what changed."""

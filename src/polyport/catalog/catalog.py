@@ -252,8 +252,9 @@ class Catalog:
         self._kept.watchers.append(drop)
 
     async def prepare(self) -> None:
-        """Load what reads partners and finds words with typos: the first who asks for one would wait for it."""
+        """Load what reads partners and what is searched: the first who asks for one would wait for it."""
         await asyncio.to_thread(prepare)
+        await self.reading(lambda _index: self._search.prepare())
 
     def close(self) -> None:
         """Release everything."""

@@ -147,6 +147,11 @@ class Search:
         self._kept: dict[str, tuple[int, Vocabulary]] = {}
         self._limits: dict[tuple[str, int, frozenset[int]], frozenset[int]] = {}
 
+    def prepare(self) -> None:
+        """Read the words that there are: whoever searches first would wait for it. Raises ``StoreUnavailable``."""
+        for kind in ("partner", "operation"):
+            self._vocabulary(kind)
+
     def _vocabulary(self, kind: str) -> Vocabulary:
         generation = self._index.generation()
         held = self._kept.get(kind)

@@ -8,6 +8,7 @@ import contextlib
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import anyio
@@ -67,7 +68,11 @@ class Access:
         self._runtime = runtime
         self._kept: OrderedDict[str, tuple[int, Principal]] = OrderedDict()
         self._touched: dict[int, int] = {}
-        self._hashing = anyio.CapacityLimiter(HASHES_AT_ONCE)
+
+    @cached_property
+    def _hashing(self) -> anyio.CapacityLimiter:
+        """How many passwords are looked at at the same time. With the first one: it brings along what a start does without."""
+        return anyio.CapacityLimiter(HASHES_AT_ONCE)
 
     def forget(self) -> None:
         """Drop what is kept: something was revoked."""
