@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from acting import refused, run
-from petshop import built, pets, taking, with_path
+from petshop import built, imported, pets, taking, with_path
+from polyport.importers.report import lines_of
 from polyport.manifest.model import Action, PartnerFile
 
 pytestmark = pytest.mark.anyio
@@ -124,6 +125,19 @@ async def test_values_that_stand_once_are_refused_where_they_stand_twice() -> No
     texts = {"type": "array", "uniqueItems": True, "items": {"type": "string"}}
     schema = {"type": "object", "properties": {"a": texts, "b": texts | {"items": {}}}}
     assert await refused(action_of(taking(schema)), {"a": ["x", "y", "x"], "b": [{}, {}]}) == [("runnerData.a[2]", "duplicate_value")]
+
+
+def test_rules_that_only_the_service_keeps_to_are_named() -> None:
+    rows = {
+        "type": "array",
+        "uniqueItems": True,
+        "items": {"type": "object", "properties": {"a": {"type": "string", "not": {"const": "x"}}}},
+    }
+    schema = {"type": "object", "properties": {"rows": rows}, "if": {}, "then": {}, "dependentRequired": {"rows": ["b"]}}
+    found = imported(taking(schema)).report
+    assert found["rules"] == {"make": ["a (not)", "body (if, dependentRequired)", "rows (uniqueItems)"]}
+    shown = lines_of(found)
+    assert shown[shown.index("Rules that the service alone keeps to (in 1 operations):") + 1].startswith("  make: a (not)")
 
 
 async def test_two_demands_in_one_schema_are_both_kept_to() -> None:

@@ -44,6 +44,7 @@ class Made:
     sections: list[dict[str, Any]]
     demands: list[Sets]
     json_only: list[str]
+    unkept: list[str]
     parameters: dict[str, str]
     left: list[tuple[str, str]]
 
@@ -85,6 +86,7 @@ class CallMaker:
             sections=self._level.sections,
             demands=[sets for sets in self._level.demands if sets],
             json_only=self._inputs.json_only,
+            unkept=self._inputs.unkept,
             parameters=self._placed,
             left=self._left,
         )
@@ -232,8 +234,7 @@ class CallMaker:
 
     def _query_list(self, one: Parameter, view: View, query: dict[str, Any], styles: dict[str, str]) -> None:
         items = self._look(view.items)
-        name = self._name(one)
-        key = one.name
+        name, key = self._name(one), one.name
         if is_scalar(items):
             self._add(one, list_field(items, view, name, title(one.name), required=one.required))
             style = _JOINED.get(one.style) or ("repeat" if one.explode else "comma")
@@ -405,6 +406,7 @@ class CallMaker:
         body = self._endpoint.body
         sample = NONE if body is None or body.sample is None else body.sample
         if view.kind == "object" and view.properties and (required or not self._inputs.needs(view)):
+            self._inputs.note_rules(view, Spot())
             return self._inputs.members(self._level, view, Spot(flat=frozenset({view.key}), sample=sample))
         if view.kind == "array":
             return self._inputs.put(self._level, schema, Spot(around=("items",), at=("items",), sample=sample), required=required)

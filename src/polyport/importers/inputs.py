@@ -24,10 +24,11 @@ DEPTH_MOST: Final = 7
 PLACED_DEPTH: Final = 6
 CASES_APART: Final = 12  # more are not told apart in one placeholder
 CASES_MOST: Final = 60
+_RULES: Final = ("if", "dependentRequired", "dependentSchemas", "dependencies", "not", "contains")  # what the language has no word for
 
 
 class Inputs:
-    """Makes the inputs of one operation. ``json_only`` counts the places that are a field for JSON though their shape is described."""
+    """Makes the inputs of one operation. ``json_only`` counts the places that are a field for JSON though their shape is described, ``unkept`` the rules that only the service keeps to."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Inputs:
         self._uploads = uploads
         self._left = fields_most
         self.json_only: list[str] = []
+        self.unkept: list[str] = []
 
     def put(self, level: Level, schema: Any, spot: Spot, *, required: bool) -> Any:
         """Put a value into a level; the piece of the template that stands for it, or ``NONE``."""
@@ -55,6 +57,7 @@ class Inputs:
     def _put(self, level: Level, view: View, spot: Spot, *, required: bool) -> Any:
         if view.told.get("readOnly") is True:
             return NONE
+        self.note_rules(view, spot)
         if "const" in view.told and view.told["const"] is None and not level.rows:
             return None if required else NONE
         single = view.constant
@@ -67,6 +70,13 @@ class Inputs:
         if view.kind == "union":
             return self._union(level, view, spot, required=required)
         return self._scalar(level, view, spot, required=required, single=single)
+
+    def note_rules(self, view: View, spot: Spot) -> None:
+        """Note what the schema asks that validation here does not."""
+        rows = view.told.get("uniqueItems") is True and not is_scalar(self._views.look(view.items))
+        told = [*(word for word in _RULES if word in view.told), *(["uniqueItems"] if rows else [])]
+        if told:
+            self.unkept.append(f"{'.'.join(spot.at) or 'body'} ({', '.join(told)})")
 
     def _scalar(self, level: Level, view: View, spot: Spot, *, required: bool, single: Any = None) -> Any:
         name, label = self._named(level, spot)

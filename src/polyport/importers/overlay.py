@@ -161,4 +161,4 @@ def _is_whole(part: Any) -> bool:
 
 def _by_name(built: Built) -> tuple[dict[str, Any], ...]:
     """What is kept of operations under their names."""
-    return built.endpoints, built.made, built.json_only
+    return built.endpoints, built.made, built.json_only, built.unkept

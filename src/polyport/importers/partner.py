@@ -68,6 +68,7 @@ class Built:
     made: dict[str, Made] = field(default_factory=dict)
     left: list[Left] = field(default_factory=list)
     json_only: dict[str, list[str]] = field(default_factory=dict)
+    unkept: dict[str, list[str]] = field(default_factory=dict)
     hooks: list[str] = field(default_factory=list)
 
 
@@ -140,6 +141,8 @@ def _add_action(built: Built, views: Views, endpoint: Endpoint, naming: Naming) 
     built.left += [Left(pointer=endpoint.pointer, what=what, why=why) for what, why in made.left]
     if made.json_only:
         built.json_only[action["name"]] = made.json_only
+    if made.unkept:
+        built.unkept[action["name"]] = made.unkept
 
 
 def _action(built: Built, views: Views, endpoint: Endpoint, made: Made, naming: Naming) -> dict[str, Any]:

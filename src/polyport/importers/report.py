@@ -1,4 +1,4 @@
-"""What came of an import, for people and for programs: counts, what was left out and why, what is a field for JSON, what was asked rather than assumed."""
+"""What came of an import, for people and for programs: counts, what was left out and why, what is a field for JSON, which rules are not kept to, what was asked rather than assumed."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def report_of(built: Built, *, source: str, digest: str, unused: list[str]) -> d
         },
         "leftOut": left,
         "json": {name: sorted(set(places))[:50] for name, places in sorted(built.json_only.items())},
+        "rules": {name: sorted(set(places))[:50] for name, places in sorted(built.unkept.items()) if name in built.actions},
         "webhooks": sorted(built.hooks),
         "asked": built.access.asked,
         "overlayUnused": unused,
@@ -62,6 +63,9 @@ def lines_of(report: dict[str, Any]) -> list[str]:
     if report["json"]:
         found.append(f"Described, but a field for JSON here (in {len(report['json'])} operations):")
         found += [f"  {name}: {', '.join(places[:8])}" for name, places in list(report["json"].items())[:50]]
+    if report["rules"]:
+        found.append(f"Rules that the service alone keeps to (in {len(report['rules'])} operations):")
+        found += [f"  {name}: {', '.join(places[:8])}" for name, places in list(report["rules"].items())[:50]]
     if report["webhooks"]:
         found.append(f"Calls that subscribe to webhooks, to be made triggers by hand: {', '.join(report['webhooks'][:20])}")
     found += [f"overlay: {text}" for text in report["overlayUnused"]]
