@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from bench.__main__ import RESULTS, VAR
-from bench.growth.curves import CURVES, Curve, Setting
+from bench.growth.curves import CURVES, Setting
 from bench.growth.fit import verdict
 from bench.growth.picture import draw
 from bench.growth.served import CALLERS, ROUNDS, Point
@@ -32,9 +32,10 @@ programs on the machine disturb least. "others" is what programs that have no pa
 
 @dataclass(slots=True, kw_only=True)
 class Grown:
-    """What has been measured so far; ``missing`` names what could not be, and why."""
+    """What has been measured so far, each curve where and when it was (``made``); ``missing`` names what could not be, and why."""
 
     machine: Machine
+    made: dict[str, Machine] = field(default_factory=dict)
     curves: dict[str, list[Point]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
                 break
         path.write_bytes(msgspec.json.format(msgspec.json.encode(grown)) + b"\n")
     if given.keep is not None:
-        _keep(grown, given.keep)
+        keep(grown, given.keep)
     print(_page(grown, pictures=False))
     print(f"Kept in {path}")
     return int(bool(grown.missing) or any(told.startswith("steeper") for told in grown.verdicts.values()))
@@ -88,12 +89,13 @@ def _measure(name: str, setting: Setting, grown: Grown) -> bool:
         grown.missing.append(f"{name} and what follows: it was interrupted")
         return False
     grown.curves[name] = points
+    grown.made[name] = grown.machine
     grown.verdicts[name] = verdict([(point.x, point.cpu_us) for point in points])
     print(f"{name}: {grown.verdicts[name]}, after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return True
 
 
-def _keep(grown: Grown, kept: Path) -> None:
+def keep(grown: Grown, kept: Path) -> None:
     """The page and its pictures; the figures too, so that curves that are measured later join those that are there."""
     kept.mkdir(parents=True, exist_ok=True)
     figures = kept / "growth.json"
@@ -102,6 +104,7 @@ def _keep(grown: Grown, kept: Path) -> None:
         order = [name for name in CURVES if name in before.curves or name in grown.curves]
         grown.curves = {name: grown.curves.get(name) or before.curves[name] for name in order}
         grown.verdicts = {name: grown.verdicts.get(name) or before.verdicts[name] for name in order}
+        grown.made = {name: grown.made.get(name) or before.made.get(name, before.machine) for name in order}
     figures.write_bytes(msgspec.json.format(msgspec.json.encode(grown)) + b"\n")
     for name, points in grown.curves.items():
         curve = CURVES[name]
@@ -117,13 +120,14 @@ def _page(grown: Grown, *, pictures: bool) -> str:
     ]
     parts = ["# What a run costs as things grow", describe_shortly(grown.machine), METHOD, table(["", "from, to", "CPU of a run"], summary)]
     for name, points in grown.curves.items():
-        parts += _section(name, CURVES[name], points, grown.verdicts[name], pictures=pictures)
+        parts += _section(name, points, grown, pictures=pictures)
     if grown.missing:
         parts += ["## Not measured", "\n".join(f"- {reason}" for reason in grown.missing)]
     return "\n\n".join(parts) + "\n"
 
 
-def _section(name: str, curve: Curve, points: Sequence[Point], told: str, *, pictures: bool) -> list[str]:
+def _section(name: str, points: Sequence[Point], grown: Grown, *, pictures: bool) -> list[str]:
+    curve, told, made = CURVES[name], grown.verdicts[name], grown.made[name]
     lines = [
         [
             f"{each.x:,.0f}",
@@ -138,7 +142,8 @@ def _section(name: str, curve: Curve, points: Sequence[Point], told: str, *, pic
     ]
     head = [curve.x, "CPU us a run", "runs/s", "p50 ms", "p99 ms", "memory MB", "others"]
     picture = [f"![{curve.title}]({name}.svg)"] if pictures else []
-    return [f"## {curve.title}", f"{told[0].upper()}{told[1:]}. {curve.why}", *picture, table(head, lines)]
+    elsewhere = [] if made == grown.machine else [f"Measured at another time:\n\n{describe_shortly(made)}"]
+    return [f"## {curve.title}", f"{told[0].upper()}{told[1:]}. {curve.why}", *elsewhere, *picture, table(head, lines)]
 
 
 if __name__ == "__main__":
