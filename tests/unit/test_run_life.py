@@ -25,9 +25,9 @@ from samples import json_reply
 
 STEPS = {  # what may follow what; "" is a run that is not there yet
     "": {"queued", "succeeded", "failed", "uncertain"},  # a synchronous run is seen at its end
-    "queued": {"running", "cancelled"},
+    "queued": {"running", "cancelled", "failed"},  # failed: its time was over
     "running": {"queued", "waiting", "succeeded", "failed", "uncertain", "cancelled"},
-    "waiting": {"running", "cancelled"},
+    "waiting": {"running", "cancelled", "failed"},
 }
 ANSWERS = ("fine", "refused", "later", "broken", "cut", "unreachable")
 HARMLESS = {"later", "unreachable"}  # the partner did not begin, or nothing left: another send may follow
@@ -83,10 +83,11 @@ class Life(RuleBasedStateMachine):
         self.once[run.run_id] = operation == CREATE
         self.sends.setdefault(run.run_id, [])
 
-    @rule(operation=st.sampled_from([CREATE, PUT]), key=st.sampled_from([None, "a", "b"]))
-    def start(self, operation: int, key: str | None) -> None:
-        key = key and f"{key}{operation}"
-        earlier, run, _prepared = self.do(self.bench.engine.start(self.bench.ask(operation, mode="async", idempotency_key=key)))
+    @rule(operation=st.sampled_from([CREATE, PUT]), key=st.sampled_from([None, "a", "b"]), timeout=st.sampled_from([None, 30_000]))
+    def start(self, operation: int, key: str | None, timeout: int | None) -> None:
+        key = key and f"{key}{operation}{timeout}"
+        ask = self.bench.ask(operation, mode="async", idempotency_key=key, timeout_ms=timeout)
+        earlier, run, _prepared = self.do(self.bench.engine.start(ask))
         if key is not None:
             assert self.keys.setdefault(key, run.run_id) == run.run_id
         if earlier is None:
@@ -187,6 +188,13 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 60, 3_600]))
     def time_passes(self, seconds: int) -> None:
         self.ms += seconds * 1000
+
+    @rule()
+    def whose_time_is_over_is_ended(self) -> None:
+        self.do(self.bench.engine.ledger.expire())
+        for run_id in self.sends:
+            run = self.do(self.runtime.repo.runs.get(self.bench.account, run_id))
+            assert run.deadline_at is None or run.deadline_at > self.ms or run.status not in {"queued", "waiting"}
 
     @invariant()
     def statuses_move_along_the_edges_alone_and_the_end_is_the_end(self) -> None:
