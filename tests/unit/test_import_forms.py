@@ -331,6 +331,23 @@ def test_a_key_goes_along_with_another_way_of_authorisation(names: list[str], ki
     PartnerFile.model_validate(made.partner, by_alias=True, by_name=False)
 
 
+@pytest.mark.parametrize(
+    ("around", "own", "signed"),
+    [
+        ([{"key": []}], [{}, {"key": []}], True),
+        ([{"key": []}], [], False),
+        ([{"key": []}], [{}], False),
+        ([], None, True),
+        (None, None, True),
+    ],
+)
+def test_a_connection_signs_what_may_be_signed(around: Any, own: Any, signed: bool) -> None:
+    item = {"get": {"operationId": "ask", "responses": {}} | ({} if own is None else {"security": own})}
+    document = with_path("/q", item) | {"components": {"securitySchemes": {"key": KEY}}}
+    document = {name: told for name, told in document.items() if name != "security"} | ({} if around is None else {"security": around})
+    assert built(document).actions["ask"]["call"].get("auth", True) is signed
+
+
 def test_requests_of_aws_are_signed_and_a_refresh_has_its_own_address() -> None:
     made = built(pets(components=pets()["components"] | {"securitySchemes": SCHEMES}, security=[{"aws": []}, {"aws": [], "key": []}]))
     schemes = {choice["name"]: choice["scheme"] for choice in made.access.choices}

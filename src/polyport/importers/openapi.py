@@ -172,7 +172,7 @@ class OpenApi:
             answer=answer,
             link_header=links,
             server=servers[0] if servers else None,
-            open=isinstance(security, list) and (not security or {} in security),
+            open=isinstance(security, list) and not any(security),  # where none is one way of several, the connection's own is used
         )
 
     def _parameters(self, item: Mapping[str, Any], told: Mapping[str, Any], at: str, what: str) -> Iterator[Parameter]:
