@@ -136,6 +136,7 @@ async def test_a_batch_that_the_queue_has_no_room_for_is_refused_whole(tmp_path)
     async with open_depot() as depot, open_bay(tmp_path, depot, runs_queue_limit=50) as bay:
         told = await _batch(bay, _things(51))
         assert (told.status, told.json["error"]["code"], "retry-after" in told.headers) == (503, "overloaded", True)
+        assert "send at most 50 together" in told.json["error"]["message"]
         assert await bay.count_runs() == 0
         assert (await _batch(bay, _things(50))).status == 202
 

@@ -56,6 +56,9 @@ class Intake:
     async def check_load(self, account_id: int, runs: int = 1) -> None:
         """Raise ``Overloaded`` when so many more runs would be too many in the queue, or too many of one account: before anything is done for them."""
         limits, queue = self._runtime.settings.runs, self._runtime.queue
+        most = min(limits.queue_limit, limits.queue_limit_per_account)
+        if runs > most:
+            raise Overloaded(f"The queue never has room for {runs:,} runs at once: nothing was accepted, send at most {most:,} together.")
         if await queue.depth() + runs > limits.queue_limit:
             raise Overloaded
         if await queue.depth(account_id) + runs > limits.queue_limit_per_account:
