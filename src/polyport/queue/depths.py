@@ -39,7 +39,7 @@ class Depths:
         self._known: dict[Key, _Depth] = {}
         self._counting: dict[Key, asyncio.Task[_Depth]] = {}
         self._meanwhile: Counter[Key] = Counter()  # accepted while a count is under way
-        self._taken: Counter[Key] = Counter()  # room of runs that are being accepted
+        self._taken: dict[Key, int] = {}  # room of runs that are being accepted
 
     async def of(self, account_id: Key = ALL) -> int:
         """How many runs wait, as counted at most a second ago, plus what came and less what went here since.
@@ -54,21 +54,22 @@ class Depths:
             whole, own = await self._look(ALL), await self._look(account_id)
             if whole is self._known.get(ALL):  # counted anew while the account was: both have to be of now
                 break
-        found = (
-            whole.count + self._taken[ALL] + runs <= most,
-            own.count + self._taken[account_id] + runs <= most_of_account,
-        )
-        if found == (True, True):
-            for key in (ALL, account_id):
-                self._taken[key] += runs
-        return found
+        taken = self._taken
+        of_all, of_own = taken.get(ALL, 0) + runs, taken.get(account_id, 0) + runs
+        among_all, in_account = whole.count + of_all <= most, own.count + of_own <= most_of_account
+        if among_all and in_account:
+            taken[ALL], taken[account_id] = of_all, of_own
+        return among_all, in_account
 
     def leave_room(self, account_id: int, runs: int) -> None:
         """Give back room that was taken: the runs have come, or will not."""
+        taken = self._taken
         for key in (ALL, account_id):
-            self._taken[key] -= runs
-            if not self._taken[key]:
-                del self._taken[key]
+            left = taken[key] - runs
+            if left:
+                taken[key] = left
+            else:
+                del taken[key]
 
     def came(self, account_id: Key) -> None:
         """One more run waits; of which account, if that is known."""
