@@ -249,9 +249,20 @@ def test_typos_that_were_looked_for_are_kept_within_bounds(monkeypatch: pytest.M
     assert vocabulary._typos("contct") == first[0]
 
 
-async def test_operations_that_are_wanted_ready_to_be_sent_are_the_same(made: Catalog):
+async def test_items_that_are_wanted_ready_to_be_sent_are_the_same(made: Catalog, bundled: Catalog):
     view = made.seen_by(None)
     shown = await view.list_operations(Wanted(per_page=30))
     ready = await view.list_operations(Wanted(per_page=30, ready=True))
     assert [bytes(item) for item in ready.items] == [msgspec.json.encode(item) for item in shown.items]
-    assert (await view.list_partners(Wanted(ready=True))).items == (await view.list_partners(Wanted())).items
+    odd = partner(
+        action(id=9001, name="a", title="A"),
+        id=90,
+        slug="odd",
+        title='","budgets":[{"logo":null}] \\","logo":null,"budgets":[',
+        description='"logo":null',
+        budgets=[{"name": "budgets", "per": "app", "limit": 5, "seconds": 1}],
+    )
+    for catalog in (made, bundled, Catalog([odd], [], 'https://example.com/a"b')):
+        view = catalog.seen_by(None)
+        shown, ready = await view.list_partners(Wanted(per_page=100)), await view.list_partners(Wanted(per_page=100, ready=True))
+        assert [bytes(item) for item in ready.items] == [msgspec.json.encode(item) for item in shown.items]

@@ -154,6 +154,29 @@ def test_what_reads_partners_is_built_when_a_server_answers_already():
     assert told.stdout.split("\n") == ["[False, False]", "[True, True] ['operation', 'partner']", ""]
 
 
+AT_ONCE = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from polyport.manifest.load import part_of
+from polyport.manifest.source import read_source
+
+told = read_source("a.yaml", b"{id: 1, name: a, title: A, description: d, idempotent: true, call: {method: GET, path: /a}}").data
+ready = threading.Barrier(8)
+
+def build(_number):
+    ready.wait()
+    return repr(part_of("actions/a.yaml", told))
+
+with ThreadPoolExecutor(8) as threads:
+    print(len(set(threads.map(build, range(8)))))
+"""
+
+
+def test_threads_that_read_the_first_partners_at_the_same_time_read_the_same():
+    told = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=True)  # noqa: S603  this program
+    assert told.stdout.strip() == "1"
+
+
 def test_the_command_that_serves_is_the_same_alone_and_among_the_others():
     alone, among = (CliRunner().invoke(program, ["serve", "--help"], prog_name="polyport") for program in (starter, app))
     assert "--workers" in alone.output

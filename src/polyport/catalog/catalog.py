@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from polyport.catalog.building import Builder, known, plan, problems_in
-from polyport.catalog.listing import Item, Operation, Page, Wanted, operation_row, partner_row, understand
+from polyport.catalog.listing import Item, Operation, Page, Wanted, logo_of, operation_row, partner_row, ready_partner, understand
 from polyport.catalog.loaded import MEMORY_MB, Head, Kept, Opened, pinned, prepare
 from polyport.catalog.reading import asked_of, read_all
 from polyport.catalog.search import Search
@@ -349,15 +349,16 @@ class Catalog:
         return Page(items=items, page=wanted.page, per_page=wanted.per_page, total=total, following=following)
 
     def _items(self, kind: str, found: Sequence[bytes], wanted: Wanted) -> Sequence[Any]:
-        return [msgspec.Raw(each) if wanted.ready and kind == "operation" else self.item(kind, each) for each in found]
+        if not wanted.ready:
+            return [self.item(kind, each) for each in found]
+        return [ready_partner(each, self._origin) if kind == "partner" else msgspec.Raw(each) for each in found]
 
     def item(self, kind: str, content: bytes, *, whole: bool = False) -> Item:
         """An item as it is shown. Lists show no budgets."""
         item: dict[str, Any] = msgspec.json.decode(content)
         if kind == "partner":
             if item["logo"] is None:
-                logo = f"{self._origin}/partners/{item['partnerId']}/logo.svg"
-                item["logo"] = {"100x100": logo, "original": logo}
+                item["logo"] = logo_of(item["partnerId"], self._origin)
             if not whole:
                 del item["budgets"]
         return item

@@ -23,6 +23,9 @@ Item = dict[str, Any]
 
 DESCRIPTION_WORDS: Final = 60
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_NUMBER: Final = b'{"partnerId":'
+_NO_LOGO: Final = b'"logo":null'
+_BUDGETS: Final = b',"budgets":['
 _FLAGS: Final = frozenset({"deprecated", "isAction"})
 _SORTS: Final = {"title": "title_key", "partnerId": "partner_id", "triggerActionId": "operation_id"}
 PARTNER_FILTERS: Final = (
@@ -54,7 +57,7 @@ OPERATION_FILTERS: Final = (
 class Wanted:
     """What a list of the catalogue is asked for. ``filters`` maps (field, operator) to the value; operators are ``eq`` and ``like``.
 
-    ``ready``: operations are wanted as JSON that is ready to be sent: that is what the index holds.
+    ``ready``: items are wanted as JSON that is ready to be sent: that is nearly what the index holds.
     """
 
     filters: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -108,7 +111,7 @@ def partner_row(partner: Partner, owner: int | None) -> PartnerRow:
         "actionsCount": len(partner.actions),
         "triggersCount": len(partner.triggers),
         "verified": {"how": file.verified.how, "on": file.verified.on.isoformat()},
-        "budgets": [shown(budget) for budget in file.budgets],
+        "budgets": [shown(budget) for budget in file.budgets],  # the last: ``ready_partner`` cuts it off
     }
     lines = (
         line_of(file.title, *file.titles.values()),
@@ -129,6 +132,24 @@ def partner_row(partner: Partner, owner: int | None) -> PartnerRow:
         words="\n".join(lines),
         item=_ENCODER.encode(item),
     )
+
+
+def ready_partner(content: bytes, origin: str) -> msgspec.Raw:
+    """A partner's item as lists show it, ready to be sent: with its logo and without its budgets.
+
+    It is made of the JSON itself. In a text of it no quotation mark stands without a backslash before it, so that what is looked for here is a key.
+    """
+    found = content[: content.rindex(_BUDGETS)] + b"}"
+    if _NO_LOGO in found:
+        number = found[len(_NUMBER) : found.index(b",")].decode()
+        found = found.replace(_NO_LOGO, b'"logo":' + _ENCODER.encode(logo_of(number, origin)), 1)
+    return msgspec.Raw(found)
+
+
+def logo_of(partner_id: int | str, origin: str) -> Item:
+    """Where the logo of a partner that everybody sees is to be had."""
+    logo = f"{origin}/partners/{partner_id}/logo.svg"
+    return {"100x100": logo, "original": logo}
 
 
 def _facets(partner: Partner) -> list[str]:
