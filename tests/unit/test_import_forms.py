@@ -433,7 +433,7 @@ def test_pages_that_an_object_in_the_query_asks_for_are_turned() -> None:
         ({"type": "integer", "default": 20}, "Default: 20"),
         ({"type": "number", "default": 0.5, "description": "How much."}, "How much. Default: 0.5"),
         ({"type": "boolean", "default": False}, "Default: false"),
-        ({"type": "string", "enum": ["US", "go_on"], "default": "go_on"}, "Default: Go on"),
+        ({"type": "string", "enum": ["US", "POST", "go_on"], "default": "go_on"}, "Default: Go on"),
         ({"type": "string", "default": "a"}, "Default: a"),
         ({"type": "integer", "default": "x"}, None),
         ({"type": "string", "default": True}, None),
@@ -443,4 +443,4 @@ def test_pages_that_an_object_in_the_query_asks_for_are_turned() -> None:
 def test_what_the_service_takes_where_nothing_is_given_is_said(schema: Any, hint: str | None) -> None:
     field = action_of(taking({"type": "object", "properties": {"a": schema}})).fields[0]
     assert field.hint == hint
-    assert [option.label for option in field.options or ()] == (["US", "Go on"] if "enum" in schema else [])
+    assert [option.label for option in field.options or ()] == (["US", "POST", "Go on"] if "enum" in schema else [])

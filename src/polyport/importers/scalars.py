@@ -171,7 +171,9 @@ def options_of(view: View, kind: str) -> list[dict[str, Any]]:
 
 
 def _label(choice: Any) -> str:
-    if not isinstance(choice, str) or re.fullmatch(r"[A-Z0-9]{1,3}", choice):  # a code: of a country, a currency, a method
+    if not isinstance(choice, str) or re.fullmatch(
+        r"[A-Z0-9]{1,3}|POST|HEAD|PATCH|DELETE|OPTIONS", choice
+    ):  # a code: of a country, a currency, a method
         return str(choice)
     return title(choice) if re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", choice) else choice
 
