@@ -79,18 +79,22 @@ async def test_what_hangs_is_cut_when_the_grace_time_is_over_and_settled_as_afte
             connection = await server.served.connect(PARTNER, {"key": SECRET})
             bay = server.bay(depot, connection)
             queued = (await bay.run(CREATE, {"name": "queued"}, mode="async")).json["data"]["runId"]
-            caller = asyncio.create_task(bay.run(CREATE, {"name": "at once"}))
-            await depot.arrived("POST /things", 2)
+            callers = [asyncio.create_task(bay.run(CREATE, {"name": "at once"})) for _caller in range(6)]
+            path = f"/proxy/{connection}/things"
+            callers += [asyncio.create_task(server.served.fetch("POST", path, {"method": "POST"})) for _caller in range(3)]
+            await depot.arrived("POST /things", 10)
             assert await server.stop() == 0
-            with contextlib.suppress(aiohttp.ClientError):  # it hears that nobody knows, or nothing
-                assert (await caller).json["error"]["outcome"] == "uncertain"
+            for caller in callers:
+                with contextlib.suppress(aiohttp.ClientError):  # it hears that nobody knows, or nothing
+                    assert (await caller).json["error"]["outcome"] == "uncertain"
         never.set()
         async with running_process(tmp_path, depot, token=server.served.token) as server:
             bay = server.bay(depot, connection)
             assert (await bay.until(queued))["status"] == "uncertain"
-            (other,) = [run for run in (await server.served.fetch("GET", "/runs")).json["data"] if run["mode"] == "sync"]
-            assert (await bay.until(other["runId"]))["status"] == "uncertain"
-            assert depot.count("POST /things") == 2
+            others = [run for run in (await server.served.fetch("GET", "/runs")).json["data"] if run["mode"] == "sync"]
+            assert [(await bay.until(other["runId"]))["status"] for other in others] == ["uncertain"] * 9
+            assert depot.count("POST /things") == 10
+    assert "Traceback" not in (tmp_path / "server.log").read_text("utf-8")
 
 
 def test_the_grace_time_is_one_for_all_that_is_under_way():

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope
+    from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, HTTPScope
 
     from polyport.cli.guard import GuardedProtocol
 
@@ -23,8 +23,12 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_BODY: Final = frozenset({204, 304})
 
 
+def _nothing() -> None:
+    """Nothing follows."""
+
+
 class Exchange(RequestResponseCycle):
-    """A request whose body comes in and whose answer goes out. ``run_asgi``, which answers for an application that fails, is uvicorn's."""
+    """A request whose body comes in and whose answer goes out."""
 
     # What every exchange begins with: an instance has of it only what has changed.
     logger = _log
@@ -49,6 +53,28 @@ class Exchange(RequestResponseCycle):
         self.on_response = connection.on_response_complete
         self._without_body = scope["method"] == "HEAD"
         self._parts: list[bytes] = []
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        """Let the application answer, and answer for one that fails. One that is cut when the grace time is over is no failure: its connection ends, as that of a dead process does."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            self.transport.close()
+        except BaseException as error:  # noqa: BLE001  the connection must not outlive it without an answer
+            _log.error("The application failed.", exc_info=error)
+            await self._give_up()
+        else:
+            if not self.response_complete and not self.disconnected:
+                _log.error("The application ended without a whole answer.")
+                await self._give_up()
+        finally:
+            self.on_response = _nothing
+
+    async def _give_up(self) -> None:
+        if self.response_started:
+            self.transport.close()
+        else:
+            await self.send_500_response()
 
     def take(self, part: bytes) -> None:
         """Some of the body came."""
