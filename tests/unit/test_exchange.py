@@ -240,8 +240,9 @@ async def test_a_connection_that_rests_too_long_is_ended_and_one_that_works_is_n
 class Connection:
     """What an exchange sees of a connection. A real client that reads slowly fills buffers of a size nobody knows."""
 
-    def __init__(self, *, paused: bool = False) -> None:
+    def __init__(self, *, paused: bool = False, closed: bool = False) -> None:
         self.transport = self.flow = self.guard = self
+        self.closed = closed
         self.write_paused, self.expect_100_continue = paused, False
         self.server_state = None
         self.wrote, self.completed = b"", 0
@@ -255,6 +256,9 @@ class Connection:
     def write(self, content: bytes) -> None:
         self.wrote += content
 
+    def is_closing(self) -> bool:
+        return self.closed
+
 
 def test_a_whole_answer_is_written_at_once():
     connection = Connection()
@@ -267,7 +271,7 @@ def test_a_whole_answer_is_written_at_once():
 
 def test_nothing_is_written_at_once_to_a_client_that_is_gone_or_reads_slowly():
     slow, gone = Connection(paused=True), Connection()
-    for connection in (slow, gone):
+    for connection in (slow, gone, Connection(closed=True)):
         exchange = Exchange(cast("Any", connection), cast("Any", {"method": "POST"}), keep_alive=True)
         exchange.disconnected = connection is gone
         assert not exchange.answer(200, [sized(2)], b"{}")
