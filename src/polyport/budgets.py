@@ -36,6 +36,7 @@ OTHERS_MS: Final = 1_000
 TIDY_MS: Final = 60_000
 LEARN_MS: Final = 5_000  # how old may be what is known of a budget before somebody is told to wait for it
 STORE_SECONDS: Final = 0.2
+HELD_MOST_MS: Final = 3_600_000  # for so long others wait because a partner told one call to: a slip of it must not close a connection for days
 
 _log: Final = structlog.get_logger("polyport.budgets")
 _WIDTHS: Final[Mapping[str, int]] = {"endpoint": 0, "connection": 1, "app": 2}
@@ -222,9 +223,12 @@ class Budgets:
         self._spawn(self._uses.tell(self._count(quota, now), remaining, until))
 
     def refused(self, toll: Toll | None, place: int, wait_ms: int) -> None:
-        """The partner asked to wait: its narrowest budget is closed for all processes; of one that declared none, this process claims nothing for that connection."""
+        """The partner asked to wait: its narrowest budget is closed for all processes; of one that declared none, this process claims nothing for that connection.
+
+        For an hour at most, or as long as a window of that budget is: then another call goes and hears for itself.
+        """
         now = self._now()
-        until = now + wait_ms
+        until = now + min(wait_ms, HELD_MOST_MS)
         if toll is None:
             if len(self._paused) > TOLLS_MOST:
                 self._paused.clear()
@@ -232,6 +236,7 @@ class Budgets:
             return
         narrowest = min(_WIDTHS[quota.budget.per] for quota in toll.quotas)
         closed = [quota for quota in toll.quotas if _WIDTHS[quota.budget.per] == narrowest]
+        until = now + min(wait_ms, max(HELD_MOST_MS, *(quota.keep_ms for quota in closed)))
         for quota in closed:
             line = self._line(quota)
             line.learned_at = now

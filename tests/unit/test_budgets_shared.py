@@ -227,6 +227,17 @@ async def test_where_nothing_is_declared_a_process_remembers_who_asked_to_wait(u
     await budgets.close()
 
 
+@pytest.mark.parametrize(("seconds", "hours"), [(None, 1), (1, 1), (86_400, 24)])
+async def test_what_one_call_is_told_closes_others_out_for_an_hour_or_a_window_at_most(uses, seconds, hours):
+    clock = Clock()
+    budgets = process(uses, now_ms=clock)
+    one = toll(budgets, limit=5, seconds=seconds) if seconds else None
+    budgets.refused(one, 5, 7 * 24 * 3_600_000)
+    assert not budgets.room()(one, 5)
+    assert hours * 3_600_000 <= budgets.opens_at(one, 5) - clock.now <= hours * 3_700_000
+    await budgets.close()
+
+
 async def test_a_lane_may_go_on_as_far_as_something_is_left(uses):
     clock = Clock()
     budgets = process(uses, now_ms=clock)
