@@ -36,7 +36,7 @@ OTHERS_MS: Final = 1_000
 TIDY_MS: Final = 60_000
 LEARN_MS: Final = 5_000  # how old may be what is known of a budget before somebody is told to wait for it
 STORE_SECONDS: Final = 0.2
-HELD_MOST_MS: Final = 3_600_000  # for so long others wait because a partner told one call to: a slip of it must not close a connection for days
+HELD_MOST_MS: Final = 3_600_000  # what one call is told holds others for so long: a slip of it must not close a connection for days
 
 _log: Final = structlog.get_logger("polyport.budgets")
 _WIDTHS: Final[Mapping[str, int]] = {"endpoint": 0, "connection": 1, "app": 2}
