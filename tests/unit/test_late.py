@@ -16,6 +16,8 @@ from polyport import stamps
 from polyport.catalog import FolderSource
 from polyport.cli.app import app
 from polyport.cli.start import starter
+from polyport.manifest.load import prepare
+from polyport.manifest.model import PartnerFile
 from polyport.net.late import LateSender
 from polyport.net.message import Incoming, Network, Opener, Reply, Request
 
@@ -152,6 +154,14 @@ print([model.__pydantic_complete__ for model in (Action, PartnerFile)], sorted(c
 def test_what_reads_partners_is_built_when_a_server_answers_already():
     told = subprocess.run([sys.executable, "-c", MODELS], capture_output=True, text=True, check=True)  # noqa: S603  this program
     assert told.stdout.split("\n") == ["[False, False]", "[True, True] ['operation', 'partner']", ""]
+
+
+def test_what_was_built_is_built_once():
+    prepare()
+    built = PartnerFile.__pydantic_validator__
+    prepare()
+    assert PartnerFile.__pydantic_complete__
+    assert PartnerFile.__pydantic_validator__ is built
 
 
 AT_ONCE = """
