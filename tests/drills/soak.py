@@ -102,15 +102,17 @@ async def drill(folder: Path, quick: bool, report: Report) -> None:
     third = len(samples) // 3
     middle, last = samples[third : 2 * third], samples[2 * third :]
     before, after = (median(sample.megabytes for sample in part) for part in (middle, last))
+    # Many runs at once open connections to the partner, which are kept for a while: what is not given back shows in how few files there are at least.
+    fewest = [min(sample.files for sample in part) for part in (middle, last)]
     report.say(f"{callers.count()} calls in {DURATION[quick]:.0f} s")
     report.say(
         f"  memory: {samples[0].megabytes:.1f} MB at first, {before:.1f} MB in the middle third, {after:.1f} MB in the last, {max(sample.megabytes for sample in samples):.1f} MB at most"
     )
     report.say(
-        f"  open files: {max(sample.files for sample in middle)} and {max(sample.files for sample in last)} at most; threads: {max(sample.threads for sample in middle)} and {max(sample.threads for sample in last)}"
+        f"  open files: {fewest[0]} and {fewest[1]} at least, {max(sample.files for sample in samples)} at most; threads: {max(sample.threads for sample in middle)} and {max(sample.threads for sample in last)}"
     )
     report.check(f"memory grew by less than {GROWTH_MB[quick]:.0f} MB", after - before < GROWTH_MB[quick], True)
-    report.check("no more open files", max(sample.files for sample in last) <= max(sample.files for sample in middle) + 4, True)
+    report.check("no more open files", fewest[1] <= fewest[0] + 4, True)
     report.check("no more threads", max(sample.threads for sample in last) <= max(sample.threads for sample in middle) + 1, True)
     report.check("calls that were answered otherwise than they should", callers.failed[:3], [])
 

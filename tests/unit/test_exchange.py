@@ -237,6 +237,21 @@ async def test_a_connection_that_rests_too_long_is_ended_and_one_that_works_is_n
         writer.close()
 
 
+async def test_a_stop_does_not_wait_for_a_client_that_was_answered_for_good_and_goes_on_sending():
+    guard = Guard(load_settings({}).http)
+    async with serving(guard.protocol()) as (port, _server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n")
+        async with asyncio.timeout(5):
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+            writer.write(b"more")
+            (connection,) = guard.connections
+            connection.shutdown()
+            while guard.connections:  # noqa: ASYNC110  what is waited for signals nothing
+                await asyncio.sleep(0.01)
+        writer.close()
+
+
 class Connection:
     """What an exchange sees of a connection. A real client that reads slowly fills buffers of a size nobody knows."""
 

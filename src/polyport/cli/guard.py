@@ -298,6 +298,13 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self.phase is Phase.WHOLE:
             self.phase, self.since = Phase.IDLE, self.loop.time()
 
+    def shutdown(self) -> None:
+        """The server ends: what is answered ends at once, whatever its client still sends."""
+        if self.phase is Phase.ENDED and (self.current is None or self.current.disconnected or self.current.response_complete):
+            self.transport.close()
+        else:
+            super().shutdown()
+
     def unread_for(self, now: float) -> float:
         """For how long (seconds) the client has read too little of what was written."""
         size: Any = self.transport.get_write_buffer_size()
