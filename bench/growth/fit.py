@@ -10,6 +10,7 @@ FLAT: Final = 1.25  # times the least that the most may be
 LINEAR: Final = 1.15  # the exponent up to which growth counts as linear: caches and allocators bend a straight line a little
 SLOWER: Final = 0.85
 END: Final = 1.4  # the exponent between the two last points from where on the end counts as steeper, however straight all before it is: two points are rougher than many
+NEARLY: Final = 1.5  # times the first that the last may be and still be called nearly flat
 _TOLD: Final = 0.5  # a point tells something of growth when it lies so far above the first, as a share of it
 
 
@@ -49,7 +50,8 @@ def verdict(points: Sequence[tuple[float, float]]) -> str:
         return "flat at its ends, uneven between"
     power = exponent(points)
     if power is None:
-        return f"{values[-1] / values[0]:.1f} times over the whole range: nearly flat"
+        grown = values[-1] / values[0]
+        return f"{grown:.1f} times over the whole range" + (": nearly flat" if grown <= NEARLY else "")
     if power > LINEAR:
         return f"steeper than linear (x to the {power:.2f})"
     end = last_exponent(points)
