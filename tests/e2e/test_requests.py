@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from e2e.depot import PUT, open_bay, open_depot
+from e2e.depot import PARTNER, PUT, SECRET, open_bay, open_depot
+from e2e.killable import running_process
 from e2e.served import answer
 
 pytestmark = pytest.mark.anyio
@@ -160,6 +161,36 @@ async def test_what_is_wrong_with_a_request_is_told_as_everywhere(bay):
         wire.writer.write(wire.request(f"Content-Length: {too_large}", body=b""))
         assert (await wire.read())[0] == 413
     assert bay.depot.count(LINE) == 0
+
+
+async def test_a_client_that_ends_its_half_of_the_connection_gets_its_answers(shared, tmp_path):
+    async def late(asked):
+        await asyncio.sleep(0.2)
+        return answer(200, {"data": json.loads(asked.body)})
+
+    shared.depot.answers[LINE] = late
+    async with running_process(tmp_path, shared.depot) as process:  # with the event loop that a server has
+        bay = process.bay(shared.depot, await process.served.connect(PARTNER, {"key": SECRET}))
+        async with wired(bay) as wire:
+            wire.writer.write(wire.request(name="first") + wire.request(name="second") + wire.request(name="never whole")[:-5])
+            wire.writer.write_eof()
+            assert [(await wire.read())[2]["data"]["result"]["name"] for _each in range(2)] == ["first", "second"]
+            assert await wire.ends()
+        async with wired(bay) as wire:
+            queued = wire.request(path=PATH.replace("sync", "async"))
+            wire.writer.write(queued)
+            wire.writer.write_eof()
+            status, headers, content = await wire.read()
+            assert (status, dict(headers)["connection"]) == (202, "close")
+            assert await wire.ends()
+        run = content["data"]["runId"]
+        async with wired(bay) as wire:
+            wire.writer.write(wire.request(path=f"/runs/{run}/events", method="GET", body=b""))
+            wire.writer.write_eof()
+            async with asyncio.timeout(30):
+                told = await wire.reader.read()
+            assert told.endswith(b"\n\n\r\n0\r\n\r\n")
+            assert b"event: succeeded" in told
 
 
 async def test_a_run_whose_client_goes_away_is_carried_out_and_recorded(bay):

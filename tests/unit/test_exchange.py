@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from polyport.cli.exchange import Exchange
-from polyport.cli.guard import Guard
+from polyport.cli.guard import Guard, Phase
 from polyport.settings import load_settings
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +75,7 @@ def sized(length: int) -> tuple[bytes, bytes]:
     return b"content-length", str(length).encode()
 
 
+EVENTS = (b"content-type", b"text/event-stream")
 ANSWERS: dict[str, list[dict[str, Any]]] = {
     "/parts": [start(), body(b"one", more=True), body(b"", more=True), body(b"two")],
     "/sized": [start(200, sized(6)), body(b"one", more=True), body(b"two")],
@@ -201,11 +203,11 @@ async def test_the_answers_are_the_same_however_the_bytes_are_cut(cuts: list[int
     ).replace(b"HTTP/1.1 100 Continue\n\n", b"")
 
 
-async def test_the_head_of_what_comes_in_parts_does_not_wait_for_the_first_part():
+async def test_the_head_of_what_comes_in_parts_does_not_wait_for_the_first_part_and_a_stream_of_events_ends_with_its_client():
     gone = asyncio.Event()
 
     async def slow(_scope: Any, receive: Any, send: Any) -> None:
-        await send(start())
+        await send(start(200, EVENTS))
         while (await receive())["type"] != "http.disconnect":
             pass
         gone.set()
@@ -216,7 +218,8 @@ async def test_the_head_of_what_comes_in_parts_does_not_wait_for_the_first_part(
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(SCRIPTS["get"])
         async with asyncio.timeout(5):
-            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 200 OK\r\ndate: now\r\ntransfer-encoding: chunked\r\n\r\n"
+            head = b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            assert await reader.readuntil(b"\r\n\r\n") == head
             writer.close()
             await gone.wait()  # an application that waits for its client to go learns that it went
 
@@ -250,6 +253,119 @@ async def test_a_stop_does_not_wait_for_a_client_that_was_answered_for_good_and_
             while guard.connections:  # noqa: ASYNC110  what is waited for signals nothing
                 await asyncio.sleep(0.01)
         writer.close()
+
+
+# Half a connection: the client says that it sends no more. uvicorn closes the connection at once, and says nothing.
+WHOLE_BEFORE_ITS_END = {
+    "get": 1,
+    "body": 1,
+    "long body": 1,
+    "chunked body": 1,
+    "pipelined": 4,
+    "parts": 2,
+    "old": 1,
+    "early": 2,
+    "nothing": 2,
+    "raises": 1,
+    "head": 1,
+}
+
+
+async def told_to_half(guard: Guard, script: bytes, answering: Any = app) -> bytes:
+    """All that comes back to a client that ends its half behind a script, until the server ends its own."""
+    async with serving(guard.protocol()) as (port, server):
+        server.config.loaded_app = answering
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(script)
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            told = await reader.read()
+        writer.close()
+        async with asyncio.timeout(10):
+            while guard.connections:  # noqa: ASYNC110  what is waited for signals nothing
+                await asyncio.sleep(0.01)
+        return told
+
+
+async def slowly(scope: Any, receive: Any, send: Any) -> None:
+    await asyncio.sleep(0.05)
+    await app(scope, receive, send)
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE_BEFORE_ITS_END))
+@pytest.mark.parametrize("answering", [app, slowly])
+async def test_who_ends_its_half_is_answered_what_it_asked_and_the_connection_ends(name: str, answering: Any):
+    guard = Guard(load_settings({}).http)
+    told = await told_to_half(guard, SCRIPTS[name], answering)
+    assert told.count(b"HTTP/1.1 ") == WHOLE_BEFORE_ITS_END[name]
+    kept = b"".join(part for part in as_sets(await answers(guard.protocol(), [SCRIPTS[name]])).split(b"<end>"))
+    assert as_sets(told).replace(b"connection: close\n", b"") == kept.replace(b"connection: close\n", b"")
+
+
+async def test_of_what_a_half_that_ends_leaves_unfinished_nothing_is_answered_and_what_came_before_it_is():
+    head, cut = SCRIPTS["get"], SCRIPTS["body"][:-2]
+    for script, count in (
+        (head[:-4], 0),
+        (cut, 0),
+        (head + head[:-4], 1),
+        (head + cut, 1),
+        (head + head + cut, 2),
+        (head + b"no request\r\n\r\n", 1),
+    ):
+        told = await told_to_half(Guard(load_settings({}).http), script, slowly)
+        assert told.count(b"HTTP/1.1 200 ") == told.count(b"HTTP/1.1 ") == count, script
+
+
+async def test_a_client_that_ended_its_half_and_does_not_read_is_cut():
+    guard = Guard(load_settings({}).http)
+
+    async def much(_scope: Any, _receive: Any, send: Any) -> None:
+        await send(start(200, sized(50_000_000)))
+        await send(body(b"a" * 50_000_000))
+
+    async with serving(guard.protocol()) as (port, server):
+        server.config.loaded_app = much
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        cast("Any", writer.transport).pause_reading()
+        writer.write(SCRIPTS["get"])
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            while not any(each.transport.get_write_buffer_size() for each in guard.connections):  # noqa: ASYNC110  as above
+                await asyncio.sleep(0.01)
+            now = asyncio.get_running_loop().time()
+            guard.sweep(now)
+            guard.sweep(now + load_settings({}).http.write_timeout + 1)
+            while guard.connections:  # noqa: ASYNC110  as above
+                await asyncio.sleep(0.01)
+        assert guard.cut == 1
+        writer.close()
+        del reader
+
+
+async def test_a_stream_of_events_that_was_asked_for_with_half_a_connection_is_sent_to_its_end():
+    async def events(_scope: Any, receive: Any, send: Any) -> None:
+        asked = asyncio.ensure_future(receive())
+        await asyncio.sleep(0.05)
+        await send(start(200, EVENTS))
+        for content in (b"one", b"two"):
+            await send(body(content, more=True))
+            await asyncio.sleep(0.05)
+        assert (await asked)["more_body"] is False
+        await send(body())
+
+    told = await told_to_half(Guard(load_settings({}).http), SCRIPTS["get"], events)
+    assert told.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+
+
+def test_over_tls_where_no_connection_is_half_open_the_end_of_what_a_client_sends_ends_it():
+    config = uvicorn.Config(app, log_config=None)
+    connection = Guard(load_settings({}).http).protocol()(config, uvicorn.Server(config).server_state, {}, cast("Any", object()))
+    connection.transport = cast("Any", SimpleNamespace(can_write_eof=lambda: False))
+    connection.current = Exchange(cast("Any", Connection()), cast("Any", {"method": "POST"}), keep_alive=True)
+    assert not connection.eof_received()
+    connection.transport = cast("Any", SimpleNamespace(can_write_eof=lambda: True))
+    connection.phase = Phase.WHOLE
+    assert connection.eof_received()
 
 
 class Connection:

@@ -145,6 +145,7 @@ class GuardedProtocol(HttpToolsProtocol):
     since = 0.0
     head_size = 0
     forwarded = False
+    ended = False
     _unread = 0
     _unread_since = 0.0
 
@@ -183,6 +184,23 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.phase is Phase.HEAD and self.head_size > HEAD_LIMIT and not self.transport.is_closing():
             self.refuse(_LARGE)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it: whether the connection stays open for our side
+        """The client sends no more. Whoever has asked something whole is answered all the same, then the connection ends.
+
+        Over TLS, which this program does not speak itself, nothing could be half open: there it ends at once. So does a stream of events that has begun: it
+        may say nothing for long, and a client that has gone looks like one that goes on reading.
+        """
+        current = self.current
+        if current is None or current.response_complete or current.disconnected or current.endless or not self.transport.can_write_eof():
+            return False
+        if self.phase is Phase.BODY:
+            if not self.pipeline:
+                return False
+            self.pipeline.popleft()  # it will never be whole; those before it are
+        self.ended, current.keep_alive = True, False
+        self.phase, self.since = Phase.ENDED, math.inf
+        return True
+
     def send_400_response(self, msg: str) -> None:
         """What came is not HTTP."""
         content = msg.encode("ascii", "replace")
@@ -210,7 +228,7 @@ class GuardedProtocol(HttpToolsProtocol):
         The kernel would answer bytes that nobody reads with a reset, at which many clients drop the answer too.
         """
         self.pipeline.clear()
-        quiet = self.phase is Phase.WHOLE or (self.phase is Phase.HEAD and not self.head_size)
+        quiet = self.ended or self.phase is Phase.WHOLE or (self.phase is Phase.HEAD and not self.head_size)
         if quiet or not self.transport.can_write_eof():
             self.transport.close()
         elif not self.transport.is_closing():
@@ -295,6 +313,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+        elif self.ended:  # what it asked behind this never became whole
+            self.transport.close()
         elif self.phase is Phase.WHOLE:
             self.phase, self.since = Phase.IDLE, self.loop.time()
 
