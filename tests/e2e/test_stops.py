@@ -18,6 +18,7 @@ from polyport.cli.serving import QuietServer, listen, make_config, make_guard
 from polyport.server.routing import Standing
 
 pytestmark = pytest.mark.anyio
+CUT = "This server was stopped while it waited for 127.0.0.1."
 
 
 async def test_a_server_that_was_asked_to_stop_says_so_and_still_serves_who_is_connected(tmp_path):
@@ -86,13 +87,17 @@ async def test_what_hangs_is_cut_when_the_grace_time_is_over_and_settled_as_afte
             assert await server.stop() == 0
             for caller in callers:
                 with contextlib.suppress(aiohttp.ClientError):  # it hears that nobody knows, or nothing
-                    assert (await caller).json["error"]["outcome"] == "uncertain"
+                    told = (await caller).json["error"]
+                    assert (told["code"], told["outcome"], told["message"]) == ("partner_unavailable", "uncertain", CUT)
+                    assert "upstream" not in told
         never.set()
         async with running_process(tmp_path, depot, token=server.served.token) as server:
             bay = server.bay(depot, connection)
             assert (await bay.until(queued))["status"] == "uncertain"
             others = [run for run in (await server.served.fetch("GET", "/runs")).json["data"] if run["mode"] == "sync"]
-            assert [(await bay.until(other["runId"]))["status"] for other in others] == ["uncertain"] * 9
+            found = [await bay.until(other["runId"]) for other in others]
+            assert [run["status"] for run in found] == ["uncertain"] * 9
+            assert {run["error"]["message"] for run in found} <= {CUT, "The server stopped while the request was under way."}
             assert depot.count("POST /things") == 10
     assert "Traceback" not in (tmp_path / "server.log").read_text("utf-8")
 

@@ -105,6 +105,13 @@ def test_a_request_without_an_answer_says_whether_it_may_have_arrived(timed_out,
     assert found.error.details.upstream == Upstream(status=None, message="cut")
 
 
+def test_a_request_that_our_own_stop_cut_says_nothing_of_the_partner():
+    found = failure_of_network(NetworkFault("stopped", reached=True, stopped=True))
+    assert (type(found.error), found.error.message, found.error.details.upstream) == (PartnerUnavailable, "stopped", None)
+    assert "this server stopped" in str(found.error.details.suggested_fix)
+    assert in_doubt(found.error).as_record()["outcome"] == "uncertain"
+
+
 def test_doubt_is_said_and_a_repeat_is_not_recommended():
     found = in_doubt(PartnerUnavailable("m", Details(retry_after_ms=5, upstream=Upstream(status=502, message="x"))))
     record = found.as_record()

@@ -274,23 +274,42 @@ async def test_a_sender_opens_nothing_before_its_first_call_and_sends_nothing_af
     await sender.close()
     async with partner() as server:
         fault = await fault_of(sender, get(server.url()))
-    assert not fault.reached
+    assert (fault.reached, fault.stopped) == (False, True)
     assert server.connections == 0
 
 
-async def test_a_sender_that_closes_fails_what_is_under_way_as_reached():
-    arrived = asyncio.Event()
+@pytest.mark.parametrize("way", ["first", "kept", "stream", "connecting", "body"])
+async def test_a_sender_that_closes_fails_what_is_under_way_and_says_that_it_was_its_own_doing(way):
+    arrived, hangs = asyncio.Event(), False
 
     async def script(request, writer, _):
-        arrived.set()
-        await asyncio.sleep(5)
+        if hangs:
+            if way == "body":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+            arrived.set()
+            await asyncio.sleep(5)
+        writer.write(answer(b"ok"))
 
-    async with partner(script) as server, make_sender() as sender:
-        call = asyncio.create_task(fault_of(sender, Request(method="POST", url=server.url(), body=b"x", timeout=3)))
+    async def resolve(_host):
+        if way == "connecting":
+            arrived.set()
+            await asyncio.sleep(5)
+        return ["127.0.0.1"]
+
+    async with partner(script) as server, make_sender(resolve=resolve) as sender:
+        request = Request(method="POST", url=f"http://partner.example:{server.port}/", body=b"x", timeout=3)
+        if way == "kept":
+            await sender.send(request)
+        if way == "stream":
+            request = replace(request, body=None, stream=Stream(parts=(b"x",)))
+        hangs = True
+        call = asyncio.create_task(fault_of(sender, request))
         await arrived.wait()
+        await asyncio.sleep(0.05)  # half an answer is to be read
         await sender.close()
         fault = await call
-    assert (fault.reached, fault.timed_out) == (True, False)
+    assert (fault.reached, fault.timed_out, fault.stopped) == (way != "connecting", False, True)
+    assert fault.message == "This server was stopped while it waited for partner.example."
 
 
 # What may be called

@@ -37,6 +37,7 @@ _FIXES: Final[Mapping[str, str]] = {
     "invalid_connection": "Authorise the connection again: PATCH /credentials/{id} with new fields, or test it with POST /credentials/{id}/test.",
     "rate_limited": "Wait as long as retryAfterMs says, then run again.",
     "unavailable": "Try again later; the partner's status page may say more.",
+    "stopped": "Run it again: this server stopped, the partner has no part in it.",
     "failed": "Look at the partner's own message and at GET /runs/{runId}/attempts.",
 }
 
@@ -77,7 +78,8 @@ def _fields(verdict: Verdict, schema: Schema | None, redactor: Redactor) -> tupl
 
 def failure_of_network(fault: NetworkFault) -> Failure:
     """The failure of a request without a whole answer."""
-    details = Details(upstream=Upstream(status=None, message=fault.message), suggested_fix=_FIXES["unavailable"])
+    upstream = None if fault.stopped else Upstream(status=None, message=fault.message)
+    details = Details(upstream=upstream, suggested_fix=_FIXES["stopped" if fault.stopped else "unavailable"])
     error: PolyportError = PartnerTimeout(None, details) if fault.timed_out else PartnerUnavailable(fault.message, details)
     return Failure(error=error, reached=fault.reached, answered=False)
 

@@ -168,13 +168,14 @@ class Network(Protocol):
 
 
 class NetworkFault(Exception):
-    """There is no (whole) answer. ``reached`` is false only when the request provably never left."""
+    """There is no (whole) answer. ``reached`` is false only when the request provably never left; ``stopped``: it was not the other side, this server stops."""
 
-    def __init__(self, message: str, /, *, reached: bool, timed_out: bool = False) -> None:
+    def __init__(self, message: str, /, *, reached: bool, timed_out: bool = False, stopped: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.reached = reached
         self.timed_out = timed_out
+        self.stopped = stopped
 
 
 def _first(headers: Pairs, name: str) -> str | None:

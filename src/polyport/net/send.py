@@ -30,36 +30,28 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple, Self, cast
 
 from aiohttp import (
-    ClientConnectorCertificateError,
-    ClientConnectorDNSError,
-    ClientConnectorError,
-    ClientConnectorSSLError,
-    ClientError,
     ClientHandlerType,
-    ClientPayloadError,
     ClientRequest,
     ClientResponse,
-    ClientResponseError,
     ClientSession,
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
-    ServerDisconnectedError,
 )
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import AddrInfoType, Connection
-from aiohttp.http import HttpProcessingError
 from msgspec.structs import replace
 from yarl import URL
 
 from polyport.net.egress import EgressPolicy
+from polyport.net.failures import FAILURES, sentence_of
 from polyport.net.headers import TOKEN, checked, message_of
 from polyport.net.message import Incoming, NetworkFault, Pairs, Reply, Request, Stream
 from polyport.net.pool import GuardedResolver, Pool, Resolve, ask_system
 from polyport.net.received import gather, received
 from polyport.net.redirects import may_travel, same_origin, target_of
 from polyport.net.tls import ShownCertificates
-from polyport.net.wire import LATE, REDIRECTS, SHORT, Answer, Wire
+from polyport.net.wire import ENDS, LATE, REDIRECTS, SHORT, Answer, Wire
 
 _HOPS: Final = 5
 _KEEP_ALIVE: Final = 4.0
@@ -70,21 +62,6 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 _NO_TYPE: Final = ("Content-Type",)
 _ORIGINS_MOST: Final = 1_024
 _PARTS: Final = re.compile(r"([^:]+://[^/?#]*)([^#]*)")
-
-_FAILURES: Final = (ClientError, HttpProcessingError, OSError, ValueError, RuntimeError)
-# The first class that fits gives the sentence.
-_SENTENCES: Final[tuple[tuple[type[BaseException], str], ...]] = (
-    (ClientConnectorDNSError, "The name {host} could not be resolved."),
-    (ClientConnectorCertificateError, "The certificate of {host} is not valid."),
-    (ClientConnectorSSLError, "No secure connection to {host} could be made."),
-    (ClientConnectorError, "No connection to {host} could be made."),
-    (ServerDisconnectedError, "{host} closed the connection before it had answered."),
-    (ClientPayloadError, "The answer of {host} broke off or could not be decoded."),
-    (ClientResponseError, "The answer of {host} is not valid HTTP."),
-    (HttpProcessingError, "The answer of {host} is not valid HTTP."),
-    (ValueError, "The request to {host} is not valid HTTP."),
-    (BaseException, "The connection to {host} broke."),
-)
 
 
 class Sender:
@@ -120,7 +97,7 @@ class Sender:
         self._session: ClientSession | None = None
         self._pool: Pool | None = None
         self._shown = ShownCertificates(tls)
-        self._closed = False
+        self.closed = False
         self._origins: dict[tuple[str, ssl.SSLContext | bool], _Origin] = {}
 
     async def __aenter__(self) -> Self:
@@ -130,8 +107,8 @@ class Sender:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection; what is under way fails, and nothing is sent any more."""
-        self._closed = True
+        """Close every connection; what is under way fails by our doing, and says so. Nothing is sent any more."""
+        self.closed = True
         if self._pool is not None:
             self._pool.deadlines.close()
         if self._session is not None:
@@ -169,7 +146,7 @@ class Sender:
         a redirect, and ``NetworkFault`` for everything that leaves no whole answer within the limits, headers that HTTP
         does not allow included.
         """
-        exchange = _Exchange(request.leaves)
+        exchange = _Exchange(self, request.leaves)
         seconds = min(request.timeout, self._timeout_limit)
         started = perf_counter()
         limit = self._answer_limit if request.answer_limit is None else request.answer_limit
@@ -188,10 +165,13 @@ class Sender:
         except TimeoutError:
             message = f"{exchange.host} did not answer within {seconds:g} seconds."
             raise NetworkFault(message, reached=exchange.reached, timed_out=True) from None
+        except asyncio.CancelledError:
+            exchange.check_stop()
+            raise
 
     async def open(self, request: Request) -> Incoming:
         """Send one request and wait for the head of its answer, under the same rules; the body is read from what comes back, which has to be closed."""
-        exchange = _Exchange(request.leaves)
+        exchange = _Exchange(self, request.leaves)
         seconds = min(request.timeout, self._timeout_limit)
         try:
             async with asyncio.timeout(seconds):
@@ -199,6 +179,9 @@ class Sender:
         except TimeoutError:
             message = f"{exchange.host} did not answer within {seconds:g} seconds."
             raise NetworkFault(message, reached=exchange.reached, timed_out=True) from None
+        except asyncio.CancelledError:
+            exchange.check_stop()
+            raise
         if isinstance(response, Answer):
             raise AssertionError("without a limit nothing is collected")
         return _Incoming(response, exchange)
@@ -240,8 +223,8 @@ class Sender:
 
     def _check(self, hop: Request, exchange: _Exchange) -> ssl.SSLContext | bool:
         """Raise ``NetworkFault`` for a hop that cannot be sent; else what it is secured with."""
-        if self._closed:
-            raise NetworkFault("This server is stopping: nothing is sent any more.", reached=exchange.reached)
+        if self.closed:
+            raise NetworkFault("This server is stopping: nothing is sent any more.", reached=exchange.reached, stopped=True)
         if not TOKEN.fullmatch(hop.method) or hop.method.upper() == "CONNECT":
             raise NetworkFault("The method of the request is not one that can be sent.", reached=exchange.reached)
         return self._shown.context(hop.certificate) if hop.certificate is not None else True
@@ -324,7 +307,7 @@ class Sender:
             return await cast("Pool", session.connector).connect(origin, [], session.timeout, fresh=fresh)
         except TimeoutError:
             raise exchange.fault(ConnectionTimeoutError()) from None
-        except _FAILURES as error:
+        except FAILURES as error:
             raise exchange.fault(error) from None
 
     async def _begin(self, hop: Request, exchange: _Exchange) -> ClientResponse:
@@ -346,7 +329,7 @@ class Sender:
                 allow_redirects=False,
                 middlewares=(exchange,),
             )
-        except _FAILURES as error:
+        except FAILURES as error:
             raise exchange.fault(error) from None
         if response.status < 200:
             response.close()
@@ -385,9 +368,10 @@ class _Outgoing(ClientRequest):
 class _Exchange:
     """What is known of one ``Sender.send``; also the middleware that keeps aiohttp from repeating a request."""
 
-    __slots__ = ("answered", "broken", "host", "leaves", "left")
+    __slots__ = ("_sender", "answered", "broken", "host", "leaves", "left")
 
-    def __init__(self, leaves: Callable[[], None] | None) -> None:
+    def __init__(self, sender: Sender, leaves: Callable[[], None] | None) -> None:
+        self._sender = sender
         self.leaves = leaves
         self.host = "The partner"
         self.answered = False
@@ -403,17 +387,34 @@ class _Exchange:
         cast("_Outgoing", request).exchange = self
         try:
             return await handler(request)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self.fault(error) from None
+
+    def check_stop(self) -> None:
+        """Raise the fault of a stop where nobody cancelled the call: a pool that closes cancels those who wait for a name."""
+        task = asyncio.current_task()
+        if self._sender.closed and task is not None and not task.cancelling():
+            raise self.stopped() from None
+
+    def problem(self, text: str, limit: int) -> NetworkFault:
+        """The fault that the short way tells as a sentence."""
+        if self._sender.closed and text in ENDS:
+            return self.stopped()
+        return NetworkFault(text.format(host=self.host, limit=limit), reached=True)
+
+    def stopped(self) -> NetworkFault:
+        """The fault of a connection that we have closed: how it ended says nothing of the other side."""
+        return NetworkFault(f"This server was stopped while it waited for {self.host}.", reached=self.reached, stopped=True)
 
     def fault(self, error: BaseException) -> NetworkFault:
         """The fault that a lower failure means. aiohttp's own text is left out: it may hold the URL."""
         if self.broken is not None:
             return NetworkFault(self.broken.message, reached=self.reached, timed_out=self.broken.timed_out)
+        if self._sender.closed:
+            return self.stopped()
         if isinstance(error, ConnectionTimeoutError):
             return NetworkFault(f"No connection to {self.host} could be made in time.", reached=self.reached, timed_out=True)
-        sentence = next(text for kind, text in _SENTENCES if isinstance(error, kind))
-        return NetworkFault(sentence.format(host=self.host), reached=self.reached)
+        return NetworkFault(sentence_of(error).format(host=self.host), reached=self.reached)
 
 
 class _Incoming:
@@ -435,7 +436,7 @@ class _Incoming:
                 yield piece
         except TimeoutError:
             raise NetworkFault(f"{self._exchange.host} fell silent in the middle of its answer.", reached=True, timed_out=True) from None
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._exchange.fault(error) from None
 
     def close(self) -> None:
@@ -455,7 +456,7 @@ def _follows(request: Request) -> bool:
 
 def _raise_problem(answer: Answer, exchange: _Exchange, limit: int) -> None:
     if answer.problem is not None:
-        raise NetworkFault(answer.problem.format(host=exchange.host, limit=limit), reached=True)
+        raise exchange.problem(answer.problem, limit)
 
 
 def _reply(url: str, status: int, headers: Pairs, body: bytes, started: float) -> Reply:
@@ -483,7 +484,7 @@ async def _read(response: ClientResponse, limit: int, exchange: _Exchange) -> by
     """The whole body. What is left of a connection after any failure is closed, never reused."""
     try:
         body = await gather(response, limit)
-    except _FAILURES as error:
+    except FAILURES as error:
         response.close()
         raise exchange.fault(error) from None
     except BaseException:

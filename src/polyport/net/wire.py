@@ -38,6 +38,7 @@ UNANSWERED: Final = "{host} closed the connection before it had answered."
 BROKEN: Final = "The connection to {host} broke."
 LATE: Final = "{host} did not answer in time."
 TOO_LARGE: Final = "The answer of {host} is larger than {limit} bytes."
+ENDS: Final = frozenset({BROKEN_OFF, UNANSWERED, BROKEN})  # those by which a connection that is closed makes itself known
 
 # The headers that say something to us, by their lengths, which are all different.
 _MEANINGS: Final = {len(name): name for name in ("content-length", "content-encoding", "transfer-encoding", "location")}
