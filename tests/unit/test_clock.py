@@ -10,7 +10,7 @@ from polyport.budgets import BudgetSpent
 from polyport.engine.clock import ClockWatch
 from polyport.manifest.budgets import Budget
 from polyport.store.outbox import PARKED
-from polyport.store.records import RunStatus
+from polyport.store.records import IdempotencyKey, RunStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +65,18 @@ async def test_what_was_accepted_in_the_future_before_a_restart_is_due_after_it(
         found = await bench.engine.runtime.repo.runs.get(bench.account, run.run_id)
         assert found is not None
         assert found.due_at == wall.ms
+
+
+async def test_a_key_of_a_time_that_has_not_come_is_remembered_no_longer_than_one_of_now(tmp_path):
+    wall = Wall()
+    async with open_bench(tmp_path, clock=wall) as bench:
+        repo, now = bench.engine.runtime.repo, wall.ms
+        for name, at in (("ahead", now + 3 * DAY), ("a little", now + 5_000), ("before", now - DAY)):
+            key = IdempotencyKey(account_id=bench.account, key=name, digest=b"", run_id="", created_at=at)
+            await repo.runs.insert(stored.run(bench.account), key)
+        await ClockWatch(bench.engine.runtime).look()
+        found = [await repo.runs.key(bench.account, name) for name in ("ahead", "a little", "before")]
+        assert [key.created_at - now for key in found if key is not None] == [0, 5_000, -DAY]
 
 
 async def test_a_budget_that_was_closed_by_a_clock_that_was_ahead_is_open_again(tmp_path):

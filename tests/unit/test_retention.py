@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -11,8 +13,9 @@ from engines import CREATE, PUT, Bench, open_bench
 from polyport.engine import retention
 from polyport.engine.retention import Retention
 from polyport.errors import Conflict
+from polyport.runtime import DATABASE
 from polyport.store.records import RunStatus
-from polyport.store.runs import RunFilter
+from polyport.store.runs import RunFilter, Runs
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +78,57 @@ async def test_a_run_stays_while_its_key_is_remembered_and_both_go_in_time(tmp_p
         assert await bench.engine.ledger.read(bench.account, first.run.run_id) is None
         fresh = await bench.engine.run_sync(bench.ask(PUT, idempotency_key="old"))
         assert (fresh.replayed, len(bench.line.sent)) == (False, 2)
+
+
+async def test_a_run_whose_key_a_clock_that_was_ahead_has_made_younger_stays_as_long_as_the_key(tmp_path):
+    async with open_bench(tmp_path, runs_keep_bytes=1, runs_keep_days=1) as bench:
+        clock, runtime = Later(bench), bench.engine.runtime
+        ask = bench.ask(CREATE, mode="async", idempotency_key="ahead")
+        clock.days = 3
+        _earlier, run, _prepared = await bench.engine.start(ask)
+        (claimed,) = await runtime.queue.claim(runtime.owner, 1, runtime.now_ms())
+        clock.days = 0  # corrected
+        assert (await bench.engine.run_once(claimed)).run.status is RunStatus.SUCCEEDED
+        other = await bench.engine.run_sync(bench.ask(PUT, idempotency_key="in time"))
+        clock.days = 1.1
+        await Retention(runtime).sweep()
+        assert await runtime.repo.runs.get(bench.account, other.run.run_id) is None
+        again, _run, _prepared = await bench.engine.start(ask)
+        assert again is not None
+        assert (again.run.run_id, again.run.status, again.replayed) == (run.run_id, RunStatus.SUCCEEDED, True)
+        clock.days = 4.1
+        await Retention(runtime).sweep()
+        assert await runtime.repo.runs.get(bench.account, run.run_id) is None
+        assert await runtime.repo.runs.key(bench.account, "ahead") is None
+
+
+async def test_a_key_whose_run_is_gone_says_so_and_what_to_do(tmp_path):
+    async with open_bench(tmp_path) as bench:
+        ask = bench.ask(CREATE, idempotency_key="lost")
+        done = await bench.engine.run_sync(ask)
+        with closing(sqlite3.connect(tmp_path / DATABASE)) as database:  # as it may have come out of an earlier version
+            database.execute("DELETE FROM runs WHERE run_id = ?", (done.run.run_id,))
+            database.commit()
+        with pytest.raises(Conflict, match="nobody can say here what came of it") as caught:
+            await bench.engine.run_sync(ask)
+        assert (caught.value.retryable, "another key" in str(caught.value.details.suggested_fix)) == (False, True)
+        assert len(bench.line.sent) == 1
+
+
+async def test_a_key_that_is_let_go_with_its_run_between_two_looks_is_free(tmp_path, monkeypatch):
+    async with open_bench(tmp_path) as bench:
+        ask = bench.ask(CREATE, idempotency_key="going")
+        await bench.engine.run_sync(ask)
+        clock, get = Later(bench), Runs.get
+
+        async def swept(self, account_id, run_id):
+            clock.days = 400
+            await Retention(bench.engine.runtime).sweep()
+            clock.days = 0
+            return await get(self, account_id, run_id)
+
+        monkeypatch.setattr(Runs, "get", swept)
+        assert await bench.engine.intake.earlier(ask) is None
 
 
 async def test_many_keys_and_runs_go_in_one_sweep(bench: Bench):

@@ -1,4 +1,4 @@
-"""What a clock that is set back leaves behind: runs and events whose time lies further ahead than anybody meant, budgets that are closed until then.
+"""What a clock that is set back leaves behind: runs, events and keys whose time lies further ahead than anybody meant, budgets that are closed until then.
 
 They are found, drawn near and opened.
 
@@ -40,6 +40,6 @@ class ClockWatch:
         mended = await self._runtime.repo.mend_due(now, back, SLACK_MS)
         self._ahead = ahead  # only now: what the store could not do is tried again
         if back or mended:
-            _log.warning("the clock went back; what would have waited for it goes on", seconds=back // 1000, runs_and_events=mended)
+            _log.warning("the clock went back; what would have waited for it goes on", seconds=back // 1000, rows=mended)
             self._runtime.queue.wake()
             self._runtime.events.announce()

@@ -11,13 +11,17 @@ from polyport.engine.desk import Desk
 from polyport.engine.ledger import Ledger
 from polyport.engine.operation import Program
 from polyport.engine.record import Ask, Done, digest_of, encode, new_run_id
-from polyport.errors import IdempotencyInProgress, IdempotencyMismatch, Overloaded
+from polyport.errors import Conflict, Details, IdempotencyInProgress, IdempotencyMismatch, Overloaded
 from polyport.manifest.model import Action
 from polyport.store.base import Duplicate, StoreUnavailable
 from polyport.store.records import FINAL, Connection, IdempotencyKey, Run, RunStatus
 
 SYNC_LIMIT_MS: Final = 120_000
 _ACCOUNT_FULL: Final = "As many runs of this account wait as may: nothing was accepted, try again when some have ended."
+
+_RUN_GONE: Final = (
+    "The run that this Idempotency-Key was used for is no longer kept: nobody can say here what came of it, so it is not run again."
+)
 
 
 class Intake:
@@ -29,7 +33,7 @@ class Intake:
         self._ledger = ledger
 
     async def earlier(self, ask: Ask) -> Done | None:
-        """The stored answer of an idempotency key. Raises when its run is still under way or was another."""
+        """The stored answer of an idempotency key. Raises when its run is still under way, was another or, ``Conflict``, is no longer kept."""
         repo = self._runtime.repo.runs
         key = await self.held(ask.account_id, ask.idempotency_key or "")
         if key is None:
@@ -37,7 +41,11 @@ class Intake:
         if key.digest != digest_of(ask):
             raise IdempotencyMismatch
         run = await repo.get(ask.account_id, key.run_id)
-        if run is None or (run.mode == "sync" and run.status not in FINAL):
+        if run is None:
+            if await repo.key(ask.account_id, key.key) is None:
+                return None  # both were let go between the two looks
+            raise Conflict(_RUN_GONE, Details(suggested_fix="Look at the partner for what it did, then call again under another key."))
+        if run.mode == "sync" and run.status not in FINAL:
             raise IdempotencyInProgress
         if run.status is RunStatus.FAILED and run.sealed_result is None and await repo.key(ask.account_id, key.key) is None:
             return None  # settled between the two looks, for a process that died before it sent anything: its key was given back

@@ -157,11 +157,13 @@ class Repo:
         return Outbox(self.database)
 
     async def mend_due(self, now: int, back: int, slack: int) -> int:
-        """Draw near what is due too late because the clock was ahead by ``back`` milliseconds, or by an unknown time (0); how many there were.
+        """Draw near what is due, or would be remembered, too late because the clock was ahead by ``back`` milliseconds, or by an unknown time (0); how many there were.
 
         What waits is moved by the step once, all in one unit: moved twice it would come too early.
         """
-        count = 0
+        count, given = 0, {"now": now, "slack": slack, "limit": 1000}
+        while mended := len((await self.database.write(Statement(query="mend_keys", params=given)))[0]):
+            count += mended
         for query in ("mend_due_runs", "mend_due_events"):
             given = {"now": now, "slack": slack, "parked": PARKED} if query == "mend_due_events" else {"now": now, "slack": slack}
             while mended := len((await self.database.write(Statement(query=query, params={**given, "back": 0, "limit": 1000})))[0]):

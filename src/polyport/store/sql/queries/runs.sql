@@ -256,6 +256,11 @@ WHERE rowid IN (
     ) LIMIT :limit
 ) RETURNING 1;
 
+-- name: mend_keys
+-- Keys of a time that has not come, a few at once: a clock that was ahead told it. They are as old as can be known: made now.
+UPDATE idempotency_keys SET created_at = :now WHERE (account_id, external_user_id, key) IN
+    (SELECT account_id, external_user_id, key FROM idempotency_keys WHERE created_at > :now + :slack LIMIT :limit) RETURNING 1;
+
 -- name: queue_depth
 -- How many runs wait.
 SELECT COALESCE(SUM(runs), 0) FROM waiting_runs;
@@ -349,11 +354,15 @@ WHERE rowid IN (
 ) RETURNING 1;
 
 -- name: delete_ended_runs
--- Delete a few runs that ended before a time: those without payloads first, then the oldest.
+-- Delete a few runs that ended before a time and whose key nobody remembers: those without payloads first, then the oldest.
 DELETE FROM runs WHERE rowid IN (
     SELECT rowid FROM runs INDEXED BY runs_ended WHERE (sealed_input IS NULL) = 1 AND finished_at < :before AND finished_at IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM idempotency_keys AS held WHERE runs.idempotency_key IS NOT NULL AND held.account_id = runs.account_id
+        AND held.external_user_id IN ('', COALESCE(runs.external_user_id, '')) AND held.key = runs.idempotency_key AND held.run_id = runs.run_id)
     UNION ALL
     SELECT rowid FROM runs INDEXED BY runs_ended WHERE (sealed_input IS NULL) = 0 AND finished_at < :before AND finished_at IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM idempotency_keys AS held WHERE runs.idempotency_key IS NOT NULL AND held.account_id = runs.account_id
+        AND held.external_user_id IN ('', COALESCE(runs.external_user_id, '')) AND held.key = runs.idempotency_key AND held.run_id = runs.run_id)
     LIMIT :limit
 ) RETURNING 1;
 
