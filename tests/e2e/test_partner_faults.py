@@ -73,7 +73,10 @@ CASES: dict[str, Case] = {
     "404": Case(told=answer(404, {"message": "gone"}), status=424, code="partner_error", upstream=404),
     "409": Case(told=answer(409, {"message": "twice"}), status=424, code="partner_error", upstream=409),
     "422": Case(told=answer(422, {"message": "odd"}), status=424, code="partner_error", upstream=422),
-    "302": Case(told=answer(302, headers={"Location": "/elsewhere"}), status=424, code="partner_error", upstream=302),
+    "301": Case(told=answer(301, headers={"Location": "/elsewhere"}), status=424, code="partner_error", upstream=301),
+    "302": Case(told=answer(302, headers={"Location": "/done"}), status=502, code="partner_unavailable", doubt=True, upstream=302),
+    "303": Case(told=answer(303, {"message": "see"}), status=502, code="partner_unavailable", doubt=True, upstream=303),
+    "307": Case(told=answer(307, headers={"Location": "/elsewhere"}), status=424, code="partner_error", upstream=307),
     "429": Case(told=answer(429, {"message": "slow"}), status=424, code="partner_rate_limited", again=True, upstream=429),
     "429 with seconds": Case(
         told=answer(429, headers={"Retry-After": "2"}), status=424, code="partner_rate_limited", again=True, wait=2_000, upstream=429

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from polyport.engine.outcome import BODY_LIMIT, error_of, failure_of_network, in_doubt, settled, small_body, too_late
+from polyport.engine.outcome import BODY_LIMIT, error_of, failure_of_network, failure_of_redirect, in_doubt, settled, small_body, too_late
 from polyport.engine.parse import FieldFault, Verdict
 from polyport.engine.schema import build_schema, custom_name
 from polyport.errors import (
@@ -110,6 +110,14 @@ def test_a_request_that_our_own_stop_cut_says_nothing_of_the_partner():
     assert (type(found.error), found.error.message, found.error.details.upstream) == (PartnerUnavailable, "stopped", None)
     assert "this server stopped" in str(found.error.details.suggested_fix)
     assert in_doubt(found.error).as_record()["outcome"] == "uncertain"
+
+
+def test_a_redirect_is_no_word_on_what_was_asked():
+    verdict = Verdict(kind="failed", status=302, message="key s3cret", elsewhere=True)
+    found = failure_of_redirect(verdict, Redactor(["s3cret"]))
+    assert (found.reached, found.answered, found.error.code, found.error.retryable) == (True, True, "partner_unavailable", False)
+    assert "status 302" in found.error.message
+    assert found.error.details.upstream.message == "key [secret]"
 
 
 def test_doubt_is_said_and_a_repeat_is_not_recommended():

@@ -98,6 +98,15 @@ def test_without_a_rule_the_status_says_what_an_answer_means(status, kind):
     assert (found.kind, found.status, found.message) == (kind, status, "why")
 
 
+def test_an_answer_that_points_elsewhere_says_nothing_of_what_was_asked_unless_a_rule_knows():
+    assert [status for status in (200, 300, 301, 302, 303, 304, 307, 308, 404) if (found := verdict({}, status)) and found.elsewhere] == [
+        302,
+        303,
+    ]
+    known = verdict({}, 302, {"status": [302], "kind": "conflict"})
+    assert (known.kind, known.elsewhere) == ("conflict", False)
+
+
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_a_success_is_one_without_any_rule(status):
     assert verdict({"error": "x"}, status) is None

@@ -97,6 +97,12 @@ def test_what_may_have_taken_effect_is_never_sent_again_on_its_own(attempt, left
             assert found.status != "uncertain"
 
 
+def test_what_would_end_the_same_way_is_not_tried_again():
+    error = PartnerUnavailable(None, Details(upstream=Upstream(status=302, message="x"), retryable=False))
+    told = Failure(error=error, reached=True, answered=True)
+    assert (decided(told, repeatable=True).status, decided(told).status) == ("failed", "uncertain")
+
+
 def test_a_last_attempt_and_a_deadline_end_a_run_honestly():
     for told in EVERY:
         for repeatable in (True, False):

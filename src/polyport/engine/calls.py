@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from polyport.budgets import Permit
 from polyport.engine.caller import LEAST_SECONDS, Caller, HeldGrant, learn_values, with_grant
 from polyport.engine.grants import authorise, pretend
-from polyport.engine.outcome import error_of, failure_of_network, failure_of_unreadable
+from polyport.engine.outcome import error_of, failure_of_network, failure_of_redirect, failure_of_unreadable
 from polyport.engine.parse import GRAPHQL, judge, read_answer, read_listed, read_refusal
 from polyport.engine.render import CallProgram, compile_call, render_call, sound_headers
 from polyport.engine.retry import Failure
@@ -28,7 +28,7 @@ from polyport.kinds.decoders import DECODERS, UnreadableAnswer
 from polyport.kinds.fields import BITS_LIMIT
 from polyport.kinds.filters import FILTERS
 from polyport.kinds.pages import Walk
-from polyport.manifest.model import ListSpec, Partner
+from polyport.manifest.model import SAFE_METHODS, ListSpec, Partner
 from polyport.manifest.refusals import ErrorRule
 from polyport.net.message import NetworkFault, Reply, Request
 from polyport.paths import MISSING, get
@@ -175,6 +175,8 @@ def _understood(caller: Caller, asked: _Asked, reply: Reply, trace: Trace) -> An
     verdict = judge(known, reply, looked_at, caller.clock())
     if verdict is None:
         return Answer(reply=reply, value=value, trace=trace)
+    if verdict.elsewhere and trace.method not in SAFE_METHODS:
+        raise CallFailed(failure_of_redirect(verdict, caller.redactor), trace)
     shown = value if value is not None or not refused else DECODERS["text"](reply)[:2_000] or None
     error = error_of(verdict, schema, caller.redactor, shown)
     raise CallFailed(Failure(error=error, reached=True, answered=True), trace, kind=verdict.kind)

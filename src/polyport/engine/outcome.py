@@ -90,6 +90,14 @@ def failure_of_unreadable(status: int, message: str) -> Failure:
     return Failure(error=PartnerUnavailable(message, details), reached=True, answered=False)
 
 
+def failure_of_redirect(verdict: Verdict, redactor: Redactor) -> Failure:
+    """The failure of a request that may change something and was answered with the address of another page: nobody can tell whether it was done, and a repeat leads there again."""
+    text = f"The partner answered with status {verdict.status}, which does not say whether it did what was asked."
+    upstream = Upstream(status=verdict.status, message=redactor.text(verdict.message))
+    details = Details(upstream=upstream, suggested_fix=verdict.suggested_fix or _FIXES["failed"], retryable=False)
+    return Failure(error=PartnerUnavailable(text, details), reached=True, answered=True)
+
+
 def in_doubt(error: PolyportError) -> PolyportError:
     """The same error, said honestly: it may have taken effect, and a repeat may double it."""
     details = error.details

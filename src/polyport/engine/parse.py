@@ -6,7 +6,7 @@ import email.utils
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -40,7 +40,10 @@ class FieldFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an answer that is no success means. ``field`` is the name of the faulty field, ours where the rule maps it."""
+    """What an answer that is no success means. ``field`` is the name of the faulty field, ours where the rule maps it.
+
+    ``elsewhere``: it only points to another place, and neither a rule nor HTTP says whether what was asked is done.
+    """
 
     kind: ErrorKind
     status: int
@@ -50,6 +53,7 @@ class Verdict:
     retry_after_ms: int | None = None
     suggested_fix: str | None = None
     faults: tuple[FieldFault, ...] = ()
+    elsewhere: bool = False
 
 
 _AUTO: Final = RetryAfter(header="retry-after")
@@ -63,6 +67,8 @@ BUILT_IN: Final[tuple[ErrorRule, ...]] = (
     ErrorRule(status=(408, "5xx"), kind="unavailable", retry_after=_AUTO),
 )
 _OTHER: Final = ErrorRule(status=("4xx",), kind="failed")
+# After these a client goes on with GET, whatever it had sent: many answer so once the work is done. 301, 307 and 308 say that the request belongs elsewhere: it was not done.
+_ELSEWHERE: Final = frozenset({302, 303})
 _MESSAGES: Final[tuple[Path, ...]] = (
     ("error", "message"),
     ("message",),
@@ -115,7 +121,7 @@ def judge(rules: Sequence[ErrorRule], reply: Reply, answer: Any, now: datetime) 
     for rule in rules if success else (*rules, *BUILT_IN):
         if (rule.concerns_success or not success) and _fits(rule, reply, answer):
             return _verdict(rule, reply, answer, now)
-    return None if success else _verdict(_OTHER, reply, answer, now)
+    return None if success else replace(_verdict(_OTHER, reply, answer, now), elsewhere=reply.status in _ELSEWHERE)
 
 
 def _fits(rule: ErrorRule, reply: Reply, answer: Any) -> bool:

@@ -86,7 +86,7 @@ def decide(failure: Failure, *, repeatable: bool, attempt: int, policy: Policy, 
 
 
 def _may_pass(error: PolyportError) -> bool:
-    return isinstance(error, PartnerRateLimited | PartnerUnavailable | PartnerTimeout)
+    return isinstance(error, PartnerRateLimited | PartnerUnavailable | PartnerTimeout) and error.retryable
 
 
 def _refused_unstarted(failure: Failure) -> bool:
