@@ -8,6 +8,7 @@ import io
 import json
 import multiprocessing
 import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -284,12 +285,22 @@ async def upstream(handler: Handler, listener: socket.socket | None = None) -> A
     The connection ends after each answer. ``listener`` is a bound socket to serve on; without one it is a free port.
     """
     found = Upstream(origin="", handler=handler)
-    tasks: set[asyncio.Task[Any]] = set()
+    tasks: set[asyncio.Task[None]] = set()
+    opened: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Noted as the connection is made: of a task that is cancelled before its first step nothing runs, and its connection would stay open.
+        opened.add(writer.transport)
+        task = asyncio.get_running_loop().create_task(serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(ended)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:  # the test is told, as by a server of coroutines
+            asyncio.get_running_loop().call_exception_handler({"message": "A partner of a test failed.", "exception": error, "task": task})
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
         try:
             asked = await _read_request(reader, writer)
             found.asked.append(asked)
@@ -300,21 +311,27 @@ async def upstream(handler: Handler, listener: socket.socket | None = None) -> A
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            tasks.discard(task)
             writer.close()
 
     if listener is None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20)
+        server = await asyncio.start_server(begin, "127.0.0.1", 0, limit=1 << 20)
     else:
-        server = await asyncio.start_server(serve, sock=listener, limit=1 << 20)
+        server = await asyncio.start_server(begin, sock=listener, limit=1 << 20)
     found.origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield found
     finally:
+        for each in server.sockets:
+            asyncio.get_running_loop().remove_reader(each.fileno())
+        await asyncio.sleep(0)  # asyncio leaves a connection unclosed whose server closes between its acceptance and the next step
         server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for _step in range(4):  # what was accepted just now is told to us a step later; what is given up has ended two steps later
+            for task in list(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for transport in list(opened):
+                transport.abort()
+            await asyncio.sleep(0)
 
 
 async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Asked:

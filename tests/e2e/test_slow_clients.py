@@ -177,7 +177,7 @@ async def test_more_connections_than_an_address_may_have_are_refused_and_taken_a
 
 
 async def test_a_connection_in_good_order_is_never_cut_however_long_it_rests_between_requests(served):
-    async with connected(served) as (reader, writer), asyncio.timeout(15):
+    async with connected(served) as (reader, writer), asyncio.timeout(60):
         for rest in (
             1.5,
             0,
