@@ -266,6 +266,16 @@ async def test_a_file_that_breaks_while_it_is_sent_leaves_the_run_in_doubt(wide:
         assert words in told.json["error"]["message"]
 
 
+async def test_files_that_break_are_not_held_against_the_partner_they_were_for(wide: Bay):
+    bay = await wide.afresh()
+    async with upstream(serve_large) as shop:
+        for _run in range(bay.served.runtime.settings.partner.breaker_failures + 1):
+            told = await bay.run(FILES, {"photo": {"url": f"{shop.origin}/broken"}})
+            assert "broke off" in told.json["error"]["message"]
+    assert bay.served.runtime.breakers.counts() == (0, 0)
+    assert (await bay.run(FILES, {"photo": TEXT})).status == 200
+
+
 async def test_a_file_that_is_too_large_is_a_fault_before_anything_is_sent(wide: Bay):
     bay = await wide.afresh()
     async with upstream(serve_large) as shop:

@@ -107,7 +107,7 @@ class Gate:
         try:
             reply = await network.send(request)
         except NetworkFault as fault:
-            if fault.timed_out and request.timeout < HONEST_SECONDS:
+            if fault.stopped or fault.unsent or (fault.timed_out and request.timeout < HONEST_SECONDS):
                 self._breakers.abandoned(self._place, host)
             else:
                 self._breakers.failed(self._place, host)

@@ -168,14 +168,18 @@ class Network(Protocol):
 
 
 class NetworkFault(Exception):
-    """There is no (whole) answer. ``reached`` is false only when the request provably never left; ``stopped``: it was not the other side, this server stops."""
+    """There is no (whole) answer. ``reached`` is false only when the request provably never left.
 
-    def __init__(self, message: str, /, *, reached: bool, timed_out: bool = False, stopped: bool = False) -> None:
+    The other side has no part in it where this server stops (``stopped``), or where what was to be sent did not come (``unsent``).
+    """
+
+    def __init__(self, message: str, /, *, reached: bool, timed_out: bool = False, stopped: bool = False, unsent: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.reached = reached
         self.timed_out = timed_out
         self.stopped = stopped
+        self.unsent = unsent
 
 
 def _first(headers: Pairs, name: str) -> str | None:

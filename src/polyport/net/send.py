@@ -409,7 +409,7 @@ class _Exchange:
     def fault(self, error: BaseException) -> NetworkFault:
         """The fault that a lower failure means. aiohttp's own text is left out: it may hold the URL."""
         if self.broken is not None:
-            return NetworkFault(self.broken.message, reached=self.reached, timed_out=self.broken.timed_out)
+            return NetworkFault(self.broken.message, reached=self.reached, timed_out=self.broken.timed_out, unsent=True)
         if self._sender.closed:
             return self.stopped()
         if isinstance(error, ConnectionTimeoutError):
