@@ -137,9 +137,15 @@ async def test_every_fault_around_the_input_is_named_at_once(bay: Bay):
     }
 
 
-@pytest.mark.parametrize("value", [0, 99, 120_001, -1, "500", 1.5, True])
+@pytest.mark.parametrize("value", [0, 99, 604_800_001, -1, "500", 1.5, True])
 async def test_a_time_out_of_range_is_refused(bay: Bay, value: Any):
     assert await _faults(bay, CREATE, {"name": "Lamp"}, timeoutMs=value) == {("timeoutMs", "out_of_range")}
+
+
+async def test_a_call_that_is_waited_for_takes_less_time_than_one_that_is_queued(bay: Bay):
+    told = await bay.run(CREATE, {"name": "Lamp"}, timeoutMs=120_001)
+    fault = {"path": "timeoutMs", "code": "out_of_range", "message": "Milliseconds from 100 to 120000 are needed here."}
+    assert (told.status, told.json["error"]["fields"]) == (422, [fault])
 
 
 async def test_metadata_has_a_limit(bay: Bay):

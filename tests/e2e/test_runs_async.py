@@ -192,6 +192,21 @@ async def test_synchronous_runs_beyond_the_limit_are_refused_before_anything_is_
         assert (await bay.run(CREATE, {"name": "fourth"})).status == 200
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_a_caller_who_names_a_time_gives_it_to_the_call_as_well(tmp_path, mode):
+    async def late(_asked):
+        await asyncio.sleep(1.2)
+        return answer(200, {"data": {"name": "Lamp"}})
+
+    async with open_depot() as depot, open_bay(tmp_path, depot, partner_timeout=0.6, runs_attempts=1) as bay:
+        depot.answers["PUT /things/7"] = late
+        ends = []
+        for named in ({}, {"timeoutMs": 60_000 if mode == "sync" else 7 * 86_400_000}):
+            told = (await bay.run(PUT, {"id": "7"}, mode=mode, **named)).json
+            ends.append((await bay.until((told.get("data") or told["error"])["runId"]))["status"])
+        assert ends == ["failed", "succeeded"]
+
+
 async def test_a_run_does_not_start_before_its_time_and_says_when_it_will(tmp_path):
     now = [datetime.now(UTC)]
     async with open_depot() as depot, open_bay(tmp_path, depot, clock=lambda: now[0]) as bay:

@@ -17,6 +17,7 @@ from polyport.store.base import Duplicate, StoreUnavailable
 from polyport.store.records import FINAL, Connection, IdempotencyKey, Run, RunStatus
 
 SYNC_LIMIT_MS: Final = 120_000
+ASYNC_LIMIT_MS: Final = 7 * 24 * 3_600_000  # what the longest wait that a partner is believed takes
 _ACCOUNT_FULL: Final = "As many runs of this account wait as may: nothing was accepted, try again when some have ended."
 
 _RUN_GONE: Final = (

@@ -136,7 +136,7 @@ class Engine:
     async def _understand(self, ask: Ask, program: Program, positions: Positions, bench: Bench) -> tuple[Mapping[str, Any], Understood]:
         """The selectors and the input, within the caller's time: lists and custom fields are read from the partner."""
         data = {} if ask.runner_data is None else ask.runner_data
-        lists = self.desk.lists(bench, until=asyncio.get_running_loop().time() + (ask.timeout_ms or SYNC_LIMIT_MS) / 1000)
+        lists = self.desk.lists(bench, until=asyncio.get_running_loop().time() + min(ask.timeout_ms or SYNC_LIMIT_MS, SYNC_LIMIT_MS) / 1000)
         try:
             if not program.operation.selectors:  # ``read_positions`` has refused every position there is not
                 return {}, await understand(program, data, lists)
@@ -283,7 +283,7 @@ class Engine:
             program = await self.desk.runnable(run.account_id, run.operation_id)
             bench = await self.desk.bench(run.account_id, program.partner, prepared.positions.connection_id)
             if program is prepared.program and bench is prepared.bench:
-                return replace(prepared, patient=False)  # nobody waits for it
+                return prepared
         return None
 
     async def _prepare_stored(self, ask: Ask) -> Prepared:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from polyport.accounts import URL_LONGEST
-from polyport.engine.intake import SYNC_LIMIT_MS
+from polyport.engine.intake import ASYNC_LIMIT_MS, SYNC_LIMIT_MS
 from polyport.engine.record import Ask
 from polyport.errors import Fault, ValidationFailed
 from polyport.events import receiver_fault
@@ -53,6 +53,7 @@ class RunBody(Body):
 class LaterBody(RunBody):
     """What to run later. ``priority``: a step up goes before what became due up to five minutes earlier. ``notBefore``: unix seconds or ISO 8601 with a zone, at most 366 days ahead."""
 
+    timeout_ms: int | None = Field(default=None, ge=100, le=ASYNC_LIMIT_MS)
     priority: Literal["low", "normal", "high"] = "normal"
     not_before: int | str | None = None
 
@@ -121,16 +122,16 @@ def faults_of(body: Mapping[str, Any], mode: str, runtime: Runtime) -> list[Faul
         if not isinstance(body.get(name, False), bool):
             faults.append(Fault(path=name, code="wrong_type", message="A boolean is needed here: true or false."))
     if not body.keys() <= _PLAIN:
-        faults += _limits(body, runtime.policy)
+        faults += _limits(body, SYNC_LIMIT_MS if mode == "sync" else ASYNC_LIMIT_MS, runtime.policy)
         faults += _later(body, mode, runtime.now_ms)
     return faults
 
 
-def _limits(body: Mapping[str, Any], policy: EgressPolicy) -> list[Fault]:
+def _limits(body: Mapping[str, Any], longest: int, policy: EgressPolicy) -> list[Fault]:
     faults: list[Fault] = []
     timeout = body.get("timeoutMs")
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or not 100 <= timeout <= SYNC_LIMIT_MS):
-        faults.append(Fault(path="timeoutMs", code="out_of_range", message=f"Milliseconds from 100 to {SYNC_LIMIT_MS} are needed here."))
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int) or not 100 <= timeout <= longest):
+        faults.append(Fault(path="timeoutMs", code="out_of_range", message=f"Milliseconds from 100 to {longest} are needed here."))
     user = body.get("externalUserId")
     if user is not None and (told := user_id_fault(user)) is not None:
         faults.append(Fault(path="externalUserId", code=told[0], message=told[1]))
