@@ -188,6 +188,19 @@ def test_an_honest_retry_after_is_seconds_or_a_date(header, wait):
 
 
 @pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"retry_after_ms": "2500"}, 2_500), ({"x_ms_retry_after_ms": "30"}, 30), ({"retry_after": "3", "retry_after_ms": "2500"}, 3_000),
+        ({"retry_after": "soon", "retry_after_ms": "2500"}, 2_500), ({"retry_after_ms": "-1"}, None), ({"retry_after_ms": "604800001"}, None),
+    ],
+)  # fmt: skip
+def test_where_no_rule_says_otherwise_a_wait_may_be_told_in_milliseconds(headers, wait):
+    assert [verdict({}, status, **headers).retry_after_ms for status in (429, 503)] == [wait, wait]
+    own = {"status": [429], "kind": "rate_limited", "retryAfter": {"at": "wait"}}
+    assert verdict({}, 429, own, **headers).retry_after_ms is None
+
+
+@pytest.mark.parametrize(
     ("unit", "told", "wait"),
     [
         ("seconds", 30, 30_000), ("seconds", UNIX, None), ("seconds", -1, None), ("seconds", Decimal("0.25"), 250),

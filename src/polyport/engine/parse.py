@@ -57,6 +57,8 @@ class Verdict:
 
 
 _AUTO: Final = RetryAfter(header="retry-after")
+# What some services say it with instead, or besides.
+_ELSE_TOLD: Final = tuple(RetryAfter(header=name, unit="milliseconds") for name in ("retry-after-ms", "x-ms-retry-after-ms"))
 BUILT_IN: Final[tuple[ErrorRule, ...]] = (
     ErrorRule(status=(429,), kind="rate_limited", retry_after=_AUTO),
     ErrorRule(status=(400, 422), kind="invalid_input"),
@@ -148,7 +150,7 @@ def _verdict(rule: ErrorRule, reply: Reply, answer: Any, now: datetime) -> Verdi
         message=told or _first_message(faults) or _usual_message(answer) or f"The partner answered with status {reply.status}.",
         code=_text(get(answer, rule.code)) if rule.code is not None else None,
         field=rule.name_of(field) if field is not None else None,
-        retry_after_ms=read_wait(rule.retry_after, reply, answer, now) if rule.retry_after is not None else None,
+        retry_after_ms=_wait_of(rule, reply, answer, now),
         suggested_fix=rule.suggested_fix,
         faults=faults,
     )
@@ -190,6 +192,13 @@ def _text(value: Any) -> str | None:
         return to_text(value).strip()[:MESSAGE_LIMIT] or None
     except RenderFault:
         return None
+
+
+def _wait_of(rule: ErrorRule, reply: Reply, answer: Any, now: datetime) -> int | None:
+    if rule.retry_after is None:
+        return None
+    places = (rule.retry_after, *_ELSE_TOLD) if rule.retry_after == _AUTO else (rule.retry_after,)
+    return next((wait for spec in places if (wait := read_wait(spec, reply, answer, now)) is not None), None)
 
 
 def read_wait(spec: RetryAfter, reply: Reply, answer: Any, now: datetime) -> int | None:
