@@ -30,6 +30,15 @@ async def test_the_input_is_not_opened_again(bench: Bench):
     assert bench.line.sent[-1].method == "PUT"
 
 
+async def test_the_time_that_a_caller_named_is_that_of_its_call_whether_it_is_opened_again_or_not(bench: Bench):
+    for again in (False, True):
+        run = await bench.claimed(operation=PUT, timeout_ms=90_000)
+        if again:
+            bench.desk.forget()
+        assert (await bench.engine.run_once(run)).run.status is RunStatus.SUCCEEDED
+        assert 60 < bench.line.sent[-1].timeout <= 90
+
+
 async def test_it_is_opened_again_once_what_is_kept_of_connections_was_dropped(bench: Bench):
     run = await unreadable(bench)
     bench.desk.forget()

@@ -134,6 +134,7 @@ def ask_of(run: Run, content: Mapping[str, Any]) -> Ask:
         cursor=content["cursor"],
         limit=content["limit"],
         raw=content["raw"],
+        timeout_ms=content["timeoutMs"],
         external_user_id=run.external_user_id,
         pinned=pinned_of(run),
     )
@@ -144,7 +145,6 @@ def ask_again(run: Run, content: Mapping[str, Any], idempotency_key: str | None)
     return replace(
         ask_of(run, content),
         mode="async",
-        timeout_ms=content["timeoutMs"],
         callback_url=run.callback_url,
         external_user_id=run.external_user_id,
         metadata=json.loads(run.metadata),
