@@ -14,6 +14,7 @@ import structlog
 from polyport.bulkheads import Bulkheads
 from polyport.engine.lanes import LaneHolder
 from polyport.engine.run import Engine
+from polyport.queue.courtesy import Courtesy
 from polyport.store.base import Stale, StoreFault
 from polyport.store.records import Lane, Run, RunStatus
 
@@ -54,6 +55,7 @@ class Worker:
         runs = self._runtime.settings.runs
         self._bulkheads = Bulkheads(runs.concurrency, partner=runs.partner_share, connection=runs.connection_share)
         self._lanes = LaneHolder(engine.desk)
+        self._courtesy = Courtesy(lambda: engine.intake.begun)
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._free = asyncio.Event()
@@ -102,6 +104,7 @@ class Worker:
             self._free.clear()
             await self._free.wait()
             return
+        room = await self._courtesy.admit(room)
         admits = self._lanes.room(self._bulkheads.room())
         runs = await self._runtime.queue.claim(self._runtime.owner, room, self._runtime.now_ms(), admits, self._lanes.sends)
         for run in runs:

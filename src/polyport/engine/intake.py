@@ -26,12 +26,13 @@ _RUN_GONE: Final = (
 
 
 class Intake:
-    """Accepts runs for one process."""
+    """Accepts runs for one process. ``begun`` counts those that were understood."""
 
     def __init__(self, desk: Desk, ledger: Ledger) -> None:
         self._desk = desk
         self._runtime = desk.runtime
         self._ledger = ledger
+        self.begun = 0
 
     async def earlier(self, ask: Ask) -> Done | None:
         """The stored answer of an idempotency key. Raises when its run is still under way, was another or, ``Conflict``, is no longer kept."""
@@ -112,6 +113,7 @@ class Intake:
 
     async def new_run(self, ask: Ask, program: Program, record: Connection | None) -> Run:
         """The run of an ask that was understood, as it is to be recorded."""
+        self.begun += 1
         now = self._runtime.now_ms()
         sync = ask.mode == "sync"
         operation = program.operation

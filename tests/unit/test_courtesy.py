@@ -1,0 +1,92 @@
+"""How many runs a process claims while callers come: all there is room for, some, or a few where its loop is behind. On a real event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from polyport.queue.courtesy import FEW_RUNS, SOME_RUNS, Courtesy
+
+pytestmark = pytest.mark.anyio
+ROOM = 200
+
+
+class Callers:
+    """How many runs were asked for; each look finds ``each`` more."""
+
+    def __init__(self, each: int) -> None:
+        self.count = 0
+        self.each = each
+
+    def __call__(self) -> int:
+        self.count += self.each
+        return self.count
+
+
+@contextlib.asynccontextmanager
+async def busy_loop(milliseconds: int) -> AsyncIterator[None]:
+    """A loop that never rests: each of its turns takes so long."""
+    busy = True
+
+    def turn() -> None:
+        time.sleep(milliseconds / 1000)
+        if busy:
+            asyncio.get_running_loop().call_soon(turn)
+
+    turn()
+    try:
+        yield
+    finally:
+        busy = False
+
+
+async def test_where_nobody_calls_all_are_claimed_at_once_however_busy_the_process_is():
+    courtesy = Courtesy(lambda: 0)
+    async with busy_loop(10):
+        turns = 0
+
+        def turned() -> None:
+            nonlocal turns
+            turns += 1
+
+        asyncio.get_running_loop().call_soon(turned)
+        assert await courtesy.admit(ROOM) == ROOM
+        assert turns == 0  # it did not wait
+
+
+async def test_while_callers_come_to_a_process_that_keeps_up_some_are_claimed():
+    courtesy = Courtesy(Callers(FEW_RUNS))
+    assert [await courtesy.admit(ROOM) for _ in range(3)] == [SOME_RUNS] * 3
+    assert await courtesy.admit(2) == 2
+
+
+async def test_while_callers_come_to_a_process_that_does_not_keep_up_a_few_are_claimed_again_and_again():
+    courtesy = Courtesy(Callers(FEW_RUNS))
+    async with busy_loop(30):
+        assert await courtesy.admit(ROOM) == FEW_RUNS
+        assert await courtesy.admit(ROOM) == FEW_RUNS
+        assert await courtesy.admit(1) == 1
+    for _ in range(50):  # it recovers once the loop does
+        if await courtesy.admit(ROOM) == SOME_RUNS:
+            break
+    else:
+        pytest.fail("it never claimed more again")
+
+
+async def test_few_callers_are_not_what_keeps_a_process_busy():
+    courtesy = Courtesy(Callers(FEW_RUNS - 1))
+    async with busy_loop(10):
+        assert await courtesy.admit(ROOM) == ROOM
+        assert await courtesy.admit(ROOM) == ROOM
+
+
+async def test_callers_of_an_earlier_time_do_not_count_twice():
+    callers = Callers(0)
+    courtesy = Courtesy(callers)
+    callers.count = FEW_RUNS
+    assert await courtesy.admit(ROOM) == SOME_RUNS
+    assert await courtesy.admit(ROOM) == ROOM
