@@ -90,11 +90,12 @@ async def test_the_way_of_a_request_makes_no_difference_to_its_answer(bay):
             wire.request(path=f"{PATH}?x=1"),
             wire.request(path=PATH.replace("run", "%72un")),
             wire.request("Expect: nothing"),
+            wire.request("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
             wire.request("X-Long: " + "a" * 5_000),
         ):
             wire.writer.write(other)
             assert told(await wire.read()) == short, other[:80]
-    assert bay.depot.count(LINE) == 8
+    assert bay.depot.count(LINE) == 9
 
 
 async def test_a_request_may_come_byte_by_byte(bay):

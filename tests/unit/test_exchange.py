@@ -255,6 +255,40 @@ async def test_a_stop_does_not_wait_for_a_client_that_was_answered_for_good_and_
         writer.close()
 
 
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+
+
+@pytest.mark.parametrize("name", ["get", "head", "body", "chunked body", "pipelined", "expectation", "closing", "old", "early"])
+@pytest.mark.parametrize("cuts", ["at once", "byte by byte"])
+async def test_a_request_that_offers_another_protocol_is_answered_with_its_body_as_without_the_offer(name: str, cuts: str):
+    """Java's HttpClient offers HTTP/2 with its first request. uvicorn loses the body of such a request, and what comes behind it."""
+    plain = SCRIPTS[name]
+    offering = re.sub(rb"( HTTP/1\.[01]\r\n)", rb"\1" + OFFER, plain)
+    pieces = [offering] if cuts == "at once" else [offering[place : place + 1] for place in range(len(offering))]
+    told, expected = [
+        re.sub(
+            rb"\(b'(connection|upgrade|http2-settings)', b'[^']*'\)(, )?",
+            b"",
+            await answers(Guard(load_settings({}).http).protocol(), sent),
+        )
+        for sent in (pieces, [plain])
+    ]
+    without_lengths = [re.sub(rb"content-length: \d+", b"", as_sets(each)).replace(b"), ]", b")]") for each in (told, expected)]
+    assert without_lengths[0].replace(b"HTTP/1.1 100 Continue\n\n", b"") == without_lengths[1].replace(b"HTTP/1.1 100 Continue\n\n", b"")
+    assert b"HTTP/1.1 " in told
+
+
+@pytest.mark.parametrize("target", [b"x.example:80", b"http://x/", b"//x", b"/echo"])
+async def test_no_tunnel_is_made(target: bytes):
+    told = await answers(
+        Guard(load_settings({}).http).protocol(),
+        [b"CONNECT " + target + b" HTTP/1.1\r\nHost: x\r\n" + OFFER + b"\r\nGET /echo HTTP/1.1\r\n\r\n"],
+    )
+    assert told.count(b"HTTP/1.1 ") == 1
+    assert told.endswith(b"<end>")
+    assert b"GET" not in told
+
+
 # Half a connection: the client says that it sends no more. uvicorn closes the connection at once, and says nothing.
 WHOLE_BEFORE_ITS_END = {
     "get": 1,

@@ -146,6 +146,7 @@ class GuardedProtocol(HttpToolsProtocol):
     head_size = 0
     forwarded = False
     ended = False
+    _offered: list[tuple[bytes, bytes]] | None = None
     _unread = 0
     _unread_since = 0.0
 
@@ -180,9 +181,33 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.phase is Phase.ENDED or self.transport.is_closing():
             return  # it was answered for good already
         self.head_size += len(data)
-        super().data_received(data)
+        try:
+            self._read(data)
+        except httptools.HttpParserError:
+            message = "Invalid HTTP request received."
+            self.logger.warning(message)
+            self.send_400_response(message)
+            return
         if self.phase is Phase.HEAD and self.head_size > HEAD_LIMIT and not self.transport.is_closing():
             self.refuse(_LARGE)
+
+    def _read(self, data: bytes | memoryview) -> None:
+        """Hand on what came. A request that offers another protocol is one without the offer: the parser would take all behind its head, its body too, for that protocol."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                if self.parser.get_method() == b"CONNECT":
+                    raise httptools.HttpParserError("no tunnels here") from None
+                headers = self._offered = self.headers
+                told = b"".join(b"%b: %b\r\n" % pair for pair in headers if pair[0] != b"upgrade")
+                head = b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode(), told)
+                data = memoryview(data)[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)  # the other one may be at its end with this request
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as the base has it
+                self.parser.feed_data(head)
+            else:
+                return
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it: whether the connection stays open for our side
         """The client sends no more. Whoever has asked something whole is answered all the same, then the connection ends.
@@ -253,8 +278,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole: the application begins, unless an earlier request of this connection has to be answered first."""
+        parser, offered = self.parser, self._offered
+        if offered is not None:
+            self.headers, self._offered = offered, None
+        elif parser.should_upgrade() and parser.get_method() != b"CONNECT":
+            return  # it comes once more
         self.phase, self.since, self.head_size = Phase.BODY, self.loop.time(), 0
-        parser = self.parser
         version, (raw_path, query) = parser.get_http_version(), _parts_of(self.url)
         path = raw_path.decode("ascii")
         self.scope = {
@@ -298,6 +327,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
+        if self.phase is Phase.HEAD:  # that of an offer, see ``_read``
+            return
         self.phase, self.head_size = Phase.WHOLE, 0
         if self.current is None or self.current.response_complete:
             self.phase, self.since = Phase.IDLE, self.loop.time()
