@@ -90,12 +90,13 @@ async def test_the_way_of_a_request_makes_no_difference_to_its_answer(bay):
             wire.request(path=f"{PATH}?x=1"),
             wire.request(path=PATH.replace("run", "%72un")),
             wire.request("Expect: nothing"),
+            wire.request("Idempotency-Key: one", "Idempotency-Key: one", "Content-Encoding: identity"),
             wire.request("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"),
             wire.request("X-Long: " + "a" * 5_000),
         ):
             wire.writer.write(other)
             assert told(await wire.read()) == short, other[:80]
-    assert bay.depot.count(LINE) == 9
+    assert bay.depot.count(LINE) == 10
 
 
 async def test_a_request_may_come_byte_by_byte(bay):
@@ -150,6 +151,8 @@ async def test_what_is_wrong_with_a_request_is_told_as_everywhere(bay):
             (wire.request(path=PATH.replace(str(PUT), "1")), 404, "not_found"),
             (wire.request(method="PUT"), 405, "method_not_allowed"),
             (wire.request(path=f"{PATH}/more"), 404, "not_found"),
+            (wire.request("Idempotency-Key: one", "Idempotency-Key: other"), 422, "validation_failed"),
+            (wire.request("Content-Encoding: gzip"), 415, "unsupported_media_type"),
         ):
             wire.writer.write(asked)
             found = await wire.read()

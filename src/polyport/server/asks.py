@@ -64,19 +64,26 @@ def read_ask(call: Call, mode: str) -> tuple[Ask, bool]:
     if not isinstance(body, dict):
         raise ValidationFailed.of(Fault(path="", code="wrong_type", message="The body has to be a JSON object."))
     faults = faults_of(body, mode, call.engine.runtime)
-    key = header(call.http, b"idempotency-key")
-    faults += key_faults(key, "Idempotency-Key")
-    if faults:
+    key, key_wrong = _told_key(call)
+    if faults := faults + key_wrong:
         raise ValidationFailed.of(*faults)
     return ask_of_body(call, body, call.id("id"), mode, key), body.get("dryRun", False)
 
 
 def read_key(call: Call) -> str | None:
     """The idempotency key of a request. Raises ``ValidationFailed``."""
-    key = header(call.http, b"idempotency-key")
-    if faults := key_faults(key, "Idempotency-Key"):
+    key, faults = _told_key(call)
+    if faults:
         raise ValidationFailed.of(*faults)
     return key
+
+
+def _told_key(call: Call) -> tuple[str | None, list[Fault]]:
+    """The idempotency key among the headers, and what is wrong with it. Of two different ones nobody knows which is meant."""
+    key = header(call.http, b"idempotency-key")
+    if key is not None and len({value for name, value in call.http.scope["headers"] if name == b"idempotency-key"}) > 1:
+        return key, [Fault(path="Idempotency-Key", code="duplicate_key", message="This header stands twice, with different keys.")]
+    return key, key_faults(key, "Idempotency-Key")
 
 
 def key_faults(key: Any, path: str) -> list[Fault]:

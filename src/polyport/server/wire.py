@@ -83,6 +83,9 @@ def cursor_meta(per_page: int, total: int, following: str | None) -> dict[str, A
     return {"perPage": per_page, "nextCursor": following, "hasMore": following is not None, "totalItemsCount": total}
 
 
+_AS_IT_IS: Final = frozenset({"", "identity"})
+
+
 def header(request: HttpRequest, name: bytes) -> str | None:
     """The first value of a header, by its name in small letters; the framework's own mapping goes five calls deep for each."""
     scope = request.scope
@@ -94,7 +97,7 @@ def header(request: HttpRequest, name: bytes) -> str | None:
 
 
 async def read_body(request: HttpRequest, limit: int, media: str = "application/json") -> bytes:
-    """The body of a request. Raises ``PayloadTooLarge`` before more than ``limit`` bytes are held, ``UnsupportedMediaType`` for what is not ``media``."""
+    """The body of a request. Raises ``PayloadTooLarge`` before more than ``limit`` bytes are held, ``UnsupportedMediaType`` for what is not ``media``, or is compressed."""
     told = header(request, b"content-length")
     if told is not None and told.isdecimal() and int(told) > limit:
         raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
@@ -113,6 +116,9 @@ async def read_body(request: HttpRequest, limit: int, media: str = "application/
     kind = header(request, b"content-type")
     if body and kind is not None and kind != media and not _is(media, kind):
         raise UnsupportedMediaType
+    encoding = header(request, b"content-encoding")
+    if body and encoding is not None and encoding.strip().lower() not in _AS_IT_IS:
+        raise UnsupportedMediaType("Compressed bodies are not taken here: send the body as it is, without Content-Encoding.")
     return body
 
 
