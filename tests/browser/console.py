@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,7 +13,33 @@ from playwright.async_api import Browser, Page, expect
 from browser.watched import DESK, PHONE, Watched, opened, too_wide, violations
 from e2e.served import EMAIL, PASSWORD, Served
 
-LOOKS: Final = [(DESK, "light"), (PHONE, "dark")]  # colours and widths do not depend on each other
+LOOKS: Final = [(viewport, scheme) for viewport in (DESK, PHONE) for scheme in ("light", "dark")]
+# What one comes to by the keyboard and does not see there. Cards and boxes of JSON show it around them.
+UNSEEN: Final = """() => {
+    const at = document.activeElement;
+    const seen = (each) => {
+        const style = getComputedStyle(each);
+        return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+    };
+    const stops = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")].filter((each) =>
+        each.tabIndex >= 0 && !each.disabled && each.checkVisibility({ visibilityProperty: true }) && each.type !== "hidden");
+    const unseen = stops.filter((each) => {
+        each.focus({ preventScroll: true });
+        return document.activeElement !== each || !(seen(each) || [...document.querySelectorAll(":focus-within")].some(seen));
+    });
+    at.focus({ preventScroll: true });
+    return [...unseen, ...document.querySelectorAll("[tabindex]:not([tabindex='0'], [tabindex='-1'])")].map((each) => each.outerHTML.slice(0, 200));
+}"""
+OPEN: Final = """() => {
+    const shut = [...document.querySelectorAll("main details:not([open])")];
+    for (const each of shut) each.open = true;
+    return shut.length > 0;
+}"""
+# Rows of a list have a dialog each, which differ in a name alone: one of each kind is enough.
+KINDS: Final = """() => {
+    const heads = [...document.querySelectorAll("dialog")].map((each) => each.querySelector("h2")?.textContent);
+    return heads.flatMap((head, at) => (heads.indexOf(head) === at ? [at] : []));
+}"""
 ARTIFACTS: Final = os.environ.get("TEST_ARTIFACTS")  # where pictures are kept, for people who want to look at them
 
 
@@ -38,16 +65,38 @@ async def shot(page: Page, name: str, viewport: Any, scheme: str) -> None:
         await page.screenshot(path=Path(ARTIFACTS, "console", f"{name}-{viewport['width']}-{scheme}.png"), full_page=True)
 
 
-async def look_at(browser: Browser, served: Served, state: dict[str, Any], path: str, name: str, viewport: Any, scheme: Any) -> None:
-    """Open a page in one look, and hold it against what every page keeps to."""
-    async with opened(browser, storage_state=state, viewport=viewport, color_scheme=scheme) as watched:
-        await watched.page.goto(served.origin + path)
-        await expect(watched.page.locator(".later:not(.whole)")).to_have_count(0)  # what is below the first screen is there a moment later
-        await shot(watched.page, name, viewport, scheme)
-        assert not await too_wide(watched.page)
-        found = await violations(watched.page)
-        assert found == [], found
+async def look_at(browser: Browser, served: Served, state: dict[str, Any], path: str, name: str) -> None:
+    """Open a page, and hold it against what every page keeps to: in every look, with what it hides opened, with each kind of its dialogs."""
+    async with opened(browser, storage_state=state, color_scheme="light") as watched:
+        page = watched.page
+        await page.goto(served.origin + path)
+        await expect(page.locator(".later:not(.whole)")).to_have_count(0)  # what is below the first screen is there a moment later
+        await assert_looks(page, name)
+        assert await page.evaluate(UNSEEN) == []
+        if await page.evaluate(OPEN):
+            await assert_looks(page, f"{name}-opened", looks=LOOKS[1:3])
+        for number in await page.evaluate(KINDS):
+            await page.locator("dialog").nth(number).evaluate("dialog => dialog.showModal()")
+            await assert_looks(page, f"{name}-dialog-{number}", of="dialog[open]")
+            await page.keyboard.press("Escape")
         assert_quiet(watched, served, "404")
+
+
+async def assert_looks(page: Page, name: str, *, of: str = "html", looks: Sequence[tuple[Any, Any]] = LOOKS) -> None:
+    """The page as it stands, or what is ``of`` a selector in it, has no barrier and is not too wide, whatever its looks. The look of a desk in daylight is left."""
+    found: dict[str, Any] = {}
+    for viewport, scheme in reversed(looks):
+        await page.set_viewport_size(viewport)
+        await page.emulate_media(color_scheme=scheme)
+        await shot(page, name, viewport, scheme)
+        faults = await violations(page, of=of, colours_alone=scheme == "dark")
+        found[f"{viewport['width']} {scheme}"] = [*faults, *(["too wide"] if await too_wide(page) else [])]
+    await page.set_viewport_size(DESK)
+    await page.emulate_media(forced_colors="active")
+    await shot(page, name, DESK, "forced")
+    found["forced colours"] = await violations(page, of=of, colours_alone=True)
+    await page.emulate_media(forced_colors="none", color_scheme="light")
+    assert not any(found.values()), found
 
 
 def assert_quiet(watched: Watched, served: Served, *allowed: str) -> None:

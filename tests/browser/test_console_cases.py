@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import assert_quiet, shot, sign_in
-from browser.watched import DESK, opened, too_wide, violations
+from browser.console import assert_looks, assert_quiet, sign_in
+from browser.watched import DESK, opened, too_wide
 from e2e.served import PIPEDRIVE_FIELDS
 from e2e.workplace import WORKED_ON, WORKED_ON_CREATE, make_workplace, open_workplace
 
@@ -40,6 +40,5 @@ async def test_a_run_is_saved_as_a_case_of_its_partner(browser: Browser, tmp_pat
         assert (workplace / "cases" / "create_person" / "from_the_browser.yaml").is_file()
         assert not await too_wide(page)
         if scripted:
-            await shot(page, "case-saved", DESK, "light")
-            assert await violations(page) == []
+            await assert_looks(page, "case-saved")
         assert_quiet(watched, served, "422")

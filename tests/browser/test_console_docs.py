@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import LOOKS, assert_quiet, look_at, sign_in
+from browser.console import assert_quiet, look_at, sign_in
 from browser.watched import opened
 from e2e.served import Served
 
@@ -24,12 +24,9 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
 @pytest.mark.parametrize("name", PAGES)
-async def test_a_page_of_the_docs_has_no_barrier_and_fits(
-    browser: Browser, house: Served, state: dict[str, Any], name: str, viewport: Any, scheme: Any
-):
-    await look_at(browser, house, state, PAGES[name], f"docs-{name}", viewport, scheme)
+async def test_a_page_of_the_docs_has_no_barrier_and_fits(browser: Browser, house: Served, state: dict[str, Any], name: str):
+    await look_at(browser, house, state, PAGES[name], f"docs-{name}")
 
 
 async def test_an_operation_is_found_and_its_call_is_copied_with_this_servers_address(

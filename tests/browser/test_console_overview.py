@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import LOOKS, assert_quiet, look_at, sign_in
+from browser.console import assert_quiet, look_at, sign_in
 from browser.watched import PHONE, opened, too_wide
 from e2e.busy import fill_sums
 from e2e.served import HUBSPOT, PIPEDRIVE, PIPEDRIVE_FIELDS, Served
@@ -24,17 +24,13 @@ async def busy(anyio_backend: str, house: Served) -> Served:
     return house
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
-async def test_the_overview_before_anything_ran(browser: Browser, house: Served, state: dict[str, Any], viewport: Any, scheme: Any):
-    await look_at(browser, house, state, f"/console/overview?partnerId={HUBSPOT}0", "overview-none", viewport, scheme)
+async def test_the_overview_before_anything_ran(browser: Browser, house: Served, state: dict[str, Any]):
+    await look_at(browser, house, state, f"/console/overview?partnerId={HUBSPOT}0", "overview-none")
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
 @pytest.mark.parametrize("span", ["hour", "month"])
-async def test_the_overview_has_no_barrier_and_fits(
-    browser: Browser, busy: Served, state: dict[str, Any], span: str, viewport: Any, scheme: Any
-):
-    await look_at(browser, busy, state, f"/console/overview?range={span}", f"overview-{span}", viewport, scheme)
+async def test_the_overview_has_no_barrier_and_fits(browser: Browser, busy: Served, state: dict[str, Any], span: str):
+    await look_at(browser, busy, state, f"/console/overview?range={span}", f"overview-{span}")
 
 
 async def test_pictures_can_be_read_as_tables_by_range_and_by_partner(browser: Browser, busy: Served, state: dict[str, Any]):

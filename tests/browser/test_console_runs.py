@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import LOOKS, assert_quiet, look_at
+from browser.console import assert_quiet, look_at
 from browser.watched import PHONE, opened
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
 
@@ -41,12 +41,11 @@ async def ran(served: Served, connection: int, operation: int, fields: dict[str,
     return await served.call("POST", f"/partners/trigger-actions/{operation}/run/{mode}", body)
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
 @pytest.mark.parametrize("name", PAGES)
 async def test_a_page_has_no_barrier_fits_and_asks_nobody_else(
-    browser: Browser, house: Served, state: dict[str, Any], paths: dict[str, str], name: str, viewport: Any, scheme: Any
+    browser: Browser, house: Served, state: dict[str, Any], paths: dict[str, str], name: str
 ):
-    await look_at(browser, house, state, paths[name], name, viewport, scheme)
+    await look_at(browser, house, state, paths[name], name)
 
 
 async def test_the_list_shows_what_is_accepted_without_being_asked(

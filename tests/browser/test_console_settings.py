@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from browser.console import LOOKS, assert_quiet, look_at
+from browser.console import assert_quiet, look_at
 from browser.watched import opened
 from e2e.served import PIPEDRIVE, Served
 
@@ -73,13 +73,12 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_page_of_the_settings_has_no_barrier_and_fits(
-    browser: Browser, house: Served, full: dict[str, str], state: dict[str, Any], name: str, viewport: Any, scheme: Any
+    browser: Browser, house: Served, full: dict[str, str], state: dict[str, Any], name: str
 ):
     assert set(full) == set(NAMES)
-    await look_at(browser, house, state, full[name], f"settings-{name}", viewport, scheme)
+    await look_at(browser, house, state, full[name], f"settings-{name}")
 
 
 async def test_a_key_is_made_copied_and_deleted_by_its_name(browser: Browser, house: Served, full: dict[str, str], state: dict[str, Any]):

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from browser.console import LOOKS, assert_quiet, look_at, shot, sign_in, signed_in_state
-from browser.watched import Watched, opened, too_wide, violations
+from browser.console import assert_looks, assert_quiet, look_at, sign_in, signed_in_state
+from browser.watched import Watched, opened
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
 
 pytestmark = pytest.mark.anyio
@@ -48,14 +48,12 @@ async def preview(page: Page) -> str:
     return re.sub(r"\s", "", await page.locator("#preview .json").inner_text())
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
-async def test_choosing_has_no_barrier(browser: Browser, house: Served, state: dict[str, Any], viewport: Any, scheme: Any):
-    await look_at(browser, house, state, "/console/try", "try-choose", viewport, scheme)
+async def test_choosing_has_no_barrier(browser: Browser, house: Served, state: dict[str, Any]):
+    await look_at(browser, house, state, "/console/try", "try-choose")
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
-async def test_form_faults_and_run_have_no_barrier(browser: Browser, house: Served, state: dict[str, Any], viewport: Any, scheme: Any):
-    async with opened(browser, house.origin + CREATE_PERSON, storage_state=state, viewport=viewport, color_scheme=scheme) as watched:
+async def test_form_faults_and_run_have_no_barrier(browser: Browser, house: Served, state: dict[str, Any]):
+    async with opened(browser, house.origin + CREATE_PERSON, storage_state=state) as watched:
         page = watched.page
         await press(page, "add:d.email")
         await named(page, "s:d.email[0].value").fill("no mail")
@@ -63,24 +61,18 @@ async def test_form_faults_and_run_have_no_barrier(browser: Browser, house: Serv
         await expect(page.locator("textarea[name='j:d.notes']")).to_be_visible()
         await press(page, "dry")
         await expect(page.get_by_role("alert")).to_contain_text("2 things are wrong or missing")
-        await shot(page, "try-faults", viewport, scheme)
-        assert not await too_wide(page)
-        assert await violations(page) == []
+        await assert_looks(page, "try-faults")
 
         await named(page, "s:d.name").fill(f"Ada {EVIL}")
         await named(page, "s:d.email[0].value").fill("ada@example.com")
         await press(page, "run")
         await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
         await page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-        await shot(page, "try-run", viewport, scheme)
-        assert not await too_wide(page)
-        assert await violations(page) == []
+        await assert_looks(page, "try-run")
 
         await press(page, "json")
         await expect(page.locator("#text")).to_be_visible()
-        await shot(page, "try-json", viewport, scheme)
-        assert not await too_wide(page)
-        assert await violations(page) == []
+        await assert_looks(page, "try-json")
 
 
 async def test_rows_are_added_copied_moved_and_removed_by_keyboard(watched: Watched, house: Served):

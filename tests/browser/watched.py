@@ -52,12 +52,14 @@ async def opened(browser: Browser, url: str | None = None, **options: Any) -> As
         await context.close()
 
 
-async def violations(page: Page) -> list[str]:
-    """What axe finds against WCAG 2.2 AA and good practice."""
-    await page.evaluate(AXE_SCRIPT)
+async def violations(page: Page, *, of: str = "html", colours_alone: bool = False) -> list[str]:
+    """What axe finds against WCAG 2.2 AA and good practice in what is ``of`` a selector; ``colours_alone`` asks only what colours can change."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE_SCRIPT)
+    rules = ["color-contrast", "link-in-text-block"]
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    asked = {"runOnly": tags, "resultTypes": ["violations"]}  # what passes need not be described
-    found = await page.evaluate("asked => axe.run(document, asked).then(found => found.violations)", asked)
+    asked = {"runOnly": rules if colours_alone else tags, "resultTypes": ["violations"]}  # what passes need not be described
+    found = await page.evaluate("([of, asked]) => axe.run(of, asked).then(found => found.violations)", [of, asked])
     return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
 

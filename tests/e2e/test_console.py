@@ -325,11 +325,17 @@ async def test_a_query_that_makes_no_sense_is_a_page_that_says_so(owner: Browsin
 
 
 async def test_a_partner_says_how_good_it_is_what_is_missing_and_how_to_get_credentials(house: Served, owner: Browsing):
-    text = text_of(await owner.get("/console/catalogue/225"))
-    for told in ("Silver", "rules are met", "What is missing", "sample-output", "Get credentials"):
+    page = await owner.get("/console/catalogue/225")
+    text = text_of(page)
+    for told in ("Silver", "rules are met", "What is missing", "Sample output", "Get credentials"):
         assert told in text, told
     found = (await house.call("GET", "/partners/225/evidence"))[2]["data"]
     assert found["tier"] == "silver"
+    for rule in found["rules"]:  # what a rule asks for stands in the docs
+        if rule["status"] == "todo":
+            address = f"/console/docs/guide/reference/quality/{rule['name']}"
+            assert f'href="{address}"'.encode() in page.content
+            assert (await owner.get(address)).status == 200
     assert {rule["status"] for rule in found["rules"]} <= {"done", "todo", "exempt"}
     assert (await house.fetch("GET", "/partners/999999/evidence")).status == 404
 

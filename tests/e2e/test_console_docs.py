@@ -100,6 +100,19 @@ async def test_guides_and_operations_are_found_by_their_words(viewer: Browsing):
     assert search("webhook signature")[0].path.startswith(("how-to", "adr", "concepts"))
 
 
+@pytest.mark.parametrize("words", ["idempotency", "webhook", "bearer", "errors", "settings"])
+def test_what_is_shown_of_a_guide_that_was_found_is_words_and_whole_ones(words: str):
+    found = search(words)
+    assert len(found) > 5
+    for guide in found:
+        shown = guide.passage.strip("…")
+        assert not any(mark in shown for mark in ("```", "`", "](", "**", "| ", "<!--", "---|")), guide
+        _title, _, told = sources()[guide.path].partition("\n")
+        text = re.sub(r"<!--.*?-->|\]\([^)]*\)|`", "", told, flags=re.DOTALL)
+        assert re.search(rf"(?<![\w-]){re.escape(shown.split()[0])}", text), guide
+        assert words in shown.lower() or words not in text.lower(), guide
+
+
 def test_fields_within_fields_are_told_with_their_paths():
     api = {"components": {"schemas": {"Inner": {"properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}}}}
     schema = {

@@ -38,6 +38,20 @@ KINDS: Final = {
     "webhookTrigger": "Trigger, sent by the partner",
     "tool": "Tool",
 }
+AUTH_NAMES: Final = {
+    "api_key": "API key",
+    "basic": "Name and password",
+    "bearer": "Token",
+    "certificate": "Certificate",
+    "jwt": "Signed token",
+    "jwt_bearer": "Signed token for a sign-in",
+    "none": "No authorisation",
+    "oauth1": "OAuth 1",
+    "oauth2": "OAuth 2",
+    "session": "Session",
+    "signature": "Signature",
+    "sigv4": "AWS signature",
+}
 
 
 async def show(call: Call, member: Member) -> Answer:
@@ -66,9 +80,7 @@ async def show(call: Call, member: Member) -> Answer:
         pager=pager(call, answer.meta or {}),
         filters=given,
         categories=options([(name, name.replace("-", " ").capitalize()) for name in categories], given.get("category"), "All categories"),
-        auth_types=options(
-            [(name, name.replace("_", " ").capitalize()) for name in auth_types], given.get("authType"), "Any way to connect"
-        ),
+        auth_types=options([(name, AUTH_NAMES.get(name, name)) for name in auth_types], given.get("authType"), "Any way to connect"),
         kinds=options([(key, f"Has: {label}") for key, label in KINDS.items()], given.get("kind"), "Any kind of operation"),
         verified=options(list(VERIFIED.items()), given.get("verified"), "However verified"),
         deprecated=options(
@@ -120,6 +132,7 @@ async def show_partner(call: Call, member: Member) -> Answer:
         pager=pager(call, found.meta or {}),
         filters=given,
         kind_names=KINDS,
+        auth_names=AUTH_NAMES,
         kinds=options(list(KINDS.items()), given.get("kind"), "All kinds"),
     )
 

@@ -35,6 +35,11 @@ _LANGUAGES: Final = {
     "js": "JavaScript",
     "javascript": "JavaScript",
 }
+# What is no word of a text: comments, fences, rules of tables, marks of headings and lists, marks within words; of a link, its words are left.
+_MARKS: Final = re.compile(
+    r"<!--.*?-->|^\s*```\w*|^\|?(?:\s*:?-+:?\s*\|)+\s*$|^\s*(?:#+|[-*>]|\d+\.)\s|!?\[(?P<words>[^\]\n]*)\]\([^)\n]*\)|(?P<within>`|\*\*)|\|",
+    re.MULTILINE | re.DOTALL,
+)
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -130,11 +135,16 @@ def _title(path: str, text: str) -> str:
 
 
 def _passage(text: str, wanted: Sequence[str]) -> str:
-    lowered = text.lower()
-    at = min((place for word in wanted if (place := lowered.find(word, text.find("\n") + 1)) >= 0), default=0)
-    begun = max(0, at - AROUND)
-    cut = " ".join(text[begun : at + 2 * AROUND].split())
-    return ("…" if begun else "") + cut + "…"
+    """Whole words around the first that was looked for, without the marks of Markdown."""
+    plain = " ".join(_MARKS.sub(lambda found: found["words"] or ("" if found["within"] else " "), text[text.find("\n") + 1 :]).split())
+    lowered = plain.lower()
+    at = min((place for word in wanted if (place := lowered.find(word)) >= 0), default=0)
+    begun = plain.find(" ", at - AROUND, at) + 1 if at > AROUND else 0
+    ended = at + 2 * AROUND
+    if ended >= len(plain):
+        return ("…" if begun else "") + plain[begun:]
+    last = plain.rfind(" ", at, ended)
+    return ("…" if begun else "") + plain[begun : last if last > at else ended] + "…"
 
 
 def slug(words: str) -> str:

@@ -80,7 +80,7 @@
   document.addEventListener("htmx:beforeRequest", (event) => {
     const place = event.target.closest("[data-patient]");
     if (!place || event.target !== place) return;
-    if (document.hidden || pointed || place.querySelector("details[open]") || place.contains(document.activeElement)) event.preventDefault();
+    if (document.hidden || pointed || place.querySelector("details[open]")) event.preventDefault();
   });
   const showAxes = () => { for (const each of document.querySelectorAll(".chart .times")) showTimes(each); };
   document.addEventListener("htmx:afterSettle", showAxes);

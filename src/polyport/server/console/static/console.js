@@ -144,7 +144,34 @@
     }
   };
 
-  // A list that lives: whenever the server says that it changed, it is read again, unless somebody works in it or has gone to an older page.
+  // A part of a page that is read again by itself keeps the place of who works in it: what was open is open, and what had the focus has it.
+  let place = null;
+  const sign = (each) => `${each.tagName} ${each.getAttribute("href") || each.getAttribute("aria-label") || each.textContent.trim()}`;
+  const alike = (root, signed) => [...root.querySelectorAll("a[href], button, input, select, summary, [tabindex]")].filter((each) => sign(each) === signed);
+  const leave = (root) => {
+    const at = root.contains(document.activeElement) ? document.activeElement : null;
+    const same = at ? alike(root, sign(at)) : [];
+    // Rows come in at the top: of things alike, the one that is meant is counted from the end.
+    place = { open: [...root.querySelectorAll("details")].map((each) => each.open), signed: at && sign(at), back: same.length - same.indexOf(at) };
+  };
+  const comeBack = (root) => {
+    const { open, signed, back } = place;
+    place = null;
+    [...root.querySelectorAll("details")].slice(0, open.length).forEach((each, index) => { each.open = open[index]; });
+    if (signed === null || (document.activeElement !== document.body && document.activeElement)) return;
+    const same = alike(root, signed);
+    (same[same.length - back] || same[0] || document.getElementById("main")).focus({ preventScroll: true });
+  };
+
+  // A list that lives: whenever the server says that it changed, it is read again, once nobody has text selected in it. An older page of it does not.
+  let stale = false;
+  const changed = () => {
+    const now = document.querySelector("[data-live]");
+    const selection = getSelection();
+    stale = Boolean(now && !selection.isCollapsed && now.contains(selection.anchorNode));
+    if (now && !stale) htmx.trigger(now, "changed");
+  };
+  document.addEventListener("selectionchange", () => { if (stale) changed(); });
   let source = null;
   const follow = () => {
     const place = document.querySelector("[data-live]");
@@ -155,10 +182,6 @@
     if (!url || !window.EventSource) return;
     source = new EventSource(url);
     source.told = url;
-    const changed = () => {
-      const now = document.querySelector("[data-live]");
-      if (now && !now.contains(document.activeElement)) htmx.trigger(now, "changed");
-    };
     let last = null;
     for (const name of ["changed", "queued", "running", "waiting", "succeeded", "failed", "uncertain", "cancelled"]) {
       source.addEventListener(name, (event) => {
@@ -209,9 +232,11 @@
     const given = event.detail.parameters;
     for (const name of Object.keys(given)) if (given[name] === "") delete given[name];
   });
-  document.addEventListener("htmx:beforeSwap", () => {
+  document.addEventListener("htmx:beforeSwap", (event) => {
     const notice = document.getElementById("notice");
     if (notice) notice.replaceChildren();
+    const { target, requestConfig, shouldSwap } = event.detail;
+    if (shouldSwap && target && requestConfig.elt === target) leave(target);
   });
   const complete = () => { for (const each of document.querySelectorAll(".later:not(.whole)")) each.classList.add("whole"); };
   document.addEventListener("htmx:afterSettle", (event) => {
@@ -219,6 +244,7 @@
     later(complete);
     arm(event.detail.target || document);
     follow();
+    if (place) comeBack(document.getElementById(event.detail.target.id) || document);
   });
   document.addEventListener("htmx:sendError", () => say("The server does not answer. What is shown may be out of date."));
   document.addEventListener("keydown", (event) => {
@@ -230,9 +256,13 @@
   addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent"); });
   const begin = () => {
     document.documentElement.classList.add("scripted");
-    const here = document.querySelector(".side nav [aria-current]");
-    // On a phone the navigation is a strip; elsewhere to ask where it is would have the browser lay the page out once more.
-    if (here && matchMedia("(max-width: 56rem)").matches) here.closest("nav").scrollLeft = here.offsetLeft - 16;
+    // On a phone the navigation and the tabs are strips; elsewhere to ask where they are would have the browser lay the page out once more.
+    if (matchMedia("(max-width: 56rem)").matches) {
+      for (const here of document.querySelectorAll(".side nav [aria-current], .tabs [aria-current]")) {
+        const strip = here.closest("nav");
+        strip.scrollLeft += here.getBoundingClientRect().left - strip.getBoundingClientRect().left - 16;
+      }
+    }
     showTimes(document);
     arm(document);
     follow();
