@@ -90,6 +90,7 @@ def test_every_statement_fits_the_schema(schema: sqlite3.Connection, name: str) 
         ("delete_ended_runs", "runs_ended"),
         ("runs_of_owner", "runs_by_owner"),
         ("delete_old_keys", "idempotency_keys_by_age"),
+        ("mend_keys", "idempotency_keys_by_age"),
         ("delete_expired_tokens", "tokens_by_expiry"),
         ("users_being_deleted", "end_users_deleting"),
         ("connections_of_user", "connections_by_user"),
@@ -122,6 +123,11 @@ def test_a_statement_over_many_rows_uses_its_index_and_sorts_nothing(schema: sql
     assert index in found
     assert "TEMP B-TREE FOR ORDER BY" not in found
     assert not re.search(r"SCAN (runs|tokens|idempotency_keys|grants|connections|leases)(?! USING)", found)
+
+
+@pytest.mark.parametrize("name", ["delete_old_keys", "mend_keys"])
+def test_a_few_keys_are_found_by_their_age_and_not_held_against_all_keys_of_their_accounts(schema: sqlite3.Connection, name: str) -> None:
+    assert "PRIMARY KEY" not in plan(schema, name)
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,11 @@ WHERE account_id = :account_id AND external_user_id = COALESCE(:only_user, '') A
 DELETE FROM idempotency_keys WHERE account_id = :account_id AND external_user_id IN ('', COALESCE(:user, '')) AND key = :key AND run_id = :run_id;
 
 -- name: delete_old_keys
--- Forget keys older than a time, a few at once.
-DELETE FROM idempotency_keys WHERE (account_id, external_user_id, key) IN
-    (SELECT account_id, external_user_id, key FROM idempotency_keys WHERE created_at < :before LIMIT :limit) RETURNING 1;
+-- Forget keys older than a time, the oldest first, a few at once and all of the last one's millisecond. By their age alone: a list of whole keys would be held
+-- against every key of their accounts.
+DELETE FROM idempotency_keys INDEXED BY idempotency_keys_by_age WHERE created_at < :before AND created_at <= (
+    SELECT MAX(created_at) FROM (SELECT created_at FROM idempotency_keys WHERE created_at < :before ORDER BY created_at LIMIT :limit)
+) RETURNING 1;
 
 -- name: mark_sending
 -- The mark that has to be durable before a request that may not be repeated can leave; there is none for a run that was asked to stop.
@@ -257,9 +259,10 @@ WHERE rowid IN (
 ) RETURNING 1;
 
 -- name: mend_keys
--- Keys of a time that has not come, a few at once: a clock that was ahead told it. They are as old as can be known: made now.
-UPDATE idempotency_keys SET created_at = :now WHERE (account_id, external_user_id, key) IN
-    (SELECT account_id, external_user_id, key FROM idempotency_keys WHERE created_at > :now + :slack LIMIT :limit) RETURNING 1;
+-- Keys of a time that has not come, a few at once as in delete_old_keys: a clock that was ahead told it. They are as old as can be known: made now.
+UPDATE idempotency_keys INDEXED BY idempotency_keys_by_age SET created_at = :now WHERE created_at > :now + :slack AND created_at <= (
+    SELECT MAX(created_at) FROM (SELECT created_at FROM idempotency_keys WHERE created_at > :now + :slack ORDER BY created_at LIMIT :limit)
+) RETURNING 1;
 
 -- name: queue_depth
 -- How many runs wait.
