@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from browser.console import assert_quiet, sign_in
+from browser.console import assert_looks, assert_quiet, sign_in
 from browser.watched import PHONE, opened
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Asked, Served, answer, running_server, upstream
 
 pytestmark = pytest.mark.anyio
 
 CREATE, GET = 2250101, 2250103
+TELEGRAM, DELETE_MESSAGE = 330, 3300106
 FOCUSED = "document.activeElement.getAttribute('href') || document.activeElement.getAttribute('aria-label') || document.activeElement.innerText.trim()"
 SELECT = "getSelection().selectAllChildren(document.querySelector('#list tbody th'))"
 
@@ -172,3 +173,30 @@ async def test_a_dialog_holds_the_focus_and_gives_it_back(browser: Browser, hous
             await page.keyboard.press("Escape" if end == "Escape" else "Space")
             await expect(dialog).to_be_hidden()
             await expect(button).to_be_focused()
+
+
+async def test_what_destroys_something_is_run_by_its_name_with_the_keyboard_alone(browser: Browser, house: Served, state: dict[str, Any]):
+    await house.call("POST", "/credentials", {"partnerId": TELEGRAM, "title": "Practice", "simulated": True})
+    async with opened(browser, f"{house.origin}/console/try/{DELETE_MESSAGE}", storage_state=state) as watched:
+        page = watched.page
+        await page.locator("[name='s:d.chat_id']").fill("123456789")
+        await page.locator("[name='n:d.message_id']").fill("42")
+        button = page.get_by_role("button", name="Run", exact=True)
+        await button.focus()
+        await page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog", name="Run this?")
+        await expect(dialog.get_by_role("textbox")).to_be_focused()
+        await assert_looks(page, "try-sure", of="dialog[open]")
+        await page.keyboard.type("Delete a mess")
+        await page.keyboard.press("Enter")
+        await expect(dialog.get_by_role("button", name="Run")).to_be_disabled()
+        await page.keyboard.press("Escape")
+        await expect(button).to_be_focused()
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("ControlOrMeta+a")
+        await page.keyboard.type("Delete a message")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#outcome")).to_be_focused()
+        await expect(page.locator("#outcome")).to_contain_text("deleteMessage")
+        await expect(dialog).to_have_count(0)
+        assert_quiet(watched, house, "htmx:sendAbort", "htmx:afterRequest")

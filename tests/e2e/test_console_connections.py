@@ -9,6 +9,7 @@ import pytest
 
 from e2e.console import Browsing, member, text_of
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, TOOLS, Served
+from polyport.server.console.qr import qr_path
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +73,7 @@ async def test_a_link_is_shown_once_with_its_code_and_leads_to_the_customers_pag
     url = re.search(r'data-copies="([^"]+/connect\?[^"]+)"', content)
     assert url is not None
     assert content.count('class="qr"') == 1
+    assert f'd="{qr_path(unescape(url[1])).d}"' in content
 
     page = await house.fetch("GET", unescape(url[1]).removeprefix(house.origin), token=None)
     assert (page.status, "Pipedrive verbinden" in page.content.decode() or 'lang="de"' in page.content.decode()) == (200, True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import sqlite3
+from pathlib import Path
 
 import pytest
 
 from e2e.console import Browsing, text_of
-from e2e.served import EMAIL, PASSWORD, PIPEDRIVE, Reply, Served
+from e2e.served import EMAIL, PASSWORD, PIPEDRIVE, Reply, Served, running_server
 
 pytestmark = pytest.mark.anyio
 
@@ -204,6 +207,18 @@ async def test_the_audit_log_says_who_did_it_in_words_is_verified_and_exported(o
     older = await owner.get("/console/settings/audit?cursor=2")
     assert older.status == 200
     assert (await owner.get("/console/settings/audit?cursor=x")).status == 422
+
+
+async def test_the_audit_log_says_which_entry_was_changed_afterwards(tmp_path: Path):
+    async with running_server(tmp_path) as served:
+        owner = Browsing(served=served)
+        await owner.sign_in()
+        assert "The log is as it was written: 1 entry." in text_of(await owner.get("/console/settings/audit/verify"))
+        for title in ("First", "Second"):
+            await owner.post("/console/settings/keys", {"title": title, "scope.catalog:read": "1"})
+        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "polyport.db", isolation_level=None)) as other:
+            assert other.execute("UPDATE audit_entries SET actor_name = 'Nobody' WHERE sequence = 2").rowcount == 1
+        assert "The log was changed: entry 2 is not as it was written." in text_of(await owner.get("/console/settings/audit/verify"))
 
 
 async def imported(owner: Browsing, found: Reply) -> str:

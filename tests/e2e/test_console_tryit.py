@@ -327,7 +327,7 @@ async def test_a_file_is_kept_and_its_id_comes_back(owner: Browsing, house: Serv
     assert (status, kept["data"]["name"], kept["data"]["size"]) == (200, "a.txt", 5)
 
 
-async def test_the_code_for_a_shell_and_for_python_runs(owner: Browsing, house: Served, connection: int):
+async def test_the_code_for_a_shell_for_python_and_for_javascript_runs(owner: Browsing, house: Served, connection: int):
     given = {"connection": connection, "s:d.name": 'O\'Hara $HOME `id` "x" \u00e9\U0001f600', "n:d.add_time": "1700000000"}
     html = (await owner.post(CREATE_PERSON, given | {"do": "preview"})).content.decode()
     code = {language: unescape(found) for language, found in re.findall(r"aria-label=\"The call for (\w+)\".*?data-copies=\"([^\"]*)\"", html, re.DOTALL)}  # fmt: skip
@@ -335,6 +335,8 @@ async def test_the_code_for_a_shell_and_for_python_runs(owner: Browsing, house: 
     programs = [[sys.executable, "-c", code["Python"]]]
     if shutil.which("curl"):
         programs.append(["bash", "-c", code["curl"].replace("curl ", "curl -s ", 1)])
+    if shutil.which("node"):
+        programs.append(["node", "--input-type=module", "--eval", code["JavaScript"]])
     for program in programs:
         url = f"http://127.0.0.1:{house.origin.rpartition(':')[2]}"
         made = [part.replace(house.runtime.settings.origin, url) for part in program]

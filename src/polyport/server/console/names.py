@@ -18,6 +18,7 @@ class Names:
         self._member = member
         self._partners: dict[int, str] = {}
         self._operations: dict[int, str] = {}
+        self._destructive: set[int] = set()
 
     async def partner(self, partner_id: int) -> str:
         """The title of a partner."""
@@ -33,7 +34,14 @@ class Names:
         if operation_id not in self._operations:
             found = await self._item("GET /partners/trigger-actions/{id}", id=operation_id)
             self._operations[operation_id] = found["title"] if found is not None else f"Operation {operation_id}"
+            if found is not None and found["destructive"]:
+                self._destructive.add(operation_id)
         return self._operations[operation_id]
+
+    async def asked_for(self, operation_id: int | None) -> str | None:
+        """The title that has to be typed before an operation runs once more; ``None`` for one that destroys nothing."""
+        title = await self.operation(operation_id)
+        return title if operation_id in self._destructive else None
 
     async def _item(self, route: str, **ids: Any) -> dict[str, Any] | None:
         try:

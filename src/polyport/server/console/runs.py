@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from polyport.errors import NotFound, PolyportError
 from polyport.server.answers import Stream
-from polyport.server.console.asked import once_key
+from polyport.server.console.asked import once_key, typed
 from polyport.server.console.meanings import meaning_of
 from polyport.server.console.member import Member, find_member
 from polyport.server.console.names import Names
@@ -119,6 +119,10 @@ async def _mark(call: Call, member: Member, given: Mapping[str, str]) -> str | N
 
 async def show_run(call: Call, member: Member) -> Answer:
     """GET /console/runs/{runId}."""
+    return await _run(call, member)
+
+
+async def _run(call: Call, member: Member, *, fault: str | None = None, status: int = 200) -> Answer:
     run_id = call.text("runId")
     run = (await ask(call, member, "GET /runs/{runId}", runId=run_id)).data
     attempts = (await ask(call, member, "GET /runs/{runId}/attempts", runId=run_id)).data
@@ -139,7 +143,10 @@ async def show_run(call: Call, member: Member) -> Answer:
         run=run,
         attempts=attempts,
         callbacks=callbacks,
+        status=status,
+        fault=fault,
         operation=await names.operation(run["triggerActionId"]),
+        asked_for=await names.asked_for(run["triggerActionId"]),
         partner=await names.partner(run["partnerId"]),
         connection=connection,
         meaning=meaning_of(run),
@@ -180,7 +187,11 @@ async def cancel(call: Call, member: Member) -> Answer:
 
 
 async def replay(call: Call, member: Member) -> Answer:
-    """POST /console/runs/{runId}/replay. The form carries a key, so that pressing twice replays once."""
+    """POST /console/runs/{runId}/replay. The form carries a key, so that pressing twice replays once; what destroys something is replayed with its name typed."""
+    run = (await ask(call, member, "GET /runs/{runId}", runId=call.text("runId"))).data
+    name = await Names(call, member).asked_for(run["triggerActionId"])
+    if name is not None and not typed(call, name):
+        return await _run(call, member, fault="That was not the name of this operation: nothing was replayed.", status=422)
     made = (await ask(call, member, "POST /runs/{runId}/replay", runId=call.text("runId"), key=once_key(call))).data
     return moved(call, f"/runs/{made['runId']}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from polyport.errors import Forbidden, NotFound, PolyportError, ValidationFailed
+from polyport.server.console.asked import typed
 from polyport.server.console.filled import change_rows
 from polyport.server.console.member import Member, base_path
 from polyport.server.console.outcomes import Outcome, flat
@@ -97,12 +98,19 @@ async def act(call: Call, member: Member) -> Answer:
         await describe(call, member, trial)
     if action == "find":
         await search(call, member, trial, about)
-    outcome = await _run(call, member, trial, dry=action == "dry") if action in {"dry", "run"} else None
+    asked_for = _asked_for(trial)
+    unsure = action == "run" and asked_for is not None and not typed(call, asked_for)
+    outcome = await _run(call, member, trial, dry=action == "dry") if action in {"dry", "run"} and not unsure else None
     case = await _save_case(call, member, own) if action == "case" else None
     link = _link(trial, texts=own.get("texts") == "yes") if action == "link" else None
     failed = trial.broken or bool(trial.rest) or (outcome is None and action in {"dry", "run"})
     status = 422 if failed and action in {"dry", "run"} else 200
-    return _page(call, member, trial, status=status, outcome=outcome, link=link, case=case, focus=focus)
+    return _page(call, member, trial, status=status, outcome=outcome, link=link, case=case, focus=focus, unsure=unsure)
+
+
+def _asked_for(trial: Trial) -> str | None:
+    """The name that has to be typed before it runs: that of an operation that destroys something."""
+    return str(trial.operation["title"]) if trial.operation["destructive"] else None
 
 
 async def _run(call: Call, member: Member, trial: Trial, *, dry: bool) -> Outcome | None:
@@ -201,9 +209,10 @@ def _page(call: Call, member: Member, trial: Trial, *, status: int = 200, outcom
         outcome=outcome,
         result_rows=flat(outcome.run.get("result")) if outcome is not None and outcome.kind == "run" else [],
         works_on=_works_on(call, member, trial),
+        asked_for=_asked_for(trial),
         site=call.engine.runtime.settings.origin.removesuffix(base_path(call.engine.runtime)),
         request_id=call.request_id,
-        **({"link": None, "case": None, "focus": None} | more),
+        **({"link": None, "case": None, "focus": None, "unsure": False} | more),
     )
 
 

@@ -130,6 +130,12 @@
       const button = field.form.querySelector("button.solid");
       const look = () => { button.disabled = field.value !== field.dataset.confirms; };
       field.addEventListener("input", look);
+      // In a form of many buttons Enter would press the first of them.
+      field.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter") return;
+        event.preventDefault();
+        if (!button.disabled) button.click();
+      });
       look();
     }
     for (const image of root.querySelectorAll("img[data-initial]")) {
