@@ -12,10 +12,10 @@ import pytest
 
 from engines import Bench, open_bench
 from polyport.catalog import Catalog
-from polyport.engine.reconcile import LOOKS_MS, Reconciler, following
+from polyport.engine.reconcile import AT_ONCE, LOOKS_MS, Reconciler, following, in_turns
 from polyport.errors import Conflict
-from polyport.store.base import Stale, Statement
-from polyport.store.records import RunStatus
+from polyport.store.base import Stale, Statement, StoreUnavailable
+from polyport.store.records import ConnectionStatus, Finding, RunStatus
 from polyport.store.rows import params
 from samples import action, json_reply, partner
 from samples import field as input_field
@@ -210,6 +210,84 @@ async def test_what_can_no_longer_be_looked_for_stays_in_doubt(bench: Bench):
     await Reconciler(bench.engine).sweep()
     done = await _read(bench, doubtful)
     assert (done.run.status, done.run.probe_at, shop.looks) == (RunStatus.UNCERTAIN, None, 0)
+
+
+async def _stands(bench: Bench, status: ConnectionStatus):
+    connections, now = bench.engine.runtime.repo.connections, bench.engine.runtime.now_ms()
+    found = Finding(status=status, proved=True, account_label=None, last_error=None, check_at=None, refusals=0)
+    await connections.verified(await connections.get(bench.account, bench.connection), found, now=now)
+    bench.desk.forget()
+
+
+@pytest.mark.parametrize("why", ["left alone", "asked to wait", "invalid"])
+async def test_a_partner_that_cannot_be_asked_now_is_asked_later(bench: Bench, why: str):
+    shop, clock, runtime = Shop(bench), Later(bench), bench.engine.runtime
+    doubtful = await _doubt(bench)
+    host = shop.line.sent[0].url.split("/")[2]
+    if why == "left alone":
+        for _failure in range(runtime.settings.partner.breaker_failures):
+            runtime.breakers.failed(bench.connection, host)
+    elif why == "invalid":
+        await _stands(bench, ConnectionStatus.INVALID)
+    else:
+        shop.reply = json_reply(b"{}", 429, retry_after="5")
+    clock.forward(3)
+    await Reconciler(bench.engine).sweep()
+    left = await runtime.repo.runs.get(bench.account, doubtful.run_id)
+    assert left is not None
+    assert (left.status, left.probe_at) == (RunStatus.UNCERTAIN, doubtful.finished_at + LOOKS_MS[1])
+    (_attempt, look) = await bench.engine.ledger.attempts(left)
+    assert look["probe"]
+    runtime.breakers.succeeded(bench.connection, host)
+    if why == "invalid":
+        await _stands(bench, ConnectionStatus.ACTIVE)
+    shop.reply = None
+    clock.forward(20)
+    await Reconciler(bench.engine).sweep()
+    assert (await _read(bench, doubtful)).run.status is RunStatus.SUCCEEDED
+
+
+async def test_a_partner_that_hangs_does_not_keep_others_waiting(bench: Bench, monkeypatch):
+    Shop(bench)
+    clock, reconciler = Later(bench), Reconciler(bench.engine)
+    hanging, sound = await _doubt(bench), await _doubt(bench)
+    go_on, look = asyncio.Event(), reconciler._look
+
+    async def hangs(run):
+        if run.run_id == hanging.run_id:
+            await go_on.wait()
+        await look(run)
+
+    monkeypatch.setattr(reconciler, "_look", hangs)
+    clock.forward(3)
+    sweeping = asyncio.create_task(reconciler.sweep())
+    async with asyncio.timeout(30):
+        while (await _read(bench, sound)).run.status is not RunStatus.SUCCEEDED:  # noqa: ASYNC110  what is waited for signals nothing
+            await asyncio.sleep(0.01)
+    assert not sweeping.done()
+    go_on.set()
+    await sweeping
+    assert (await _read(bench, hanging)).run.status is RunStatus.SUCCEEDED
+
+
+def test_partners_take_turns_in_being_asked():
+    due = [run(1, partner_id=7) for _number in range(40)] + [run(1, partner_id=8), run(1, partner_id=9)]
+    chosen = in_turns(due)
+    assert len(chosen) == AT_ONCE
+    assert [each.partner_id for each in chosen[:4]] == [7, 8, 9, 7]
+
+
+async def test_a_store_that_cannot_be_written_is_told_once_all_looks_have_ended(bench: Bench):
+    Shop(bench)
+    clock = Later(bench)
+    doubtful = await _doubt(bench)
+    clock.forward(3)
+    bench.store.failing.add("take_probe")
+    with pytest.raises(StoreUnavailable):
+        await Reconciler(bench.engine).sweep()
+    bench.store.failing.clear()
+    await Reconciler(bench.engine).sweep()
+    assert (await _read(bench, doubtful)).run.status is RunStatus.SUCCEEDED
 
 
 async def test_an_action_that_no_longer_says_how_is_not_asked_about(bench: Bench, monkeypatch):

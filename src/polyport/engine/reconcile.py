@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +20,7 @@ from polyport.engine.results import read_item
 from polyport.engine.run import Engine, Prepared
 from polyport.engine.steps import is_due, repeat_key
 from polyport.engine.trace import CallFailed, Trace
-from polyport.errors import Details, PartnerUnavailable, PolyportError
+from polyport.errors import ConnectionInvalid, Details, PartnerUnavailable, PolyportError
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import Action, Reconcile
 from polyport.paths import MISSING, get
@@ -29,6 +31,7 @@ from polyport.template import RenderFault, compile_value, to_text
 LOOKS_MS: Final = (FIRST_LOOK_MS, 15_000, 2 * 60_000, 15 * 60_000)  # after the end of the run
 LOOK_SECONDS: Final = 1.0
 AT_ONCE: Final = 20
+CHOSEN_FROM: Final = 60  # runs that are due, with all that is kept of them
 LOOK_LIMIT_MS: Final = 3 * 60_000  # a look that another process took and did not end is due again after this
 
 _log: Final = structlog.get_logger("polyport.runs")
@@ -49,11 +52,15 @@ class Reconciler:
         self._runtime = engine.runtime
 
     async def sweep(self) -> None:
-        """Look for those runs whose time it is."""
-        for run in await self._runtime.repo.runs.to_probe(self._runtime.now_ms(), AT_ONCE):
-            with contextlib.suppress(Stale):  # another process was first
-                taken = await self._runtime.repo.runs.take_probe(run, self._runtime.now_ms() + LOOK_LIMIT_MS)
-                await self._look_safely(taken)
+        """Look for those runs whose time it is, some at a time: of runs in doubt many are of a partner that does not answer, and others need not wait for it."""
+        due = await self._runtime.repo.runs.to_probe(self._runtime.now_ms(), CHOSEN_FROM)
+        ended = await asyncio.gather(*map(self._take, in_turns(due)), return_exceptions=True)
+        if faults := [fault for fault in ended if fault is not None]:
+            raise faults[0]
+
+    async def _take(self, run: Run) -> None:
+        with contextlib.suppress(Stale):  # another process was first
+            await self._look_safely(await self._runtime.repo.runs.take_probe(run, self._runtime.now_ms() + LOOK_LIMIT_MS))
 
     async def _look_safely(self, run: Run) -> None:
         """Look; a defect of ours must not keep other runs waiting, nor this one be looked for for ever."""
@@ -73,7 +80,12 @@ class Reconciler:
         try:
             prepared, probe = await self._prepare(run)
             seen = await _see(prepared, probe, run, traces)
-        except PolyportError as error:  # the connection, the input or the action is not what it was: nothing can be looked for any more
+        except PolyportError as error:
+            # A partner that is down or left alone may answer later, and a sign-in may be mended.
+            if not last and (error.retryable or isinstance(error, ConnectionInvalid)):
+                entry = attempt_record(run.attempts, started, clock, traces, error) | {"probe": True}
+                return await self._engine.ledger.look_later(run, entry, following(run, started))
+            # The connection, the input or the action is not what it was: nothing can be looked for any more.
             _log.info("a run in doubt can no longer be looked for", run=run.run_id, code=error.code)
             return await self._engine.ledger.settle(run, RunStatus.UNCERTAIN, None, found=False)
         entry = attempt_record(run.attempts, started, clock, traces, None) | {"probe": True}
@@ -93,8 +105,18 @@ class Reconciler:
         prepared = await self._engine.prepare(ask_of(run, content))
         operation = prepared.program.operation
         if not isinstance(operation, Action) or operation.reconcile is None:
-            raise PartnerUnavailable("The operation no longer says how to look for its runs.")
+            raise PartnerUnavailable("The operation no longer says how to look for its runs.", Details(retryable=False))
         return prepared, operation.reconcile
+
+
+def in_turns(due: Sequence[Run]) -> list[Run]:
+    """Which of the runs that are due, the longest first, are looked for together: partners in turn."""
+    turns: dict[int, int] = {}
+    numbered = []
+    for run in due:
+        turns[run.partner_id] = turn = turns.get(run.partner_id, 0) + 1
+        numbered.append((turn, run))
+    return [run for _turn, run in sorted(numbered, key=itemgetter(0))[:AT_ONCE]]
 
 
 def following(run: Run, now: int) -> int | None:
