@@ -62,7 +62,9 @@ async def signed_in_state(browser: Browser, served: Served) -> dict[str, Any]:
 async def shot(page: Page, name: str, viewport: Any, scheme: str) -> None:
     """Keep a picture of a page, where ``TEST_ARTIFACTS`` names a folder."""
     if ARTIFACTS is not None:
-        await page.screenshot(path=Path(ARTIFACTS, "console", f"{name}-{viewport['width']}-{scheme}.png"), full_page=True)
+        await page.screenshot(
+            path=Path(ARTIFACTS, "console", f"{name}-{viewport['width']}-{scheme}.png"), full_page=True, caret="initial"
+        )  # to hide it would take a style that the page forbids
 
 
 async def look_at(browser: Browser, served: Served, state: dict[str, Any], path: str, name: str) -> None:

@@ -13,6 +13,13 @@ from polyport.server.routing import Call
 
 SHOWN: Final = 80  # characters of a name that are asked for
 TOLD: Final = (ValidationFailed, Conflict, BlockedAddress)
+# What the API says to programs, said to people: the field and its hint stand beside it.
+WORDS: Final = {
+    "required": "This has to be filled in.",
+    "string_too_short": "This has to be filled in.",
+    "string_pattern_mismatch": "It is not written as it has to be.",
+    "too_short": "Choose at least one.",
+}
 NOT_TYPED: Final = "That was not the name: nothing was changed."
 
 
@@ -45,7 +52,7 @@ def refused(call: Call, error: PolyportError, fields: Mapping[str, str]) -> Fill
         if name is None:
             rest.append(f"{fault.path}: {fault.message}" if fault.path else fault.message)
         else:
-            faults.setdefault(name, fault.message)
+            faults.setdefault(name, WORDS.get(fault.code, fault.message))
     told = " ".join(rest) or (None if faults else error.message)
     return Filled(given=form(call), faults=faults, told=told, status=error.status)
 
