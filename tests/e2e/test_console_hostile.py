@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from html import unescape
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ import pytest
 
 from e2e.console import Browsing
 from e2e.hostile import EVIL, LONG, MAKE, MARK, Hostile, open_hostile
+from polyport.server.console.show import pretty
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +67,14 @@ async def test_a_long_answer_is_shown_whole_where_it_is_looked_at_and_cut_in_lis
     run = next(path for path in hostile.pages if path.startswith("/console/runs/"))
     assert LONG in unescape((await owner.get(run)).content.decode())
     assert "W" * 400 not in (await owner.get("/console/runs")).content.decode()
+
+
+def test_json_says_what_would_turn_text_round_and_stays_the_same_json():
+    hostile = {f"a{chr(0x202E)}b": [f"{chr(0x2066)}c", "\u05d0"]}
+    shown = pretty(hostile)
+    assert not set(shown) & {chr(0x202E), chr(0x2066)}
+    assert r"a\u202eb" in shown
+    assert json.loads(shown) == hostile
 
 
 @pytest.mark.parametrize("path", BRANCHES)

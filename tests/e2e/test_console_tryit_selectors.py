@@ -37,7 +37,7 @@ async def owner(anyio_backend: str, served: Served) -> Browsing:
 
 
 def labels(page: str) -> set[str]:
-    return {html.unescape(found).strip() for found in re.findall(r'<label for="f-d-d[^"]+">([^<]+)', page)}
+    return {html.unescape(found).strip() for found in re.findall(r'<label for="f-d-d[^"]+"><bdi>([^<]+)', page)}
 
 
 async def test_what_a_selector_offers_follows_the_one_before_it(owner: Browsing):
@@ -57,7 +57,7 @@ async def test_what_a_selector_offers_follows_the_one_before_it(owner: Browsing)
 async def test_a_record_with_the_tables_own_fields_is_made(owner: Browsing):
     given = {"k:c.1": f'"{BASE}"', "k:c.2": f'"{TABLE}"'}
     page = (await owner.post(CREATE_RECORD, given | {"do": "refresh"})).content.decode()
-    [name] = re.findall(r'<label for="f-d-d(cf__[0-9a-f]{32})">Name', page)
+    [name] = re.findall(r'<label for="f-d-d(cf__[0-9a-f]{32})"><bdi>Name', page)
     found = await owner.post(CREATE_RECORD, given | {f"s:d.{name}": "Lamp \u202e<b>", "do": "run"})
 
     assert found.status == 200, text_of(found)

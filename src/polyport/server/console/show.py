@@ -217,6 +217,10 @@ def _environment() -> Environment:
     return made
 
 
+# Embeddings, overrides and isolates of a direction, and their ends.
+_TURNING: Final = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
 def iso(seconds: float) -> str:
     """A time in unix seconds as ISO 8601, for machines."""
     return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -228,9 +232,9 @@ def moment(seconds: float) -> str:
 
 
 def pretty(value: Any) -> str:
-    """JSON for people, cut where it is too long to be looked at."""
+    """JSON for people, cut where it is too long to be looked at; what turns the direction of text round is written as an escape, so that it turns nothing."""
     try:
-        text = msgspec.json.format(encode(value), indent=2).decode()
+        text = msgspec.json.format(encode(value), indent=2).decode().translate(_TURNING)
     except RecursionError:
         return "(It nests too deeply to be shown.)"
     return text if len(text) <= JSON_MOST else f"{text[:JSON_MOST]}\n... and {len(text) - JSON_MOST:,} more characters"
