@@ -156,6 +156,6 @@ ENDPOINTS: Final = (
         body=ProxyBody,
         query=(Param(name="Idempotency-Key", where="header", description="Same key and request within 24 hours: one effect, one answer."),),
         answer=RunDone,
-        errors=("cancelled", "idempotency_in_progress", "idempotency_mismatch", *PARTNER_ERRORS),
+        errors=("cancelled", "conflict", "idempotency_in_progress", "idempotency_mismatch", *PARTNER_ERRORS),
     ),
 )

@@ -163,7 +163,7 @@ ENDPOINTS: Final = (
         query=(_KEY,),
         answer=RunDone,
         also=((200, DryRun),),
-        errors=("cancelled", "idempotency_in_progress", "idempotency_mismatch", "unsupported_trigger", *PARTNER_ERRORS),
+        errors=("cancelled", "conflict", "idempotency_in_progress", "idempotency_mismatch", "unsupported_trigger", *PARTNER_ERRORS),
     ),
     Endpoint(
         method="POST",
@@ -177,7 +177,7 @@ ENDPOINTS: Final = (
         answer=RunAccepted,
         status=202,
         also=((200, DryRun),),
-        errors=("idempotency_mismatch", "unsupported_trigger", "connection_invalid", "overloaded"),
+        errors=("conflict", "idempotency_in_progress", "idempotency_mismatch", "unsupported_trigger", "connection_invalid", "overloaded"),
     ),
     Endpoint(
         method="POST",
