@@ -10,7 +10,7 @@ import signal
 import aiohttp
 import pytest
 
-from e2e.depot import CREATE, PARTNER, SECRET, open_depot
+from e2e.depot import CREATE, PARTNER, PUT, SECRET, open_depot
 from e2e.killable import children, running_process
 from e2e.served import Asked, Served, answer, make_settings
 from e2e.starter import ended
@@ -99,6 +99,30 @@ async def test_what_hangs_is_cut_when_the_grace_time_is_over_and_settled_as_afte
             assert [run["status"] for run in found] == ["uncertain"] * 9
             assert {run["error"]["message"] for run in found} <= {CUT, "The server stopped while the request was under way."}
             assert depot.count("POST /things") == 10
+    assert "Traceback" not in (tmp_path / "server.log").read_text("utf-8")
+
+
+async def test_what_a_stop_cuts_and_may_be_repeated_can_be_called_again_under_its_key(tmp_path):
+    never = asyncio.Event()
+
+    async def hang(_asked: Asked) -> None:
+        await never.wait()
+
+    async with open_depot() as depot:
+        depot.answers["PUT /things/7"] = hang
+        async with running_process(tmp_path, depot, http_drain=0, http_grace=1) as server:
+            connection = await server.served.connect(PARTNER, {"key": SECRET})
+            caller = asyncio.create_task(server.bay(depot, connection).run(PUT, {"id": "7"}, key="again"))
+            await depot.arrived("PUT /things/7")
+            assert await server.stop() == 0
+            with contextlib.suppress(aiohttp.ClientError):  # as above
+                told = (await caller).json["error"]
+                assert (told["code"], told["retryable"], told["message"]) == ("partner_unavailable", True, CUT)
+        never.set()
+        del depot.answers["PUT /things/7"]
+        async with running_process(tmp_path, depot, token=server.served.token) as server:
+            again = await server.bay(depot, connection).run(PUT, {"id": "7"}, key="again")
+            assert (again.status, "idempotent-replayed" in again.headers, depot.count("PUT /things/7")) == (200, False, 2)
     assert "Traceback" not in (tmp_path / "server.log").read_text("utf-8")
 
 

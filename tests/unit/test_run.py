@@ -12,6 +12,7 @@ from polyport.engine.intake import key_of
 from polyport.engine.operation import Outcome
 from polyport.engine.record import _plain, decode, encode
 from polyport.errors import IdempotencyInProgress, Overloaded
+from polyport.net.message import NetworkFault
 from polyport.store.base import Stale, StoreUnavailable
 from polyport.store.records import RESTORED, RunStatus
 from samples import json_reply
@@ -61,6 +62,35 @@ async def test_a_key_that_is_taken_between_the_look_and_the_record_gives_the_oth
     bench.engine.runtime = replace(bench.engine.runtime, repo=type(bench.engine.runtime.repo)(database))
     earlier, run, prepared = await bench.engine.start(bench.ask(mode="async", idempotency_key="one"))
     assert (earlier.replayed, run.run_id, prepared) == (True, first[1].run_id, None)
+
+
+@pytest.mark.parametrize(
+    ("operation", "reached", "again"), [(PUT, True, True), (PUT, False, True), (CREATE, False, True), (CREATE, True, False)]
+)
+async def test_a_call_that_a_stop_cuts_ends_at_once_and_its_key_is_free_unless_it_may_have_taken_effect(
+    bench: Bench, operation, reached, again
+):
+    def cut(_request):
+        raise NetworkFault("This server was stopped.", reached=reached, stopped=True)
+
+    usual, bench.line.answer = bench.line.answer, cut
+    ask = bench.ask(operation, idempotency_key="cut")
+    done = await bench.engine.run_sync(ask)
+    assert (done.run.status, done.error.message) == (RunStatus.FAILED if again else RunStatus.UNCERTAIN, "This server was stopped.")
+    assert (done.error.retryable, len(bench.line.sent)) == (again, 1)
+    bench.line.answer = usual
+    repeated = await bench.engine.run_sync(ask)
+    assert (repeated.replayed, repeated.run.status) == (not again, RunStatus.SUCCEEDED if again else RunStatus.UNCERTAIN)
+
+
+async def test_a_queued_run_that_a_stop_cuts_is_left_to_the_next_process(bench: Bench):
+    def cut(_request):
+        raise NetworkFault("This server was stopped.", reached=True, stopped=True)
+
+    bench.line.answer = cut
+    run = await bench.claimed(operation=PUT, idempotency_key="cut")
+    assert (await bench.engine.run_once(run)).run.status is RunStatus.WAITING
+    assert await bench.engine.runtime.repo.runs.key(bench.account, "cut") is not None
 
 
 @pytest.mark.parametrize("what", ["sealed_input", "sealed_attempts"])

@@ -77,7 +77,7 @@ class Ledger:
         self._runtime.queue.came_back(held)
         return Done(run=held, error=error)
 
-    async def finish(
+    async def finish(  # noqa: PLR0913  the facts of one end, nearly all by keyword
         self,
         run: Run,
         status: RunStatus,
@@ -87,8 +87,9 @@ class Ledger:
         error: PolyportError | None = None,
         raw: bool = False,
         proof: RunProof | None = None,
+        frees: bool = False,
     ) -> Done:
-        """Write the end of a run; ``proof`` also notes that its connection works. Raises ``Stale`` when it is another process's."""
+        """Write the end of a run; ``proof`` also notes that its connection works, ``frees`` lets its idempotency key go. Raises ``Stale`` when it is another process's."""
         box = await self._desk.box(run.account_id)
         held: dict[str, Any] = {}
         if outcome is not None:
@@ -112,7 +113,7 @@ class Ledger:
 
         async def end(run: Run) -> None:
             told = await self._runtime.events.run(run, result=held.get("result"), error=error)
-            await self._runtime.repo.runs.finish(run, proof, told=told)
+            await self._runtime.repo.runs.finish(run, proof, told=told, frees=frees)
             if told:
                 self._runtime.events.announce()
 

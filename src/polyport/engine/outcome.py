@@ -81,7 +81,7 @@ def failure_of_network(fault: NetworkFault) -> Failure:
     upstream = None if fault.stopped else Upstream(status=None, message=fault.message)
     details = Details(upstream=upstream, suggested_fix=_FIXES["stopped" if fault.stopped else "unavailable"])
     error: PolyportError = PartnerTimeout(None, details) if fault.timed_out else PartnerUnavailable(fault.message, details)
-    return Failure(error=error, reached=fault.reached, answered=False)
+    return Failure(error=error, reached=fault.reached, answered=False, stopped=fault.stopped)
 
 
 def failure_of_unreadable(status: int, message: str) -> Failure:

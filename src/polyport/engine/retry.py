@@ -27,11 +27,12 @@ _NO_WORD: Final = Retry(longest_wait=LONGEST_WAIT)
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A failed attempt. ``reached``: the request may have arrived. ``answered``: the partner's whole answer was read."""
+    """A failed attempt. ``reached``: the request may have arrived. ``answered``: the partner's whole answer was read. ``stopped``: this server stops."""
 
     error: PolyportError
     reached: bool
     answered: bool
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

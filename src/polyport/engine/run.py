@@ -355,6 +355,9 @@ class Engine:
         if is_held(error) and not failure.reached:
             return await self._hold_back(run, attempts, error)
         decision = await self._decide(run, failure, attempts)
+        cut = failure.stopped and run.mode == "sync" and decision.status != "uncertain"
+        if cut:  # nothing is sent from here any more; whoever comes again, under the same key too, finds who comes after
+            decision = Decision(status="failed")
         if decision.status == "waiting" and decision.wait_ms is not None:
             if run.mode == "sync":
                 return Done(run=replace(run, waited_ms=run.waited_ms + decision.wait_ms), error=error), decision
@@ -364,7 +367,7 @@ class Engine:
                 return await self.ledger.finish(run, RunStatus.CANCELLED, attempts, error=cancelled(sent=True)), decision
         status = RunStatus(decision.status)
         final = in_doubt(error) if status is RunStatus.UNCERTAIN else settled(error, repeatable=run.repeatable or not failure.reached)
-        return await self.ledger.finish(run, status, attempts, error=final), decision
+        return await self.ledger.finish(run, status, attempts, error=final, frees=cut), decision
 
     async def _hold_back(self, run: Run, attempts: list[dict[str, Any]], error: PolyportError) -> tuple[Done, Decision]:
         """What follows when nothing could be sent yet: who waits for the answer is told, a queued run keeps its place."""

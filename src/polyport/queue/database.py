@@ -20,7 +20,7 @@ from polyport.queue.turns import Turns
 from polyport.store.base import Database, Stale, Statement
 from polyport.store.herald import Herald, Silence
 from polyport.store.records import FIRST_LOOK_MS, PRIORITY_LEAD_MS, RESTORED, Lane, Priority, Run, RunStatus
-from polyport.store.runs import run_of_row
+from polyport.store.runs import freed_key, run_of_row
 
 POLL: Final = 0.25
 LONG_LOOK: Final = 0.02
@@ -193,8 +193,7 @@ class DatabaseQueue:
                 *told,
             ]
             if error is _STOPPED and run.idempotency_key is not None:
-                key = {"account_id": run.account_id, "user": run.external_user_id, "key": run.idempotency_key, "run_id": run.run_id}
-                unit.append(Statement(query="free_key", params=key))
+                unit.append(freed_key(run))
         try:
             await self._database.write(*unit)
         except Stale:  # another process was first

@@ -120,13 +120,15 @@ class Runs:
             Statement(query="mark_sending", params={"account_id": run.account_id, "run_id": run.run_id, "owner": run.owner}, expect=1)
         )
 
-    async def finish(self, run: Run, proof: RunProof | None = None, *, told: Sequence[Statement] = ()) -> None:
+    async def finish(self, run: Run, proof: RunProof | None = None, *, told: Sequence[Statement] = (), frees: bool = False) -> None:
         """Write the end of a run as the record has it, and the events that tell it; ``run.owner`` is the process that worked on it. Raises ``Stale``.
 
-        ``proof`` also notes that the run's connection works.
+        ``proof`` also notes that the run's connection works. ``frees``: the key that it was started under may be used again.
         """
         ended = Statement(query="finish_run", params=params(run), expect=1)
-        if proof is None:
+        if frees and run.idempotency_key is not None:
+            await self.database.write(ended, freed_key(run), *told, _ended(run))
+        elif proof is None:
             await self.database.write(ended, *told, _ended(run))
         else:
             proved = Statement(query="proved_connection", params={**params(proof), "now": run.finished_at})
@@ -254,6 +256,12 @@ class Runs:
         told = {"account_id": account_id, "first": first, "last": last, "partner_id": partner_id, "external_user_id": user}
         rows = await self.database.read("usage" if user is None else "usage_of_user", told)
         return [UsageRow(**dict(zip(_USAGE, row, strict=True))) for row in rows]
+
+
+def freed_key(run: Run) -> Statement:
+    """That the key of a run may be used again: nothing came of it."""
+    key = {"account_id": run.account_id, "user": run.external_user_id, "key": run.idempotency_key, "run_id": run.run_id}
+    return Statement(query="free_key", params=key)
 
 
 def _waits(account_id: int, runs: int) -> Statement:
