@@ -632,13 +632,17 @@ async def test_a_way_that_needs_a_sign_in_is_a_button_and_a_hop(many: Many):
     assert (await many.served.call("PUT", "/oauth-apps/900003", app))[0] == 200
     link = await make(many.served, partnerId=900003)
     browser = Browser(many.served)
-    ways = await browser.open(link)
+    first = await browser.open(link)
+    by_key = await browser.open(link, auth="key")
     form = await browser.open(link, auth="login")
     wrong = await browser.send(link, {"field.shop": "Acme Inc"}, path="/connect/authorize", auth="login")
     hop = await browser.send(link, {"field.shop": "acme"}, path="/connect/authorize", auth="login")
     by_fields = await browser.send(link, WAYS, auth="login")
 
-    assert "The key of an <i>owner</i>." in text_of(ways)
+    assert 'action="/connect/authorize"' in first.content.decode(), "who can sign in at the partner is offered that first"
+    shown = re.findall(r"[?&;]auth=(\w+)", text_of(first))
+    assert shown.index("login") < shown.index("key")
+    assert "The key of an <i>owner</i>." in text_of(by_key)
     assert 'action="/connect/authorize"' in form.content.decode()
     assert "Continue to Many <b>Ways</b>" in text_of(form)
     assert (wrong.status, set(errors(wrong))) == (422, {"shop"})

@@ -154,10 +154,11 @@ async def _visit(call: Call, told: Mapping[str, str] | QueryParams) -> Visit:
 
 
 async def _choices(call: Call, visit: Visit) -> list[AuthChoice]:
-    """The ways of authorisation that a customer has here."""
+    """The ways of authorisation that a customer has here: to sign in at the partner first, which asks for no secret, then in the order of the partner's folder."""
     spec = visit.partner.file.connection
     told = spec.auth if spec is not None else ()
-    return [choice for choice in told if not choice.scheme.by_link_only or await oauth.offered(call, visit.link, choice)]
+    offered = [choice for choice in told if not choice.scheme.by_link_only or await oauth.offered(call, visit.link, choice)]
+    return sorted(offered, key=lambda choice: not choice.scheme.by_link_only)
 
 
 async def _chosen(call: Call, visit: Visit, form: Mapping[str, str]) -> AuthChoice | None:
