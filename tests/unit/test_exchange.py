@@ -350,6 +350,20 @@ async def test_of_what_a_half_that_ends_leaves_unfinished_nothing_is_answered_an
         assert told.count(b"HTTP/1.1 200 ") == told.count(b"HTTP/1.1 ") == count, script
 
 
+async def test_what_goes_wrong_behind_whole_requests_takes_their_answers_from_nobody():
+    wrong = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno length\r\n"
+    for script, count in ((SCRIPTS["get"] + wrong, 1), (SCRIPTS["pipelined"] + wrong, 4), (SCRIPTS["get"] + b"no request\r\n\r\n", 1)):
+        guard = Guard(load_settings({}).http)
+        async with serving(guard.protocol()) as (port, server):
+            server.config.loaded_app = slowly
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(script)
+            async with asyncio.timeout(10):
+                told = await reader.read()
+            assert told.count(b"HTTP/1.1 200 ") == told.count(b"HTTP/1.1 ") == count
+            writer.close()
+
+
 async def test_a_client_that_ended_its_half_and_does_not_read_is_cut():
     guard = Guard(load_settings({}).http)
 

@@ -146,6 +146,7 @@ class GuardedProtocol(HttpToolsProtocol):
     head_size = 0
     forwarded = False
     ended = False
+    _last = False
     _offered: list[tuple[bytes, bytes]] | None = None
     _unread = 0
     _unread_since = 0.0
@@ -218,13 +219,20 @@ class GuardedProtocol(HttpToolsProtocol):
         current = self.current
         if current is None or current.response_complete or current.disconnected or current.endless or not self.transport.can_write_eof():
             return False
-        if self.phase is Phase.BODY:
-            if not self.pipeline:
-                return False
-            self.pipeline.popleft()  # it will never be whole; those before it are
-        self.ended, current.keep_alive = True, False
-        self.phase, self.since = Phase.ENDED, math.inf
+        if self.phase is Phase.BODY and not self.pipeline:
+            return False
+        self.ended = True
+        self._take_no_more(current)
         return True
+
+    def _take_no_more(self, current: Exchange) -> None:
+        """The answers that are still due are the last: of the requests before one that will never be whole, where its body had begun."""
+        if self.phase is Phase.BODY:
+            self.pipeline.popleft()
+        else:
+            current.keep_alive = False
+        self._last = True
+        self.phase, self.since = Phase.ENDED, math.inf
 
     def send_400_response(self, msg: str) -> None:
         """What came is not HTTP."""
@@ -235,11 +243,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """End the connection for what is no whole request, with this answer unless it would be taken for that to an earlier one."""
         current = self.current
         if current is not None and not current.response_complete:
-            if self.phase is not Phase.BODY:  # an earlier request is being answered: that answer is the last
-                current.keep_alive = False
-                self.phase, self.since = Phase.ENDED, math.inf
+            if self.phase is not Phase.BODY or self.pipeline:  # an earlier request is being answered
+                self._take_no_more(current)
                 return
-            if self.pipeline or current.response_started:
+            if current.response_started:
                 answer = b""
             current.disconnected = True
             current.wake()
@@ -344,8 +351,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        elif self.ended:  # what it asked behind this never became whole
-            self.transport.close()
+        elif self._last:  # what was asked behind this never became whole
+            self.finish()
         elif self.phase is Phase.WHOLE:
             self.phase, self.since = Phase.IDLE, self.loop.time()
 
