@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -136,7 +137,7 @@ async def test_a_change_in_the_database_shows(repo: Repo, account: int, tmp_path
     import sqlite3  # noqa: PLC0415  the tampering hand, not the program
 
     log = await some(repo, account, 3)
-    with sqlite3.connect(tmp_path / "audit.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "audit.db")) as connection, connection:
         connection.execute("UPDATE audit_entries SET actor_name = 'eve' WHERE sequence = 2")
 
     assert (await log.verify(account)).broken_at == 2

