@@ -405,6 +405,20 @@ async def test_a_stream_of_events_that_was_asked_for_with_half_a_connection_is_s
     assert told.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
 
 
+@pytest.mark.parametrize("half", [False, True])
+async def test_who_speaks_an_older_http_gets_parts_until_the_end_of_the_connection(half: bool):
+    guard = Guard(load_settings({}).http)
+    async with serving(guard.protocol()) as (port, server):
+        server.config.loaded_app = slowly
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /parts HTTP/1.0\r\n\r\n")
+        if half:
+            writer.write_eof()
+        async with asyncio.timeout(5):
+            assert await reader.read() == b"HTTP/1.1 200 OK\r\ndate: now\r\nconnection: close\r\n\r\nonetwo"
+        writer.close()
+
+
 def test_over_tls_where_no_connection_is_half_open_the_end_of_what_a_client_sends_ends_it():
     config = uvicorn.Config(app, log_config=None)
     connection = Guard(load_settings({}).http).protocol()(config, uvicorn.Server(config).server_state, {}, cast("Any", object()))
