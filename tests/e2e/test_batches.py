@@ -97,6 +97,21 @@ async def test_a_batch_of_which_nothing_can_be_accepted_is_refused_with_all_its_
     assert (await _batch(bay, _things(1), key="none")).status == 202
 
 
+async def test_a_batch_that_is_refused_for_one_reason_that_is_not_its_input_says_that_reason(bay: Bay):
+    lot = [{"runnerData": {"id": "1"}, "credentialData": {"0": 999_999}}] * 3
+    told = await _batch(bay, lot, PUT)
+    assert (told.status, told.json["error"]["code"]) == (404, "not_found")
+    bay.depot.answers["GET /countries"] = answer(503)
+    bay.depot.answers["GET /towns"] = answer(503)
+    lot = [{"runnerData": {"name": "x", "town": "par", "country": "fr"}}] * 3
+    before = await bay.count_runs()
+    told = await _batch(bay, lot, key="later")
+    assert (told.status, told.json["error"]["code"], told.json["error"]["retryable"]) == (502, "partner_unavailable", True)
+    assert await bay.count_runs() == before
+    bay.depot.answers.clear()
+    assert (await _batch(bay, lot, key="later")).status == 202
+
+
 @pytest.mark.parametrize(
     ("body", "faults"),
     [

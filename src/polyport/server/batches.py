@@ -14,6 +14,7 @@ from polyport.errors import Fault, PolyportError, ValidationFailed
 from polyport.server.asks import LaterBody, ask_of_body, faults_of, key_faults, read_key
 from polyport.server.operations import CREDENTIAL_EXAMPLE
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param, own_faults
+from polyport.server.runs import PARTNER_ERRORS
 from polyport.server.wire import FAULTS_MOST
 
 _KEYS: Final = frozenset({"triggerActionId", "credentialData", "runs"})
@@ -63,7 +64,7 @@ async def start(call: Call) -> Answer:
     whole = BatchKey(key=key, body=body) if key is not None else None
     placed = await start_batch(call.engine, call.principal.account_id, asks, whole)
     if not any(each.run is not None for each in placed):
-        raise ValidationFailed.of(*_all_faults(placed))
+        raise _refusal(placed)
     origin = call.engine.runtime.settings.origin
     shown = [_shown(index, each, origin) for index, each in enumerate(placed)]
     accepted = sum(each.run is not None for each in placed)
@@ -129,6 +130,14 @@ def _placed_faults(index: int, faults: Sequence[Fault]) -> tuple[Fault, ...]:
     return tuple(replace(fault, path=f"runs[{index}].{fault.path}" if fault.path else f"runs[{index}]") for fault in faults)
 
 
+def _refusal(placed: Sequence[Placed]) -> PolyportError:
+    """The error of a batch of which none was accepted: the one reason where all have the same and it is none of their inputs, else all faults."""
+    errors = [each.error for each in placed if each.error is not None]
+    if len({type(error) for error in errors}) == 1 and not isinstance(errors[0], ValidationFailed):
+        return errors[0]
+    return ValidationFailed.of(*_all_faults(placed))
+
+
 def _all_faults(placed: Sequence[Placed]) -> list[Fault]:
     """The faults of runs of which none was accepted."""
     faults: list[Fault] = []
@@ -157,6 +166,6 @@ ENDPOINTS: Final = (
         query=(Param(name="Idempotency-Key", where="header", description="Same key and body within 24 hours: one effect, one answer."),),
         answer=BatchAnswer,
         status=202,
-        errors=("idempotency_in_progress", "idempotency_mismatch", "unsupported_trigger", "not_found", "overloaded"),
+        errors=("conflict", "idempotency_in_progress", "idempotency_mismatch", "unsupported_trigger", "not_found", *PARTNER_ERRORS),
     ),
 )
