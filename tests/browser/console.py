@@ -67,7 +67,7 @@ async def shot(page: Page, name: str, viewport: Any, scheme: str) -> None:
         )  # to hide it would take a style that the page forbids
 
 
-async def look_at(browser: Browser, served: Served, state: dict[str, Any], path: str, name: str) -> None:
+async def look_at(browser: Browser, served: Served, state: dict[str, Any], path: str, name: str, *, opens: bool = True) -> None:
     """Open a page, and hold it against what every page keeps to: in every look, with what it hides opened, with each kind of its dialogs."""
     async with opened(browser, storage_state=state, color_scheme="light") as watched:
         page = watched.page
@@ -75,7 +75,7 @@ async def look_at(browser: Browser, served: Served, state: dict[str, Any], path:
         await expect(page.locator(".later:not(.whole)")).to_have_count(0)  # what is below the first screen is there a moment later
         await assert_looks(page, name)
         assert await page.evaluate(UNSEEN) == []
-        if await page.evaluate(OPEN):
+        if opens and await page.evaluate(OPEN):
             await assert_looks(page, f"{name}-opened", looks=LOOKS[1:3])
         for number in await page.evaluate(KINDS):
             await page.locator("dialog").nth(number).evaluate("dialog => dialog.showModal()")

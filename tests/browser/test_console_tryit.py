@@ -95,6 +95,41 @@ async def test_rows_are_added_copied_moved_and_removed_by_keyboard(watched: Watc
     assert_quiet(watched, house, *CALLED_OFF)
 
 
+async def test_the_focus_stays_where_one_pressed_whatever_comes_back(watched: Watched):
+    page = watched.page
+    steps = [
+        ("add:d.email", "s:d.email[0].value", ".row", 1),
+        ("add:d.email", "s:d.email[1].value", ".row", 2),
+        ("copy:d.email[1]", "s:d.email[2].value", ".row", 3),
+        ("remove:d.email[1]", "s:d.email[1].value", ".row", 2),
+        ("remove:d.email[1]", "remove:d.email[0]", ".row", 1),
+        ("remove:d.email[0]", "add:d.email", ".row", 0),
+        ("json", "json", "#text", 1),
+        ("form", "form", "#text", 0),
+        ("link", "link", "#link-head", 1),
+    ]
+    for action, stays, there, count in steps:
+        await page.locator(f"button[name=do][value='{action}']:not(.hidden)").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(there)).to_have_count(count)
+        await page.wait_for_function("stays => [document.activeElement.value, document.activeElement.name].includes(stays)", arg=stays)
+    for name, way in (("how:d.notes", "json"), ("how:d.email", "none")):
+        await named(page, name).focus()
+        await named(page, name).select_option(way)
+        await expect(page.locator(".off" if way == "none" else "textarea[name='j:d.notes']")).to_be_visible()
+        await expect(named(page, name)).to_be_focused()
+
+
+async def test_the_call_says_when_it_stands_without_what_is_typed(watched: Watched):
+    page = watched.page
+    await press(page, "json")
+    await page.locator("#text").press_sequentially('{"name": "Ada",')
+    await expect(page.locator("#preview")).to_contain_text("What is typed is no JSON yet")
+    await page.locator("#text").fill('{"name": "Ada"}')
+    await expect(page.locator("#preview .json")).to_contain_text('"Ada"')
+    await expect(page.locator("#preview .note")).to_have_count(0)
+
+
 async def test_form_json_and_the_call_beside_them_keep_in_step(watched: Watched, house: Served):
     page = watched.page
     await named(page, "s:d.name").fill("Bo")

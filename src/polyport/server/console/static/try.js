@@ -131,6 +131,14 @@
     if (carried) { bring(carried); carried = null; }
     if (waiting.length) { goOn(); return; }
     if (typing) return;
+    // What was pressed is gone with its row: one goes on at the last row there is, or where rows are added.
+    const removed = (done || "").match(/^remove:(.*)\[\d+\]$/);
+    if (removed && document.activeElement === document.body) {
+      const buttons = [...document.querySelectorAll("#work button[name=do]")];
+      const [last] = buttons.filter((each) => each.value.startsWith(`remove:${removed[1]}[`) && !each.value.slice(removed[1].length + 8).includes(".")).slice(-1);
+      (last || buttons.find((each) => each.value === `add:${removed[1]}`))?.focus();
+      return;
+    }
     const next = document.querySelector("#work [data-focus]") || document.querySelector("#work [aria-invalid=true], #work [data-fault]");
     if (!next) return;
     const inside = next.matches(".row") ? next.querySelector("input:not([type=hidden]), select:not(.ways), textarea") : null;
