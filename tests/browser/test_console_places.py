@@ -200,3 +200,20 @@ async def test_what_destroys_something_is_run_by_its_name_with_the_keyboard_alon
         await expect(page.locator("#outcome")).to_contain_text("deleteMessage")
         await expect(dialog).to_have_count(0)
         assert_quiet(watched, house, "htmx:sendAbort", "htmx:afterRequest")
+
+
+async def test_the_overview_is_read_again_under_who_works_in_it(browser: Browser, house: Served, state: dict[str, Any], connection: int):
+    await ran(house, connection)
+    async with opened(browser, storage_state=state) as watched:
+        page = watched.page
+        await page.clock.install()
+        await page.goto(house.origin + "/console/overview")
+        await expect(page.locator(".later:not(.whole)")).to_have_count(0)
+        link = page.locator("#list a[href]").last
+        href = await link.get_attribute("href")
+        await link.focus()
+        await page.evaluate("document.querySelector('#list').dataset.old = 'yes'")
+        await page.clock.fast_forward("00:25")
+        await expect(page.locator("#list[data-old]")).to_have_count(0)
+        await expect(page.locator(f"#list a[href='{href}']").last).to_be_focused()
+        assert_quiet(watched, house)
