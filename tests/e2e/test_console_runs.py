@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from e2e.console import Browsing, member, text_of
-from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
+from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Asked, Reply, Served, answer, upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -200,3 +200,32 @@ async def test_who_was_told_of_a_run_is_told_with_it_and_told_again_on_request(h
     assert (await house.fetch("GET", f"/runs/{run_id}/callbacks", token=own)).status == 404
     other = await run(house, connection, CREATE, {"name": "Untold"})
     assert (await house.call("GET", f"/runs/{other}/callbacks"))[2]["data"] == []
+
+
+async def test_a_callback_that_was_delivered_says_so_and_is_sent_again_by_who_presses(house: Served, owner: Browsing, connection: int):
+    told: list[str] = []
+
+    async def receive(asked: Asked) -> bytes:
+        told.append(asked.headers["webhook-id"])
+        return answer(200, {})
+
+    async with upstream(receive) as receiver:
+        body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": "Told"}, "callbackUrl": receiver.origin + "/hook"}
+        run_id = (await house.call("POST", "/partners/trigger-actions/2250101/run/sync", body))[2]["data"]["runId"]
+        page = await shown_with(owner, run_id, "Delivered")
+        assert re.search(r"Delivered\s+http://127\.0\.0\.1:\d+/hook\s+Callback of the run\s+1 attempt\s+last answer 200", text_of(page))
+        pressed = re.search(r'action="(/console/runs/[^"]+/callbacks/[^"]+/replay)"', page.content.decode())
+        assert pressed is not None
+        assert (await owner.post(pressed[1])).status == 303
+        async with asyncio.timeout(30):
+            while len(told) < 2:  # noqa: ASYNC110  the receiver is asked by the server in its own time
+                await asyncio.sleep(0.02)
+        assert len(set(told)) == 1, "it is the same event, which a receiver may know by its id"
+
+
+async def shown_with(owner: Browsing, run_id: str, words: str) -> Reply:
+    """The page of a run once it says something."""
+    async with asyncio.timeout(30):
+        while words not in text_of(page := await owner.get(f"/console/runs/{run_id}")):  # noqa: ASYNC110  it is read as somebody at the page reads it
+            await asyncio.sleep(0.05)
+    return page
