@@ -57,6 +57,7 @@ async def test_a_search_shows_what_fits_as_one_types_and_stays_in_the_address(wa
     await expect(page.get_by_role("link", name="Airtable")).to_have_count(0)
     await expect(page.get_by_role("link", name="Pipedrive")).to_be_visible()
     await expect(page).to_have_url(house.origin + "/console/catalogue?q=pipedriv")
+    await expect(page.locator("#said")).to_have_text("1 partner")
     await expect(page.get_by_role("searchbox")).to_be_focused()
     await page.reload()
     await expect(page.get_by_role("searchbox")).to_have_value("pipedriv")

@@ -61,6 +61,7 @@ async def test_the_list_shows_what_is_accepted_without_being_asked(
         await page.get_by_label("Status").select_option("failed")
         await expect(page).to_have_url(house.origin + "/console/runs?status=failed")
         await expect(page.locator("tbody .status.good")).to_have_count(0)
+        await expect(page.locator("#said")).to_have_text(f"{await rows.count()} shown")
         assert_quiet(watched, house)
 
 

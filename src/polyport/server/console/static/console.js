@@ -57,6 +57,13 @@
     if (place) place.textContent = text;
   };
 
+  // What came of filters: who does not see the list is told.
+  const found = () => {
+    const list = document.getElementById("list");
+    const said = list?.querySelector(".empty h2, .pager > .soft, .note");
+    return said ? said.textContent : `${list?.querySelectorAll("tbody tr, .tile").length ?? 0} shown`;
+  };
+
   const copy = async (button) => {
     const before = button.dataset.says || (button.dataset.says = button.textContent);
     let said = "Copied";
@@ -250,6 +257,7 @@
     later(complete);
     arm(event.detail.target || document);
     follow();
+    if (event.detail.requestConfig?.elt.matches("form[data-filters]")) tell(found());
     if (place) comeBack(document.getElementById(event.detail.target.id) || document);
   });
   document.addEventListener("htmx:sendError", () => say("The server does not answer. What is shown may be out of date."));
