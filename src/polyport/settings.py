@@ -61,6 +61,8 @@ class HttpSettings(_Section):
     header_timeout: Seconds
     body_timeout: Seconds
     write_timeout: Seconds
+    idle_timeout: Seconds
+    proxies: Texts
     connections: Positive
     connections_per_address: Positive
     rate_limit: Annotated[int, Field(ge=0)]
@@ -76,6 +78,13 @@ class HttpSettings(_Section):
                 raise ValueError(
                     "an origin is written as scheme and host, with the port where it is not the usual one: https://app.example.com"
                 )
+        return value
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ipaddress.ip_network(text)
         return value
 
 

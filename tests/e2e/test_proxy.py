@@ -86,6 +86,11 @@ async def test_an_encoded_slash_stays_in_its_segment(bay: Bay):
     assert bay.depot.wire.asked[0].target == "/v1/files/a%252Fb/c%20d"
 
 
+async def test_a_slash_too_many_before_the_path_changes_nothing(bay: Bay):
+    assert (await bay.served.fetch("POST", f"//proxy/{bay.connection}/things/7")).status == 200
+    assert [asked.target for asked in bay.depot.wire.asked] == ["/v1/things/7"]
+
+
 async def test_a_refusal_of_the_partner_is_told_as_of_any_run(bay: Bay):
     bay.depot.answers["*"] = answer(404, {"message": "no such thing"})
     told = await _pass(bay, "things/9")

@@ -14,6 +14,7 @@ import pytest
 from e2e.depot import PARTNER, PUT, SECRET, open_depot
 from e2e.killable import running_process
 from e2e.served import Served, running_server
+from polyport.cli.guard import TURNED_AWAY
 
 pytestmark = pytest.mark.anyio
 HEAD = "POST /user/auth HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -174,6 +175,29 @@ async def test_more_connections_than_an_address_may_have_are_refused_and_taken_a
     async with connected(served) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert (await told(reader)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_client_that_is_one_too_many_reads_so_in_the_envelope_also_when_it_sends_first(served):
+    """A connection that is closed while its client sends is reset, and the answer before it is lost."""
+    async with contextlib.AsyncExitStack() as stack:
+        for _connection in range(20):
+            await stack.enter_async_context(connected(served))
+        reader, writer = await stack.enter_async_context(connected(served))
+        writer.write(f"{HEAD}Content-Length: 2000000\r\n\r\n".encode())
+        for _part in range(2):
+            await asyncio.sleep(0.05)
+            await _send_a_megabyte(writer)
+        head, _, content = (await told(reader)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        error = json.loads(content)["error"]
+        assert (error["code"], error["retryable"], error["retryAfterMs"]) == ("overloaded", True, 1_000)
+        assert f"x-request-id: {error['requestId']}".encode() in head
+
+
+async def test_of_very_many_that_are_too_many_none_is_held_longer_than_the_first_ones(tmp_path):
+    async with running_server(tmp_path, http_connections=1) as served, contextlib.AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(connected(served)) for _connection in range(TURNED_AWAY + 20)]
+        assert [(await told(reader))[:13] for reader, _writer in reversed(opened)].count(b"HTTP/1.1 503 ") >= TURNED_AWAY + 18
 
 
 async def test_a_connection_in_good_order_is_never_cut_however_long_it_rests_between_requests(served):

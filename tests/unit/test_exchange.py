@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -61,6 +62,8 @@ SCRIPTS: dict[str, bytes] = {
 
 # Answers that the application breaks off. uvicorn has sent the head by then; ours has sent nothing or the head, and no end either.
 BROKEN = {"too long", "too short", "two heads"}
+# What is refused before it is a request: uvicorn says so in a text, we in the envelope of all our answers.
+REFUSED = {"not HTTP", "broken header", "no path"}
 
 
 def start(status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
@@ -75,6 +78,7 @@ def sized(length: int) -> tuple[bytes, bytes]:
     return b"content-length", str(length).encode()
 
 
+ASKED = {"method": "POST", "http_version": "1.1"}
 EVENTS = (b"content-type", b"text/event-stream")
 ANSWERS: dict[str, list[dict[str, Any]]] = {
     "/parts": [start(), body(b"one", more=True), body(b"", more=True), body(b"two")],
@@ -167,7 +171,8 @@ async def answers(protocol: Any, pieces: list[bytes]) -> bytes:
 
 
 def as_sets(told: bytes) -> bytes:
-    """Heads are compared without the order in which their lines stand, and bodies of failures of the framework by their status alone."""
+    """Heads are compared without the order in which their lines stand, and without the word of how long a connection is kept."""
+    told = re.sub(rb"keep-alive: timeout=\d+\r\n", b"", told)
     return re.sub(
         rb"(HTTP/1.1 \d+ [^\r]*\r\n)(.*?)\r\n\r\n",
         lambda m: m[1] + b"\n".join(sorted(m[2].split(b"\r\n"))) + b"\n\n",
@@ -176,7 +181,7 @@ def as_sets(told: bytes) -> bytes:
     )
 
 
-@pytest.mark.parametrize("name", sorted(SCRIPTS.keys() - BROKEN))
+@pytest.mark.parametrize("name", sorted(SCRIPTS.keys() - BROKEN - REFUSED))
 async def test_the_answers_are_those_of_uvicorns_own_protocol(name: str):
     ours, theirs = await asyncio.gather(
         answers(Guard(load_settings({}).http).protocol(), [SCRIPTS[name]]), answers(HttpToolsProtocol, [SCRIPTS[name]])
@@ -188,6 +193,131 @@ async def test_the_answers_are_those_of_uvicorns_own_protocol(name: str):
 @pytest.mark.parametrize("name", sorted(BROKEN))
 async def test_an_answer_that_is_not_as_its_head_says_ends_the_connection(name: str):
     assert await answers(Guard(load_settings({}).http).protocol(), [SCRIPTS[name]]) == b"<end>"
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+async def test_what_is_no_request_is_refused_in_the_envelope_of_all_answers(name: str):
+    head, _, content = (await answers(Guard(load_settings({}).http).protocol(), [SCRIPTS[name]])).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\ndate: now\r\n")
+    assert b"\r\ncontent-type: application/json\r\n" in head
+    assert head.endswith(b"\r\nconnection: close")
+    error = json.loads(content.removesuffix(b"<end>"))["error"]
+    assert (error["code"], error["retryable"]) == ("bad_request", False)
+    assert b"\r\nx-request-id: " + error["requestId"].encode() + b"\r\n" in head
+
+
+@pytest.mark.parametrize("name", ["parts", "raises late", "silent"])
+async def test_a_client_of_http_1_0_gets_no_chunks_and_no_order_to_go_on(name: str):
+    """PHP's streams, proxies and old programs ask so; of a transfer coding they would take the sizes for content."""
+    old = SCRIPTS[name].partition(b"GET /echo")[0].replace(b" HTTP/1.1", b" HTTP/1.0")
+    head, _, content = (await answers(Guard(load_settings({}).http).protocol(), [old])).partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert content == {"parts": b"onetwo<end>", "raises late": b"x<end>", "silent": b"Internal Server Error<end>"}[name]
+    waits = SCRIPTS["expectation"].replace(b" HTTP/1.1", b" HTTP/1.0")
+    assert b"100 Continue" not in await answers(Guard(load_settings({}).http).protocol(), [waits[:-2], waits[-2:]])
+
+
+async def test_an_answer_without_a_length_that_fails_midway_is_no_whole_one_for_a_client_of_http_1_0():
+    async def fails(_scope: Any, _receive: Any, send: Any) -> None:
+        await send(start())
+        await send(body(b"half", more=True))
+        await asyncio.sleep(0.05)
+        raise ValueError("the application failed")
+
+    async with serving(Guard(load_settings({}).http).protocol()) as (port, server):
+        server.config.loaded_app = fails
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SCRIPTS["old"])
+        async with asyncio.timeout(5):
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+        writer.close()
+
+
+async def test_who_waits_to_be_told_to_go_on_and_is_answered_at_once_is_told_that_the_connection_ends():
+    """Whether such a client sends its body now or its next request, nobody could tell: the request would be taken for the body."""
+    head = b"POST /early HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 500\r\n\r\n"
+    told = await answers(Guard(load_settings({}).http).protocol(), [head, SCRIPTS["get"]])
+    assert told.startswith(b"HTTP/1.1 401 ")
+    assert b"\r\nconnection: close\r\n" in told
+    assert told.endswith(b"\r\n\r\nno<end>")
+    assert b"100 Continue" not in told
+    whole = head.replace(b"500", b"2") + b"hi" + SCRIPTS["get"]
+    assert (await answers(Guard(load_settings({}).http).protocol(), [whole])).count(b"HTTP/1.1 ") == 2, (
+        "its body is there: nothing is in doubt"
+    )
+
+
+async def test_an_answer_to_head_is_whole_with_its_head_however_long_its_body_would_be():
+    """Of a stream of events a client would wait for minutes: behind the head nothing comes, and the next request on the connection waited for the end."""
+    ended = asyncio.Event()
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] != "HEAD":
+            await app(scope, receive, send)
+            return
+        await send(start(200, EVENTS))
+        await receive()
+        await send(body(b"one", more=True))
+        assert (await receive())["type"] == "http.disconnect"
+        await send(body(b"two", more=True))
+        ended.set()
+
+    async with serving(Guard(load_settings({}).http).protocol()) as (port, server):
+        server.config.loaded_app = endless
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SCRIPTS["head"] + SCRIPTS["get"])
+        async with asyncio.timeout(5):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+            assert (await reader.readuntil(b"b'']")).startswith(b"HTTP/1.1 200 ")
+            await ended.wait()
+        writer.close()
+
+
+@pytest.mark.parametrize(("written", "read"), [("é".encode(), b"%C3%A9"), (b"\xe9", b"%E9"), ("%20é%2f[1]+".encode(), b"%20%C3%A9%2f[1]+")])
+async def test_an_address_that_was_put_together_from_texts_is_read_as_if_it_had_been_encoded(written: bytes, read: bytes):
+    for before in (b"/echo?q=", b"/echo/", b"http://x/echo?q=", b"/echo?"):
+        asked, encoded = [SCRIPTS["get"].replace(b"/echo?a=1&b=%20", before + each) for each in (written, read)]
+        told = await answers(Guard(load_settings({}).http).protocol(), [asked])
+        assert told.startswith(b"HTTP/1.1 200 ")
+        assert told == await answers(Guard(load_settings({}).http).protocol(), [encoded])
+
+
+@pytest.mark.parametrize(
+    ("path", "is_uncut"), [(b"/x/run/sync", True), (b"/x/run/sync/", True), (b"/x/run/sync?a=1", True), (b"/x/run/async", False)]
+)
+async def test_a_run_that_a_stop_waits_for_is_known_by_its_path_also_with_a_slash_behind_it(path: bytes, is_uncut: bool):
+    guard, told = Guard(load_settings({}).http), asyncio.Event()
+
+    async def waits(scope: Any, receive: Any, send: Any) -> None:
+        assert bool(guard.uncut) == is_uncut
+        told.set()
+        await app(scope, receive, send)
+
+    async with serving(guard.protocol()) as (port, server):
+        server.config.loaded_app = waits
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SCRIPTS["get"].replace(b"/echo?a=1&b=%20", path))
+        async with asyncio.timeout(5):
+            assert (await reader.readuntil(b"b'']")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+    assert told.is_set()
+
+
+async def test_clients_are_told_to_give_a_connection_up_before_it_is_closed():
+    """A request that meets the end of its connection is lost, and nobody may repeat one that changes something."""
+    guard = Guard(load_settings({"POLYPORT_HTTP_IDLE_TIMEOUT": "50"}).http)
+    async with serving(guard.protocol()) as (port, _server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(5):
+            for later in (46, 51):
+                writer.write(SCRIPTS["get"])
+                assert b"\r\nkeep-alive: timeout=45\r\n" in await reader.readuntil(b"\r\n\r\n")
+                await reader.readuntil(b"b'']")
+                guard.sweep(asyncio.get_running_loop().time() + later)
+            assert await reader.read() == b""
+        writer.close()
+    assert b"keep-alive" not in (await answers(guard.protocol(), [SCRIPTS["closing"]])).partition(b"\r\n\r\n")[0]
 
 
 @settings(max_examples=10, deadline=None)
@@ -222,7 +352,7 @@ async def test_the_head_of_what_comes_in_parts_does_not_wait_for_the_first_part_
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(SCRIPTS["get"])
         async with asyncio.timeout(5):
-            head = b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            head = b"HTTP/1.1 200 OK\r\ndate: now\r\n%bcontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" % guard.kept
             assert await reader.readuntil(b"\r\n\r\n") == head
             writer.close()
             await gone.wait()  # an application that waits for its client to go learns that it went
@@ -236,10 +366,10 @@ async def test_a_connection_that_rests_too_long_is_ended_and_one_that_works_is_n
         async with asyncio.timeout(5):
             await reader.readuntil(b"b'']")
             now = asyncio.get_running_loop().time()
-            guard.sweep(now + 3)
+            guard.sweep(now + 100)
             writer.write(SCRIPTS["get"])
             await reader.readuntil(b"b'']")
-            guard.sweep(now + 100)
+            guard.sweep(now + 200)
             assert await reader.read() == b""
         writer.close()
 
@@ -427,7 +557,7 @@ def test_over_tls_where_no_connection_is_half_open_the_end_of_what_a_client_send
     config = uvicorn.Config(app, log_config=None)
     connection = Guard(load_settings({}).http).protocol()(config, uvicorn.Server(config).server_state, {}, cast("Any", object()))
     connection.transport = cast("Any", SimpleNamespace(can_write_eof=lambda: False))
-    connection.current = Exchange(cast("Any", Connection()), cast("Any", {"method": "POST"}), keep_alive=True)
+    connection.current = Exchange(cast("Any", Connection()), cast("Any", ASKED), keep_alive=True)
     assert not connection.eof_received()
     connection.transport = cast("Any", SimpleNamespace(can_write_eof=lambda: True))
     connection.phase = Phase.WHOLE
@@ -441,7 +571,7 @@ class Connection:
         self.transport = self.flow = self.guard = self
         self.closed = closed
         self.write_paused, self.expect_100_continue = paused, False
-        self.server_state = None
+        self.server_state, self.kept = None, b"keep-alive: timeout=9\r\n"
         self.wrote, self.completed = b"", 0
 
     def on_response_complete(self) -> None:
@@ -459,9 +589,9 @@ class Connection:
 
 def test_a_whole_answer_is_written_at_once():
     connection = Connection()
-    exchange = Exchange(cast("Any", connection), cast("Any", {"method": "POST"}), keep_alive=True)
+    exchange = Exchange(cast("Any", connection), cast("Any", ASKED), keep_alive=True)
     assert exchange.answer(200, [sized(2)], b"{}")
-    assert connection.wrote == b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 2\r\n\r\n{}"
+    assert connection.wrote == b"HTTP/1.1 200 OK\r\ndate: now\r\nkeep-alive: timeout=9\r\ncontent-length: 2\r\n\r\n{}"
     assert (exchange.response_complete, connection.completed) == (True, 1)
     assert not exchange.answer(200, [sized(2)], b"{}")
 
@@ -469,7 +599,7 @@ def test_a_whole_answer_is_written_at_once():
 def test_nothing_is_written_at_once_to_a_client_that_is_gone_or_reads_slowly():
     slow, gone = Connection(paused=True), Connection()
     for connection in (slow, gone, Connection(closed=True)):
-        exchange = Exchange(cast("Any", connection), cast("Any", {"method": "POST"}), keep_alive=True)
+        exchange = Exchange(cast("Any", connection), cast("Any", ASKED), keep_alive=True)
         exchange.disconnected = connection is gone
         assert not exchange.answer(200, [sized(2)], b"{}")
         assert (connection.wrote, exchange.response_started) == (b"", False)

@@ -36,8 +36,16 @@ def test_lists_are_separated_by_commas():
 
 
 def test_every_wrong_setting_is_named_at_once():
-    told = refused({"POLYPORT_PORT": "x", "POLYPORT_LOG_LEVEL": "loud", "POLYPORT_ALLOW_NETWORKS": "nowhere", "POLYPORT_WORKERS": "0"})
-    for name in ("POLYPORT_PORT", "POLYPORT_LOG_LEVEL", "POLYPORT_ALLOW_NETWORKS", "POLYPORT_WORKERS"):
+    told = refused(
+        {
+            "POLYPORT_PORT": "x",
+            "POLYPORT_LOG_LEVEL": "loud",
+            "POLYPORT_ALLOW_NETWORKS": "nowhere",
+            "POLYPORT_WORKERS": "0",
+            "POLYPORT_HTTP_PROXIES": "here",
+        }
+    )
+    for name in ("POLYPORT_PORT", "POLYPORT_LOG_LEVEL", "POLYPORT_ALLOW_NETWORKS", "POLYPORT_WORKERS", "POLYPORT_HTTP_PROXIES"):
         assert name in told
 
 

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import httptools
 import structlog
@@ -19,7 +19,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from polyport.cli.exchange import Exchange
-from polyport.server.routing import UNCUT, UNCUT_PATHS
+from polyport.errors import BadRequest, Details, Overloaded, PolyportError
+from polyport.server.problems import problem_response
+from polyport.server.routing import UNCUT, UNCUT_PATHS, new_request_id
 from polyport.settings import HttpSettings
 
 if TYPE_CHECKING:
@@ -31,17 +33,29 @@ if TYPE_CHECKING:
 HEAD_LIMIT: Final = 64 * 1024
 DRAINED_LEAST: Final = 4_096  # bytes a second that a client has to read
 LINGER: Final = 2.0  # seconds for which a connection that was ended early still takes what its client goes on sending
+TURNED_AWAY: Final = 256  # connections that are too many and are held until their client has read so
 
 _log: Final = structlog.get_logger("polyport.guard")
-_BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_LATE: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_BAD: Final = b"HTTP/1.1 400 Bad Request\r\n%bcontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_ASCII: Final = "".join(map(chr, range(128)))
+_LATE: Final = b"408 Request Timeout", BadRequest("The request did not come whole in time.", Details(retryable=True))
+_BAD: Final = b"400 Bad Request", BadRequest("This is not a request of HTTP/1.1.")
+_LARGE: Final = b"431 Request Header Fields Too Large", BadRequest(f"The head of the request is larger than {HEAD_LIMIT} bytes.")
+_BUSY: Final = (
+    b"503 Service Unavailable",
+    Overloaded("This server has no room for another connection: nothing was accepted.", Details(retry_after_ms=1_000)),
+)
+Refusal = tuple[bytes, PolyportError]
+
+
+def _encoded(data: bytes) -> bytes:
+    """The beginning of a request, its first line encoded: characters beyond ASCII are not allowed there, and sent by many who put an address together from texts."""
+    line, end, rest = data.partition(b"\n")
+    return data if line.isascii() else quote(line, safe=_ASCII).encode() + end + rest
 
 
 def _parts_of(target: bytes) -> tuple[bytes, bytes]:
     """Path and query of what a request asks for. Nearly all begin with a slash, and are told apart by one look."""
-    if target[:1] != b"/" or target[:2] == b"//" or b"#" in target or not target.isascii():
+    if target[:1] != b"/" or target[:2] == b"//" or b"#" in target:
         found = httptools.parse_url(target)
         return found.path, found.query or b""
     path, _mark, query = target.partition(b"?")
@@ -69,6 +83,9 @@ class Guard:
         self.uncut: set[asyncio.Task[None]] = set()
         self.refused = 0
         self.cut = 0
+        # Sooner than we close: a request that meets the end of its connection is lost.
+        self.kept = b"keep-alive: timeout=%d\r\n" % max(1, limits.idle_timeout * 0.9)
+        self._turned_away: set[GuardedProtocol] = set()
         self._behind_proxy: ASGI3Application | None = None
         self._dated: tuple[object, bytes] = (None, b"")
 
@@ -85,16 +102,19 @@ class Guard:
     def behind_proxy(self, config: uvicorn.Config) -> ASGI3Application:
         """The application for a request that names whom a proxy had it from: believed of the proxies that uvicorn believes."""
         if self._behind_proxy is None:
-            trusted = config.forwarded_allow_ips or "127.0.0.1"
+            trusted = config.forwarded_allow_ips or []
             self._behind_proxy = ProxyHeadersMiddleware(config.loaded_app, trusted_hosts=trusted)
         return self._behind_proxy
 
     def enter(self, connection: GuardedProtocol) -> bool:
-        """Take a connection in, unless there are too many, in all or of its address."""
+        """Take a connection in, unless there are too many, in all or of its address. A few of those are held for a moment, to be told so."""
         address = connection.address
         limits = self._limits
         if len(self.connections) >= limits.connections or self._addresses[address] >= limits.connections_per_address:
             self.refused += 1
+            if len(self._turned_away) >= TURNED_AWAY:
+                connection.turn_away()
+            self._turned_away.add(connection)
             return False
         self.connections.add(connection)
         self._addresses[address] += 1
@@ -102,6 +122,7 @@ class Guard:
 
     def leave(self, connection: GuardedProtocol) -> None:
         """A connection has ended."""
+        self._turned_away.discard(connection)
         if connection in self.connections:
             self.connections.discard(connection)
             self._addresses[connection.address] -= 1
@@ -111,29 +132,29 @@ class Guard:
     def sweep(self, now: float) -> None:
         """Cut connections whose clients take too long; to be called about once a second."""
         limits = self._limits
+        for connection in [each for each in self._turned_away if now - each.since > LINGER]:
+            connection.turn_away()
         for connection in list(self.connections):
             if connection.unread_for(now) > limits.write_timeout:
-                self._cut(connection, None)
+                self.cut += 1
+                connection.transport.abort()  # at once, whatever was still to be read
             elif connection.transport.is_closing() or connection.pipeline:
                 continue
             elif connection.phase is Phase.IDLE:
-                if now - connection.since > connection.timeout_keep_alive:
+                if now - connection.since > limits.idle_timeout:
                     connection.transport.close()
             elif connection.phase is Phase.ENDED:
                 if now - connection.since > LINGER:
                     connection.transport.close()
             elif connection.phase is Phase.HEAD and now - connection.since > limits.header_timeout:
-                self._cut(connection, _LATE if connection.head_size else b"")
+                self._cut(connection, _LATE if connection.head_size else None)
             elif connection.phase is Phase.BODY and now - connection.since > limits.body_timeout:
-                self._cut(connection, b"" if connection.cycle.response_started else _LATE)
+                self._cut(connection, None if connection.cycle.response_started else _LATE)
 
-    def _cut(self, connection: GuardedProtocol, answer: bytes | None) -> None:
-        """End a connection; without an answer at once, whatever was still to be read."""
+    def _cut(self, connection: GuardedProtocol, refusal: Refusal | None) -> None:
+        """End a connection, with an answer or without."""
         self.cut += 1
-        if answer is None:
-            connection.transport.abort()
-            return
-        connection.refuse(answer)
+        connection.refuse(refusal)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -144,6 +165,7 @@ class GuardedProtocol(HttpToolsProtocol):
     phase = Phase.HEAD
     since = 0.0
     head_size = 0
+    crowded = False
     forwarded = False
     ended = False
     _last = False
@@ -160,9 +182,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """A client connected."""
         super().connection_made(transport)
         self.since = self.loop.time()
-        if not self.guard.enter(self):
-            transport.write(_BUSY)
-            transport.close()
+        self.crowded = not self.guard.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -181,7 +201,12 @@ class GuardedProtocol(HttpToolsProtocol):
         """Something came."""
         if self.phase is Phase.ENDED or self.transport.is_closing():
             return  # it was answered for good already
+        if not self.head_size and self.phase is not Phase.BODY and not data.isascii():
+            data = _encoded(data)
         self.head_size += len(data)
+        if self.crowded:  # told now and not before: an answer that nobody has asked for yet is thrown away by many clients
+            self.refuse(_BUSY)
+            return
         try:
             self._read(data)
         except httptools.HttpParserError:
@@ -234,12 +259,30 @@ class GuardedProtocol(HttpToolsProtocol):
         self._last = True
         self.phase, self.since = Phase.ENDED, math.inf
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  the base's own words for it
         """What came is not HTTP."""
-        content = msg.encode("ascii", "replace")
-        self.refuse(_BAD % (self.guard.dated(self.server_state), len(content), content))
+        self.refuse(_BAD)
 
-    def refuse(self, answer: bytes) -> None:
+    def turn_away(self) -> None:
+        """It is one too many, and has had its time to ask for something and to read the answer."""
+        if self.phase is not Phase.ENDED:
+            self.transport.write(self._told(_BUSY))
+        self.transport.close()
+
+    def _told(self, refusal: Refusal) -> bytes:
+        """A refusal as the last answer of its connection: in the envelope, as all are."""
+        status, error = refusal
+        request_id = new_request_id()
+        response = problem_response(error, request_id, "", "")
+        headers = b"".join(b"%b: %b\r\n" % pair for pair in [*response.raw_headers, (b"x-request-id", request_id.encode())])
+        return b"HTTP/1.1 %b\r\n%b%bconnection: close\r\n\r\n%b" % (
+            status,
+            self.guard.dated(self.server_state),
+            headers,
+            bytes(response.body),
+        )
+
+    def refuse(self, refusal: Refusal | None) -> None:
         """End the connection for what is no whole request, with this answer unless it would be taken for that to an earlier one."""
         current = self.current
         if current is not None and not current.response_complete:
@@ -247,11 +290,11 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._take_no_more(current)
                 return
             if current.response_started:
-                answer = b""
+                refusal = None
             current.disconnected = True
             current.wake()
-        if answer:
-            self.transport.write(answer)
+        if refusal is not None:
+            self.transport.write(self._told(refusal))
         self.finish()
 
     def finish(self) -> None:

@@ -188,12 +188,13 @@ def make_config(app: object, settings: Settings, guard: Guard | None = None) -> 
         http=guard.protocol() if guard is not None else "auto",
         ws="none",
         proxy_headers=guard is None,  # the guard sees to them, where there are any
+        forwarded_allow_ips=list(settings.http.proxies),
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=True,
-        timeout_keep_alive=75,
+        timeout_keep_alive=int(settings.http.idle_timeout) or 1,
         timeout_graceful_shutdown=int(settings.http.grace),
         h11_max_incomplete_event_size=64 * 1024,
     )

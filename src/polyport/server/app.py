@@ -119,7 +119,7 @@ Handle = Callable[[HttpRequest], Awaitable[Response]]
 
 
 class Front:
-    """What stands before the routes: a trailing slash is accepted everywhere, and runs, most of the work, take no way round.
+    """What stands before the routes: a slash too many at either end of a path is accepted everywhere, and runs, most of the work, take no way round.
 
     ``direct`` routes are answered right here. The layers of the framework that they pass by turn exceptions into answers, and a bound handler lets none
     out of itself.
@@ -130,11 +130,11 @@ class Front:
         self._direct: list[tuple[Pattern[str], Handle]] = [(route.path_regex, route.endpoint) for route in direct]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on, its path without a slash at the end."""
+        """Hand the request on, its path without a slash at the end, and with one at the beginning where an address that ends with a slash was put before it."""
         if scope["type"] == "http":
             path = scope["path"]
-            if len(path) > 1 and path.endswith("/"):
-                path = path.rstrip("/") or "/"
+            if len(path) > 1 and (path.endswith("/") or path.startswith("//")):
+                path = "/" + path.strip("/")
                 scope = {**scope, "path": path}
             if scope["method"] == "POST":
                 for pattern, handle in self._direct:

@@ -112,7 +112,7 @@ def _faults(body: Mapping[str, Any]) -> list[Fault]:
 def _segments(call: Call, faults: list[Fault]) -> tuple[list[str], bool]:
     """The segments of the path as the caller wrote them (an encoded slash stays in its segment), and whether there is a slash at the end."""
     raw = call.http.scope.get("raw_path") or call.http.scope["path"].encode()
-    told = raw.decode("latin-1").split("/", 3)[3].split("/")
+    told = raw.decode("latin-1").lstrip("/").split("/", 2)[2].split("/")
     slash = len(told) > 1 and told[-1] == ""
     segments: list[str] = []
     for part in told[:-1] if slash else told:

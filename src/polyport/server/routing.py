@@ -47,7 +47,7 @@ B = TypeVar("B", bound=BaseModel)
 _log: Final = structlog.get_logger("polyport.server")
 STRANGERS_LIMIT: Final = 64 * 1024  # bytes that are read from who has shown no token yet
 UNCUT: Final = "polyport.uncut"  # stands in the scope of a request whose task nobody cancels
-UNCUT_PATHS: Final = "/run/sync"  # the end of those paths whose requests are worth it
+UNCUT_PATHS: Final = ("/run/sync", "/run/sync/")  # the ends of those paths whose requests are worth it
 _JSON: Final = "application/json"
 _REVALIDATED: Final = {"Cache-Control": "no-cache"}
 # What lets a page of any origin read an open endpoint, and what it is told when it asks first.
