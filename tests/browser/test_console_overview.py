@@ -79,6 +79,10 @@ async def test_a_slot_tells_on_a_phone_what_was_in_it_when_it_is_touched(browser
         assert not await too_wide(page)
         await page.get_by_role("heading", name="Overview").tap()
         await expect(page.locator(".chart .told")).to_have_count(0)
+        await page.get_by_text("Runs per minute as a table").tap()
+        time = await page.locator(".as-table[open] tbody time").first.bounding_box()
+        assert time is not None
+        assert time["height"] < 24, "no time is broken into two lines"
 
 
 async def test_it_works_without_script(browser: Browser, busy: Served):
