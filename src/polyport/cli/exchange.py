@@ -58,6 +58,7 @@ class Exchange(RequestResponseCycle):
         self.transport = connection.transport
         self.flow = connection.flow
         self.keep_alive = keep_alive
+        self._kept = b"" if connection.forwarded else connection.guard.kept  # a proxy that hands it on would give its client a wrong word
         self._old = scope["http_version"] == "1.0"
         self.waiting_for_100_continue = connection.expect_100_continue and not self._old
         self.on_response = connection.on_response_complete
@@ -180,7 +181,7 @@ class Exchange(RequestResponseCycle):
             told += b"transfer-encoding: chunked\r\n" if self._chunked else b""
         guard = self._connection.guard
         return b"".join(
-            (STATUS_LINE[status], guard.dated(self._connection.server_state), guard.kept if self.keep_alive else b"", told, b"\r\n")
+            (STATUS_LINE[status], guard.dated(self._connection.server_state), self._kept if self.keep_alive else b"", told, b"\r\n")
         )
 
     def _write(self, body: Any, *, more: bool) -> None:
