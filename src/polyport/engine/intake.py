@@ -63,7 +63,7 @@ class Intake:
             return None
         return key
 
-    async def check_load(self, account_id: int, runs: int = 1) -> None:
+    async def check_load(self, account_id: int, runs: int) -> None:
         """Raise ``Overloaded`` when so many more runs would be too many in the queue, or too many of one account: before anything is done for them."""
         limits, queue = self._runtime.settings.runs, self._runtime.queue
         most = min(limits.queue_limit, limits.queue_limit_per_account)
@@ -75,7 +75,7 @@ class Intake:
             raise Overloaded(_ACCOUNT_FULL)
 
     async def take_room(self, account_id: int, runs: int = 1) -> None:
-        """Keep room in the queue for runs that are about to be recorded, until ``leave_room``. Raises what ``check_load`` raises."""
+        """Keep room in the queue for runs that are about to be accepted, until ``leave_room``. Raises ``Overloaded``."""
         limits = self._runtime.settings.runs
         among_all, in_account = await self._runtime.queue.take_room(account_id, runs, limits.queue_limit, limits.queue_limit_per_account)
         if not among_all:
@@ -88,18 +88,6 @@ class Intake:
 
         Raises ``IdempotencyInProgress``, ``IdempotencyMismatch`` or ``Overloaded``; then nothing was accepted.
         """
-        if run.mode == "sync":
-            return await self._record(ask, run, touch=touch)
-        await self.take_room(run.account_id)
-        try:
-            earlier = await self._record(ask, run, touch=touch)
-            if earlier is None:
-                self._runtime.queue.announce(run)
-            return earlier
-        finally:
-            self._runtime.queue.leave_room(run.account_id, 1)
-
-    async def _record(self, ask: Ask, run: Run, *, touch: bool) -> Done | None:
         try:
             await self._runtime.repo.runs.insert(run, key_of(ask, run), touch=touch)
         except Duplicate:
@@ -109,6 +97,8 @@ class Intake:
             return earlier
         except StoreUnavailable:
             raise Overloaded("This server cannot write its records now: nothing was accepted.") from None
+        if run.mode == "async":
+            self._runtime.queue.announce(run)
         return None
 
     async def new_run(self, ask: Ask, program: Program, record: Connection | None) -> Run:

@@ -172,15 +172,20 @@ class Engine:
             earlier = await self.intake.earlier(ask)
             if earlier is not None:
                 return earlier, earlier.run, None
-        if ask.mode == "async":
-            await self.intake.check_load(ask.account_id)
-        prepared = await self.prepare(ask, known)
-        record = prepared.bench.record
-        run = await self.intake.new_run(ask, prepared.program, record)
-        earlier = await self.intake.accept(ask, run, touch=record is not None and self.desk.due_touch(record))
+        queued = ask.mode == "async"
+        if queued:
+            await self.intake.take_room(ask.account_id)  # before anything is done for it
+        try:
+            prepared = await self.prepare(ask, known)
+            record = prepared.bench.record
+            run = await self.intake.new_run(ask, prepared.program, record)
+            earlier = await self.intake.accept(ask, run, touch=record is not None and self.desk.due_touch(record))
+        finally:
+            if queued:
+                self.runtime.queue.leave_room(ask.account_id, 1)
         if earlier is not None:
             return earlier, earlier.run, None
-        if run.mode == "async" and not prepared.understood.checked.files:
+        if queued and not prepared.understood.checked.files:
             self._fresh.keep(run, prepared)
         return None, run, prepared
 

@@ -50,10 +50,11 @@ class Depths:
 
     async def take_room(self, account_id: int, runs: int, most: int, most_of_account: int) -> tuple[bool, bool]:
         """Keep room for runs that are about to be accepted, if both bounds leave it; whether there is room among all, and in the account."""
-        while True:
+        whole, own = self._fresh(ALL), self._fresh(account_id)
+        while whole is None or own is None:
             whole, own = await self._look(ALL), await self._look(account_id)
-            if whole is self._known.get(ALL):  # counted anew while the account was: both have to be of now
-                break
+            if whole is not self._known.get(ALL):  # counted anew while the account was: both have to be of now
+                whole = None
         taken = self._taken
         of_all, of_own = taken.get(ALL, 0) + runs, taken.get(account_id, 0) + runs
         among_all, in_account = whole.count + of_all <= most, own.count + of_own <= most_of_account
@@ -86,6 +87,10 @@ class Depths:
                 held = self._known.get(key)
                 if held is not None and held.at <= since:
                     held.count = max(0, held.count - 1)
+
+    def _fresh(self, key: Key) -> _Depth | None:
+        held = self._known.get(key)
+        return held if held is not None and time.monotonic() - held.at <= AGE else None
 
     async def _look(self, key: Key) -> _Depth:
         held = self._known.get(key)

@@ -121,13 +121,13 @@ Handle = Callable[[HttpRequest], Awaitable[Response]]
 class Front:
     """What stands before the routes: a slash too many at either end of a path is accepted everywhere, and runs, most of the work, take no way round.
 
-    ``direct`` routes are answered right here. The layers of the framework that they pass by turn exceptions into answers, and a bound handler lets none
+    ``direct`` routes, of which no two end alike, are answered right here. The layers of the framework that they pass by turn exceptions into answers, and a bound handler lets none
     out of itself.
     """
 
     def __init__(self, app: ASGIApp, direct: Sequence[Route] = ()) -> None:
         self._app = app
-        self._direct: list[tuple[Pattern[str], Handle]] = [(route.path_regex, route.endpoint) for route in direct]
+        self._direct: dict[str, tuple[Pattern[str], Handle]] = {_end(route.path): (route.path_regex, route.endpoint) for route in direct}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on, its path without a slash at the end, and with one at the beginning where an address that ends with a slash was put before it."""
@@ -136,19 +136,22 @@ class Front:
             if len(path) > 1 and (path.endswith("/") or path.startswith("//")):
                 path = "/" + path.strip("/")
                 scope = {**scope, "path": path}
-            if scope["method"] == "POST":
-                for pattern, handle in self._direct:
-                    found = pattern.match(path)
-                    if found is not None:
-                        scope["path_params"] = found.groupdict()
-                        response = await handle(HttpRequest(scope, receive, send))
-                        answer = getattr(
-                            getattr(send, "__self__", None), "answer", None
-                        )  # the connection's own, where nothing stands between
-                        if answer is None or not answer(response.status_code, response.raw_headers, response.body):
-                            await response(scope, receive, send)
-                        return None
+            if scope["method"] == "POST" and (direct := self._direct.get(_end(path))) is not None:
+                pattern, handle = direct
+                found = pattern.match(path)
+                if found is not None:
+                    scope["path_params"] = found.groupdict()
+                    response = await handle(HttpRequest(scope, receive, send))
+                    # The connection's own, where nothing stands between.
+                    answer = getattr(getattr(send, "__self__", None), "answer", None)
+                    if answer is None or not answer(response.status_code, response.raw_headers, response.body):
+                        await response(scope, receive, send)
+                    return None
         return await self._app(scope, receive, send)
+
+
+def _end(path: str) -> str:
+    return path[path.rfind("/") + 1 :]
 
 
 def _rank(endpoint: Endpoint) -> tuple[bool, int, int]:

@@ -30,6 +30,11 @@ class Repo:
 
     database: Database
     herald: Herald = field(default_factory=Silence)
+    runs: Runs = field(init=False)
+    """Runs and idempotency keys."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "runs", Runs(self.database))  # made once: every run asks for it twice
 
     @property
     def accounts(self) -> Accounts:
@@ -140,11 +145,6 @@ class Repo:
     def budget_uses(self) -> BudgetUses:
         """What was taken of partners' budgets."""
         return BudgetUses(self.database)
-
-    @property
-    def runs(self) -> Runs:
-        """Runs and idempotency keys."""
-        return Runs(self.database)
 
     @property
     def run_sums(self) -> RunSums:
