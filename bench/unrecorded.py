@@ -21,7 +21,7 @@ async def _nothing(*_given: Any, **_named: Any) -> None:
     return None
 
 
-async def _no_bytes(_self: Intake, _ask: Any, _run_id: str) -> bytes:
+def _no_bytes(_self: Intake, _box: Any, _ask: Any, _run_id: str) -> bytes:
     return b""
 
 

@@ -140,6 +140,10 @@ class AccountBoxes:
         self._vault = vault
         self._boxes: dict[int, Box] = {}
 
+    def opened(self, account_id: int) -> Box | None:
+        """The box of an account, if it is open already; nearly always it is."""
+        return self._boxes.get(account_id)
+
     async def of(self, account_id: int) -> Box:
         """The box of an account. Raises ``StoreFault`` when it is gone, ``Overloaded`` when the master key for it is not here."""
         box = self._boxes.get(account_id)

@@ -15,6 +15,7 @@ from polyport.errors import Conflict, Details, IdempotencyInProgress, Idempotenc
 from polyport.manifest.model import Action
 from polyport.store.base import Duplicate, StoreUnavailable
 from polyport.store.records import FINAL, Connection, IdempotencyKey, Run, RunStatus
+from polyport.vault import Box
 
 SYNC_LIMIT_MS: Final = 120_000
 ASYNC_LIMIT_MS: Final = 7 * 24 * 3_600_000  # what the longest wait that a partner is believed takes
@@ -110,6 +111,7 @@ class Intake:
         timeout = ask.timeout_ms or (SYNC_LIMIT_MS if sync else None)
         due = now if ask.not_before is None else max(now, ask.not_before)
         run_id = new_run_id(now)
+        box = self._runtime.boxes.opened(ask.account_id) or await self._desk.box(ask.account_id)
         return Run(
             run_id=run_id,
             account_id=ask.account_id,
@@ -142,13 +144,12 @@ class Intake:
             callback_url=ask.callback_url,
             metadata=encode(dict(ask.metadata)).decode() if ask.metadata else "{}",
             error=None,
-            sealed_input=await self._sealed(ask, run_id),
+            sealed_input=self._sealed(box, ask, run_id),
             sealed_result=None,
             sealed_attempts=None,
         )
 
-    async def _sealed(self, ask: Ask, run_id: str) -> bytes:
-        box = await self._desk.box(ask.account_id)
+    def _sealed(self, box: Box, ask: Ask, run_id: str) -> bytes:
         content: Mapping[str, Any] = ask.content()
         return box.seal(encode(content), f"run/{run_id}/input")
 

@@ -90,7 +90,7 @@ class Ledger:
         frees: bool = False,
     ) -> Done:
         """Write the end of a run; ``proof`` also notes that its connection works, ``frees`` lets its idempotency key go. Raises ``Stale`` when it is another process's."""
-        box = await self._desk.box(run.account_id)
+        box = self._runtime.boxes.opened(run.account_id) or await self._desk.box(run.account_id)
         held: dict[str, Any] = {}
         if outcome is not None:
             held["result"] = outcome.result

@@ -260,7 +260,7 @@ class Engine:
             self._working -= 1
 
     async def _work(self, run: Run) -> Done:
-        box = await self.desk.box(run.account_id)
+        box = self.runtime.boxes.opened(run.account_id) or await self.desk.box(run.account_id)
         attempts: list[dict[str, Any]] = []
         started, clock = self.runtime.now_ms(), time.perf_counter()
         try:
