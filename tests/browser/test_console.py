@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from browser.console import assert_looks, assert_quiet, look_at, sign_in
+from browser.console import CROSSED, assert_looks, assert_quiet, look_at, sign_in
 from browser.watched import Watched, opened, violations
 from e2e.served import EMAIL, PASSWORD, PIPEDRIVE, PIPEDRIVE_FIELDS, Served, running_server
 
@@ -46,7 +46,7 @@ async def test_the_sign_in_has_no_barrier(browser: Browser, house: Served):
         await watched.page.keyboard.press("Enter")
         await expect(watched.page.get_by_role("alert")).to_contain_text("wrong")
         await expect(watched.page.get_by_label("E-mail address")).to_have_value(EMAIL)
-        await assert_looks(watched.page, "sign-in-refused")
+        await assert_looks(watched.page, "sign-in-refused", looks=CROSSED)
 
 
 async def test_a_search_shows_what_fits_as_one_types_and_stays_in_the_address(watched: Watched, house: Served):
@@ -169,7 +169,7 @@ async def test_what_was_typed_stays_when_the_sign_in_ends_meanwhile_and_is_sent_
         await press.click()
         await expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
         await expect(page.locator(FORMS[path])).to_have_value("Typed for an hour")
-        await assert_looks(page, "signed-out")
+        await assert_looks(page, "signed-out", looks=CROSSED)
         async with page.context.expect_page() as opening:
             await page.get_by_role("link", name="sign in in another tab").click()
         other = await opening.value

@@ -20,7 +20,7 @@ PAGES = {
     "search": "/console/docs?q=idempotency",
     "none": "/console/docs?q=zzzzqqqq",
     "api": "/console/docs/api",
-    "group": "/console/docs/api/events",
+    "group": "/console/docs/api/audit-log",
 }
 
 

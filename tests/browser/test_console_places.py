@@ -143,7 +143,7 @@ async def stops(page: Page) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", ["runs", "connections", "catalogue/225", "settings/keys", "overview"])
+@pytest.mark.parametrize("path", ["runs", "catalogue/225", "settings/keys"])
 async def test_the_keyboard_comes_to_everything_that_can_be_pressed(
     browser: Browser, house: Served, state: dict[str, Any], connection: int, path: str
 ):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from browser.console import assert_looks, assert_quiet, look_at, sign_in, signed_in_state
+from browser.console import CROSSED, assert_looks, assert_quiet, look_at, sign_in, signed_in_state
 from browser.watched import Watched, opened
 from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
 
@@ -68,11 +68,11 @@ async def test_form_faults_and_run_have_no_barrier(browser: Browser, house: Serv
         await press(page, "run")
         await expect(page.get_by_role("heading", name="It ran")).to_be_visible()
         await page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-        await assert_looks(page, "try-run")
+        await assert_looks(page, "try-run", looks=CROSSED)
 
         await press(page, "json")
         await expect(page.locator("#text")).to_be_visible()
-        await assert_looks(page, "try-json")
+        await assert_looks(page, "try-json", looks=CROSSED)
 
 
 async def test_rows_are_added_copied_moved_and_removed_by_keyboard(watched: Watched, house: Served):
