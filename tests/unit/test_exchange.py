@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from polyport.cli.exchange import Exchange
 from polyport.cli.guard import Guard, Phase
+from polyport.cli.serving import listen
 from polyport.settings import load_settings
 
 pytestmark = pytest.mark.anyio
@@ -302,6 +303,26 @@ async def test_a_run_that_a_stop_waits_for_is_known_by_its_path_also_with_a_slas
             assert (await reader.readuntil(b"b'']")).startswith(b"HTTP/1.1 200 ")
         writer.close()
     assert told.is_set()
+
+
+@pytest.mark.parametrize(("address", "shown"), [("127.0.0.1", b"127.0.0.1"), ("::1", b"::1")])
+async def test_a_client_has_one_address_however_the_server_listens(address: str, shown: bytes):
+    """On ``::`` one of IPv4 comes as ``::ffff:127.0.0.1``: a proxy there was believed by nobody, and the limits of one address were two."""
+    config = uvicorn.Config(app, lifespan="off", log_config=None, interface="asgi3", forwarded_allow_ips=["127.0.0.1", "::1"])
+    config.load()
+    state, protocol = uvicorn.Server(config).server_state, Guard(load_settings({}).http).protocol()
+    listener = listen("::", 0)
+    serving = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {}), sock=listener)
+    async with serving:
+        reader, writer = await asyncio.open_connection(address, listener.getsockname()[1])
+        async with asyncio.timeout(30):
+            writer.write(SCRIPTS["get"])
+            assert b"'" + shown + b"'" in await reader.readuntil(b"b'']")
+            writer.write(SCRIPTS["through a proxy"])
+            assert b"'192.0.2.7'" in await reader.readuntil(b"b'']")
+            writer.close()
+            while state.connections:  # noqa: ASYNC110  what is waited for signals nothing
+                await asyncio.sleep(0.01)
 
 
 async def test_clients_are_told_to_give_a_connection_up_before_it_is_closed():

@@ -36,6 +36,7 @@ LINGER: Final = 2.0  # seconds for which a connection that was ended early still
 TURNED_AWAY: Final = 256  # connections that are too many and are held until their client has read so
 
 _log: Final = structlog.get_logger("polyport.guard")
+_MAPPED: Final = "::ffff:"
 _ASCII: Final = "".join(map(chr, range(128)))
 _LATE: Final = b"408 Request Timeout", BadRequest("The request did not come whole in time.", Details(retryable=True))
 _BAD: Final = b"400 Bad Request", BadRequest("This is not a request of HTTP/1.1.")
@@ -182,6 +183,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """A client connected."""
         super().connection_made(transport)
         self.since = self.loop.time()
+        if self.client is not None and self.client[0].startswith(
+            _MAPPED
+        ):  # so an address of IPv4 looks to who listens on both: it is one client all the same
+            self.client = self.client[0].removeprefix(_MAPPED), self.client[1]
         self.crowded = not self.guard.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
