@@ -86,10 +86,10 @@ async def test_what_hangs_is_cut_when_the_grace_time_is_over_and_settled_as_afte
             await depot.arrived("POST /things", 10)
             assert await server.stop() == 0
             for caller in callers:
-                with contextlib.suppress(aiohttp.ClientError):  # it hears that nobody knows, or nothing
-                    told = (await caller).json["error"]
-                    assert (told["code"], told["outcome"], told["message"]) == ("partner_unavailable", "uncertain", CUT)
-                    assert "upstream" not in told
+                told = (await caller).json["error"]  # it hears that nobody knows: some would send again what just ends
+                assert (told["code"], told["message"]) == ("partner_unavailable", CUT) or told["code"] == "internal_error"
+                assert (told["outcome"], told["retryable"]) == ("uncertain", False)
+                assert "upstream" not in told
         never.set()
         async with running_process(tmp_path, depot, token=server.served.token) as server:
             bay = server.bay(depot, connection)

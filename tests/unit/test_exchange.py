@@ -325,6 +325,33 @@ async def test_a_client_has_one_address_however_the_server_listens(address: str,
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "status", "error"), [("get", 503, ("overloaded", True, None)), ("body", 500, ("internal_error", False, "uncertain"))]
+)
+async def test_who_is_cut_when_the_grace_time_is_over_is_told_so(name: str, status: int, error: tuple[str, bool, str | None]):
+    """curl and Java's HttpURLConnection send a POST again when a connection that was used before ends without an answer."""
+    begun = asyncio.Event()
+
+    async def hangs(_scope: Any, _receive: Any, _send: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with serving(Guard(load_settings({}).http).protocol()) as (port, server):
+        server.config.loaded_app = hangs
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(30):
+            writer.write(SCRIPTS[name])
+            await begun.wait()
+            for task in server.server_state.tasks:
+                task.cancel()
+            head, _, content = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nconnection: close" in head
+    told = json.loads(content)["error"]
+    assert (told["code"], told["retryable"], told.get("outcome")) == error
+
+
 async def test_clients_are_told_to_give_a_connection_up_before_it_is_closed():
     """A request that meets the end of its connection is lost, and nobody may repeat one that changes something."""
     guard = Guard(load_settings({"POLYPORT_HTTP_IDLE_TIMEOUT": "50"}).http)

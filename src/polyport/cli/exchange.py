@@ -66,10 +66,12 @@ class Exchange(RequestResponseCycle):
         self._parts: list[bytes] = []
 
     async def run_asgi(self, app: ASGI3Application) -> None:
-        """Let the application answer, and answer for one that fails. One that is cut when the grace time is over is no failure: its connection ends, as that of a dead process does."""
+        """Let the application answer, and answer for one that fails. One that is cut when the grace time is over is no failure, and its client is told: where a kept connection just ends, some send a POST again."""
         try:
             await app(self.scope, self.receive, self.send)
         except asyncio.CancelledError:
+            if not self.response_started and not self.disconnected:
+                self.transport.write(self._connection.told_of_a_stop(self.scope["method"]))
             self.transport.close()
         except BaseException as error:  # noqa: BLE001  the connection must not outlive it without an answer
             _log.error("The application failed.", exc_info=error)

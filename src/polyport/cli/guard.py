@@ -19,7 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from polyport.cli.exchange import Exchange
-from polyport.errors import BadRequest, Details, Overloaded, PolyportError
+from polyport.errors import BadRequest, Details, InternalError, Overloaded, PolyportError
 from polyport.server.problems import problem_response
 from polyport.server.routing import UNCUT, UNCUT_PATHS, new_request_id
 from polyport.settings import HttpSettings
@@ -44,6 +44,16 @@ _LARGE: Final = b"431 Request Header Fields Too Large", BadRequest(f"The head of
 _BUSY: Final = (
     b"503 Service Unavailable",
     Overloaded("This server has no room for another connection: nothing was accepted.", Details(retry_after_ms=1_000)),
+)
+_CUT: Final = (
+    b"503 Service Unavailable",
+    Overloaded("This server stopped before it could answer: ask again.", Details(retry_after_ms=1_000)),
+)
+_IN_DOUBT: Final = (
+    b"500 Internal Server Error",
+    InternalError(
+        "This server stopped while it worked on this: look whether it was carried out.", Details(outcome="uncertain", retryable=False)
+    ),
 )
 Refusal = tuple[bytes, PolyportError]
 
@@ -286,6 +296,10 @@ class GuardedProtocol(HttpToolsProtocol):
             headers,
             bytes(response.body),
         )
+
+    def told_of_a_stop(self, method: str) -> bytes:
+        """The answer to a request that is cut when the grace time is over."""
+        return self._told(_CUT if method in {"GET", "HEAD"} else _IN_DOUBT)
 
     def refuse(self, refusal: Refusal | None) -> None:
         """End the connection for what is no whole request, with this answer unless it would be taken for that to an earlier one."""
