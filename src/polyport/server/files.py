@@ -19,6 +19,7 @@ from polyport.store.records import File
 
 OCTETS: Final = "application/octet-stream"
 _TYPE: Final = re.compile(r"[a-z0-9][a-z0-9.+-]{0,80}/[a-z0-9][a-z0-9.+-]{0,100}", re.ASCII)
+_CHARSET: Final = re.compile(r"""(?:^|;)\s*charset\s*=\s*"?([a-z0-9][a-z0-9_.:-]{0,40})"?\s*(?:;|$)""", re.ASCII | re.IGNORECASE)
 _RUN: Final = re.compile(r"html|xml|svg|script|multipart")
 
 
@@ -82,8 +83,9 @@ async def content(call: Call) -> Answer:
     box = await call.engine.desk.box(file.account_id)
     return Answer(
         content=box.open(file.sealed, f"file/{file.file_id}"),
-        media_type=_type_of(file.content_type),
+        media_type=OCTETS,
         headers={
+            "Content-Type": _type_of(file.content_type),  # as a header: the framework would say of any text that it is UTF-8
             "Content-Disposition": _disposition(file.name),
             "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -92,9 +94,13 @@ async def content(call: Call) -> Answer:
 
 
 def _type_of(told: str) -> str:
-    """The file's own type, unless a browser would run what is in it or it is no type: then just bytes."""
-    kind = told.partition(";")[0].strip().lower()
-    return kind if _TYPE.fullmatch(kind) and not _RUN.search(kind) else OCTETS
+    """The file's own type, with its character set where it names one, unless a browser would run what is in it or it is no type: then just bytes."""
+    kind, _, parameters = told.partition(";")
+    kind = kind.strip().lower()
+    if not _TYPE.fullmatch(kind) or _RUN.search(kind):
+        return OCTETS
+    charset = _CHARSET.search(parameters)
+    return f"{kind}; charset={charset[1].lower()}" if charset is not None else kind
 
 
 def _disposition(name: str) -> str:
