@@ -26,7 +26,10 @@ async def test_a_browser_that_asks_first_is_told_what_it_may_send(house: Served,
     told = await house.fetch("OPTIONS", path, token=None, headers={"Origin": APP, **ASK})
     assert (told.status, told.headers["access-control-allow-origin"]) == (204, APP)
     assert "PATCH" in told.headers["access-control-allow-methods"]
-    assert "Authorization" in told.headers["access-control-allow-headers"]
+    allowed = told.headers["access-control-allow-headers"].split(", ")
+    assert "Authorization" in allowed
+    assert "Last-Event-ID" in allowed, "what follows events with a token is no EventSource: of its headers it has to ask for each"
+    assert told.headers["x-request-id"].startswith("req_")
     assert "access-control-allow-credentials" not in told.headers
 
 

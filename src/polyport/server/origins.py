@@ -7,12 +7,14 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from polyport.server.routing import new_request_id
+
 _ASKED: Final = b"access-control-request-method"
 _ALLOWED: Final = b"access-control-allow-origin"
 # Nothing goes by cookies here, so none are allowed: a call is its token's, whichever page makes it.
 _PREFLIGHT: Final = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
-    (b"access-control-allow-headers", b"Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match"),
+    (b"access-control-allow-headers", b"Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match, Last-Event-ID"),
     (b"access-control-max-age", b"7200"),
     (b"cache-control", b"no-store"),
     (b"content-length", b"0"),
@@ -39,7 +41,8 @@ class Origins:
             return await self._app(scope, receive, send)
         marks = [(_ALLOWED, origin), _VARY, _EXPOSED]
         if scope["method"] == "OPTIONS" and _ASKED in headers:
-            await send({"type": "http.response.start", "status": 204, "headers": [*marks[:2], *_PREFLIGHT]})
+            named = (b"x-request-id", new_request_id().encode())
+            await send({"type": "http.response.start", "status": 204, "headers": [*marks[:2], *_PREFLIGHT, named]})
             return await send({"type": "http.response.body", "body": b""})
 
         async def marked(message: Message) -> None:
