@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from browser.console import assert_quiet, look_at, sign_in
-from browser.watched import opened
+from browser.watched import copied, opened
 from e2e.served import Served
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ async def test_an_operation_is_found_and_its_call_is_copied_with_this_servers_ad
         operation = page.get_by_role("article", name="Make an API key; its text is shown once")
         await expect(operation).to_be_in_viewport()
         await operation.get_by_role("button", name="Copy the call").click()
-        assert (await page.evaluate("navigator.clipboard.readText()")).startswith(f"curl -X POST '{house.origin}/api-keys'")
+        assert (await copied(page)).startswith(f"curl -X POST '{house.origin}/api-keys'")
         assert_quiet(watched, house)
 
 

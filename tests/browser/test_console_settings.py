@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from browser.console import assert_quiet, look_at
-from browser.watched import opened
+from browser.watched import copied, opened
 from e2e.served import PIPEDRIVE, Served
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +90,7 @@ async def test_a_key_is_made_copied_and_deleted_by_its_name(browser: Browser, ho
         await page.get_by_role("button", name="Make the key").click()
         await page.get_by_role("button", name="Copy the key").click()
         await expect(page.get_by_role("button", name="Copy the key")).to_have_text("Copied")
-        assert (await page.evaluate("navigator.clipboard.readText()")).startswith("ppk_")
+        assert (await copied(page)).startswith("ppk_")
         row = page.get_by_role("row").filter(has_text="From a browser")
         await row.get_by_role("button", name="Delete").click()
         dialog = page.get_by_role("dialog", name="Delete this key?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from e2e.served import PIPEDRIVE_FIELDS, Upstream
 TOKEN = PIPEDRIVE_FIELDS["api_token"]
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 800}
+SECONDS = 240  # for all that is done with a page: what a page is asked by script has no limit of its own
 
 
 @dataclass
@@ -45,9 +47,10 @@ async def opened(browser: Browser, url: str | None = None, **options: Any) -> As
         page.on("request", lambda request: watched.requests.append(request))  # noqa: PLW0108  a built-in method takes no mark, and the driver marks it
         page.on("console", lambda message: watched.complaints.append(message.text) if message.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: watched.complaints.append(str(error)))
-        if url is not None:
-            await page.goto(url)
-        yield watched
+        async with asyncio.timeout(SECONDS):
+            if url is not None:
+                await page.goto(url)
+            yield watched
     finally:
         await context.close()
 
@@ -61,6 +64,12 @@ async def violations(page: Page, *, of: str = "html", colours_alone: bool = Fals
     asked = {"runOnly": rules if colours_alone else tags, "resultTypes": ["violations"]}  # what passes need not be described
     found = await page.evaluate("([of, asked]) => axe.run(of, asked).then(found => found.violations)", [of, asked])
     return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in found for node in each["nodes"]]
+
+
+async def copied(page: Page) -> str:
+    """What a page has put into the clipboard; a browser gives it to the page in front alone."""
+    await page.bring_to_front()
+    return str(await page.evaluate("navigator.clipboard.readText()"))
 
 
 async def too_wide(page: Page) -> bool:
