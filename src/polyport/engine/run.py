@@ -1,7 +1,6 @@
 """The order of a run's steps, once: ``start`` accepts it, ``run_once`` makes one attempt, ``finish`` records the outcome.
 
-Sync and async differ only in who calls ``run_once``: the request that waits for the answer, or a worker that claimed the run. Everything else that runs
-something (the shell, later MCP, subscriptions, batches) calls the same functions.
+Sync and async differ only in who calls ``run_once``: the request that waits, or a worker that claimed the run. The shell and batches call the same functions.
 """
 
 from __future__ import annotations
@@ -93,8 +92,7 @@ class Engine:
         self._fresh: Fresh[Prepared] = Fresh()
         runs = self.runtime.settings.runs
         self._bulkheads = Bulkheads(runs.sync_limit, partner=runs.partner_share, connection=runs.connection_share)
-        self._open = 0
-        self._working = 0
+        self._open = self._working = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def drain(self, seconds: float) -> None:
