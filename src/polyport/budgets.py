@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -28,6 +28,7 @@ from polyport.store.budgets import FOR_EVER, BudgetUses, Count, Taken
 
 LATE_MS: Final = 50
 AGAIN_MS: Final = 5
+CLAIMED_MS: Final = 1_000  # a run that asks for no permit within this (its token is being renewed, say) holds nobody up
 TOLLS_MOST: Final = 10_000
 CHUNK_MOST: Final = 64
 TURN_MOST: Final = 64
@@ -75,6 +76,7 @@ class Budgets:
         self._tolls: OrderedDict[tuple[int, int, int], Toll | None] = OrderedDict()
         self._lines: dict[str, Line] = {}
         self._waiting: OrderedDict[Toll, deque[_Waiter]] = OrderedDict()
+        self._claimed: dict[str, tuple[Toll, int]] = {}
         self._chunks: dict[Toll, int] = {}
         self._draining: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -96,6 +98,14 @@ class Budgets:
         while len(self._tolls) > TOLLS_MOST:
             self._tolls.popitem(last=False)
         return found
+
+    def claimed(self, run_id: str, toll: Toll) -> None:
+        """A queued run was claimed and will soon ask for a permit: who is claimed after it is not let through for the same one."""
+        self._claimed[run_id] = toll, self._now()
+
+    def unclaim(self, run_id: str) -> None:
+        """A run that was claimed asks for its permit now, or never will."""
+        self._claimed.pop(run_id, None)
 
     async def take(self, toll: Toll, patience: float) -> Permit:
         """A permit for one call, within ``patience`` seconds. Raises ``BudgetSpent``."""
@@ -154,39 +164,35 @@ class Budgets:
         self._news.set()
         self.on_open()
 
-    def room(self) -> Callable[[Toll | None, int], bool]:
-        """What says, run by run, whether one more may be claimed now; it counts those it lets through, for this one claim."""
-        now, spoken = self._now(), dict[str, int]()
+    def room(self) -> Callable[[Toll | None, int], int]:
+        """What says, run by run, how long (ms) one more has to wait before it may be claimed; 0: it may now, and is counted, for this one claim.
 
-        def admits(toll: Toll | None, place: int) -> bool:
-            if self._paused and self._paused.get(place, 0) > now:
-                self.look_again(self._paused[place] - now)
-                return False
-            if toll is None:
-                return True
-            ahead = len(self._waiting.get(toll, ()))
-            for quota in toll.quotas:
-                line = self._lines.get(quota.key)
-                units = quota.cost * (1 + ahead) + spoken.get(quota.key, 0)
-                if line is not None and (at := line.opens_at(now, min(units, quota.most))) > now:
-                    if now - line.learned_at > LEARN_MS and not ahead and not spoken.get(quota.key):
-                        continue  # one run goes and looks
-                    self.look_again(at - now)
-                    return False
-            for quota in toll.quotas:
-                spoken[quota.key] = spoken.get(quota.key, 0) + quota.cost
-            return True
-
-        return admits
-
-    def opens_at(self, toll: Toll | None, place: int) -> int:
-        """When a call can be sent at the earliest, as far as is known (unix milliseconds)."""
+        Who has none ahead of its own has a turn as soon as something is free, however many of others wait; its next ones only if all who are ahead leave something.
+        """
         now = self._now()
-        at = max(now, self._paused.get(place, 0))
-        for quota in toll.quotas if toll is not None else ():
-            if (line := self._lines.get(quota.key)) is not None:
-                at = max(at, line.opens_at(now, quota.cost))
-        return at
+        ahead = Counter[Toll]({toll: len(waiters) for toll, waiters in self._waiting.items()})
+        ahead.update(toll for toll, at in self._claimed.values() if at > now - CLAIMED_MS)
+        units = Counter[str]()
+        for toll, count in ahead.items():
+            units.update({quota.key: quota.cost * count for quota in toll.quotas})
+
+        def wait_of(toll: Toll | None, place: int) -> int:
+            if self._paused and (wait := self._paused.get(place, 0) - now) > 0:
+                return wait
+            if toll is None:
+                return 0
+            for quota in toll.quotas:
+                line, before = self._line(quota), units[quota.key] if ahead[toll] else 0
+                at = line.opens_at(now, min(quota.cost + before, quota.most))
+                if before and quota.cost + before > quota.most:
+                    at = max(at, now + AGAIN_MS)
+                if at > now and (before or now - line.learned_at <= LEARN_MS or units[quota.key]):  # else one run goes and looks
+                    return at - now
+            ahead[toll] += 1
+            units.update({quota.key: quota.cost for quota in toll.quotas})
+            return 0
+
+        return wait_of
 
     def look_again(self, wait_ms: int) -> None:
         """See to it that who claims looks again once a lane may go on."""

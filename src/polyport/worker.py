@@ -110,15 +110,17 @@ class Worker:
         for run in runs:
             lane = Lane.of(run)
             self._bulkheads.put(lane)
+            self._lanes.claimed(run, lane)
             task = asyncio.create_task(self._work(run))
             self._running.add(task)
-            task.add_done_callback(partial(self._ended, lane))
+            task.add_done_callback(partial(self._ended, run, lane))
         await self._lanes.explain()
         if not runs:
             await self._runtime.queue.wait(1.0)
 
-    def _ended(self, lane: Lane, task: asyncio.Task[None]) -> None:
+    def _ended(self, run: Run, lane: Lane, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._lanes.ended(run)
         if self._bulkheads.leave(lane):
             self._runtime.queue.wake()
         self._free.set()

@@ -217,11 +217,10 @@ async def test_where_nothing_is_declared_a_process_remembers_who_asked_to_wait(u
     clock = Clock()
     budgets = process(uses, now_ms=clock)
     budgets.refused(None, 5, 60_000)
-    assert budgets.opens_at(None, 5) == clock.now + 60_000
-    assert not budgets.room()(None, 5)
-    assert budgets.room()(None, 6)
+    assert budgets.room()(None, 5) == 60_000
+    assert budgets.room()(None, 6) == 0
     clock.now += 60_000
-    assert budgets.room()(None, 5)
+    assert budgets.room()(None, 5) == 0
     await budgets.tidy()
     assert not budgets._paused
     await budgets.close()
@@ -233,8 +232,7 @@ async def test_what_one_call_is_told_closes_others_out_for_an_hour_or_a_window_a
     budgets = process(uses, now_ms=clock)
     one = toll(budgets, limit=5, seconds=seconds) if seconds else None
     budgets.refused(one, 5, 7 * 24 * 3_600_000)
-    assert not budgets.room()(one, 5)
-    assert hours * 3_600_000 <= budgets.opens_at(one, 5) - clock.now <= hours * 3_700_000
+    assert hours * 3_600_000 <= budgets.room()(one, 5) <= hours * 3_700_000
     await budgets.close()
 
 
@@ -244,8 +242,8 @@ async def test_a_lane_may_go_on_as_far_as_something_is_left(uses):
     hour = toll(budgets, limit=5, seconds=3_600)
     assert budgets.shortest(None) is None
     await budgets.take(hour, 0.0)
-    admits = budgets.room()
-    assert [admits(hour, 5) for _run in range(5)] == [True] * 4 + [False]
+    wait_of = budgets.room()
+    assert [bool(wait_of(hour, 5)) for _run in range(5)] == [False] * 4 + [True]
     assert budgets.shortest(hour) == "burst"
     opened = asyncio.Event()
     budgets.on_open = opened.set
@@ -253,6 +251,30 @@ async def test_a_lane_may_go_on_as_far_as_something_is_left(uses):
     budgets.look_again(5)
     budgets.look_again(50)
     await asyncio.wait_for(opened.wait(), 5)
+    await budgets.close()
+
+
+async def test_what_claimed_runs_will_ask_for_is_not_for_their_next_ones_and_leaves_a_turn_to_others(uses):
+    clock = Clock()
+    budgets = process(uses, now_ms=clock)
+    mine, theirs = (toll(budgets, place, limit=3, seconds=60, per="app") for place in (1, 2))
+    for number in range(2):
+        budgets.claimed(f"run-{number}", mine)
+    wait_of = budgets.room()
+    assert wait_of(mine, 1) == 0
+    assert 0 < wait_of(mine, 1) <= 5  # all three are spoken for: looked at again when they have asked
+    assert wait_of(theirs, 2) == 0
+    assert wait_of(theirs, 2) > 0
+    await budgets.take(mine, 0.0)
+    budgets.unclaim("run-0")
+    assert [budgets.room()(mine, 1), budgets.room()(theirs, 2)] == [0, 0]
+    await budgets.take(theirs, 0.0)
+    assert budgets.room()(mine, 1) >= 60_000  # one is left, and another run was claimed for it
+    assert budgets.room()(theirs, 2) == 0
+    clock.now += 1_001
+    assert budgets.room()(mine, 1) == 0  # it asked for nothing for a second: it holds nobody up
+    budgets.unclaim("run-1")
+    assert not budgets._claimed
     await budgets.close()
 
 

@@ -16,7 +16,7 @@ from polyport.engine.record import held_column
 from polyport.errors import PolyportError
 from polyport.quotas import Toll
 from polyport.store.base import StoreFault
-from polyport.store.records import Lane
+from polyport.store.records import Lane, Run
 
 TOLD: Final = 20  # runs of a lane that are told why they wait; the others are behind them
 TOLD_MS: Final = 1_000  # a shorter wait is over before anybody has read of it
@@ -38,33 +38,46 @@ class LaneHolder:
         self._fetching: dict[int, asyncio.Task[None]] = {}
         self._absent: set[int] = set()
         self._went: dict[Lane, float] = {}
+        self._tolled: dict[Lane, Toll] = {}
 
     def room(self, has_place: Callable[[Lane], bool]) -> Callable[[Lane], bool]:
         """What says, run by run, whether one more of a lane may be claimed now. ``has_place`` is asked first."""
         budgets, breakers = self._runtime.budgets, self._runtime.breakers
-        is_open = budgets.room()
+        wait_of = budgets.room()
+        self._tolled = {}
+
+        def held(lane: Lane, ms: int, error: PolyportError) -> bool:
+            budgets.look_again(ms)
+            self._waits[lane] = (ms, held_column(error, self._runtime.now_ms() + ms))
+            return False
 
         def admits(lane: Lane) -> bool:
             wait = breakers.wait_of(lane.place)
             if wait:
-                ms = max(1, round(wait * 1000))
-                budgets.look_again(ms)
-                self._waits[lane] = (ms, held_column(left_alone(wait), self._runtime.now_ms() + ms))
-                return False
+                return held(lane, max(1, round(wait * 1000)), left_alone(wait))
             if not has_place(lane):
                 return False
             program = self._desk.held_program(lane.operation_id)
             if program is None and self._fetches(lane):
                 return False
             toll = self._toll(lane, program)
-            if is_open(toll, lane.place):
-                return True
-            until = budgets.opens_at(toll, lane.place)
-            ms = until - self._runtime.now_ms()
-            self._waits[lane] = (ms, held_column(used_up(budgets.shortest(toll), ms), until))
-            return False
+            ms = wait_of(toll, lane.place)
+            if ms:
+                return held(lane, ms, used_up(budgets.shortest(toll), ms))
+            if toll is not None:
+                self._tolled[lane] = toll
+            return True
 
         return admits
+
+    def claimed(self, run: Run, lane: Lane) -> None:
+        """A run that was let through is worked on: what it will take of budgets is kept for it until it has it."""
+        if (toll := self._tolled.get(lane)) is not None:
+            self._runtime.budgets.claimed(run.run_id, toll)
+
+    def ended(self, run: Run) -> None:
+        """A run that was claimed is worked on no more."""
+        self._runtime.budgets.unclaim(run.run_id)
 
     def went(self, lane: Lane) -> None:
         """A run of a lane has just succeeded: what its next ones need is here."""

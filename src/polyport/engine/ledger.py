@@ -30,13 +30,14 @@ class Ledger:
         self._runtime = desk.runtime
         self.stopping: set[str] = set()
 
-    async def mark_sending(self, run: Run) -> None:
-        """Before a request leaves that may not be repeated. Raises ``RunCancelled``, or ``Stale`` when the run is another's."""
+    async def mark_sending(self, run: Run) -> Run:
+        """Before a request leaves that may not be repeated; the run with its mark. Raises ``RunCancelled``, or ``Stale`` when the run is another's."""
         try:
             await self._durably(run, self._runtime.repo.runs.mark_sending)
         except Stale:
             await self._check_stop(run)
             raise
+        return replace(run, sending=True)
 
     async def wait(self, run: Run, attempts: list[dict[str, Any]], error: PolyportError, wait_ms: int) -> Done:
         """Let a run wait for another attempt. Raises ``RunCancelled`` when it was asked to stop, or ``Stale``."""

@@ -339,11 +339,9 @@ class Engine:
             raise too_late(run.attempts)
         if caller.gate is None:  # a tool: it sends nothing
             return run
+        self.runtime.budgets.unclaim(run.run_id)  # from here on it is one of those who wait
         await caller.gate.ready(caller.base.origin if caller.base is not None else None, caller.until)
-        if run.repeatable or run.sending:
-            return run
-        await self.ledger.mark_sending(run)
-        return replace(run, sending=True)
+        return run if run.repeatable or run.sending else await self.ledger.mark_sending(run)
 
     async def _stopped(self, run: Run, started: int, clock: float, attempts: list[dict[str, Any]], traces: list[Trace]) -> Done:
         """The end of a run that stopped because it was asked to: before anything was sent, or in the middle."""
