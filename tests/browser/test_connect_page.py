@@ -206,8 +206,8 @@ def localhost(origin: str) -> str:
     return origin.replace("127.0.0.1", "localhost")
 
 
-async def connect_in_popup(context: BrowserContext, opener: str, url: str) -> list[Any]:
-    """Connect in a window that a page opened; what the page was told, once it was over."""
+async def connect_in_popup(context: BrowserContext, opener: str, url: str, *, told: bool) -> list[Any]:
+    """Connect in a window that a page opened; what the page was told, once it was over. ``told`` is whether it should be."""
     page = await context.new_page()
     await page.goto(opener)
     async with context.expect_page() as popup:
@@ -217,7 +217,10 @@ async def connect_in_popup(context: BrowserContext, opener: str, url: str) -> li
     await Watched(window).fill()
     await window.get_by_role("button", name="Connect").click()
     await expect(window.get_by_role("heading", name="Pipedrive is connected")).to_be_visible()
-    await page.wait_for_timeout(200)
+    if told:
+        await page.wait_for_function("window.got.length > 0")
+    else:
+        await page.wait_for_timeout(200)
     return list(await page.evaluate("window.got"))
 
 
@@ -227,9 +230,9 @@ async def test_the_window_that_opened_the_page_is_told_if_its_origin_is_allowed(
         await own_house.call("PATCH", "/account", {"allowedRedirectHosts": [host]})
         first, second, third = [await make(own_house) for _ in range(3)]
         context = watched.page.context
-        told = await connect_in_popup(context, localhost(allowed.origin), first["url"])
-        untold = await connect_in_popup(context, localhost(foreign.origin), second["url"])
-        unallowed = await connect_in_popup(context, allowed.origin, third["url"])
+        told = await connect_in_popup(context, localhost(allowed.origin), first["url"], told=True)
+        untold = await connect_in_popup(context, localhost(foreign.origin), second["url"], told=False)
+        unallowed = await connect_in_popup(context, allowed.origin, third["url"], told=False)
 
     done = await status_of(own_house, first)
     message = {

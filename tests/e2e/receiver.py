@@ -38,7 +38,7 @@ class Receiver:
         """The ids of the events, in the order in which they came."""
         return [asked.headers["webhook-id"] for asked in self.wire.asked]
 
-    async def arrived(self, times: int = 1, seconds: float = 20.0) -> None:
+    async def arrived(self, times: int = 1, seconds: float = 60.0) -> None:
         """Wait until that many events came."""
         async with asyncio.timeout(seconds):
             while len(self.wire.asked) < times:  # noqa: ASYNC110  the wire signals nothing
@@ -88,7 +88,7 @@ async def read_event(served: Served, event_id: str) -> Mapping[str, Any]:
     return dict(found["data"])
 
 
-async def until(served: Served, event_id: str, what: Any, seconds: float = 20.0) -> Mapping[str, Any]:
+async def until(served: Served, event_id: str, what: Any, seconds: float = 60.0) -> Mapping[str, Any]:
     """The event once ``what`` holds of it; a text is a status."""
     async with asyncio.timeout(seconds):
         while True:

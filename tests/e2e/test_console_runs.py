@@ -217,7 +217,7 @@ async def test_a_callback_that_was_delivered_says_so_and_is_sent_again_by_who_pr
         pressed = re.search(r'action="(/console/runs/[^"]+/callbacks/[^"]+/replay)"', page.content.decode())
         assert pressed is not None
         assert (await owner.post(pressed[1])).status == 303
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(told) < 2:  # noqa: ASYNC110  the receiver is asked by the server in its own time
                 await asyncio.sleep(0.02)
         assert len(set(told)) == 1, "it is the same event, which a receiver may know by its id"
@@ -225,7 +225,7 @@ async def test_a_callback_that_was_delivered_says_so_and_is_sent_again_by_who_pr
 
 async def shown_with(owner: Browsing, run_id: str, words: str) -> Reply:
     """The page of a run once it says something."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while words not in text_of(page := await owner.get(f"/console/runs/{run_id}")):  # noqa: ASYNC110  it is read as somebody at the page reads it
             await asyncio.sleep(0.05)
     return page

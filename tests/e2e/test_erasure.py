@@ -38,7 +38,7 @@ async def bay(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Bay]:
 
 async def gone(bay: Bay, user: int) -> None:
     """Wait until a user is not found any more."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await bay.served.fetch("GET", f"/users/{user}")).status != 404:  # noqa: ASYNC110  read as a caller reads it
             await asyncio.sleep(0.05)
 
@@ -51,7 +51,7 @@ def bytes_of(folder: Path) -> bytes:
 async def scrubbed(bay: Bay) -> bytes:
     """The bytes of the database once it was cleaned of what was deleted so far."""
     repo = bay.served.runtime.repo
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(set((await repo.database.read("erasures"))[0])) != 1:  # noqa: ASYNC110  the server's own chore does it
             await asyncio.sleep(0.05)
     return bytes_of(bay.served.runtime.settings.data)
@@ -313,6 +313,6 @@ async def test_a_deletion_goes_on_after_kills_in_the_middle(tmp_path: Path):
 
 
 async def _some_gone(folder: Path, before: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while sum(_left(folder).values()) >= before:  # noqa: ASYNC110  the moment of the kill
             await asyncio.sleep(0.001)

@@ -456,7 +456,7 @@ async def test_an_endpoint_made_in_one_process_is_told_what_happens_in_another(t
             bay = second.bay(depot, connection)
             assert (await bay.run(CREATE, {"name": "Before"})).status == 200  # it remembers that nobody listens
             await make_endpoint(first.served, receiver.url, "run.finished")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not receiver.asked:
                     assert (await bay.run(CREATE, {"name": "After"})).status == 200
                     await asyncio.sleep(0.05)

@@ -195,7 +195,7 @@ async def test_what_was_told_of_an_end_user_is_erased_with_the_user(clean: Bay, 
     await receiver.arrived(3)
     assert (await clean.served.call("DELETE", f"/users/{user}"))[0] in {200, 202}
     await receiver.arrived(4)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await clean.served.fetch("GET", f"/users/{user}")).status != 404:  # noqa: ASYNC110  read as a caller reads it
             await asyncio.sleep(0.05)
 

@@ -131,7 +131,7 @@ async def test_an_import_that_is_cancelled_is_given_up_while_it_waits_for_its_de
         while (await standing(bench, made)).step != "fetch":
             await asyncio.wait({working}, timeout=0.05)
         assert (await cancel_import(bench, ACCOUNT, made.import_id)).status is ImportStatus.CANCELLED
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await working
     assert (await standing(bench, made)).status is ImportStatus.CANCELLED
 

@@ -1,6 +1,7 @@
 """``polyport keys`` beside real servers: a rotation that nobody notices, one that is killed, keys that are not there."""
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -8,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -108,15 +108,19 @@ def many(data, count):
     database.close()
 
 
+def keys_of_connections(data):
+    """The master keys that connections are under, read beside the servers."""
+    with contextlib.closing(sqlite3.connect(f"file:{data / 'polyport.db'}?mode=ro", uri=True)) as database:
+        return database.execute("SELECT key_id FROM data_key_census WHERE holder = 'connections' AND count > 0").fetchall()
+
+
 def test_a_rotation_that_is_killed_goes_on_when_it_is_run_again(tmp_path):
     data = tmp_path / "data"
     with serving(tmp_path, **FIRST_ACCOUNT):
         many(data, 20_000)
         command = [str(PROGRAM), "keys", "rotate", "--data", str(data)]
         cut = subprocess.Popen(command, env=environment({"PYTHONUNBUFFERED": "1"}), stdout=subprocess.PIPE, text=True)  # noqa: S603  the program under test
-        while "wrapping" not in cut.stdout.readline():
-            pass
-        time.sleep(0.3)
+        until(lambda: len(keys_of_connections(data)) == 2)
         cut.send_signal(signal.SIGKILL)
         cut.communicate()
         assert cut.returncode == -signal.SIGKILL, "the rotation was over before it could be killed"

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.anyio
 NETSUITE = 339
 
 
-def _keeps_orders(depot: Depot, told: bytes | None) -> list[dict[str, Any]]:
-    """A partner that makes orders, answers with what a test says, and shows them."""
+def _keeps_orders(depot: Depot, told: bytes | None, asked_for: asyncio.Event | None = None) -> list[dict[str, Any]]:
+    """A partner that makes orders, answers with what a test says, and shows them, once the test wants it to."""
     orders: list[dict[str, Any]] = []
 
     def make(asked: Asked) -> bytes | None:
@@ -25,19 +25,27 @@ def _keeps_orders(depot: Depot, told: bytes | None) -> list[dict[str, Any]]:
         return told
 
     depot.answers["POST /orders"] = make
-    depot.answers["GET /orders"] = lambda _asked: answer(200, {"orders": orders})
+
+    async def show(_asked: Asked) -> bytes:
+        if asked_for is not None:
+            await asked_for.wait()
+        return answer(200, {"orders": orders})
+
+    depot.answers["GET /orders"] = show
     return orders
 
 
 async def test_a_lost_answer_is_looked_for_and_the_run_has_its_result(tmp_path):
     async with open_depot() as depot, open_bay(tmp_path, depot) as bay:
-        (order,) = [_keeps_orders(depot, None)]
+        read = asyncio.Event()
+        (order,) = [_keeps_orders(depot, None, read)]
         told = await bay.run(ORDER, {"name": "Lamp"}, key="once")
         assert (told.status, told.json["error"]["outcome"]) == (502, "uncertain")
         run_id = told.json["error"]["runId"]
         doubtful = await bay.read(run_id)
         assert (doubtful["status"], doubtful["next"]["action"], doubtful["settled"]) == ("uncertain", "probe", None)
         assert (await bay.served.fetch("POST", f"/runs/{run_id}/replay")).status == 409
+        read.set()
         run = await bay.until(run_id, "succeeded", seconds=60)
         assert (run["result"], "error" in run, run["settled"]["found"]) == ({"id": 70}, False, True)
         again = await bay.run(ORDER, {"name": "Lamp"}, key="once")
@@ -49,11 +57,16 @@ async def test_a_lost_answer_is_looked_for_and_the_run_has_its_result(tmp_path):
 
 async def test_a_stream_goes_on_until_the_doubt_is_settled(tmp_path):
     async with open_depot() as depot, open_bay(tmp_path, depot) as bay:
-        _keeps_orders(depot, answer(500))
+        followed = asyncio.Event()
+        _keeps_orders(depot, answer(500), followed)
         run_id = (await bay.run(ORDER, {"name": "Lamp"})).json["error"]["runId"]
         headers = {"Authorization": f"Bearer {bay.served.token}"}
         async with asyncio.timeout(60), bay.served.client.get(f"{bay.served.origin}/runs/{run_id}/events", headers=headers) as told:
-            names = [line.decode().split(": ")[1].strip() async for line in told.content if line.startswith(b"event")]
+            names = []
+            async for line in told.content:
+                if line.startswith(b"event"):
+                    names.append(line.decode().split(": ")[1].strip())
+                    followed.set()
         assert names == ["uncertain", "succeeded"]
 
 

@@ -47,7 +47,7 @@ class Wire:
 
     async def read(self):
         """One answer: status, headers, JSON."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in head[1:-2])]
             content = await self.reader.readexactly(int(dict(headers).get("content-length", "0")))
@@ -55,7 +55,7 @@ class Wire:
 
     async def ends(self):
         """Whether the server ends the connection without another byte."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.reader.read() == b""
 
 
@@ -126,7 +126,7 @@ async def test_a_client_that_waits_to_be_told_to_go_on_is_told(bay):
     async with wired(bay) as wire:
         head, _, body = wire.request("Expect: 100-continue").partition(b"\r\n\r\n")
         wire.writer.write(head + b"\r\n\r\n")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         wire.writer.write(body)
         assert (await wire.read())[0] == 200
@@ -192,7 +192,7 @@ async def test_a_client_that_ends_its_half_of_the_connection_gets_its_answers(sh
         async with wired(bay) as wire:
             wire.writer.write(wire.request(path=f"/runs/{run}/events", method="GET", body=b""))
             wire.writer.write_eof()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 told = await wire.reader.read()
             assert told.endswith(b"\n\n\r\n0\r\n\r\n")
             assert b"event: succeeded" in told

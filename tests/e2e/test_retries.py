@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from itertools import count
 
 import pytest
 
 from e2e.depot import CREATE, KEEP, PUT, RESERVE, STAY, STEPS, Bay, open_bay, open_depot
-from e2e.served import Asked, answer
+from e2e.served import Asked, Clock, answer
 
 pytestmark = pytest.mark.anyio
 
@@ -25,6 +26,14 @@ async def shared(anyio_backend, tmp_path_factory):
 @pytest.fixture
 async def bay(shared):
     return await shared.afresh()
+
+
+@asynccontextmanager
+async def _timed(folder):
+    """A server whose clock the test moves: what waits, waits until the test has seen it."""
+    clock = Clock()
+    async with open_depot() as depot, open_bay(folder, depot, clock=clock) as found:
+        yield found, clock
 
 
 def _first(times: int, told: bytes):
@@ -72,29 +81,32 @@ async def test_a_sync_caller_is_told_of_a_long_wait_instead_of_sitting_through_i
     assert bay.depot.count("POST /things") == 1
 
 
-async def test_a_wait_beyond_the_callers_deadline_ends_the_run_at_once(bay: Bay):
-    bay.depot.answers["PUT /things/7"] = answer(503, headers={"Retry-After": "2"})
-    started = time.monotonic()
-    told = await bay.run(PUT, LAMP, timeoutMs=1_900)
-    assert time.monotonic() - started < 2
-    assert (told.status, told.json["error"]["retryAfterMs"]) == (502, 2_000)
-    assert bay.depot.count("PUT /things/7") == 1
+async def test_a_wait_beyond_the_callers_deadline_ends_the_run_at_once(tmp_path):
+    async with open_depot() as depot, open_bay(tmp_path, depot, runs_sync_wait=60) as bay:
+        depot.answers["PUT /things/7"] = answer(503, headers={"Retry-After": "56"})
+        started = time.monotonic()
+        told = await bay.run(PUT, LAMP, timeoutMs=55_000)
+        assert time.monotonic() - started < 55
+        assert (told.status, told.json["error"]["retryAfterMs"]) == (502, 56_000)
+        assert depot.count("PUT /things/7") == 1
 
 
-async def test_an_async_run_waits_for_its_next_attempt_and_says_when(bay: Bay):
-    bay.depot.answers["POST /things"] = _first(1, answer(429, headers={"Retry-After": "1"}))
-    queued = (await bay.run(CREATE, {"name": "Lamp"}, mode="async")).json["data"]
-    waiting = await bay.until(queued["runId"], "waiting")
-    assert waiting["error"]["code"] == "partner_rate_limited"
-    assert waiting["attempts"] == 1
-    assert 0 <= waiting["nextAttemptAt"] - int(time.time()) <= 1
-    (attempt,) = await bay.attempts(queued["runId"])
-    assert attempt["exchanges"][0]["reply"]["status"] == 429
-    run = await bay.until(queued["runId"])
-    assert (run["status"], run["attempts"], run["result"]) == ("succeeded", 2, {"thing_id": 3, "name": "Lamp"})
-    assert "error" not in run
-    assert "nextAttemptAt" not in run
-    assert bay.depot.count("POST /things") == 2
+async def test_an_async_run_waits_for_its_next_attempt_and_says_when(tmp_path):
+    async with _timed(tmp_path) as (bay, clock):
+        bay.depot.answers["POST /things"] = _first(1, answer(429, headers={"Retry-After": "60"}))
+        queued = (await bay.run(CREATE, {"name": "Lamp"}, mode="async")).json["data"]
+        waiting = await bay.until(queued["runId"], "waiting")
+        assert waiting["error"]["code"] == "partner_rate_limited"
+        assert waiting["attempts"] == 1
+        assert 59 <= waiting["nextAttemptAt"] - clock().timestamp() <= 60
+        (attempt,) = await bay.attempts(queued["runId"])
+        assert attempt["exchanges"][0]["reply"]["status"] == 429
+        clock.forward(60)
+        run = await bay.until(queued["runId"])
+        assert (run["status"], run["attempts"], run["result"]) == ("succeeded", 2, {"thing_id": 3, "name": "Lamp"})
+        assert "error" not in run
+        assert "nextAttemptAt" not in run
+        assert bay.depot.count("POST /things") == 2
 
 
 async def test_a_repeatable_async_run_survives_errors_of_the_partner(bay: Bay):
@@ -185,7 +197,7 @@ async def test_a_step_that_only_reads_leaves_no_doubt_when_it_fails(bay: Bay):
     told = await bay.run(STEPS, {"name": "Lamp"})
     assert (told.status, told.json["error"].get("outcome"), told.json["error"]["retryable"]) == (502, None, True)
     bay.depot.answers["GET /find"] = answer(500)
-    told = await bay.run(STEPS, {"name": "Lamp"}, timeoutMs=600)
+    told = await bay.run(STEPS, {"name": "Lamp"})
     assert (told.status, told.json["error"].get("outcome"), told.json["error"]["retryable"]) == (502, None, True)
     assert (await bay.read(told.json["error"]["runId"]))["status"] == "failed"
 
@@ -224,19 +236,20 @@ async def test_a_run_whose_time_is_over_before_it_starts_sends_nothing(tmp_path)
         assert depot.count("POST /things") == 1
 
 
-async def test_a_run_whose_time_ends_while_it_waits_for_its_partner_ends_then(bay: Bay):
-    bay.depot.answers["PUT /things/7"] = answer(429, {}, {"Retry-After": "3600"})
-    first = (await bay.run(PUT, LAMP, mode="async")).json["data"]["runId"]
-    await bay.until(first, "waiting")
-    behind = (await bay.run(CREATE, {"name": "Lamp"}, mode="async", timeoutMs=1_500)).json["data"]["runId"]
-    run = await bay.until(behind, "waiting")
-    assert (run["next"]["action"], run["next"]["at"] <= run["createdAt"] + 2) == ("stop", True)
-    run = await bay.until(behind, "failed")
-    assert (run["error"]["code"], run["error"]["retryable"], run["attempts"], run["next"]["at"]) == ("partner_timeout", True, 0, None)
-    assert "nothing was sent" in run["error"]["message"]
-    assert bay.depot.count("POST /things") == 0
-    assert (await bay.read(first))["status"] == "waiting"
-    await bay.served.fetch("POST", f"/runs/{first}/cancel")
+async def test_a_run_whose_time_ends_while_it_waits_for_its_partner_ends_then(tmp_path):
+    async with _timed(tmp_path) as (bay, clock):
+        bay.depot.answers["PUT /things/7"] = answer(429, {}, {"Retry-After": "3600"})
+        first = (await bay.run(PUT, LAMP, mode="async")).json["data"]["runId"]
+        await bay.until(first, "waiting")
+        behind = (await bay.run(CREATE, {"name": "Lamp"}, mode="async", timeoutMs=100_000)).json["data"]["runId"]
+        run = await bay.until(behind, "waiting")
+        assert (run["next"]["action"], 99 <= run["next"]["at"] - run["createdAt"] <= 101) == ("stop", True)
+        clock.forward(101)
+        run = await bay.until(behind, "failed")
+        assert (run["error"]["code"], run["error"]["retryable"], run["attempts"], run["next"]["at"]) == ("partner_timeout", True, 0, None)
+        assert "nothing was sent" in run["error"]["message"]
+        assert bay.depot.count("POST /things") == 0
+        assert (await bay.read(first))["status"] == "waiting"
 
 
 async def test_the_callers_time_bounds_the_reading_of_lists_too(bay: Bay):

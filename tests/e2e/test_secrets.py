@@ -1,5 +1,6 @@
 """R11: no secret in any sink. A partner echoes everything it gets, everywhere it can; then all that the server wrote is searched."""
 
+import asyncio
 import io
 import json
 import logging
@@ -178,12 +179,10 @@ async def everything(served: Served, partner: Partner, fields: dict[str, str], m
 
 
 async def settled(served: Served, run_id: str) -> None:
-    for _ in range(200):
-        found = await served.fetch("GET", f"/runs/{run_id}")
-        served.replies.pop()
-        if found.json["data"]["status"] not in {"queued", "running"}:
-            break
-    served.replies.append(found)
+    async with asyncio.timeout(60):
+        while (await served.fetch("GET", f"/runs/{run_id}")).json["data"]["status"] in {"queued", "running"}:
+            served.replies.pop()
+            await asyncio.sleep(0.005)
 
 
 @dataclass(frozen=True, kw_only=True)

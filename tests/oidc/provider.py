@@ -103,7 +103,7 @@ async def running_provider(**settings: Any) -> AsyncIterator[Provider]:
         process.stdin.close()
         if process.returncode is None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     await process.wait()
         if process.returncode is None:
             process.kill()

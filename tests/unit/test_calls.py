@@ -107,8 +107,8 @@ def test_a_request_is_signed_and_knows_its_secrets():
 
 
 def test_a_request_never_takes_longer_than_the_deadline_of_its_run():
-    late = replace(caller(), until=time.monotonic() + 2)
-    assert 1 < prepare(late, program(timeout=3), {}).timeout <= 2
+    late = replace(caller(), until=time.monotonic() + 100)
+    assert 50 < prepare(late, program(timeout=120), {}).timeout <= 100
     assert 0 < prepare(replace(caller(), until=time.monotonic() - 5), program(), {}).timeout < 1
 
 

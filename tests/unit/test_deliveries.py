@@ -170,7 +170,7 @@ async def test_the_loop_goes_on_when_the_store_cannot_be_read_and_when_it_breaks
     bench.store.blind.add("next_event_due")  # an answer without a row: a defect
     await asyncio.sleep(0.01)
     bench.store.blind.clear()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not bench.line.sent:  # noqa: ASYNC110  the network of the bench signals nothing
             await asyncio.sleep(0.005)
     await sending.stop(5)

@@ -159,6 +159,8 @@ async def answers(protocol: Any, pieces: list[bytes]) -> bytes:
                         part = await reader.read(1_000_000)
                 except TimeoutError:
                     quiet += 1
+                    for _turn in range(50):  # a machine that is busy gives the server few turns in that time
+                        await asyncio.sleep(0)
                     continue
                 if not part:
                     told += b"<end>"
@@ -229,7 +231,7 @@ async def test_an_answer_without_a_length_that_fails_midway_is_no_whole_one_for_
         server.config.loaded_app = fails
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(SCRIPTS["old"])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             with pytest.raises(ConnectionResetError):
                 await reader.read()
         writer.close()
@@ -268,7 +270,7 @@ async def test_an_answer_to_head_is_whole_with_its_head_however_long_its_body_wo
         server.config.loaded_app = endless
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(SCRIPTS["head"] + SCRIPTS["get"])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             assert (await reader.readuntil(b"b'']")).startswith(b"HTTP/1.1 200 ")
             await ended.wait()
@@ -299,7 +301,7 @@ async def test_a_run_that_a_stop_waits_for_is_known_by_its_path_also_with_a_slas
         server.config.loaded_app = waits
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(SCRIPTS["get"].replace(b"/echo?a=1&b=%20", path))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert (await reader.readuntil(b"b'']")).startswith(b"HTTP/1.1 200 ")
         writer.close()
     assert told.is_set()
@@ -315,7 +317,7 @@ async def test_a_client_has_one_address_however_the_server_listens(address: str,
     serving = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {}), sock=listener)
     async with serving:
         reader, writer = await asyncio.open_connection(address, listener.getsockname()[1])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             writer.write(SCRIPTS["get"])
             assert b"'" + shown + b"'" in await reader.readuntil(b"b'']")
             writer.write(SCRIPTS["through a proxy"])
@@ -339,7 +341,7 @@ async def test_who_is_cut_when_the_grace_time_is_over_is_told_so(name: str, stat
     async with serving(Guard(load_settings({}).http).protocol()) as (port, server):
         server.config.loaded_app = hangs
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             writer.write(SCRIPTS[name])
             await begun.wait()
             for task in server.server_state.tasks:
@@ -357,7 +359,7 @@ async def test_clients_are_told_to_give_a_connection_up_before_it_is_closed():
     guard = Guard(load_settings({"POLYPORT_HTTP_IDLE_TIMEOUT": "50"}).http)
     async with serving(guard.protocol()) as (port, _server):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for later in (46, 51):
                 writer.write(SCRIPTS["get"])
                 assert b"\r\nkeep-alive: timeout=45\r\n" in await reader.readuntil(b"\r\n\r\n")
@@ -400,7 +402,7 @@ async def test_the_head_of_what_comes_in_parts_does_not_wait_for_the_first_part_
         server.config.loaded_app = slow
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(SCRIPTS["get"])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             head = b"HTTP/1.1 200 OK\r\ndate: now\r\n%bcontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" % guard.kept
             assert await reader.readuntil(b"\r\n\r\n") == head
             writer.close()
@@ -412,7 +414,7 @@ async def test_a_connection_that_rests_too_long_is_ended_and_one_that_works_is_n
     async with serving(guard.protocol()) as (port, _server):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(SCRIPTS["get"])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await reader.readuntil(b"b'']")
             now = asyncio.get_running_loop().time()
             guard.sweep(now + 100)
@@ -428,7 +430,7 @@ async def test_a_stop_does_not_wait_for_a_client_that_was_answered_for_good_and_
     async with serving(guard.protocol()) as (port, _server):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
             writer.write(b"more")
             (connection,) = guard.connections
@@ -495,10 +497,10 @@ async def told_to_half(guard: Guard, script: bytes, answering: Any = app) -> byt
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(script)
         writer.write_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             told = await reader.read()
         writer.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while guard.connections:  # noqa: ASYNC110  what is waited for signals nothing
                 await asyncio.sleep(0.01)
         return told
@@ -541,7 +543,7 @@ async def test_what_goes_wrong_behind_whole_requests_takes_their_answers_from_no
             server.config.loaded_app = slowly
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(script)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 told = await reader.read()
             assert told.count(b"HTTP/1.1 200 ") == told.count(b"HTTP/1.1 ") == count
             writer.close()
@@ -560,7 +562,7 @@ async def test_a_client_that_ended_its_half_and_does_not_read_is_cut():
         cast("Any", writer.transport).pause_reading()
         writer.write(SCRIPTS["get"])
         writer.write_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not any(each.transport.get_write_buffer_size() for each in guard.connections):  # noqa: ASYNC110  as above
                 await asyncio.sleep(0.01)
             now = asyncio.get_running_loop().time()
@@ -597,7 +599,7 @@ async def test_who_speaks_an_older_http_gets_parts_until_the_end_of_the_connecti
         writer.write(b"GET /parts HTTP/1.0\r\n\r\n")
         if half:
             writer.write_eof()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await reader.read() == b"HTTP/1.1 200 OK\r\ndate: now\r\nconnection: close\r\n\r\nonetwo"
         writer.close()
 

@@ -210,7 +210,7 @@ async def test_a_store_that_fails_is_waited_for(house: House, monkeypatch):
     monkeypatch.setattr("polyport.engine.rereading.STORE_SECONDS", 0.01)
     house.bench.store.failing = failing = Failing("end_data")
     await house.ask()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await failing.met.wait()
     assert await house.status() == DATA_RUNNING
     house.bench.store.failing = {"due_data"}
@@ -237,7 +237,7 @@ async def test_a_process_that_stops_leaves_what_it_had_begun_to_the_next(house: 
 
     monkeypatch.setattr(house.rereader, "_reread", hold)
     await house.ask()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await begun.wait()
     house.rereader.close()
     await house.settle()

@@ -133,7 +133,7 @@ class Pair:
         return int(answer.split()[1])
 
     async def attempts(self):
-        await asyncio.wait_for(self.partner.courier.idle(), 20)
+        await asyncio.wait_for(self.partner.courier.idle(), 60)
         return self.partner.courier.shown()
 
 
@@ -174,7 +174,7 @@ async def test_what_is_not_taken_comes_again_with_the_same_id(tmp_path):
 async def test_nobody_beyond_this_machine_is_called(url):
     courier = Courier()
     courier.take([Parcel(delivery="d", url=url, method="POST", headers=(), body=b"")], times=1)
-    await asyncio.wait_for(courier.idle(), 20)
+    await asyncio.wait_for(courier.idle(), 60)
     await courier.close()
 
     assert courier.shown()[0]["error"] == "the simulator delivers to this machine alone"
@@ -183,7 +183,7 @@ async def test_nobody_beyond_this_machine_is_called(url):
 async def test_an_address_where_nobody_listens_is_told():
     courier = Courier(pause=0)
     courier.take([Parcel(delivery="d", url="http://127.0.0.1:9/", method="POST", headers=(), body=b"")], times=1)
-    await asyncio.wait_for(courier.idle(), 20)
+    await asyncio.wait_for(courier.idle(), 60)
     await courier.close()
 
     assert all("error" in attempt for attempt in courier.shown())
@@ -196,4 +196,4 @@ async def test_what_is_under_way_ends_with_the_simulator():
     courier.take([Parcel(delivery="d", url="http://127.0.0.1:9/", method="POST", headers=(), body=b"")], times=1)
     await asyncio.sleep(0.05)
 
-    await asyncio.wait_for(courier.close(), 20)
+    await asyncio.wait_for(courier.close(), 60)

@@ -228,12 +228,13 @@ async def test_a_redirect_leads_where_it_was_told(tmp_path):
     [("cut", ["Ada"]), ("reset", []), ("reset_after", ["Ada"]), ("hang", []), ("hang_after", ["Ada"]), ("slow", ["Ada"])],
 )
 async def test_an_answer_that_never_comes_whole_has_its_effect_or_none(tmp_path, fault, effect):
+    endless = fault in {"hang", "hang_after", "slow"}
     async with simulator(tmp_path) as partner:
         with pytest.raises(NetworkFault) as caught:
-            await partner.send("POST", "/people", {"name": "Ada"}, X_Simulate=fault, timeout=0.5)
+            await partner.send("POST", "/people", {"name": "Ada"}, X_Simulate=fault, timeout=1.0 if endless else 30.0)
 
         assert caught.value.reached
-        assert caught.value.timed_out == (fault in {"hang", "hang_after", "slow"})
+        assert caught.value.timed_out == endless
         assert await partner.names() == effect
 
 
@@ -284,14 +285,14 @@ async def test_a_request_that_breaks_off_has_no_effect(tmp_path):
 
 async def test_it_ends_quickly_while_callers_hang(tmp_path):
     async with simulator(tmp_path) as partner:
-        hanging = asyncio.create_task(partner.send("GET", "/people", X_Simulate="hang", timeout=20.0))
-        await asyncio.sleep(0.2)
-        assert (await partner.ask("GET", "/_simulator/counts"))[1]["total"] == 1
+        hanging = asyncio.create_task(partner.send("GET", "/people", X_Simulate="hang", timeout=60.0))
+        while (await partner.ask("GET", "/_simulator/counts"))[1]["total"] < 1:  # noqa: ASYNC110  what is waited for signals nothing
+            await asyncio.sleep(0.02)
         started = time.monotonic()
     with pytest.raises(NetworkFault):
         await hanging
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 async def test_it_serves_a_folder_until_it_is_cancelled(tmp_path):

@@ -100,7 +100,7 @@ async def test_many_writes_at_once_share_few_commits(path: Path) -> None:
 async def test_slow_reads_do_not_hold_up_the_event_loop_or_the_writer(path: Path) -> None:
     async with opened(path) as database:
         reads = [asyncio.create_task(database.read("epoch")) for _number in range(200)]
-        await asyncio.wait_for(database.ready(), 20)
+        await asyncio.wait_for(database.ready(), 60)
         assert {rows[0][0] for rows in await asyncio.gather(*reads)} == {0}
 
 
@@ -190,7 +190,7 @@ async def test_a_write_waits_for_another_process_that_holds_the_lock(path: Path)
             await asyncio.sleep(0.3)
             assert not write.done()
             other.execute("COMMIT")
-        await asyncio.wait_for(write, 20)
+        await asyncio.wait_for(write, 60)
         assert await Repo(database).tokens.epoch() == 1
 
 

@@ -31,9 +31,10 @@ async def test_more_threads_are_begun_only_while_those_there_are_have_work():
     threads, gate = Threads("test-more", 3), threading.Event()
     for _again in range(5):
         await threads.run(lambda: None)
-        await asyncio.sleep(0.01)
+        while not threads._free:  # noqa: ASYNC110  a thread that is done signals nothing
+            await asyncio.sleep(0.001)
     assert _named("test-more") == 1
-    waiting = [threads.run(gate.wait, 10) for _one in range(5)]
+    waiting = [threads.run(gate.wait, 60) for _one in range(5)]
     assert _named("test-more") == 3
     gate.set()
     assert await asyncio.gather(*waiting) == [True] * 5
@@ -43,9 +44,9 @@ async def test_more_threads_are_begun_only_while_those_there_are_have_work():
 
 async def test_a_slow_call_holds_up_nobody_else():
     threads, gate = Threads("test-slow", 2), threading.Event()
-    slow = threads.run(gate.wait, 10)
+    slow = threads.run(gate.wait, 60)
     for number in range(20):
-        assert await asyncio.wait_for(threads.run(lambda number=number: number), 5) == number
+        assert await asyncio.wait_for(threads.run(lambda number=number: number), 60) == number
     gate.set()
     await slow
     threads.close(wait=True)
@@ -96,7 +97,7 @@ def test_a_loop_that_was_closed_meanwhile_is_no_fault(monkeypatch):
     threads, gate = Threads("test-lost", 1), threading.Event()
 
     async def ask() -> None:
-        threads.run(gate.wait, 10)
+        threads.run(gate.wait, 60)
 
     asyncio.run(ask())
     gate.set()
