@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sqlite3
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import apsw
 from msgspec.structs import replace
 
 from bench.__main__ import VAR
@@ -123,7 +123,7 @@ async def _median(step: Callable[[], Awaitable[Any]]) -> float:
 
 
 def _build(path: Path, runs: int, connections: int) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = apsw.Connection(str(path))
     for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-400000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     for account in (LOUD, QUIET):

@@ -15,7 +15,6 @@ import http.client
 import os
 import re
 import shutil
-import sqlite3
 import sys
 import tempfile
 import time
@@ -24,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
+
+import apsw
 
 from bench.__main__ import VAR
 from bench.many import generate
@@ -180,7 +181,7 @@ async def _build(folder: Path, partners: int, runs: int, connections: int) -> No
     async with open_runtime(settings) as runtime:
         await create_account(runtime.repo, runtime.vault, title="A company", email=EMAIL, password=PASSWORD, now=runtime.now_ms())
         now = runtime.now_ms()
-    connection = sqlite3.connect(folder / "data" / "polyport.db", isolation_level=None)
+    connection = apsw.Connection(str(folder / "data" / "polyport.db"))
     for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-400000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute(_CONNECTIONS, {"count": connections, "partners": partners, "now": now})

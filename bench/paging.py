@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 from bench.__main__ import VAR
 from polyport.store.repo import Repo
@@ -117,7 +118,7 @@ def _part(values: Sequence[float], percent: int) -> float:
 
 def build(path: Path, runs: int, *, fresh: bool = True) -> None:
     """Write the table. ``fresh``: the account of the runs is written too; else it is there, the first of a server."""
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = apsw.Connection(str(path))
     for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-400000", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     if fresh:
@@ -132,7 +133,7 @@ def build(path: Path, runs: int, *, fresh: bool = True) -> None:
         connection.execute(ROWS, {"first": first, "last": min(runs, first + BATCH)})
         print(f"{first:,} of {runs:,} runs after {time.monotonic() - began:.0f} s", end="\r", file=sys.stderr, flush=True)
     for _name, sql in indexes:
-        connection.execute(sql)
+        connection.execute(str(sql))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     print(f"built in {time.monotonic() - began:.0f} s" + " " * 30, file=sys.stderr)

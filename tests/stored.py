@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from pathlib import Path
 from typing import Any
+
+import apsw
 
 from polyport.store.base import Statement
 from polyport.store.records import (
@@ -28,6 +32,11 @@ from polyport.store.records import (
 from polyport.store.repo import Repo
 
 _numbers = itertools.count(1)
+
+
+def opened_file(path: Path) -> contextlib.closing[apsw.Connection]:
+    """A database as another program has it open. The driver is the server's: two copies of SQLite in one process take each other's locks away."""
+    return contextlib.closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE))
 
 
 def run(account_id: int, *, at: int = 1_000, **changes: Any) -> Run:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import apsw
 
 from bench.catalogue import copy_partners
 from bench.growth.partner import FIELDS, MANY, ROWS, SIZED, TEXT, TOKEN, item, run_body, write_answers, write_partner
@@ -147,10 +148,11 @@ def add_connections(data: Path, count: int) -> list[int]:
 
     vault = Vault(KeyFile(data).read())
     book = ConnectionBook(None, vault)  # type: ignore[arg-type]  # it seals, and reads nothing
-    database = sqlite3.connect(data / DATABASE)
+    database = apsw.Connection(str(data / DATABASE))
     with contextlib.closing(database), database:
         names = [row[1] for row in database.execute("PRAGMA table_info(connections)")]
-        first = dict(zip(names, database.execute("SELECT * FROM connections ORDER BY connection_id LIMIT 1").fetchone(), strict=True))
+        row: Any = database.execute("SELECT * FROM connections ORDER BY connection_id LIMIT 1").fetchone()
+        first = dict(zip(names, row, strict=True))
         account = int(first["account_id"])
         numbers = [int(row[0]) for row in database.execute("SELECT connection_id FROM connections ORDER BY connection_id")]
         statement = f"INSERT INTO connections VALUES ({', '.join('?' * len(names))})"  # noqa: S608  only question marks

@@ -153,6 +153,10 @@ class Events:
         told = await self._made("link.completed", (link.account_id, link.external_user_id), link_item(link), endpoints, link.callback_url)
         return [insert_event(event) for event in told]
 
+    def silent(self, run: Run) -> bool:
+        """Whether it is known already that nobody wants to hear of a run."""
+        return self._listening.get(run.account_id) == () and run.callback_url is None
+
     async def run(self, run: Run, *, result: Any = None, error: PolyportError | None = None) -> Sequence[Statement]:
         """The events of a run that ended, also for the address that it names itself. A large result is left out: it is read with the run."""
         endpoints = self._listening.get(run.account_id)

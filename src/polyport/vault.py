@@ -32,6 +32,8 @@ KEY_SIZE: Final = 32
 _VERSION: Final = b"\x01"
 _ID_SIZE: Final = 8
 _NONCE_SIZE: Final = PIECE
+# An empty name binds to nothing: that is a mistake of the caller, found on its first run.
+_NAMELESS: Final = "a {} is needed: it binds the value to its place"
 _TAG_SIZE: Final = 16
 _WRAPPED_SIZE: Final = 1 + _ID_SIZE + _NONCE_SIZE + KEY_SIZE + _TAG_SIZE
 _SEALED_MINIMUM: Final = 1 + _NONCE_SIZE + _TAG_SIZE
@@ -143,8 +145,10 @@ class Box:
 
     def seal(self, plaintext: bytes, context: str) -> bytes:
         """The value in a form that may be stored: 29 bytes longer, and different each time."""
+        if not context:
+            raise ValueError(_NAMELESS.format("context"))
         nonce = piece()
-        return _VERSION + nonce + self._cipher.encrypt(nonce, plaintext, self._scope + _name(context, "context"))
+        return _VERSION + nonce + self._cipher.encrypt(nonce, plaintext, self._scope + context.encode("utf-8", "surrogatepass"))
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """The value that was sealed with this very context; raises ``Tampered``."""
@@ -261,9 +265,8 @@ def _key_id(wrapped: bytes) -> bytes:
 
 
 def _name(text: str, what: str) -> bytes:
-    # An empty name binds to nothing: that is a mistake of the caller, found on its first run.
     if not text:
-        raise ValueError(f"a {what} is needed: it binds the value to its place")
+        raise ValueError(_NAMELESS.format(what))
     return text.encode("utf-8", "surrogatepass")
 
 

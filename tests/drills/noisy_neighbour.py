@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import apsw
 
 from drilling import Callers, Report, run_drill
 from e2e.depot import PARTNER, PUT, SECRET, Asked, Depot, open_depot
@@ -65,7 +66,7 @@ async def _write(data: Path, run_id: str, count: int) -> None:
             each = new_run_id(now)
             yield {**given, "run_id": each, "sealed_input": box.seal(content, f"run/{each}/input")}
 
-    connection = sqlite3.connect(data / "polyport.db")
+    connection = apsw.Connection(str(data / "polyport.db"))
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -400000")
     with connection:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-import sqlite3
 import sys
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from drilling import Callers, Report, polyport, run_drill
 from e2e.depot import CREATE, PARTNER, PUT, SECRET, Depot, open_depot
 from e2e.killable import Process, running_process
 from e2e.served import Asked, answer
+from stored import opened_file
 
 ENDED: Final = "('succeeded', 'failed', 'uncertain', 'cancelled')"
 
@@ -68,19 +68,13 @@ def _begin(callers: Callers, server: Process, depot: Depot, connections: list[in
 
 
 def _runs(path: Path, where: str) -> dict[str, tuple[Any, ...]]:
-    database = sqlite3.connect(path)
-    try:
+    with opened_file(path) as database:
         return {row[0]: row for row in database.execute(f"SELECT * FROM runs WHERE {where}")}  # noqa: S608  no input of anybody
-    finally:
-        database.close()
 
 
 def _connections(path: Path) -> list[int]:
-    database = sqlite3.connect(path)
-    try:
+    with opened_file(path) as database:
         return [row[0] for row in database.execute("SELECT connection_id FROM connections ORDER BY connection_id")]
-    finally:
-        database.close()
 
 
 async def _lose(folder: Path, depot: Depot, size: Size, round_: int, report: Report) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from e2e.console import Browsing, text_of
 from e2e.served import EMAIL, PASSWORD, PIPEDRIVE, Reply, Served, running_server
+from stored import opened_file
 
 pytestmark = pytest.mark.anyio
 
@@ -216,8 +215,9 @@ async def test_the_audit_log_says_which_entry_was_changed_afterwards(tmp_path: P
         assert "The log is as it was written: 1 entry." in text_of(await owner.get("/console/settings/audit/verify"))
         for title in ("First", "Second"):
             await owner.post("/console/settings/keys", {"title": title, "scope.catalog:read": "1"})
-        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "polyport.db", isolation_level=None)) as other:
-            assert other.execute("UPDATE audit_entries SET actor_name = 'Nobody' WHERE sequence = 2").rowcount == 1
+        with opened_file(tmp_path / "data" / "polyport.db") as other:
+            other.execute("UPDATE audit_entries SET actor_name = 'Nobody' WHERE sequence = 2")
+            assert other.changes() == 1
         assert "The log was changed: entry 2 is not as it was written." in text_of(await owner.get("/console/settings/audit/verify"))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -279,7 +277,7 @@ async def _fill(folder: Path, rows: int) -> None:
 
 def _left(folder: Path) -> dict[str, int]:
     """What there is of the user, table by table, read beside the server."""
-    with contextlib.closing(sqlite3.connect(f"file:{folder / 'data' / 'polyport.db'}?mode=ro", uri=True)) as database:
+    with stored.opened_file(folder / "data" / "polyport.db") as database:
         tables = ("connections", "links", "files", "runs")
         return {name: database.execute(f"SELECT COUNT(*) FROM {name} WHERE external_user_id = 'huge'").fetchone()[0] for name in tables}  # noqa: S608  names of this file
 
@@ -303,7 +301,7 @@ async def test_a_deletion_goes_on_after_kills_in_the_middle(tmp_path: Path):
             bay = third.bay(depot, 0)
             await gone(bay, user)
             counts = Counter[Any]()
-            with contextlib.closing(sqlite3.connect(tmp_path / "data" / "polyport.db")) as database:
+            with stored.opened_file(tmp_path / "data" / "polyport.db") as database:
                 counts.update(dict(database.execute("SELECT status, COUNT(*) FROM runs GROUP BY status")))
                 marks = database.execute("SELECT COUNT(DISTINCT external_user_id), COUNT(sealed_input) FROM runs").fetchone()
     assert sum(seen[0].values()) > sum(seen[1].values()) > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from e2e.killable import Process, running_process
 from e2e.served import Clock, answer
 from polyport.engine.clock import LOOK_SECONDS
 from polyport.store.place import LOOK_SECONDS as PLACE_SECONDS
+from stored import opened_file
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +76,7 @@ async def test_a_database_that_may_not_be_written_is_said_and_used_again_once_it
 
 async def test_a_database_that_another_program_locks_is_said_and_used_again_once_it_is_free(tmp_path):
     async with _open(tmp_path) as (_server, bay):
-        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "polyport.db", isolation_level=None)) as other:
+        with opened_file(tmp_path / "data" / "polyport.db") as other:
             other.execute("BEGIN EXCLUSIVE")
             asked = asyncio.create_task(bay.run(CREATE, {"name": "never"}))
             told = await bay.served.fetch("GET", "/readyz", token=None)  # before the patience with the lock ends
@@ -90,7 +90,7 @@ async def test_a_database_that_another_program_locks_is_said_and_used_again_once
 async def test_a_damaged_database_is_said_and_used_again_once_it_is_whole(tmp_path):
     path = tmp_path / "data" / "polyport.db"
     async with _open(tmp_path) as (server, bay):
-        with contextlib.closing(sqlite3.connect(path)) as other:  # the log stays while somebody has the file open
+        with opened_file(path) as other:  # the log stays while somebody has the file open
             other.execute("PRAGMA wal_checkpoint(FULL)")
             whole = path.read_bytes()
             for begin, reason in ((0, "not a database"), (4096, "malformed")):

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import threading
 
@@ -98,14 +97,13 @@ def test_nobody_notices_a_rotation_and_afterwards_the_new_key_alone_opens_everyt
 def many(data, count):
     """A great many connections, sealed with the key of the folder; what is in them does not matter."""
     vault = Vault(KeyFile(data).read())
-    with sqlite3.connect(data / "polyport.db") as database:
+    with stored.opened_file(data / "polyport.db") as database, database:
         [[account]] = database.execute("SELECT account_id FROM accounts")
         rows = (
             {"only_user": None, **params(stored.connection(account, number, data_key=vault.new_key(scope_of(account, number))))}
             for number in range(50_000, 50_000 + count)
         )
         database.executemany(load_queries()["insert_connection"].sql, rows)
-    database.close()
 
 
 def keys_of_connections(data):
@@ -163,9 +161,8 @@ def test_a_connection_whose_key_is_not_there_says_so_and_the_others_go_on(tmp_pa
         good, bad = connect(server, token), connect(server, token)
         account = 1
         wrapped = Keyring.parse(lost).wrap(scope_of(account, bad).encode(), bytes(32))
-        with sqlite3.connect(data / "polyport.db") as database:
+        with stored.opened_file(data / "polyport.db") as database:
             database.execute("UPDATE connections SET data_key = ? WHERE connection_id = ?", (wrapped, bad))
-        database.close()
     with serving(tmp_path, log="again.log", **FIRST_ACCOUNT, **towards(simulator)) as server:
         ok, answer = works(server, token, bad)
         lost_id = Keyring.parse(lost).ids[0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +11,7 @@ from e2e.served import answer
 from polyport.engine.sums import LATE_MS, RunSummer
 from polyport.runtime import DATABASE
 from polyport.server.overview import percentiles
+from stored import opened_file
 
 pytestmark = pytest.mark.anyio
 
@@ -122,7 +121,7 @@ async def test_a_doubt_that_is_settled_counts_as_what_it_was_settled_to(bay, dep
     await bay.run(CREATE, {"name": "Lamp"})
     await summed(bay, clock)
     assert (await told(bay))["totals"]["uncertain"] == 1
-    with contextlib.closing(sqlite3.connect(bay.served.runtime.settings.data / DATABASE)) as database, database:
+    with opened_file(bay.served.runtime.settings.data / DATABASE) as database, database:
         database.execute("UPDATE runs SET status = 'succeeded', counting = counting WHERE status = 'uncertain'")
     for name in ("hour", "day", "month"):
         totals = (await told(bay, f"?range={name}"))["totals"]

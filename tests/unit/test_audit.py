@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -134,10 +133,8 @@ async def test_a_log_that_was_cut_at_its_end_has_another_head(repo: Repo, accoun
 
 
 async def test_a_change_in_the_database_shows(repo: Repo, account: int, tmp_path: Path):
-    import sqlite3  # noqa: PLC0415  the tampering hand, not the program
-
     log = await some(repo, account, 3)
-    with contextlib.closing(sqlite3.connect(tmp_path / "audit.db")) as connection, connection:
+    with stored.opened_file(tmp_path / "audit.db") as connection, connection:
         connection.execute("UPDATE audit_entries SET actor_name = 'eve' WHERE sequence = 2")
 
     assert (await log.verify(account)).broken_at == 2

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import shutil
-import sqlite3
 import stat
 
 import pytest
@@ -150,9 +149,8 @@ async def test_the_database_from_before_is_kept_beside(tmp_path, filled):
     assert done.aside is not None
     assert {path.name for path in done.aside.iterdir()} == {DATABASE}
     assert stat.S_IMODE(done.aside.stat().st_mode) == 0o700
-    with sqlite3.connect(done.aside / DATABASE) as old:
+    with stored.opened_file(done.aside / DATABASE) as old:
         assert old.execute("SELECT COUNT(*) FROM connections WHERE connection_id = ?", (late,)).fetchone() == (1,)
-    old.close()
     assert {path.name for path in settings.data.iterdir() if path.is_file()} == {DATABASE, KEY_FILE, "in-use"}
 
 
@@ -183,7 +181,9 @@ async def test_what_is_no_backup_is_refused_before_anything_is_touched(tmp_path,
     refused(settings, tmp_path / "none.db", "There is no file")
     (tmp_path / "text.db").write_text("hello, this is no database at all" * 100)
     refused(settings, tmp_path / "text.db", "not a database")
-    sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE things (id)").connection.close()
+    (tmp_path / "other.db").touch()
+    with stored.opened_file(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE things (id)")
     refused(settings, tmp_path / "other.db", "no database of Polyport")
     (tmp_path / "cut.db").write_bytes((tmp_path / "backup.db").read_bytes()[:20_000])
     refused(settings, tmp_path / "cut.db", "damaged|malformed")
@@ -192,9 +192,8 @@ async def test_what_is_no_backup_is_refused_before_anything_is_touched(tmp_path,
     (tmp_path / "spoilt.db").write_bytes(content)
     refused(settings, tmp_path / "spoilt.db", "damaged|malformed|file is")
     shutil.copy(tmp_path / "backup.db", tmp_path / "newer.db")
-    newer = sqlite3.connect(tmp_path / "newer.db")
-    newer.execute("PRAGMA user_version=9999")
-    newer.close()
+    with stored.opened_file(tmp_path / "newer.db") as newer:
+        newer.execute("PRAGMA user_version=9999")
     refused(settings, tmp_path / "newer.db", "newer Polyport")
 
 
@@ -224,9 +223,8 @@ async def test_the_key_may_come_from_the_setting(tmp_path, filled):
 async def test_a_backup_with_a_lost_connection_is_restored_only_when_told_to(tmp_path, filled):
     settings, account, number, _runs = filled
     foreign = Keyring(os.urandom(32)).wrap(scope_of(account, number).encode(), bytes(32))
-    with sqlite3.connect(settings.data / DATABASE) as database:
+    with stored.opened_file(settings.data / DATABASE) as database:
         database.execute("UPDATE connections SET data_key = ?", (foreign,))
-    database.close()
     back_up(settings, tmp_path / "backup.db")
     refused(settings, tmp_path / "backup.db", rf"connections {number}: (.|\n)*--force")
     assert restore(settings, tmp_path / "backup.db", force=True).unreadable[0].startswith(f"connections {number}: ")

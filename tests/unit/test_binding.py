@@ -1,17 +1,18 @@
 """Statements as the driver gets them: parameters by place."""
 
-import sqlite3
 from contextlib import closing
 
+import apsw
 import pytest
 
+from polyport.store.base import Statement
 from polyport.store.binding import bind
-from polyport.store.records import Priority, RunStatus
+from polyport.store.records import IdempotencyKey, Priority, RunStatus
 
 
 def run(sql, given):
-    text, take = bind(sql)
-    with closing(sqlite3.connect(":memory:")) as database:
+    text, take, _take_record = bind(sql)
+    with closing(apsw.Connection(":memory:")) as database:
         return database.execute(text, take(given)).fetchall()
 
 
@@ -33,3 +34,19 @@ def test_each_parameter_stands_where_its_name_stood(sql, given, row):
 def test_a_parameter_that_is_missing_is_a_fault():
     with pytest.raises(KeyError):
         run("SELECT :a, :b", {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("sql", "row"),
+    [
+        ("SELECT :key, :only_user, :digest, :key", ("k", "mine", "d", "k")),
+        ("SELECT :key", ("k",)),
+        ("SELECT :key, :only_user", ("k", "mine")),
+        ("SELECT 1", (1,)),
+    ],
+)
+def test_the_fields_of_a_record_stand_where_their_names_stood_and_the_reach_beside_them(sql, row):
+    record = IdempotencyKey(account_id=1, key="k", digest="d", run_id="r", created_at=2)
+    text, _take, take_record = bind(sql)
+    with closing(apsw.Connection(":memory:")) as database:
+        assert database.execute(text, take_record(Statement(query="", record=record, params={"only_user": "mine"}))).fetchall() == [row]

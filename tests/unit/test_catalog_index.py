@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
+import apsw
 import pytest
 
 from polyport.catalog import Catalog, Wanted, loaded, open_catalog, reading
@@ -325,7 +325,7 @@ def test_an_index_that_is_made_anew_closes_no_connection_that_another_thread_may
         index.renew()
         assert held.execute("SELECT 1").fetchall() == [(1,)]
         assert other.submit(index.generation).result() == 0
-        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        with pytest.raises(apsw.ConnectionClosedError, match="closed"):
             held.execute("SELECT 1")
         assert index.generation() == 0
     index.close()

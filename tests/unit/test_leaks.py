@@ -4,10 +4,10 @@ import base64
 import gzip
 import html
 import json
-import sqlite3
 import zlib
 from urllib.parse import quote
 
+import apsw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,12 +94,12 @@ def test_half_of_a_short_canary_proves_nothing():
 
 
 def test_a_canary_is_found_in_a_database_file_also_across_pages(tmp_path):
-    database = sqlite3.connect(tmp_path / "polyport.db")
+    database = apsw.Connection(str(tmp_path / "polyport.db"))
     database.execute("PRAGMA page_size = 512")
     database.execute("CREATE TABLE t (x TEXT)")
     # At one of these places the canary lies across two overflow pages.
-    database.executemany("INSERT INTO t VALUES (?)", [("x" * (900 + place) + CANARY[::-1],) for place in range(600)])
-    database.commit()
+    with database:
+        database.executemany("INSERT INTO t VALUES (?)", [("x" * (900 + place) + CANARY[::-1],) for place in range(600)])
     database.close()
     assert find_leaks(CANARIES, tmp_path) == []
     forms = {leak.form for leak in find_leaks({"c": CANARY[::-1]}, tmp_path)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -16,6 +14,7 @@ from polyport.errors import Conflict
 from polyport.runtime import DATABASE
 from polyport.store.records import RunStatus
 from polyport.store.runs import RunFilter, Runs
+from stored import opened_file
 
 pytestmark = pytest.mark.anyio
 
@@ -106,9 +105,8 @@ async def test_a_key_whose_run_is_gone_says_so_and_what_to_do(tmp_path):
     async with open_bench(tmp_path) as bench:
         ask = bench.ask(CREATE, idempotency_key="lost")
         done = await bench.engine.run_sync(ask)
-        with closing(sqlite3.connect(tmp_path / DATABASE)) as database:  # as it may have come out of an earlier version
+        with opened_file(tmp_path / DATABASE) as database:  # as it may have come out of an earlier version
             database.execute("DELETE FROM runs WHERE run_id = ?", (done.run.run_id,))
-            database.commit()
         with pytest.raises(Conflict, match="nobody can say here what came of it") as caught:
             await bench.engine.run_sync(ask)
         assert (caught.value.retryable, "another key" in str(caught.value.details.suggested_fix)) == (False, True)

@@ -1,11 +1,9 @@
 """Rotation of the master key over a real database: what it moves, what it refuses, and that no table is forgotten."""
 
 import base64
-import contextlib
 import json
 import os
 import re
-import sqlite3
 
 import pytest
 
@@ -63,7 +61,7 @@ def tables(tmp_path):
     async def look():
         async with open_safe(settings_of(tmp_path)):
             pass
-        with contextlib.closing(sqlite3.connect(tmp_path / DATABASE)) as database:
+        with stored.opened_file(tmp_path / DATABASE) as database:
             names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             found = {name for name in names if any("data_key" in row[1] for row in database.execute(f"PRAGMA table_info({name})"))}
             schema = {row[0]: row[1] for row in database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")}

@@ -106,19 +106,26 @@ class Ledger:
             sending=False,
             finished_at=now,
             probe_at=now + FIRST_LOOK_MS if status is RunStatus.UNCERTAIN and run.reconciles else None,
-            error=error_column(error),
+            error=error_column(error) if error is not None else None,
             upstream_ms=upstream_ms(attempts),
             sealed_result=box.seal(encode(held), f"run/{run.run_id}/result"),
             sealed_attempts=box.seal(encode(attempts), f"run/{run.run_id}/attempts"),
         )
+        events, repo = self._runtime.events, self._runtime.repo.runs
 
         async def end(run: Run) -> None:
-            told = await self._runtime.events.run(run, result=held.get("result"), error=error)
-            await self._runtime.repo.runs.finish(run, proof, told=told, frees=frees)
+            told = await events.run(run, result=held.get("result"), error=error)
+            await repo.finish(run, proof, told=told, frees=frees)
             if told:
-                self._runtime.events.announce()
+                events.announce()
 
-        await self._durably(finished, end)
+        try:
+            if events.silent(finished):
+                await repo.finish(finished, proof, frees=frees)
+            else:
+                await end(finished)
+        except StoreUnavailable as fault:
+            await self._again(finished, end, fault)
         self._runtime.departures.forget(run.run_id)
         self.stopping.discard(run.run_id)
         return Done(run=finished, result=held.get("result"), raw=held.get("raw"), error=error)
@@ -222,14 +229,22 @@ class Ledger:
 
     async def _durably(self, run: Run, write: Callable[[Run], Awaitable[None]]) -> None:
         """Write a transition, however long the store cannot: what happened at the partner must not be forgotten while this process lives."""
+        try:
+            await write(run)
+        except StoreUnavailable as fault:
+            await self._again(run, write, fault)
+
+    async def _again(self, run: Run, write: Callable[[Run], Awaitable[None]], fault: StoreUnavailable) -> None:
+        """Go on trying to write a transition, after a fault."""
         wait = 0.05
         while True:
-            try:
-                return await write(run)
-            except StoreUnavailable as error:
-                _log.warning("the store cannot be written, trying again", run=run.run_id, reason=str(error))
+            _log.warning("the store cannot be written, trying again", run=run.run_id, reason=str(fault))
             await asyncio.sleep(wait)
             wait = min(2.0, wait * 2)
+            try:
+                return await write(run)
+            except StoreUnavailable as again:
+                fault = again
 
     async def read(self, account_id: int, run_id: str) -> Done | None:
         """A stored run with its payloads in the clear."""

@@ -21,6 +21,7 @@ from polyport.store.records import Priority, Run
 
 WHOLE_MOST: Final = 4_300  # zeros at the end of a number that is written in full: Python reads no longer ones
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+encode: Final = _ENCODER.encode  # JSON to be sealed
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _CANONICAL: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -170,7 +171,11 @@ def attempt_record(number: int, started: int, clock: float, traces: list[Trace],
 
 def upstream_ms(attempts: list[dict[str, Any]]) -> int:
     """The time that was the partner's, in milliseconds."""
-    return sum(exchange["durationMs"] for attempt in attempts for exchange in attempt["exchanges"])
+    found = 0
+    for attempt in attempts:
+        for exchange in attempt["exchanges"]:
+            found += exchange["durationMs"]
+    return found
 
 
 def error_column(error: PolyportError | None) -> str | None:
@@ -184,11 +189,6 @@ def held_column(error: PolyportError, until: int) -> str:
     """What may stand in the clear of a run that was held back: why, and until when at least (unix milliseconds)."""
     record = {"code": error.code, "message": error.message, "retryable": error.retryable, "reason": error.details.reason, "until": until}
     return json.dumps(record)
-
-
-def encode(value: Any) -> bytes:
-    """JSON to be sealed."""
-    return _ENCODER.encode(value)
 
 
 def decode(content: bytes) -> Any:

@@ -97,7 +97,8 @@ class DatabaseQueue:
             return ()
         since = time.monotonic()
         try:
-            found = await self._database.write(*(_claim(lane, count, owner, now, sends=sends(lane)) for lane, count in chosen.items()))
+            claims = [statement for lane, count in chosen.items() for statement in _claim(lane, count, owner, now, sends=sends(lane))]
+            found = (await self._database.write(*claims))[::2]  # each is followed by its count
         except BaseException:
             self._due.set()
             raise
@@ -210,7 +211,7 @@ def _turn(run: Run) -> tuple[int, str]:
     return run.due_at - PRIORITY_LEAD_MS * (run.priority - Priority.NORMAL), run.run_id
 
 
-def _claim(lane: Lane, count: int, owner: str, now: int, *, sends: bool) -> Statement:
+def _claim(lane: Lane, count: int, owner: str, now: int, *, sends: bool) -> tuple[Statement, Statement]:
     told = {
         "account_id": lane.account_id,
         "place": lane.place,
@@ -220,7 +221,8 @@ def _claim(lane: Lane, count: int, owner: str, now: int, *, sends: bool) -> Stat
         "lead": PRIORITY_LEAD_MS,
         "sends": sends,
     }
-    return Statement(query="claim_one", params=told) if count == 1 else Statement(query="claim_lane", params={**told, "limit": count})
+    claim = Statement(query="claim_one", params=told) if count == 1 else Statement(query="claim_lane", params={**told, "limit": count})
+    return claim, Statement(query="count_claimed", params={"account_id": lane.account_id})
 
 
 def _verdict(run: Run, departed: frozenset[str] | None) -> tuple[RunStatus, PolyportError] | None:

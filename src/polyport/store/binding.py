@@ -1,57 +1,55 @@
-"""How the driver is given the parameters of statements: by place, and in types that it need not ask about.
-
-The driver makes a text of each parameter's name to look it up, every time, and asks each value that is no plain number or text whether it would be something
-else: its type, then itself, by exceptions. For the thirty parameters of a run that cost more than what SQLite did with them.
-"""
+"""How the driver is given the parameters of statements: by place. By name it would look up each of a run's thirty parameters, every time."""
 
 from __future__ import annotations
 
-import enum
 import re
-import sqlite3
 from collections.abc import Callable
 from operator import attrgetter, itemgetter
 from typing import Any, Final
 
-from polyport.store import records
-from polyport.store.base import Params
+from polyport.store.base import Params, Statement
 
+ONLY_USER: Final = "only_user"
 _PLACE: Final = re.compile(r"'[^']*'|:([a-z_][a-z0-9_]*)")
-Bound = tuple[str, Callable[[Params], tuple[Any, ...]]]
+Values = tuple[Any, ...]
+Bound = tuple[str, Callable[[Params], Values], Callable[[Statement], Values]]
 
 
 def bind(sql: str) -> Bound:
-    """The statement with numbers in the place of names, and what takes its parameters, in their order, from those that are given by name."""
-    names: dict[str, int] = {}
+    """The statement with numbers in the place of names, and what takes its parameters, in their order: from those that are given by name, and from a record.
 
-    def numbered(found: re.Match[str]) -> str:
-        name = found[1]
-        return found[0] if name is None else f"?{names.setdefault(name, len(names) + 1)}"
+    The reach of the caller, which is no field of any record, comes last.
+    """
+    names = sorted(dict.fromkeys(name for name in _PLACE.findall(sql) if name), key=ONLY_USER.__eq__)
+    numbers = {name: number for number, name in enumerate(names, 1)}
+    text = _PLACE.sub(lambda found: found[0] if found[1] is None else f"?{numbers[found[1]]}", sql)
+    return text, _taker(names), _record_taker(names)
 
-    text = _PLACE.sub(numbered, sql)
+
+def _taker(names: list[str]) -> Callable[[Params], Values]:
     if not names:
-        return text, _nothing
+        return _nothing
     if len(names) == 1:
         (only,) = names
-        return text, lambda given: (given[only],)
-    return text, itemgetter(*names)
+        return lambda given: (given[only],)
+    return itemgetter(*names)
 
 
-def _nothing(_given: Params) -> tuple[Any, ...]:
+def _record_taker(names: list[str]) -> Callable[[Statement], Values]:
+    fields = [name for name in names if name != ONLY_USER]
+    take: Callable[[Any], Values] = (
+        attrgetter(*fields) if len(fields) > 1 else lambda record: tuple(getattr(record, name) for name in fields)
+    )
+    if len(fields) == len(names):
+        return lambda statement: take(statement.record)
+    return lambda statement: (*take(statement.record), statement.params[ONLY_USER])
+
+
+def _nothing(_given: Params) -> Values:
     return ()
 
 
-def teach_driver() -> None:
-    """Tell the driver at once what our values are for it; once a process."""
-    nothing: dict[None, None] = {}
-    sqlite3.register_adapter(type(None), nothing.get)  # of nothing, nothing: in C
-    sqlite3.register_adapter(bool, int)
-    sqlite3.register_adapter(bytes, bytes)
-    for kind in vars(records).values():
-        if isinstance(kind, type) and issubclass(kind, enum.StrEnum | enum.IntEnum) and len(kind):
-            sqlite3.register_adapter(kind, attrgetter("_value_"))
-
-
-def lower(value: Any) -> Any:
+def lower(*given: Any) -> Any:
     """SQLite's own ``lower`` knows ASCII alone."""
+    (value,) = given
     return value.lower() if isinstance(value, str) else value

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
+
+import apsw
 
 from polyport.errors import SetupError
 from polyport.store.keys import DataKey
@@ -18,6 +19,7 @@ from polyport.store.sqlite import _connect
 
 # Ids that were given out after a copy was taken must not be given out again for other things: what is made after a restore gets ids from beyond.
 IDS_LEFT_OUT: Final = 1_000_000
+PATIENCE_MS: Final = 5_000
 _UNFINISHED: Final = "SELECT COUNT(*) FROM runs WHERE status IN ('queued', 'waiting', 'running') AND "
 
 
@@ -44,7 +46,8 @@ def copy_database(source: Path, target: Path, now: int) -> None:
     The copy is made in one step over one snapshot: in pieces it would begin anew with every commit of another process.
     """
     with _told(source), contextlib.closing(_connect(source, read_only=True)) as reading, contextlib.closing(_plain(target)) as writing:
-        reading.backup(writing)
+        with writing.backup("main", reading, "main") as copying:
+            copying.step()
         writing.execute("PRAGMA journal_mode=DELETE")  # nothing beside the file
         writing.execute(
             "INSERT INTO sequences (name, value) VALUES ('backup_at', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (now,)
@@ -88,16 +91,16 @@ def make_ready(path: Path) -> None:
 
 def settle_log(path: Path) -> None:
     """Bring what stands beside a database in its log into the file itself, if the file is sound enough for that."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(path)) as database:
+    with contextlib.suppress(apsw.Error), contextlib.closing(_connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _describe(database: sqlite3.Connection, schema: int) -> Copy:
-    taken = database.execute("SELECT value FROM sequences WHERE name = 'backup_at'").fetchone()
-    key_ids = database.execute("SELECT DISTINCT key_id FROM data_key_census").fetchall()
+def _describe(database: apsw.Connection, schema: int) -> Copy:
+    taken = _one(database, "SELECT value FROM sequences WHERE name = 'backup_at'")
+    key_ids: list[Any] = database.execute("SELECT DISTINCT key_id FROM data_key_census").fetchall()
     return Copy(
         schema=schema,
-        taken_at=int(taken[0]) if taken is not None else None,
+        taken_at=int(taken) if taken is not None else None,
         accounts=int(_one(database, "SELECT COUNT(*) FROM accounts")),
         connections=int(_one(database, "SELECT COUNT(*) FROM connections")),
         runs=int(_one(database, "SELECT COUNT(*) FROM runs")),
@@ -107,23 +110,26 @@ def _describe(database: sqlite3.Connection, schema: int) -> Copy:
     )
 
 
-def _check(database: sqlite3.Connection, path: Path, pragma: str) -> None:
+def _check(database: apsw.Connection, path: Path, pragma: str) -> None:
     said = [str(row[0]) for row in database.execute(f"PRAGMA {pragma}(3)")]
     if said != ["ok"]:
         raise SetupError(f"{path} is damaged: {'; '.join(said)}.")
 
 
-def _one(database: sqlite3.Connection, sql: str) -> Any:
-    return database.execute(sql).fetchone()[0]
+def _one(database: apsw.Connection, sql: str) -> Any:
+    return database.execute(sql).get
 
 
-def _plain(path: Path, mode: str = "rw") -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, isolation_level=None)
+def _plain(path: Path, mode: str = "rw") -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(f"file:{quote(str(path.absolute()))}?mode={mode}", flags=flags)
+    connection.set_busy_timeout(PATIENCE_MS)
+    return connection
 
 
 @contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except apsw.Error as error:
         raise SetupError(f"{path} cannot be copied or read as a database: {error}.") from error

@@ -6,23 +6,23 @@ gone with the last of these. So a look goes before commits, a few times a second
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from pathlib import Path
 from typing import Final
+
+import apsw
 
 LOOK_SECONDS: Final = 0.05
 Mark = tuple[int, int]
 
 
-class Displaced(sqlite3.OperationalError):
+class Displaced(apsw.CantOpenError):
     """Another file stands in the place of one that was opened, or none. It is told as SQLite's own reasons are."""
 
     def __init__(self, path: Path, *, gone: bool) -> None:
         what = "gone" if gone else "not the file that this server opened"
         super().__init__(f"{path.name} is {what}: put that one back, or stop the server, put the data folder in order and start it")
-        self.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-        self.sqlite_errorname = "SQLITE_CANTOPEN"
+        self.result = self.extendedresult = apsw.SQLITE_CANTOPEN
 
 
 class Place:

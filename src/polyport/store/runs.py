@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,19 +82,19 @@ class Runs:
 
     database: Database
 
-    async def insert(self, run: Run, key: IdempotencyKey | None = None, *, touch: bool = False) -> None:
+    def insert(self, run: Run, key: IdempotencyKey | None = None, *, touch: bool = False) -> Awaitable[object]:
         """Keep a new run, and with it the key it was started under. Raises ``Duplicate`` when the key is remembered already.
 
         ``touch`` also notes that the run's connection was used.
         """
-        statements = [Statement(query="insert_run", params=params(run))]
+        statements = [Statement(query="insert_run", record=run)]
         if run.status in _WAIT:
             statements.append(_waits(run.account_id, 1))
         if touch:
             statements.append(Statement(query="touch_connection", params={"connection_id": run.connection_id, "now": run.created_at}))
         if key is not None:
             statements.insert(0, Statement(query="insert_idempotency_key", params=params(key)))
-        await self.database.write(*statements)
+        return self.database.write(*statements)
 
     async def insert_many(self, runs: Sequence[tuple[Run, IdempotencyKey | None]], mark: IdempotencyKey | None = None) -> None:
         """Keep many new runs with their keys in one unit, and notice that their connections were used. Raises ``Duplicate`` when a key is remembered already."""
@@ -103,7 +103,7 @@ class Runs:
         for run, key in runs:
             if key is not None:
                 statements.append(Statement(query="insert_idempotency_key", params=params(key)))
-            statements.append(Statement(query="insert_run", params=params(run)))
+            statements.append(Statement(query="insert_run", record=run))
             if run.status in _WAIT:
                 statements.append(_waits(run.account_id, 1))
             if run.connection_id is not None:
@@ -120,23 +120,22 @@ class Runs:
             Statement(query="mark_sending", params={"account_id": run.account_id, "run_id": run.run_id, "owner": run.owner}, expect=1)
         )
 
-    async def finish(self, run: Run, proof: RunProof | None = None, *, told: Sequence[Statement] = (), frees: bool = False) -> None:
+    def finish(self, run: Run, proof: RunProof | None = None, *, told: Sequence[Statement] = (), frees: bool = False) -> Awaitable[object]:
         """Write the end of a run as the record has it, and the events that tell it; ``run.owner`` is the process that worked on it. Raises ``Stale``.
 
         ``proof`` also notes that the run's connection works. ``frees``: the key that it was started under may be used again.
         """
-        ended = Statement(query="finish_run", params=params(run), expect=1)
+        ended = Statement(query="finish_run", record=run, expect=1)
         if frees and run.idempotency_key is not None:
-            await self.database.write(ended, freed_key(run), *told, _ended(run))
-        elif proof is None:
-            await self.database.write(ended, *told, _ended(run))
-        else:
-            proved = Statement(query="proved_connection", params={**params(proof), "now": run.finished_at})
-            await self.database.write(ended, proved, *told, _ended(run))
+            return self.database.write(ended, freed_key(run), *told, _ended(run))
+        if proof is None:
+            return self.database.write(ended, *told, _ended(run))
+        proved = Statement(query="proved_connection", params={**params(proof), "now": run.finished_at})
+        return self.database.write(ended, proved, *told, _ended(run))
 
     async def reschedule(self, run: Run) -> None:
         """Let a run wait until ``due_at``. Raises ``Stale``, also when it was asked to stop."""
-        await self.database.write(Statement(query="reschedule_run", params=params(run), expect=1))
+        await self.database.write(Statement(query="reschedule_run", record=run, expect=1))
 
     async def hold(self, lane: Lane, *, error: str, limit: int, now: int) -> None:
         """Say of the next runs of a lane why they wait. They keep their places."""

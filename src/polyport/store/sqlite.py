@@ -3,25 +3,25 @@
 Every unit that ``write`` takes is durable when it returns (``synchronous=FULL``); units of many callers share one commit, which is what makes that cheap.
 What can wait happens in threads: reads, the lock that another process holds, the commit with its fsync, statements that touch many rows. The
 statements of a unit (a few microseconds each, in memory) run on the event loop itself: handing each of them to a thread cost more than all else of a
-run together, because both sides fight for the interpreter's lock (docs/adr/0010).
+run together, because both sides fight for the interpreter's lock (docs/adr/0010). The driver is APSW, which brings its SQLite along (docs/adr/0034).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+
+import apsw
 
 from polyport.errors import SetupError
 from polyport.store.base import DbRow, Duplicate, Params, Stale, Statement, StoreFault, StoreUnavailable
-from polyport.store.binding import bind, lower, teach_driver
+from polyport.store.binding import ONLY_USER, bind, lower
 from polyport.store.place import Displaced, Place
 from polyport.store.queries import load_migrations, load_queries
 from polyport.store.reach import only_user
@@ -32,6 +32,7 @@ BATCH: Final = 128  # units of one commit: what the event loop does at a stretch
 STRETCH: Final = 4 * BATCH  # statements beyond which a batch runs in the thread: a unit of its own may be that long
 READERS: Final = 4
 BUSY_MS: Final = 10_000
+STATEMENTS: Final = 256  # that a connection keeps compiled
 SHORT_MS: Final = 500  # patience with a lock that was held for longer than that: callers hear of it at once until it is gone
 READY_SECONDS: Final = 3.0
 SCRUB_MS: Final = 1_000  # so long writers wait for readers at most when the log is emptied
@@ -89,11 +90,12 @@ _HEAVY: Final = frozenset(
 )
 _CLOSING: Final = "the database is closing"
 _WRITE: Final = (
+    "PRAGMA page_size=8192",  # of a new file: of usual runs three have place in a page, in one of 4,096 bytes a single one
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA secure_delete=ON",  # what is deleted is overwritten with zeros, in pages that are free afterwards too
-    "PRAGMA cache_size=-8000",  # runs are written at the end of their tables: what is kept beyond that is hardly read again
+    "PRAGMA cache_size=-2000",  # runs are written at the end of their tables: what is kept beyond that is hardly read again, and looked through at commits
     "PRAGMA journal_size_limit=67108864",
 )
 _READ: Final = (
@@ -101,11 +103,9 @@ _READ: Final = (
     "PRAGMA cache_size=-2000",
 )  # the system keeps the pages of the file too: half as much costs a page of runs nothing
 _TAKEN: Final = frozenset(
-    {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID},
+    {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_ROWID},
 )
-_ASKED_WRONG: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE})
-
-teach_driver()
+_ASKED_WRONG: Final = frozenset({apsw.SQLITE_ERROR, apsw.SQLITE_TOOBIG, apsw.SQLITE_MISMATCH, apsw.SQLITE_RANGE})
 
 
 class _Unguarded(Exception):
@@ -134,15 +134,16 @@ class SqliteDatabase:
         queries = load_queries()
         self._bound = {name: bind(query.sql) for name, query in queries.items()}
         self._limited = frozenset(name for name, query in queries.items() if ":only_user" in query.sql)
+        self._loop = asyncio.get_running_loop()  # kept: CPython before 3.12 asks the system for the process's number each time
         self._pending: deque[_Unit] = deque()
         self._draining: asyncio.Task[None] | None = None
-        self._writing: sqlite3.Connection | None = None
+        self._writing: apsw.Connection | None = None
         self._closing = False
         self._busy_ms = BUSY_MS
         self._readers = Threads("polyport-read", READERS)
         self._writer = Threads("polyport-write", 1)
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: list[apsw.Connection] = []
         self.commits = 0
         self.units = 0
 
@@ -165,15 +166,14 @@ class SqliteDatabase:
             raise StoreUnavailable(_CLOSING)
         return await self._readers.run(self._read, query, self._reaching(query, params or {}))
 
-    async def write(self, *statements: Statement) -> Sequence[Sequence[DbRow]]:
+    def write(self, *statements: Statement) -> asyncio.Future[Rows]:
         """Run a unit of statements, all or none; returns once it is durable. Raises ``Stale``, ``Duplicate`` or ``StoreUnavailable``.
 
         A caller that is cancelled while it waits takes nothing back: the unit was accepted and is carried out.
         """
         if self._closing:
             raise StoreUnavailable(_CLOSING)
-        loop = asyncio.get_running_loop()
-        unit = _Unit(loop)
+        unit = _Unit(self._loop)
         for statement in statements:
             if statement.adds:
                 unit.added.append(statement)
@@ -183,15 +183,16 @@ class SqliteDatabase:
             unit.statements.append(self._limit(statement) if statement.query in self._limited else statement)
         self._pending.append(unit)
         if self._draining is None:
-            self._draining = loop.create_task(self._drain())
-        return await unit.future
+            self._draining = self._loop.create_task(self._drain())
+        return unit.future
 
     def _reaching(self, query: str, params: Params) -> Params:
-        return {**params, "only_user": only_user()} if query in self._limited else params
+        return {**params, ONLY_USER: only_user()} if query in self._limited else params
 
     def _limit(self, statement: Statement) -> Statement:
         """The statement within the caller's reach, read here: the units of many callers are run together later."""
-        return Statement(query=statement.query, params={**statement.params, "only_user": only_user()}, expect=statement.expect)
+        limited = {**statement.params, ONLY_USER: only_user()}
+        return Statement(query=statement.query, params=limited, expect=statement.expect, record=statement.record)
 
     async def ready(self) -> None:
         """Return if the database can be written now; raise ``StoreUnavailable`` with the reason if not, within a few seconds."""
@@ -213,7 +214,7 @@ class SqliteDatabase:
     def _scrub(self) -> bool:
         with contextlib.suppress(Displaced), contextlib.closing(self._connect()) as connection:  # the writer's may be within a transaction
             connection.execute(f"PRAGMA busy_timeout={SCRUB_MS}")
-            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0]
         return False
 
     async def close(self) -> None:
@@ -231,12 +232,12 @@ class SqliteDatabase:
         self._drop()
 
     def _read(self, query: str, params: Params) -> list[DbRow]:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
         try:
             if connection is None:
                 connection = self._local.connection = self._connect(read_only=True)
                 self._connections.append(connection)
-            sql, take = self._bound[query]
+            sql, take, _take_record = self._bound[query]
             return connection.execute(sql, take(params)).fetchall()
         except Exception as error:
             fault = _fault_of(error, query)
@@ -289,7 +290,7 @@ class SqliteDatabase:
         self.commits += 1
         self.units += len(units)
 
-    def _transact_whole(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
+    def _transact_whole(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
         _patiently(connection, "BEGIN IMMEDIATE", self._busy_ms)
         try:
             self._run_all(connection, units)
@@ -298,18 +299,18 @@ class SqliteDatabase:
         self._check_place(connection)
         connection.execute("COMMIT")
 
-    def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+    def _connect(self, *, read_only: bool = False) -> apsw.Connection:
         self._place.check()
         return _connect(self._path, read_only=read_only)
 
-    def _check_place(self, connection: sqlite3.Connection) -> None:
+    def _check_place(self, connection: apsw.Connection) -> None:
         try:
             self._place.check_commit()
         except Displaced:  # what is open is all there is of what was written: it is kept until the files are back, or the program ends
             connection.execute("ROLLBACK")
             raise
 
-    def _again_guarded(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
+    def _again_guarded(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
         """Run a batch again, each unit in a savepoint: one of them has to be undone alone."""
         connection.execute("ROLLBACK")
         _patiently(connection, "BEGIN IMMEDIATE", self._busy_ms)
@@ -323,15 +324,15 @@ class SqliteDatabase:
         connection, self._writing = self._writing, None
         self._place.leave_log()
         if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(apsw.Error):
                 connection.close()
 
-    def _run_all(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
+    def _run_all(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
         for unit in units:
             self._run(connection, unit, guarded=len(unit.statements) > 1)
         self._add(connection, units)
 
-    def _add(self, connection: sqlite3.Connection, units: Sequence[_Unit]) -> None:
+    def _add(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
         """Add what the units that stand add to sums: each sum once for all of them."""
         added: list[Statement] = []
         for unit in units:
@@ -340,7 +341,7 @@ class SqliteDatabase:
         for statement in summed(added) if added else ():
             self._execute(connection, statement, guarded=True)
 
-    def _run(self, connection: sqlite3.Connection, unit: _Unit, *, guarded: bool) -> None:
+    def _run(self, connection: apsw.Connection, unit: _Unit, *, guarded: bool) -> None:
         """Run one unit inside the transaction; a fault of the unit itself undoes it alone, a fault of the database is raised.
 
         A unit of a single statement needs no savepoint: a statement that fails undoes itself, and one that should have changed a row and
@@ -366,12 +367,12 @@ class SqliteDatabase:
         if guarded:
             connection.execute("RELEASE unit")
 
-    def _execute(self, connection: sqlite3.Connection, statement: Statement, *, guarded: bool) -> list[DbRow]:
-        sql, take = self._bound[statement.query]
-        cursor = connection.execute(sql, take(statement.params))
-        rows = cursor.fetchall() if cursor.description is not None else []
+    def _execute(self, connection: apsw.Connection, statement: Statement, *, guarded: bool) -> list[DbRow]:
+        sql, take, take_record = self._bound[statement.query]
+        cursor = connection.execute(sql, take(statement.params) if statement.record is None else take_record(statement))
+        rows = cursor.fetchall()
         if statement.expect is not None:
-            changed = len(rows) if cursor.description is not None else cursor.rowcount
+            changed = len(rows) or connection.changes()
             if changed != statement.expect:
                 if changed and not guarded:
                     raise _Unguarded
@@ -389,46 +390,43 @@ def _settle(units: Sequence[_Unit]) -> None:
             unit.future.set_result(unit.rows)
 
 
-def _begins(connection: sqlite3.Connection) -> bool:
+def _begins(connection: apsw.Connection) -> bool:
     """Take the write lock if no other process holds it; never waits."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if not _is_busy(error):
-            raise
+    except apsw.BusyError:
         return False
     return True
 
 
 def _is_busy(error: Exception) -> bool:
     """Whether another process's lock was in the way."""
-    return isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    return isinstance(error, apsw.BusyError)
 
 
-def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> sqlite3.Connection:
+def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> apsw.Connection:
     """Open the file. Only ``create`` makes one: a database that vanished must not be taken for an empty one."""
-    uri = f"file:{quote(str(path.absolute()))}?mode={'rwc' if create else 'rw'}"
-    connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=BUSY_MS / 1000 if read_only else 0
-    )
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    connection = apsw.Connection(str(path.absolute()), flags=flags, statementcachesize=STATEMENTS)
     try:
+        connection.set_busy_timeout(BUSY_MS if read_only else 0)
         for pragma in _READ if read_only else _WRITE:
             _patiently(connection, pragma)
-        connection.create_function("lower", 1, lower, deterministic=True)
+        connection.create_scalar_function("lower", lower, 1, deterministic=True)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _patiently(connection: sqlite3.Connection, statement: str, busy_ms: int = BUSY_MS) -> None:
+def _patiently(connection: apsw.Connection, statement: str, busy_ms: int = BUSY_MS) -> None:
     """Run a statement that other processes may keep waiting: the change to WAL does not wait by itself, and writers have no busy timeout."""
     end, pause = time.monotonic() + busy_ms / 1000, 0.0005
     while True:
         try:
-            connection.execute(statement)
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > end:
+            connection.execute(statement).fetchall()
+        except apsw.BusyError:
+            if time.monotonic() > end:
                 raise
         else:
             return
@@ -447,53 +445,46 @@ def _prepare(path: Path) -> None:
                 _migrate(connection, path, migrations)
                 connection.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                with contextlib.suppress(apsw.Error):  # SQLite may have rolled back by itself
                     connection.execute("ROLLBACK")
                 raise
-    except (sqlite3.Error, OSError) as error:
+    except (apsw.Error, OSError) as error:
         raise SetupError(f"{path} cannot be used as a database: {error}.") from error
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[tuple[int, str]]) -> None:
+def _migrate(connection: apsw.Connection, path: Path, migrations: Sequence[tuple[int, str]]) -> None:
     newest = migrations[-1][0]
-    present = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    present = int(connection.pragma("user_version"))
     if present > newest:
         raise SetupError(f"{path} was written by a newer Polyport (schema {present}, this one knows {newest}): start the newer program.")
     for version, script in migrations:
         if version > present:
-            _run_script(connection, script)
+            connection.execute(script)  # all its statements, and no commit of its own
             connection.execute(f"PRAGMA user_version={version}")
-
-
-def _run_script(connection: sqlite3.Connection, script: str) -> None:
-    """Run a migration statement by statement: ``executescript`` would commit the transaction that holds the lock."""
-    buffer = ""
-    for line in script.splitlines(keepends=True):
-        buffer += line
-        if sqlite3.complete_statement(buffer):
-            connection.execute(buffer)
-            buffer = ""
-    if buffer.strip():
-        raise sqlite3.OperationalError("a migration ends within a statement")
 
 
 def _fault_of(error: Exception, query: str) -> StoreFault | None:
     """The fault of a unit that did this; ``None`` when the database is at fault."""
     if isinstance(error, StoreFault):
         return error
-    code = getattr(error, "sqlite_errorcode", None)  # of SQLite itself; the driver's own refusals of a parameter have none
-    if isinstance(error, sqlite3.IntegrityError):
+    if isinstance(error, apsw.ConstraintError):
+        code = getattr(error, "extendedresult", None)
         if code in _TAKEN:
             return Duplicate(str(error).partition(": ")[2])
-        if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        if code == apsw.SQLITE_CONSTRAINT_FOREIGNKEY:
             return Stale(f"{query}: what it refers to is gone")
-        if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:  # the schema's one objection: a retired master key
+        if code == apsw.SQLITE_CONSTRAINT_TRIGGER:  # the schema's one objection: a retired master key
             return StoreUnavailable(f"{query}: {error}; it will be left in a moment")
         return StoreFault(f"{query}: {error}")
-    if isinstance(error, (sqlite3.OperationalError, sqlite3.DatabaseError)) and code is not None and code & 0xFF not in _ASKED_WRONG:
+    if (
+        isinstance(error, apsw.Error) and getattr(error, "result", apsw.SQLITE_ERROR) not in _ASKED_WRONG
+    ):  # the driver's own refusals have no result
         return None
     return StoreFault(f"{query}: {type(error).__name__}")
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"{getattr(error, 'sqlite_errorname', type(error).__name__)}: {error}")
+    code = getattr(error, "extendedresult", None)
+    names = apsw.mapping_extended_result_codes, apsw.mapping_result_codes
+    name = next((str(known[code]) for known in names if code is not None and code in known), type(error).__name__)
+    return StoreUnavailable(f"{name}: {error}")

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import sqlite3
 import threading
 import weakref
 from array import array
@@ -15,6 +14,8 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
+
+import apsw
 
 from polyport.store.asked_catalogue import beyond_of, conditions_of, order_of, seen_in
 from polyport.store.base import StoreUnavailable
@@ -43,7 +44,7 @@ class SqliteCatalogue:
         self._path = path
         self._local = threading.local()
         self._lock = threading.RLock()
-        self._closing: dict[sqlite3.Connection, Any] = {}
+        self._closing: dict[apsw.Connection, Any] = {}
         self._era = 0
         self._stopped = threading.Event()
         self._inode = 0
@@ -65,7 +66,7 @@ class SqliteCatalogue:
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 return cls(path), None
-            except (sqlite3.Error, OSError, StoreUnavailable) as error:
+            except (apsw.Error, OSError, StoreUnavailable) as error:
                 reason = str(error)
             with contextlib.suppress(OSError):
                 _remove(path)
@@ -80,10 +81,11 @@ class SqliteCatalogue:
         while self._closing:
             self._closing.popitem()[1]()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> apsw.Connection:
         # An empty name is a file of this connection alone, which the system removes; what is small stays in memory.
         name = "" if self._path is None else str(self._path)
-        connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
+        connection = apsw.Connection(name)
+        connection.set_busy_timeout(BUSY_MS)
         self._closing[connection] = weakref.finalize(self, connection.close)
         connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
         connection.execute("PRAGMA secure_delete=ON")
@@ -96,7 +98,7 @@ class SqliteCatalogue:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            present = connection.execute("PRAGMA user_version").fetchone()[0]
+            present = connection.pragma("user_version")
             if present == 0:
                 _make(connection)
             connection.execute("COMMIT")
@@ -104,10 +106,10 @@ class SqliteCatalogue:
             connection.execute("ROLLBACK")
             raise
         if present not in {0, FORMAT}:
-            raise sqlite3.DatabaseError(f"{self._path} has a format that this program does not know")
+            raise apsw.FormatError(f"{self._path} has a format that this program does not know")
         self._inode = _inode(self._path)
 
-    def _own(self) -> sqlite3.Connection:
+    def _own(self) -> apsw.Connection:
         if self._alone is not None:
             return self._alone
         era, found = getattr(self._local, "held", (None, None))
@@ -132,7 +134,7 @@ class SqliteCatalogue:
                     _make(self._alone)
                 else:
                     self._open()
-        except (sqlite3.Error, OSError) as error:
+        except (apsw.Error, OSError) as error:
             raise StoreUnavailable(f"the index of the catalogue cannot be made anew: {error}") from error
 
     def _read(self, sql: str, given: Sequence[Any] = ()) -> list[Any]:
@@ -140,7 +142,7 @@ class SqliteCatalogue:
         try:
             with self._lock if self._alone is not None else contextlib.nullcontext():
                 return self._own().execute(sql, given).fetchall()
-        except sqlite3.Error as error:
+        except apsw.Error as error:
             raise _fault(error) from error
 
     def generation(self) -> int:
@@ -218,20 +220,20 @@ class SqliteCatalogue:
                     connection.execute("COMMIT")
                     self._unclean = self._unclean or private
                 except BaseException:
-                    with contextlib.suppress(sqlite3.Error):
+                    with contextlib.suppress(apsw.Error):
                         connection.execute("ROLLBACK")
                     raise
                 self._clean(connection)
-        except sqlite3.Error as error:
+        except apsw.Error as error:
             raise _fault(error) from error
 
-    def _clean(self, connection: sqlite3.Connection) -> None:
+    def _clean(self, connection: apsw.Connection) -> None:
         """Empty the log of changes, which holds what was taken out, unless somebody reads from it just now: then the next change does."""
         if not self._unclean or self._path is None:
             return
         connection.execute(f"PRAGMA busy_timeout={CLEAN_MS}")
         try:
-            self._unclean = bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+            self._unclean = bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get[0])
         finally:
             connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
 
@@ -394,20 +396,15 @@ def _marks(numbers: Sequence[int]) -> str:
     return ",".join("?" * len(numbers))
 
 
-def _make(connection: sqlite3.Connection) -> None:
-    script, buffer = files("polyport.store").joinpath("sql", "catalogue", "schema.sql").read_text("utf-8"), ""
-    for line in script.splitlines(keepends=True):  # ``executescript`` would commit the transaction that holds the lock
-        buffer += line
-        if sqlite3.complete_statement(buffer):
-            connection.execute(buffer)
-            buffer = ""
+def _make(connection: apsw.Connection) -> None:
+    connection.execute(files("polyport.store").joinpath("sql", "catalogue", "schema.sql").read_text("utf-8"))
     connection.execute(f"PRAGMA user_version={FORMAT}")
 
 
-def _fault(error: sqlite3.Error) -> StoreUnavailable:
+def _fault(error: apsw.Error) -> StoreUnavailable:
     """A file that is damaged, that another program changed or that is gone is told apart from one that cannot be used just now."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR}:
+    code = getattr(error, "result", apsw.SQLITE_ERROR)
+    if code in {apsw.SQLITE_CORRUPT, apsw.SQLITE_NOTADB, apsw.SQLITE_ERROR, apsw.SQLITE_IOERR}:
         return IndexDamaged(f"the index of the catalogue is damaged: {error}")
     return StoreUnavailable(f"the index of the catalogue cannot be used: {error}")
 
@@ -424,13 +421,13 @@ def _remove(path: Path) -> None:
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
-def _take_out(connection: sqlite3.Connection, partner_id: int) -> None:
+def _take_out(connection: apsw.Connection, partner_id: int) -> None:
     for kind, table in _TABLES.items():
         rows = connection.execute(f"SELECT number, words FROM {table} WHERE partner_id = ?", (partner_id,)).fetchall()  # noqa: S608  one of two
         names = ", ".join(COLUMNS)
         connection.executemany(
             f"INSERT INTO {kind}_words ({kind}_words, rowid, {names}) VALUES ('delete', ?, ?, ?, ?, ?, ?)",  # noqa: S608  as above
-            [(number, *words.split("\n")) for number, words in rows],
+            [(number, *str(words).split("\n")) for number, words in rows],
         )
         if kind == "operation":
             connection.executemany("DELETE FROM operation_items WHERE number = ?", [(number,) for number, _words in rows])
@@ -438,27 +435,29 @@ def _take_out(connection: sqlite3.Connection, partner_id: int) -> None:
     connection.execute("DELETE FROM documents WHERE partner_id = ?", (partner_id,))
 
 
-def _forget_words(connection: sqlite3.Connection) -> None:
+def _forget_words(connection: apsw.Connection) -> None:
     """Write the words anew without those of what was taken out: until then they stand in the file, marked as gone."""
     for kind in _TABLES:
         connection.execute(f"INSERT INTO {kind}_words ({kind}_words) VALUES ('optimize')")  # noqa: S608  one of two
 
 
-def _put_in(connection: sqlite3.Connection, stored: Stored) -> None:
+def _put_in(connection: apsw.Connection, stored: Stored) -> None:
     names = ", ".join(COLUMNS)
     row = stored.partner
-    made = connection.execute(f"INSERT INTO partners ({_PARTNER}) VALUES (?,?,?,?,?,?,?,?,?,?)", row)  # noqa: S608  as above
-    connection.execute(f"INSERT INTO partner_words (rowid, {names}) VALUES (?,?,?,?,?,?)", (made.lastrowid, *row.words.split("\n")))  # noqa: S608  as above
+    connection.execute(f"INSERT INTO partners ({_PARTNER}) VALUES (?,?,?,?,?,?,?,?,?,?)", row)  # noqa: S608  as above
+    number = connection.last_insert_rowid()
+    connection.execute(f"INSERT INTO partner_words (rowid, {names}) VALUES (?,?,?,?,?,?)", (number, *row.words.split("\n")))  # noqa: S608  as above
     for operation in stored.operations:
-        made = connection.execute(
+        connection.execute(
             "INSERT INTO operations (operation_id, partner_id, owner, is_action, deprecated, kind, title_key, document, words) "
             "VALUES (?,?,?,?,?,?,?,?,?)",
             operation[:9],
         )
-        connection.execute("INSERT INTO operation_items VALUES (?,?)", (made.lastrowid, operation.item))
+        number = connection.last_insert_rowid()
+        connection.execute("INSERT INTO operation_items VALUES (?,?)", (number, operation.item))
         connection.execute(
             f"INSERT INTO operation_words (rowid, {names}) VALUES (?,?,?,?,?,?)",  # noqa: S608  as above
-            (made.lastrowid, *operation.words.split("\n")),
+            (number, *operation.words.split("\n")),
         )
     connection.executemany(
         "INSERT INTO documents VALUES (?,?,?)", [(row.partner_id, name, content) for name, content in stored.documents.items()]
