@@ -1,7 +1,6 @@
 """``polyport keys`` beside real servers: a rotation that nobody notices, one that is killed, keys that are not there."""
 
 import base64
-import contextlib
 import json
 import os
 import re
@@ -108,7 +107,7 @@ def many(data, count):
 
 def keys_of_connections(data):
     """The master keys that connections are under, read beside the servers."""
-    with contextlib.closing(sqlite3.connect(f"file:{data / 'polyport.db'}?mode=ro", uri=True)) as database:
+    with opened_file(data / "polyport.db") as database:
         return database.execute("SELECT key_id FROM data_key_census WHERE holder = 'connections' AND count > 0").fetchall()
 
 
