@@ -107,7 +107,7 @@ def many(data, count):
 
 def keys_of_connections(data):
     """The master keys that connections are under, read beside the servers."""
-    with opened_file(data / "polyport.db") as database:
+    with stored.opened_file(data / "polyport.db") as database:
         return database.execute("SELECT key_id FROM data_key_census WHERE holder = 'connections' AND count > 0").fetchall()
 
 
