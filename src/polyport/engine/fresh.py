@@ -7,6 +7,7 @@ as long as operation and connection are the very ones it was understood with; wh
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final, Generic, TypeVar
 
 from polyport.store.records import Run
@@ -32,11 +33,10 @@ class Fresh(Generic[T]):
         size = len(run.sealed_input or b"")
         if len(self._kept) >= KEPT_MOST or self._bytes + size > BYTES_MOST or run.due_at > run.created_at or size > INPUT_MOST:
             return
-        loop = asyncio.get_running_loop()
-        self._kept[run.run_id] = (loop.time(), size, understood)
+        self._kept[run.run_id] = (time.monotonic(), size, understood)
         self._bytes += size
         if self._timer is None:
-            self._timer = loop.call_later(KEPT_SECONDS, self._sweep)
+            self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._sweep)
 
     def take(self, run: Run) -> T | None:
         """What was kept of a run; it is kept no longer."""
@@ -56,9 +56,9 @@ class Fresh(Generic[T]):
 
     def _sweep(self) -> None:
         """Drop what nobody claimed in time."""
-        loop, self._timer = asyncio.get_running_loop(), None
+        self._timer, now = None, time.monotonic()
         for run_id, (since, _size, _understood) in list(self._kept.items()):
-            if since <= loop.time() - KEPT_SECONDS:
+            if since <= now - KEPT_SECONDS:
                 self._drop(run_id)
         if self._kept:
-            self._timer = loop.call_later(KEPT_SECONDS, self._sweep)
+            self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._sweep)

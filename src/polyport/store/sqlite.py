@@ -329,7 +329,7 @@ class SqliteDatabase:
 
     def _run_all(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
         for unit in units:
-            self._run(connection, unit, guarded=len(unit.statements) > 1)
+            self._run(connection, unit, guarded=False)
         self._add(connection, units)
 
     def _add(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
@@ -344,22 +344,23 @@ class SqliteDatabase:
     def _run(self, connection: apsw.Connection, unit: _Unit, *, guarded: bool) -> None:
         """Run one unit inside the transaction; a fault of the unit itself undoes it alone, a fault of the database is raised.
 
-        A unit of a single statement needs no savepoint: a statement that fails undoes itself, and one that should have changed a row and
-        changed none has nothing to undo. Where that is not so, ``_Unguarded`` is raised and the batch is run again with savepoints.
+        A unit that fails at its first statement needs no savepoint: a statement that fails undoes itself, and one that should have changed a row and
+        changed none has nothing to undo. Where that is not so, ``_Unguarded`` is raised and the batch is run again with savepoints: seldom, since what is
+        likely to fail (a key that is remembered, a run that is another's) stands first.
         """
         if guarded:
             connection.execute("SAVEPOINT unit")
-        query = ""
         try:
             for statement in unit.statements:
-                query = statement.query
                 unit.rows.append(self._execute(connection, statement, guarded=guarded))
         except _Unguarded:
             raise
         except Exception as error:
-            fault = _fault_of(error, query)
+            fault = _fault_of(error, unit.statements[len(unit.rows)].query)
             if fault is None or not connection.in_transaction:
                 raise
+            if unit.rows and not guarded:
+                raise _Unguarded from error
             fault.__cause__ = error if fault is not error else None
             unit.error, unit.rows = fault, []
             if guarded:
