@@ -37,7 +37,7 @@ def in_node(tmp_path):
     def receive(secret, headers, body):
         given = json.dumps({"secret": secret, "headers": headers, "body": body.decode()})
         done = subprocess.run(  # noqa: S603  the page's own program
-            [node, "--input-type=module", "-e", call], cwd=tmp_path, input=given, capture_output=True, text=True, timeout=30, check=True
+            [node, "--input-type=module", "-e", call], cwd=tmp_path, input=given, capture_output=True, text=True, timeout=120, check=True
         )
         return json.loads(done.stdout)
 

@@ -129,7 +129,7 @@ async def test_a_fault_of_a_call_that_may_be_repeated_says_that_a_repeat_does_no
 
 async def _failed(bay: Bay, operation: int, data: dict[str, Any], case: Case) -> tuple[dict[str, Any], dict[str, Any]]:
     """The error of a run that fails; what holds for every failure is asserted here."""
-    told = await bay.run(operation, data, **({"timeoutMs": 300} if case.status == 504 else {}))
+    told = await bay.run(operation, data, **({"timeoutMs": 2_000} if case.status == 504 else {}))
     error = told.json["error"]
     assert (told.status, error["code"]) == (case.status, case.code)
     assert error.get("retryAfterMs") == case.wait
@@ -150,11 +150,11 @@ async def _failed(bay: Bay, operation: int, data: dict[str, Any], case: Case) ->
 
 
 async def test_a_wait_until_a_date_is_told_in_milliseconds(bay: Bay):
-    moment = email.utils.formatdate(time.time() + 5, usegmt=True)
+    moment = email.utils.formatdate(time.time() + 60, usegmt=True)
     bay.depot.answers["POST /things"] = answer(429, headers={"Retry-After": moment})
     told = await bay.run(CREATE, {"name": "Lamp"})
     assert told.json["error"]["code"] == "partner_rate_limited"
-    assert 2_000 <= told.json["error"]["retryAfterMs"] <= 5_000
+    assert 30_000 <= told.json["error"]["retryAfterMs"] <= 60_000
 
 
 async def test_a_fault_that_the_partner_puts_on_a_field_names_the_field_as_the_caller_knows_it(bay: Bay):

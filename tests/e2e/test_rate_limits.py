@@ -59,7 +59,7 @@ async def test_without_a_limit_nothing_is_counted_and_nothing_is_told(tmp_path):
 
 
 async def test_a_store_that_cannot_be_written_lets_requests_through(tmp_path, monkeypatch):
-    async with running_server(tmp_path, http_rate_limit=1) as served:
+    async with running_server(tmp_path, clock=Clock(), http_rate_limit=1) as served:
 
         async def fails(*_given, **_named):
             raise StoreUnavailable("told to fail")
