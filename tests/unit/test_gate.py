@@ -235,6 +235,18 @@ async def test_lanes_whose_budget_is_used_up_are_not_claimed_and_their_next_runs
     assert not holder.room(lambda _lane: False)(lane_of(bench))
 
 
+async def test_what_a_claimed_run_will_take_of_a_budget_is_kept_for_it_until_it_ends(tmp_path):
+    async with open_bench(tmp_path, limited(limit=1, seconds=3_600)) as bench:
+        await bench.desk.program(bench.account, PUT)
+        holder, lane = LaneHolder(bench.desk), lane_of(bench)
+        run = await bench.claimed(operation=PUT)
+        assert holder.room(lambda _lane: True)(lane)
+        holder.claimed(run, lane)
+        assert not holder.room(lambda _lane: True)(lane)
+        holder.ended(run)
+        assert holder.room(lambda _lane: True)(lane)
+
+
 async def test_runs_that_ask_a_budget_are_not_sent_at_once(bench: Bench):
     await bench.desk.program(bench.account, PUT)
     holder = LaneHolder(bench.desk)

@@ -114,6 +114,17 @@ async def test_an_accepted_run_waits_for_a_store_that_cannot_be_read(bench: Benc
     assert len(bench.line.sent) == 1
 
 
+async def test_that_a_request_may_leave_is_written_before_it_does_however_long_the_store_cannot(bench: Bench):
+    run = await bench.claimed(operation=CREATE)
+    bench.store.failing.add("mark_sending")
+    working = asyncio.create_task(bench.engine.run_once(run))
+    await asyncio.sleep(0.1)
+    assert (working.done(), bench.line.sent) == (False, [])
+    bench.store.failing.clear()
+    assert (await working).run.status is RunStatus.SUCCEEDED
+    assert len(bench.line.sent) == 1
+
+
 async def test_an_outcome_is_written_as_soon_as_the_store_can(bench: Bench):
     bench.store.failing.add("finish_run")
     working = asyncio.create_task(bench.engine.run_sync(bench.ask()))
