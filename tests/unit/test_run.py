@@ -102,21 +102,13 @@ async def test_a_stored_run_that_cannot_be_opened_ends_instead_of_running_for_ev
     assert (await bench.status(run), bench.line.sent) == ("failed", [])
 
 
-async def test_an_accepted_run_waits_for_a_store_that_cannot_be_read(bench: Bench):
-    run = await bench.claimed()
+@pytest.mark.parametrize(("query", "operation"), [("connection", PUT), ("mark_sending", CREATE)])
+async def test_an_accepted_run_waits_for_a_store_that_cannot_be_read_or_cannot_note_that_it_is_sent(
+    bench: Bench, query: str, operation: int
+):
+    run = await bench.claimed(operation=operation)
     bench.desk.forget()
-    bench.store.failing.add("connection")
-    working = asyncio.create_task(bench.engine.run_once(run))
-    await asyncio.sleep(0.1)
-    assert (working.done(), bench.line.sent) == (False, [])
-    bench.store.failing.clear()
-    assert (await working).run.status is RunStatus.SUCCEEDED
-    assert len(bench.line.sent) == 1
-
-
-async def test_that_a_request_may_leave_is_written_before_it_does_however_long_the_store_cannot(bench: Bench):
-    run = await bench.claimed(operation=CREATE)
-    bench.store.failing.add("mark_sending")
+    bench.store.failing.add(query)
     working = asyncio.create_task(bench.engine.run_once(run))
     await asyncio.sleep(0.1)
     assert (working.done(), bench.line.sent) == (False, [])

@@ -119,7 +119,7 @@ class Ledger:
             if told:
                 events.announce()
 
-        try:
+        try:  # as in ``_durably``, without the coroutines that most runs do not need: this is the end of every run
             if events.silent(finished):
                 await repo.finish(finished, proof, frees=frees)
             else:

@@ -477,9 +477,8 @@ def _fault_of(error: Exception, query: str) -> StoreFault | None:
         if code == apsw.SQLITE_CONSTRAINT_TRIGGER:  # the schema's one objection: a retired master key
             return StoreUnavailable(f"{query}: {error}; it will be left in a moment")
         return StoreFault(f"{query}: {error}")
-    if (
-        isinstance(error, apsw.Error) and getattr(error, "result", apsw.SQLITE_ERROR) not in _ASKED_WRONG
-    ):  # the driver's own refusals have no result
+    # What the driver itself refuses, a parameter say, has no result.
+    if isinstance(error, apsw.Error) and getattr(error, "result", apsw.SQLITE_ERROR) not in _ASKED_WRONG:
         return None
     return StoreFault(f"{query}: {type(error).__name__}")
 
