@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from polyport.queue import courtesy
-from polyport.queue.courtesy import FEW_RUNS, SOME_RUNS, Courtesy
+from polyport.queue.courtesy import FEW_RUNS, LATE_SECONDS, LONG_PAUSE_SECONDS, PAUSE_SECONDS, SOME_RUNS, Courtesy
 
 pytestmark = pytest.mark.anyio
 ROOM = 200
@@ -30,17 +30,20 @@ class Callers:
 
 
 @pytest.fixture
-def punctual(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that wakes who slept just in time: whether this one does is nothing that the courtesy is to blame for."""
+def punctual(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A machine that wakes who slept just in time: whether this one does is nothing that the courtesy is to blame for. What it gives are the pauses made."""
     now = 0.0
+    pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
         nonlocal now
         now += seconds
+        pauses.append(seconds)
         await asyncio.sleep(0)
 
     monkeypatch.setattr(courtesy, "asyncio", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(courtesy, "time", SimpleNamespace(monotonic=lambda: now))
+    return pauses
 
 
 @contextlib.asynccontextmanager
@@ -88,15 +91,13 @@ async def test_while_callers_come_to_a_process_that_does_not_keep_up_a_few_are_c
         assert await claims.admit(1) == 1
 
 
-async def test_a_process_that_keeps_up_again_claims_more_again(punctual):
+async def test_a_process_that_keeps_up_again_claims_more_again_and_after_shorter_pauses(punctual):
     claims = Courtesy(Callers(FEW_RUNS))
-    claims._late = 0.1  # as a loop leaves it that was far behind
-    assert await claims.admit(ROOM) == FEW_RUNS
-    for _ in range(50):
-        if await claims.admit(ROOM) == SOME_RUNS:
-            break
-    else:
-        pytest.fail("it never claimed more again")
+    claims._late = 2 * LATE_SECONDS  # as a loop leaves it that was behind
+    admitted = [await claims.admit(ROOM) for _ in range(6)]
+    # What is claimed goes by how late the pause just made was; the pause itself by those before it.
+    assert admitted == [FEW_RUNS] * 2 + [SOME_RUNS] * 4
+    assert punctual == [LONG_PAUSE_SECONDS] * 3 + [PAUSE_SECONDS] * 3
 
 
 async def test_few_callers_are_not_what_keeps_a_process_busy():

@@ -1,8 +1,8 @@
 """Whose turn it is when a process has more to do than its core can: callers wait for an answer, queued runs do not.
 
 Both are worked on by one event loop, and a claim of many runs makes every caller wait until they have all been sent, answered and recorded. So while callers come,
-runs are claimed in smaller groups some milliseconds apart, and a few at a time where the loop is behind: how late it wakes who slept tells that. They go on in any
-case, however many callers there are. Where nobody calls, as many as there is room for are claimed (docs/adr/0033).
+runs are claimed in smaller groups some milliseconds apart, and a few at a time, further apart, where the loop is behind: how late it wakes who slept tells that.
+They go on in any case, however many callers there are. Where nobody calls, as many as there is room for are claimed (docs/adr/0033).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 PAUSE_SECONDS: Final = 0.005
+LONG_PAUSE_SECONDS: Final = 0.012  # where the loop is behind
 LATE_SECONDS: Final = 0.0015  # a loop that has time to rest wakes a sleeper within less, one that never rests after several milliseconds
 FEW_RUNS: Final = 8
 SOME_RUNS: Final = 32
@@ -33,8 +34,8 @@ class Courtesy:
         if came < FEW_RUNS:  # whoever calls is not what keeps the loop busy
             self._seen += came
             return runs
-        began = time.monotonic()
-        await asyncio.sleep(PAUSE_SECONDS)
-        self._late += (time.monotonic() - began - PAUSE_SECONDS - self._late) * _WEIGHT
+        began, pause = time.monotonic(), LONG_PAUSE_SECONDS if self._late > LATE_SECONDS else PAUSE_SECONDS
+        await asyncio.sleep(pause)
+        self._late += (time.monotonic() - began - pause - self._late) * _WEIGHT
         self._seen = self._calls()
         return min(runs, FEW_RUNS if self._late > LATE_SECONDS else SOME_RUNS)
