@@ -115,6 +115,9 @@ DEADLINES_SECONDS: Final = 1.0
 _log: Final = structlog.get_logger("polyport.serve")
 REFRESHES: Final = 2  # one at work, one that waits
 _RUNS: Final = ("/run/sync", "/run/async")
+# Paths of runs that are known at once: so many, of at most so many characters. Whoever makes up others makes it look at them anew.
+PATHS_MOST: Final = 1024
+PATH_LONGEST: Final = 100
 Handle = Callable[[HttpRequest], Awaitable[Response]]
 
 
@@ -128,6 +131,7 @@ class Front:
     def __init__(self, app: ASGIApp, direct: Sequence[Route] = ()) -> None:
         self._app = app
         self._direct: dict[str, tuple[Pattern[str], Handle]] = {_end(route.path): (route.path_regex, route.endpoint) for route in direct}
+        self._known: dict[str, tuple[Handle, dict[str, str]]] = {}  # whose paths were met before
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on, its path without a slash at the end, and with one at the beginning where an address that ends with a slash was put before it."""
@@ -136,18 +140,28 @@ class Front:
             if len(path) > 1 and (path.endswith("/") or path.startswith("//")):
                 path = "/" + path.strip("/")
                 scope = {**scope, "path": path}
-            if scope["method"] == "POST" and (direct := self._direct.get(_end(path))) is not None:
-                pattern, handle = direct
-                found = pattern.match(path)
-                if found is not None:
-                    scope["path_params"] = found.groupdict()
-                    response = await handle(HttpRequest(scope, receive, send))
-                    # The connection's own, where nothing stands between.
-                    answer = getattr(getattr(send, "__self__", None), "answer", None)
-                    if answer is None or not answer(response.status_code, response.raw_headers, response.body):
-                        await response(scope, receive, send)
-                    return None
+            if scope["method"] == "POST" and (direct := self._known.get(path) or self._find(path)) is not None:
+                handle, scope["path_params"] = direct
+                response = await handle(HttpRequest(scope, receive, send))
+                # The connection's own, where nothing stands between.
+                answer = getattr(getattr(send, "__self__", None), "answer", None)
+                if answer is None or not answer(response.status_code, response.raw_headers, response.body):
+                    await response(scope, receive, send)
+                return None
         return await self._app(scope, receive, send)
+
+    def _find(self, path: str) -> tuple[Handle, dict[str, str]] | None:
+        """What answers a path directly, and the parameters in it."""
+        direct = self._direct.get(_end(path))
+        found = direct[0].match(path) if direct is not None else None
+        if direct is None or found is None:
+            return None
+        answered = direct[1], found.groupdict()
+        if len(path) <= PATH_LONGEST:
+            if len(self._known) >= PATHS_MOST:
+                self._known.clear()
+            self._known[path] = answered
+        return answered
 
 
 def _end(path: str) -> str:
