@@ -22,5 +22,12 @@ async def test_attempts_to_sign_in_are_counted_for_the_client_that_a_known_proxy
             assert told.status == status, address
 
 
+async def test_a_client_that_changes_its_address_within_its_network_of_ipv6_is_the_same_client(tmp_path):
+    async with running_server(tmp_path, login_attempts_per_address=1) as served:
+        for address, status in (("2001:db8:0:1::1", 401), ("2001:db8:0:1:ffff::9", 429), ("2001:db8:0:2::1", 401)):
+            told = await served.fetch("POST", "/user/auth", WRONG, token=None, headers={"X-Forwarded-For": address})
+            assert told.status == status, address
+
+
 def test_a_proxy_on_this_machine_is_believed_by_either_of_its_addresses(tmp_path):
     assert make_config(None, make_settings(tmp_path)).forwarded_allow_ips == ["127.0.0.1", "::1"]

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from polyport.cli.exchange import Exchange
 from polyport.errors import BadRequest, Details, InternalError, Overloaded, PolyportError
+from polyport.net.parties import party_of
 from polyport.server.problems import problem_response
 from polyport.server.routing import UNCUT, UNCUT_PATHS, new_request_id
 from polyport.settings import HttpSettings
@@ -89,7 +90,7 @@ class Guard:
     def __init__(self, limits: HttpSettings) -> None:
         self._limits = limits
         self.connections: set[GuardedProtocol] = set()
-        self._addresses: Counter[str] = Counter()
+        self._parties: Counter[str] = Counter()
         self.draining = False
         self.uncut: set[asyncio.Task[None]] = set()
         self.refused = 0
@@ -119,16 +120,16 @@ class Guard:
 
     def enter(self, connection: GuardedProtocol) -> bool:
         """Take a connection in, unless there are too many, in all or of its address. A few of those are held for a moment, to be told so."""
-        address = connection.address
+        party = connection.party = party_of(connection.address)
         limits = self._limits
-        if len(self.connections) >= limits.connections or self._addresses[address] >= limits.connections_per_address:
+        if len(self.connections) >= limits.connections or self._parties[party] >= limits.connections_per_address:
             self.refused += 1
             if len(self._turned_away) >= TURNED_AWAY:
                 connection.turn_away()
             self._turned_away.add(connection)
             return False
         self.connections.add(connection)
-        self._addresses[address] += 1
+        self._parties[party] += 1
         return True
 
     def leave(self, connection: GuardedProtocol) -> None:
@@ -136,9 +137,9 @@ class Guard:
         self._turned_away.discard(connection)
         if connection in self.connections:
             self.connections.discard(connection)
-            self._addresses[connection.address] -= 1
-            if not self._addresses[connection.address]:
-                del self._addresses[connection.address]
+            self._parties[connection.party] -= 1
+            if not self._parties[connection.party]:
+                del self._parties[connection.party]
 
     def sweep(self, now: float) -> None:
         """Cut connections whose clients take too long; to be called about once a second."""
@@ -178,6 +179,7 @@ class GuardedProtocol(HttpToolsProtocol):
     head_size = 0
     crowded = False
     forwarded = False
+    party = ""  # whom its address belongs to
     ended = False
     _last = False
     _offered: list[tuple[bytes, bytes]] | None = None

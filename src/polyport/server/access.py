@@ -17,6 +17,7 @@ from starlette.requests import Request as HttpRequest
 
 from polyport.console_users import scopes_of
 from polyport.errors import Details, Forbidden, RateLimited, TokenExpired, Unauthenticated
+from polyport.net.parties import party_of
 from polyport.passwords import TokenPrefix, digest, hash_password, needs_rehash, new_token, verify_password
 from polyport.runtime import Runtime
 from polyport.server.wire import header as read_header
@@ -154,7 +155,7 @@ class Access:
     async def _count_try(self, email: str, address: str) -> None:
         settings = self._runtime.settings.login
         now, window = self._runtime.now_ms(), settings.window * 1000
-        for key, most in ((_by_email(email), settings.attempts), (f"sign-in/address/{address}", settings.attempts_per_address)):
+        for key, most in ((_by_email(email), settings.attempts), (f"sign-in/address/{party_of(address)}", settings.attempts_per_address)):
             hits, ends_at = await self._runtime.repo.throttles.hit(key, window_ms=window, now=now)
             if hits > most:
                 wait = max(1_000, ends_at - now)
