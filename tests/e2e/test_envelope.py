@@ -186,6 +186,13 @@ async def test_a_trailing_slash_is_accepted(house: Served, method: str, path: st
     assert found.status == status
 
 
+async def test_two_slashes_before_a_path_of_the_api_are_one_and_before_the_operators_own_they_lead_nowhere(house: Served):
+    assert (await house.fetch("GET", "//partners/info")).status == 200
+    for path in ("/metrics", "/readyz", "/healthz", "/console", "/console/runs"):
+        assert (await house.fetch("GET", path)).status != 404
+        assert [(await house.fetch("GET", slashes + path + end)).status for slashes in ("/", "//") for end in ("", "/")] == [404] * 4, path
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [

@@ -115,6 +115,7 @@ DEADLINES_SECONDS: Final = 1.0
 _log: Final = structlog.get_logger("polyport.serve")
 REFRESHES: Final = 2  # one at work, one that waits
 _RUNS: Final = ("/run/sync", "/run/async")
+_OPERATORS: Final = frozenset({"console", "metrics", "readyz", "healthz"})
 # Paths of runs that are known at once: so many, of at most so many characters. Whoever makes up others makes it look at them anew.
 PATHS_MOST: Final = 1024
 PATH_LONGEST: Final = 100
@@ -138,8 +139,7 @@ class Front:
         if scope["type"] == "http":
             path = scope["path"]
             if len(path) > 1 and (path.endswith("/") or path.startswith("//")):
-                path = "/" + path.strip("/")
-                scope = {**scope, "path": path}
+                scope = {**scope, "path": (path := _plain(path))}
             if scope["method"] == "POST" and (direct := self._known.get(path) or self._find(path)) is not None:
                 handle, scope["path_params"] = direct
                 response = await handle(HttpRequest(scope, receive, send))
@@ -162,6 +162,12 @@ class Front:
                 self._known.clear()
             self._known[path] = answered
         return answered
+
+
+def _plain(path: str) -> str:
+    """The path without slashes at its end, and with one at its beginning: two where it is the operator's, since rules of a proxy go by how a path begins."""
+    plain = "/" + path.strip("/")
+    return "/" + plain if path.startswith("//") and plain.partition("/")[2].partition("/")[0] in _OPERATORS else plain
 
 
 def _end(path: str) -> str:
