@@ -36,7 +36,8 @@ DEPTH_LIMIT: Final = 32
 FILTER_LIMIT: Final = 12
 BITS_LIMIT: Final = 14_000
 SPREAD: Final = "..."
-_INNER: Final = re.compile(r"((?:[^{}\"]|\"(?:[^\"\\]|\\.)*+\")*+)\}\}", re.DOTALL)
+# Unrolled, so that no text can be read in two ways: possessive quantifiers are at fault in CPython before 3.11.5.
+_INNER: Final = re.compile(r"([^{}\"]*(?:\"[^\"\\]*(?:\\.[^\"\\]*)*\"[^{}\"]*)*)\}\}", re.DOTALL)
 _TOKEN: Final = re.compile(
     r"""\s*(?:("(?:[^"\\]|\\.)*")|(-?\d{1,400}(?:\.\d{1,400})?)(?![\w.])|([|:,])|([A-Za-z_][\w-]*(?:\.[A-Za-z_0-9][\w-]*|\[-?\d+\]|\["(?:[^"\\]|\\.)*"\]|\[\*\])*))"""
 )

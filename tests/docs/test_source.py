@@ -4,6 +4,8 @@ import ast
 import re
 import tokenize
 from pathlib import Path
+from re._constants import ATOMIC_GROUP, POSSESSIVE_REPEAT  # where CPython keeps them: there is no public way to look into a pattern
+from re._parser import SubPattern, parse
 
 import pytest
 
@@ -44,6 +46,31 @@ def test_every_function_is_short():
 
 def test_no_module_has_a_name_that_says_nothing():
     assert [shown(path) for path in MODULES if VAGUE & {path.stem, path.parent.name}] == []
+
+
+def possessive(pattern):
+    """Whether a pattern of ``re`` repeats something possessively, or has an atomic group."""
+
+    def inside(part):
+        if isinstance(part, tuple | list):
+            return any(inside(piece) for piece in part)
+        return any(inside(piece) for piece in part.data) if isinstance(part, SubPattern) else part in {POSSESSIVE_REPEAT, ATOMIC_GROUP}
+
+    return inside(parse(pattern))
+
+
+def test_no_pattern_is_possessive():
+    """CPython before 3.11.5, Debian 12's among them, misses what such patterns should find (gh-101955, gh-106052)."""
+    compiled = [
+        (f"{shown(path)}:{node.lineno}", node.args[0].value)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile" and isinstance(node.args[0], ast.Constant)
+    ]
+    assert len(compiled) > 50
+    assert [place for place, pattern in compiled if possessive(pattern)] == []
+    assert possessive("a(?:b|c)*+d")
+    assert possessive("(?>ab)")
 
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX", "BaseHTTPMiddleware"])

@@ -8,7 +8,11 @@ from typing import Any, Final
 from polyport.paths import get
 
 LIMIT: Final = 200_000
-_WORD: Final = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*+"""|"(?:[^"\\\n]|\\.)*+"|#[^\n]*+|[{}():]|@?[A-Za-z_]\w*+|\.\.\.', re.ASCII)
+# A text that does not end reaches as far as it may: nothing is tried again, however many quotes there are.
+_WORD: Final = re.compile(
+    r'"""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*(?:""")?|"[^"\\\n]*(?:\\.[^"\\\n]*)*"?|#[^\n]*|[{}():]|@?[A-Za-z_]\w*|\.\.\.',
+    re.ASCII | re.DOTALL,
+)
 
 
 def asked_for(body: Any) -> frozenset[str]:
