@@ -28,6 +28,7 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _RESET: Final = struct.pack("ii", 1, 0)
 _EVENTS: Final = b"content-type: text/event-stream"
 _NO_BODY: Final = frozenset({204, 304})
+_SAYS_NOTHING: Final = frozenset({b"content-type", b"cache-control", b"x-request-id"})  # of how the answer ends
 
 
 def _nothing() -> None:
@@ -165,6 +166,8 @@ class Exchange(RequestResponseCycle):
             self.keep_alive = self.keep_alive and not self.more_body
         for name, value in headers:
             lines += (name, b": ", value, b"\r\n")
+            if name in _SAYS_NOTHING:
+                continue
             lowered = name.lower()
             if lowered == b"content-length":
                 self.expected_content_length, self._chunked = int(value), False

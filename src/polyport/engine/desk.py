@@ -277,7 +277,7 @@ class Desk:
         return await self.runtime.boxes.of(account_id)
 
     def lists(self, bench: Bench, *, until: float | None = None, form: bool = False) -> KeptLists:
-        """The lists of an open connection, for a ``form`` or for a run. ``until`` is when all of them have to be there, by the event loop's clock; after it ``TimeoutError`` is raised."""
+        """The lists of an open connection, for a ``form`` or for a run. ``until`` is when all of them have to be there, by the clock of event loops (``time.monotonic``); after it ``TimeoutError`` is raised."""
         return KeptLists(self._memory, bench.record, bench.caller, until, form=form)
 
     async def suspect_fields(self, bench: Bench, program: Program, selected: Mapping[str, Any]) -> None:

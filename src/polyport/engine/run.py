@@ -134,7 +134,7 @@ class Engine:
     async def _understand(self, ask: Ask, program: Program, positions: Positions, bench: Bench) -> tuple[Mapping[str, Any], Understood]:
         """The selectors and the input, within the caller's time: lists and custom fields are read from the partner."""
         data = {} if ask.runner_data is None else ask.runner_data
-        lists = self.desk.lists(bench, until=asyncio.get_running_loop().time() + min(ask.timeout_ms or SYNC_LIMIT_MS, SYNC_LIMIT_MS) / 1000)
+        lists = self.desk.lists(bench, until=time.monotonic() + min(ask.timeout_ms or SYNC_LIMIT_MS, SYNC_LIMIT_MS) / 1000)
         try:
             if not program.operation.selectors:  # ``read_positions`` has refused every position there is not
                 return {}, await understand(program, data, lists)

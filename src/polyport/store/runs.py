@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -263,8 +264,9 @@ def freed_key(run: Run) -> Statement:
     return Statement(query="free_key", params=key)
 
 
+@lru_cache(maxsize=1024)
 def _waits(account_id: int, runs: int) -> Statement:
-    """That so many more runs of an account wait."""
+    """That so many more runs of an account wait. The same one for all who say the same: sums are made of them."""
     return Statement(query="count_waiting", params={"account_id": account_id}, adds={"runs": runs})
 
 
