@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from polyport.queue import courtesy
-from polyport.queue.courtesy import FEW_RUNS, LATE_SECONDS, LONG_PAUSE_SECONDS, PAUSE_SECONDS, SOME_RUNS, Courtesy
+from polyport.queue.courtesy import CALLS_LEAST, FEW_RUNS, LATE_SECONDS, LONG_PAUSE_SECONDS, PAUSE_SECONDS, SOME_RUNS, Courtesy
 
 pytestmark = pytest.mark.anyio
 ROOM = 200
@@ -78,13 +78,13 @@ async def test_where_nobody_calls_all_are_claimed_at_once_however_busy_the_proce
 
 
 async def test_while_callers_come_to_a_process_that_keeps_up_some_are_claimed(punctual):
-    claims = Courtesy(Callers(FEW_RUNS))
+    claims = Courtesy(Callers(CALLS_LEAST))
     assert [await claims.admit(ROOM) for _ in range(3)] == [SOME_RUNS] * 3
     assert await claims.admit(2) == 2
 
 
 async def test_while_callers_come_to_a_process_that_does_not_keep_up_a_few_are_claimed_again_and_again():
-    claims = Courtesy(Callers(FEW_RUNS))
+    claims = Courtesy(Callers(CALLS_LEAST))
     async with busy_loop(30):
         assert await claims.admit(ROOM) == FEW_RUNS
         assert await claims.admit(ROOM) == FEW_RUNS
@@ -92,7 +92,7 @@ async def test_while_callers_come_to_a_process_that_does_not_keep_up_a_few_are_c
 
 
 async def test_a_process_that_keeps_up_again_claims_more_again_and_after_shorter_pauses(punctual):
-    claims = Courtesy(Callers(FEW_RUNS))
+    claims = Courtesy(Callers(CALLS_LEAST))
     claims._late = 2 * LATE_SECONDS  # as a loop leaves it that was behind
     admitted = [await claims.admit(ROOM) for _ in range(6)]
     # What is claimed goes by how late the pause just made was; the pause itself by those before it.
@@ -101,7 +101,7 @@ async def test_a_process_that_keeps_up_again_claims_more_again_and_after_shorter
 
 
 async def test_few_callers_are_not_what_keeps_a_process_busy():
-    claims = Courtesy(Callers(FEW_RUNS - 1))
+    claims = Courtesy(Callers(CALLS_LEAST - 1))
     async with busy_loop(10):
         assert await claims.admit(ROOM) == ROOM
         assert await claims.admit(ROOM) == ROOM
@@ -110,6 +110,6 @@ async def test_few_callers_are_not_what_keeps_a_process_busy():
 async def test_callers_of_an_earlier_time_do_not_count_twice(punctual):
     callers = Callers(0)
     claims = Courtesy(callers)
-    callers.count = FEW_RUNS
+    callers.count = CALLS_LEAST
     assert await claims.admit(ROOM) == SOME_RUNS
     assert await claims.admit(ROOM) == ROOM

@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+CALLS_LEAST: Final = 8  # fewer since the last claim are not what keeps the loop busy
 PAUSE_SECONDS: Final = 0.005
-LONG_PAUSE_SECONDS: Final = 0.012  # where the loop is behind
-LATE_SECONDS: Final = 0.0015  # a loop that has time to rest wakes a sleeper within less, one that never rests after several milliseconds
-FEW_RUNS: Final = 8
 SOME_RUNS: Final = 32
+# Where the loop is behind: half as many, since whoever calls waits for all of them, and seldom. Fewer at a time share fewer commits, and each is dearer.
+LONG_PAUSE_SECONDS: Final = 0.03
+FEW_RUNS: Final = 16
+LATE_SECONDS: Final = 0.0015  # a loop that has time to rest wakes a sleeper within less, one that never rests after several milliseconds
 _WEIGHT: Final = 0.25  # of the pause just made: one that was late is no rush
 
 
@@ -31,7 +33,7 @@ class Courtesy:
     async def admit(self, runs: int) -> int:
         """How many of ``runs`` may be claimed, at least one of them; while callers come, after a pause."""
         came = self._calls() - self._seen
-        if came < FEW_RUNS:  # whoever calls is not what keeps the loop busy
+        if came < CALLS_LEAST:
             self._seen += came
             return runs
         began, pause = time.monotonic(), LONG_PAUSE_SECONDS if self._late > LATE_SECONDS else PAUSE_SECONDS
