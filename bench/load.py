@@ -31,7 +31,7 @@ from bench.wrk import can_run, find_wrk, run_wrk
 class _Caller(asyncio.Protocol):
     """One connection."""
 
-    __slots__ = ("_body", "_job", "_parser", "_sent_at", "_transport", "_turn")
+    __slots__ = ("_body", "_job", "_parser", "_sent_at", "_transport", "_turn", "done")
 
     def __init__(self, job: _Work, number: int) -> None:
         self._job = job
@@ -40,6 +40,7 @@ class _Caller(asyncio.Protocol):
         self._transport: Any = None
         self._sent_at = 0.0
         self._body = b""
+        self.done = False  # it has nothing more to send
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -70,7 +71,7 @@ class _Caller(asyncio.Protocol):
         if now < job.stop_at:
             self._send_next(now)
         else:
-            self._transport.close()
+            self._finish()
 
     def _send_next(self, now: float) -> None:
         """Send at once, or at this caller's next turn where there is a pace."""
@@ -81,11 +82,15 @@ class _Caller(asyncio.Protocol):
         due = job.start + self._turn
         self._turn += job.step
         if due >= job.stop_at:
-            self._transport.close()
+            self._finish()
         elif due <= now:
             self._send(due)
         else:
             asyncio.get_running_loop().call_later(due - now, self._send, due)
+
+    def _finish(self) -> None:
+        self.done = True
+        self._transport.close()
 
     def _send(self, since: float) -> None:
         self._sent_at = since
@@ -134,9 +139,9 @@ class _Work:
         self._errors += 1
         self._first_error = self._first_error or what
 
-    def lost(self, _caller: _Caller, error: Exception | None) -> None:
+    def lost(self, caller: _Caller, error: Exception | None) -> None:
         """A caller has gone: at the end of its time, or before because the other side closed."""
-        if time.perf_counter() < self.stop_at - self.step:
+        if not caller.done:
             self.fail(f"the connection was closed: {error}")
         self._open -= 1
         if self._open <= 0 and not self._ended.done():

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 
 import stored
 from engines import open_bench
@@ -65,6 +66,22 @@ async def test_what_was_accepted_in_the_future_before_a_restart_is_due_after_it(
         found = await bench.engine.runtime.repo.runs.get(bench.account, run.run_id)
         assert found is not None
         assert found.due_at == wall.ms
+
+
+async def test_what_is_accepted_while_the_first_look_is_under_way_is_nothing_that_a_clock_did(tmp_path):
+    """At thousands a second there is always something that came after the look had begun: it would be told as a fault at every start, and looked for again and again."""
+    wall = Wall()
+    async with open_bench(tmp_path, clock=wall) as bench:
+        repo, now = bench.engine.runtime.repo, wall.ms
+        run, event = stored.run(bench.account, at=now + 400), stored.event(bench.account, created_at=now + 400, due_at=now + 400)
+        await repo.runs.insert(run)
+        await repo.outbox.insert(event)
+        with structlog.testing.capture_logs() as told:
+            await ClockWatch(bench.engine.runtime).look()
+        found, sent = await repo.runs.get(bench.account, run.run_id), await repo.outbox.get(bench.account, event.event_id)
+        assert found is not None
+        assert sent is not None
+        assert (found.due_at - now, sent.due_at - now, told) == (400, 400, [])
 
 
 async def test_a_key_of_a_time_that_has_not_come_is_remembered_no_longer_than_one_of_now(tmp_path):

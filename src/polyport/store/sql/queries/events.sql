@@ -73,7 +73,7 @@ UPDATE outbox SET due_at = MAX(:now, CASE WHEN attempts > 0 THEN due_at - :back 
 WHERE event_id IN (
     SELECT event_id FROM outbox INDEXED BY outbox_due
     WHERE status = 'pending' AND due_at > :now AND due_at < :parked AND (
-        (:back = 0 AND attempts = 0 AND due_at <= created_at) OR (:back > 0 AND attempts > 0 AND due_at > :now + :back - :slack)
+        (:back = 0 AND attempts = 0 AND due_at > :now + :slack AND due_at <= created_at) OR (:back > 0 AND attempts > 0 AND due_at > :now + :back - :slack)
     ) LIMIT :limit
 ) RETURNING 1;
 

@@ -252,12 +252,13 @@ SELECT MIN(due_at) FROM (
 
 -- name: mend_due_runs
 -- Draw runs near whose time was told by a clock that was ahead, a few at once. Without a step :back they are the queued ones that nobody delayed, or that had
--- begun: due now. With it, those that wait and whose time lies beyond the step. What somebody asked to be delayed stays: that is a date.
+-- begun: due now. With it, those that wait and whose time lies beyond the step. What somebody asked to be delayed stays: that is a date. What is due within the
+-- :slack is left alone: runs that are accepted meanwhile are, and there may be thousands a second.
 UPDATE runs SET due_at = MAX(:now, CASE status WHEN 'waiting' THEN due_at - :back ELSE 0 END)
 WHERE rowid IN (
     SELECT rowid FROM runs INDEXED BY runs_due
     WHERE status IN ('queued', 'waiting') AND priority IN (0, 1, 2) AND due_at > :now AND (
-        (:back = 0 AND status = 'queued' AND (attempts > 0 OR due_at <= created_at))
+        (:back = 0 AND status = 'queued' AND due_at > :now + :slack AND (attempts > 0 OR due_at <= created_at))
         OR (:back > 0 AND status = 'waiting' AND due_at > :now + :back - :slack)
     ) LIMIT :limit
 ) RETURNING 1;
