@@ -14,10 +14,10 @@ from typing import Final
 
 CALLS_LEAST: Final = 8  # fewer since the last claim are not what keeps the loop busy
 PAUSE_SECONDS: Final = 0.005
-SOME_RUNS: Final = 32
-# Where the loop is behind: half as many, since whoever calls waits for all of them, and seldom. Fewer at a time share fewer commits, and each is dearer.
-LONG_PAUSE_SECONDS: Final = 0.03
-FEW_RUNS: Final = 16
+SOME_RUNS: Final = 16
+# Where the loop is behind: fewer, since whoever calls waits for all of them, and seldom. Still fewer at a time share too few commits, and each is dearer.
+LONG_PAUSE_SECONDS: Final = 0.02
+FEW_RUNS: Final = 10
 LATE_SECONDS: Final = 0.0015  # a loop that has time to rest wakes a sleeper within less, one that never rests after several milliseconds
 _WEIGHT: Final = 0.25  # of the pause just made: one that was late is no rush
 
