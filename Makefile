@@ -87,7 +87,7 @@ clean:  ## remove .venv and what tools left behind; data in ./var stays
 	@rm -rf .venv dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-artifacts
 	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# An interpreter built without --enable-optimizations needs a quarter more CPU time for a run: it is taken only where there is no other. Distributions
+# An interpreter built without --enable-optimizations needs up to a quarter more CPU time for a run: it is taken only where there is no other. Distributions
 # optimise theirs, whatever its configuration says.
 INTERPRETERS := python3.13 python3.12 python3.11 python3 python3.14 python
 SUITABLE := import sys, sysconfig, venv, ensurepip; ok = sys.version_info >= (3, 11); \
@@ -98,7 +98,7 @@ SUITABLE := import sys, sysconfig, venv, ensurepip; ok = sys.version_info >= (3,
 # would otherwise look for newer releases of what is asked for with an extra, which have no hash here.
 .venv/.packages: requirements.lock
 	@python=''; \
-	for name in $(if $(PYTHON),'$(PYTHON)',$(INTERPRETERS:%=/usr/bin/%) $(INTERPRETERS)); do \
+	for name in $(if $(PYTHON),'$(PYTHON)',$(foreach name,$(INTERPRETERS),$(name) /usr/bin/$(name))); do \
 		found="$$("$$name" -c '$(SUITABLE)' 2>/dev/null)" || continue; \
 		if [ "$$found" = optimised ]; then python="$$name"; break; fi; \
 		python="$${python:-$$name}"; \
