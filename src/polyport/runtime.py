@@ -149,7 +149,7 @@ async def open_safe(settings: Settings) -> AsyncIterator[Safe]:
         except BlockingIOError:
             raise SetupError(f"A restore is at work in {settings.data}: start again when it is done.") from None
         stack.callback(in_use.release)
-        database = await SqliteDatabase.open(settings.data / DATABASE)
+        database = await SqliteDatabase.open(settings.data / DATABASE, sole=settings.workers == 1)
         stack.push_async_callback(database.close)
         processes = ProcessLock(settings.data / "processes")
         stack.callback(processes.release)

@@ -16,9 +16,13 @@ from polyport.store.repo import Repo
 from polyport.store.sqlite import SqliteDatabase
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "sqlite of several processes"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Database]:
-    opened = {"sqlite": lambda: SqliteDatabase.open(tmp_path / "polyport.db")}
+    path = tmp_path / "polyport.db"
+    opened = {
+        "sqlite": lambda: SqliteDatabase.open(path, sole=True),
+        "sqlite of several processes": lambda: SqliteDatabase.open(path, sole=False),
+    }
     found = await opened[request.param]()
     yield found
     await found.close()

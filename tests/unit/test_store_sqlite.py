@@ -122,7 +122,7 @@ async def test_nothing_is_left_running_after_a_close(path: Path) -> None:
 
 async def test_the_settings_that_durability_rests_on_are_set(path: Path) -> None:
     async with opened(path):
-        script = "from polyport.store.sqlite import _connect\nc = _connect(path)\n"
+        script = "from polyport.store.opening import connect\nc = connect(path)\n"
         script += "print([c.execute(f'PRAGMA {name}').fetchone()[0] for name in ('journal_mode', 'synchronous', 'foreign_keys')])"
         assert ended(start(script, path)) == "['wal', 2, 1]"
 

@@ -13,9 +13,9 @@ import apsw
 
 from polyport.errors import SetupError
 from polyport.store.keys import DataKey
+from polyport.store.opening import connect
 from polyport.store.queries import load_migrations, load_queries
 from polyport.store.records import RESTORED
-from polyport.store.sqlite import _connect
 
 # Ids that were given out after a copy was taken must not be given out again for other things: what is made after a restore gets ids from beyond.
 IDS_LEFT_OUT: Final = 1_000_000
@@ -45,7 +45,7 @@ def copy_database(source: Path, target: Path, now: int) -> None:
 
     The copy is made in one step over one snapshot: in pieces it would begin anew with every commit of another process.
     """
-    with _told(source), contextlib.closing(_connect(source, read_only=True)) as reading, contextlib.closing(_plain(target)) as writing:
+    with _told(source), contextlib.closing(connect(source, read_only=True)) as reading, contextlib.closing(_plain(target)) as writing:
         with writing.backup("main", reading, "main") as copying:
             copying.step()
         writing.execute("PRAGMA journal_mode=DELETE")  # nothing beside the file
@@ -91,7 +91,7 @@ def make_ready(path: Path) -> None:
 
 def settle_log(path: Path) -> None:
     """Bring what stands beside a database in its log into the file itself, if the file is sound enough for that."""
-    with contextlib.suppress(apsw.Error), contextlib.closing(_connect(path)) as database:
+    with contextlib.suppress(apsw.Error), contextlib.closing(connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

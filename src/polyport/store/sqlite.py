@@ -1,9 +1,10 @@
 """SQLite as Polyport's database: group commit, a few reader threads, nothing that makes the event loop wait.
 
 Every unit that ``write`` takes is durable when it returns (``synchronous=FULL``); units of many callers share one commit, which is what makes that cheap.
-What can wait happens in threads: reads, the lock that another process holds, the commit with its fsync, statements that touch many rows. The
-statements of a unit (a few microseconds each, in memory) run on the event loop itself: handing each of them to a thread cost more than all else of a
-run together, because both sides fight for the interpreter's lock (docs/adr/0010). The driver is APSW, which brings its SQLite along (docs/adr/0034).
+What can wait happens in threads: reads, the lock that another process holds, statements that touch many rows. The statements of a unit (a few
+microseconds each, in memory) run on the event loop itself: handing each of them to a thread cost more than all else of a run together, because both
+sides fight for the interpreter's lock (docs/adr/0010). So does the commit of a process that has the file to itself, and the kernel brings it to the disk
+(docs/adr/0035); of several processes each commits in a thread. The driver is APSW, which brings its SQLite along (docs/adr/0034).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,20 +19,20 @@ from typing import Final
 
 import apsw
 
-from polyport.errors import SetupError
-from polyport.store.base import DbRow, Duplicate, Params, Stale, Statement, StoreFault, StoreUnavailable
-from polyport.store.binding import ONLY_USER, bind, lower
+from polyport.store.base import DbRow, Params, Stale, Statement, StoreUnavailable
+from polyport.store.binding import ONLY_USER, bind
+from polyport.store.log_file import LogFile
+from polyport.store.opening import BUSY_MS, connect, patiently, prepare
 from polyport.store.place import Displaced, Place
-from polyport.store.queries import load_migrations, load_queries
+from polyport.store.queries import load_queries
 from polyport.store.reach import only_user
+from polyport.store.sqlite_faults import fault_of, is_busy, unavailable
 from polyport.store.threads import Threads
 from polyport.store.totals import summed
 
 BATCH: Final = 128  # units of one commit: what the event loop does at a stretch stays within a few milliseconds
 STRETCH: Final = 4 * BATCH  # statements beyond which a batch runs in the thread: a unit of its own may be that long
 READERS: Final = 4
-BUSY_MS: Final = 10_000
-STATEMENTS: Final = 256  # that a connection keeps compiled
 SHORT_MS: Final = 500  # patience with a lock that was held for longer than that: callers hear of it at once until it is gone
 READY_SECONDS: Final = 3.0
 SCRUB_MS: Final = 1_000  # so long writers wait for readers at most when the log is emptied
@@ -89,23 +89,6 @@ _HEAVY: Final = frozenset(
     },
 )
 _CLOSING: Final = "the database is closing"
-_WRITE: Final = (
-    "PRAGMA page_size=8192",  # of a new file: of usual runs three have place in a page, in one of 4,096 bytes a single one
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA secure_delete=ON",  # what is deleted is overwritten with zeros, in pages that are free afterwards too
-    "PRAGMA cache_size=-2000",  # runs are written at the end of their tables: what is kept beyond that is hardly read again, and looked through at commits
-    "PRAGMA journal_size_limit=67108864",
-)
-_READ: Final = (
-    "PRAGMA query_only=ON",
-    "PRAGMA cache_size=-2000",
-)  # the system keeps the pages of the file too: half as much costs a page of runs nothing
-_TAKEN: Final = frozenset(
-    {apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY, apsw.SQLITE_CONSTRAINT_ROWID},
-)
-_ASKED_WRONG: Final = frozenset({apsw.SQLITE_ERROR, apsw.SQLITE_TOOBIG, apsw.SQLITE_MISMATCH, apsw.SQLITE_RANGE})
 
 
 class _Unguarded(Exception):
@@ -129,8 +112,8 @@ class _Unit:
 class SqliteDatabase:
     """A ``Database`` in one file, of one event loop. ``commits`` counts the transactions, ``units`` what they held."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._place = path, Place(path)
+    def __init__(self, path: Path, *, sole: bool = True) -> None:
+        self._path, self._place, self._sole = path, Place(path), sole
         queries = load_queries()
         self._bound = {name: bind(query.sql) for name, query in queries.items()}
         self._limited = frozenset(name for name, query in queries.items() if ":only_user" in query.sql)
@@ -138,6 +121,9 @@ class SqliteDatabase:
         self._pending: deque[_Unit] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._writing: apsw.Connection | None = None
+        self._log: LogFile | None = None
+        self._bringing: asyncio.Future[None] | None = None  # what was committed and may not be on the disk yet; done when it is
+        self._copying: asyncio.Future[None] | None = None
         self._closing = False
         self._busy_ms = BUSY_MS
         self._readers = Threads("polyport-read", READERS)
@@ -148,11 +134,11 @@ class SqliteDatabase:
         self.units = 0
 
     @classmethod
-    async def open(cls, path: Path) -> SqliteDatabase:
-        """Open the file, made and migrated if need be. Raises ``SetupError`` with a sentence when that cannot be."""
-        database = cls(path)
+    async def open(cls, path: Path, *, sole: bool = True) -> SqliteDatabase:
+        """Open the file, made and migrated if need be; ``sole``: no other server process works with it. Raises ``SetupError`` with a sentence when that cannot be."""
+        database = cls(path, sole=sole)
         try:
-            await database._writer.run(_prepare, path)
+            await database._writer.run(prepare, path)
             database._place.settle()
         except BaseException:
             database._readers.close(wait=False)
@@ -164,7 +150,10 @@ class SqliteDatabase:
         """Run a named query that changes nothing; all rows."""
         if self._closing:
             raise StoreUnavailable(_CLOSING)
-        return await self._readers.run(self._read, query, self._reaching(query, params or {}))
+        rows = await self._readers.run(self._read, query, self._reaching(query, params or {}))
+        if self._bringing is not None:  # nobody is told of what a loss of power could still take back
+            await asyncio.wait((self._bringing,))
+        return rows
 
     def write(self, *statements: Statement) -> asyncio.Future[Rows]:
         """Run a unit of statements, all or none; returns once it is durable. Raises ``Stale``, ``Duplicate`` or ``StoreUnavailable``.
@@ -222,6 +211,9 @@ class SqliteDatabase:
         self._closing = True
         if self._draining is not None:
             await asyncio.shield(self._draining)
+        if self._log is not None:
+            log, self._log = self._log, None
+            log.close()
         await asyncio.get_running_loop().run_in_executor(None, self._release)
 
     def _release(self) -> None:
@@ -234,20 +226,26 @@ class SqliteDatabase:
     def _read(self, query: str, params: Params) -> list[DbRow]:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
         try:
-            if connection is None:
-                connection = self._local.connection = self._connect(read_only=True)
-                self._connections.append(connection)
+            connection = connection or self._reader()
             sql, take, _take_record = self._bound[query]
             return connection.execute(sql, take(params)).fetchall()
         except Exception as error:
-            fault = _fault_of(error, query)
+            fault = fault_of(error, query)
             if fault is not None:
                 raise fault from error
             if connection is not None:  # the next read opens the file anew, and works again once the file does
                 self._local.connection = None
                 self._connections.remove(connection)
                 connection.close()
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
+
+    def _reader(self) -> apsw.Connection:
+        """The connection of a reader's thread."""
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect(read_only=True)
+            self._connections.append(connection)
+        return connection
 
     async def _drain(self) -> None:
         """Write what is pending, batch after batch; what comes in during a commit makes the next batch."""
@@ -257,9 +255,9 @@ class SqliteDatabase:
                 try:
                     await self._transact(units)
                 except Exception as error:  # noqa: BLE001  whatever it is, these units are answered and the next ones get a fresh connection
-                    self._busy_ms = SHORT_MS if _is_busy(error) else BUSY_MS
+                    self._busy_ms = SHORT_MS if is_busy(error) else BUSY_MS
                     for unit in units:
-                        unit.error = _unavailable(error)
+                        unit.error = unavailable(error)
                         unit.error.__cause__ = error
                     if not isinstance(error, Displaced):
                         await self._writer.run(self._drop)
@@ -268,40 +266,78 @@ class SqliteDatabase:
             self._draining = None
 
     async def _transact(self, units: Sequence[_Unit]) -> None:
-        if self._writing is None:
-            self._writing = await self._writer.run(self._connect)
-        connection = self._writing
-        length, heavy = 0, False
+        connection = self._writing or await self._begin_writing()
+        log = self._log
+        length, heavy = 0, log is not None and log.fold_due
         for unit in units:
             length += len(unit.statements)
             heavy = heavy or unit.heavy
-        if heavy or length > STRETCH:
-            await self._writer.run(self._transact_whole, connection, units)
-        else:
-            if not _begins(connection):
-                await self._writer.run(_patiently, connection, "BEGIN IMMEDIATE", self._busy_ms)
-            try:
-                self._run_all(connection, units)
-            except _Unguarded:
-                await self._writer.run(self._again_guarded, connection, units)
-            self._check_place(connection)
-            await self._writer.run(connection.execute, "COMMIT")
+        try:
+            if heavy or length > STRETCH:
+                await self._writer.run(self._transact_whole, connection, units)
+            else:
+                if not _begins(connection):
+                    await self._writer.run(patiently, connection, "BEGIN IMMEDIATE", self._busy_ms)
+                try:
+                    self._run_all(connection, units)
+                except _Unguarded:
+                    await self._writer.run(self._again_guarded, connection, units)
+                self._check_place(connection)
+                if log is None:
+                    await self._writer.run(connection.execute, "COMMIT")
+                else:
+                    self._commit(connection)
+            if log is not None:
+                await log.sync(self._writer)
+        finally:
+            if self._bringing is not None:
+                self._bringing.set_result(None)
+                self._bringing = None
         self._busy_ms = BUSY_MS
         self.commits += 1
         self.units += len(units)
+        if log is not None and log.copy_due and self._copying is None:
+            self._copying = self._readers.run(self._copy_log, log)
+            self._copying.add_done_callback(self._note_copied)
 
     def _transact_whole(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
-        _patiently(connection, "BEGIN IMMEDIATE", self._busy_ms)
+        if self._log is not None and self._log.fold_due:
+            self._log.fold(connection)
+        patiently(connection, "BEGIN IMMEDIATE", self._busy_ms)
         try:
             self._run_all(connection, units)
         except _Unguarded:
             self._again_guarded(connection, units)
         self._check_place(connection)
+        self._commit(connection)
+
+    def _commit(self, connection: apsw.Connection) -> None:
+        """Commit. Where the log is brought to the disk afterwards, readers are told to wait for that before anybody can see what was committed."""
+        if self._log is not None:
+            self._bringing = self._loop.create_future()
         connection.execute("COMMIT")
+
+    async def _begin_writing(self) -> apsw.Connection:
+        connection = await self._writer.run(self._connect)
+        if self._sole:
+            if self._log is None:
+                self._log = await LogFile.open(self._path)
+                self._sole = self._log is not None
+            if self._log is not None:
+                await self._writer.run(self._log.follow, connection)
+        self._writing = connection
+        return connection
+
+    def _copy_log(self, log: LogFile) -> None:
+        with contextlib.suppress(apsw.Error):  # it is tried again when the log has grown
+            log.copy(self._reader())
+
+    def _note_copied(self, _copied: asyncio.Future[None]) -> None:
+        self._copying = None
 
     def _connect(self, *, read_only: bool = False) -> apsw.Connection:
         self._place.check()
-        return _connect(self._path, read_only=read_only)
+        return connect(self._path, read_only=read_only)
 
     def _check_place(self, connection: apsw.Connection) -> None:
         try:
@@ -313,7 +349,7 @@ class SqliteDatabase:
     def _again_guarded(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
         """Run a batch again, each unit in a savepoint: one of them has to be undone alone."""
         connection.execute("ROLLBACK")
-        _patiently(connection, "BEGIN IMMEDIATE", self._busy_ms)
+        patiently(connection, "BEGIN IMMEDIATE", self._busy_ms)
         for unit in units:
             unit.error, unit.rows = None, []
             self._run(connection, unit, guarded=True)
@@ -356,7 +392,7 @@ class SqliteDatabase:
         except _Unguarded:
             raise
         except Exception as error:
-            fault = _fault_of(error, unit.statements[len(unit.rows)].query)
+            fault = fault_of(error, unit.statements[len(unit.rows)].query)
             if fault is None or not connection.in_transaction:
                 raise
             if unit.rows and not guarded:
@@ -398,93 +434,3 @@ def _begins(connection: apsw.Connection) -> bool:
     except apsw.BusyError:
         return False
     return True
-
-
-def _is_busy(error: Exception) -> bool:
-    """Whether another process's lock was in the way."""
-    return isinstance(error, apsw.BusyError)
-
-
-def _connect(path: Path, *, read_only: bool = False, create: bool = False) -> apsw.Connection:
-    """Open the file. Only ``create`` makes one: a database that vanished must not be taken for an empty one."""
-    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-    connection = apsw.Connection(str(path.absolute()), flags=flags, statementcachesize=STATEMENTS)
-    try:
-        connection.set_busy_timeout(BUSY_MS if read_only else 0)
-        for pragma in _READ if read_only else _WRITE:
-            _patiently(connection, pragma)
-        connection.create_scalar_function("lower", lower, 1, deterministic=True)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _patiently(connection: apsw.Connection, statement: str, busy_ms: int = BUSY_MS) -> None:
-    """Run a statement that other processes may keep waiting: the change to WAL does not wait by itself, and writers have no busy timeout."""
-    end, pause = time.monotonic() + busy_ms / 1000, 0.0005
-    while True:
-        try:
-            connection.execute(statement).fetchall()
-        except apsw.BusyError:
-            if time.monotonic() > end:
-                raise
-        else:
-            return
-        time.sleep(pause)
-        pause = min(0.01, pause * 2)
-
-
-def _prepare(path: Path) -> None:
-    """Make and migrate the file under a lock, so that processes that start together do it once."""
-    migrations = load_migrations()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(_connect(path, create=True)) as connection:
-            _patiently(connection, "BEGIN IMMEDIATE")
-            try:
-                _migrate(connection, path, migrations)
-                connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(apsw.Error):  # SQLite may have rolled back by itself
-                    connection.execute("ROLLBACK")
-                raise
-    except (apsw.Error, OSError) as error:
-        raise SetupError(f"{path} cannot be used as a database: {error}.") from error
-
-
-def _migrate(connection: apsw.Connection, path: Path, migrations: Sequence[tuple[int, str]]) -> None:
-    newest = migrations[-1][0]
-    present = int(connection.pragma("user_version"))
-    if present > newest:
-        raise SetupError(f"{path} was written by a newer Polyport (schema {present}, this one knows {newest}): start the newer program.")
-    for version, script in migrations:
-        if version > present:
-            connection.execute(script)  # all its statements, and no commit of its own
-            connection.execute(f"PRAGMA user_version={version}")
-
-
-def _fault_of(error: Exception, query: str) -> StoreFault | None:
-    """The fault of a unit that did this; ``None`` when the database is at fault."""
-    if isinstance(error, StoreFault):
-        return error
-    if isinstance(error, apsw.ConstraintError):
-        code = getattr(error, "extendedresult", None)
-        if code in _TAKEN:
-            return Duplicate(str(error).partition(": ")[2])
-        if code == apsw.SQLITE_CONSTRAINT_FOREIGNKEY:
-            return Stale(f"{query}: what it refers to is gone")
-        if code == apsw.SQLITE_CONSTRAINT_TRIGGER:  # the schema's one objection: a retired master key
-            return StoreUnavailable(f"{query}: {error}; it will be left in a moment")
-        return StoreFault(f"{query}: {error}")
-    # What the driver itself refuses, a parameter say, has no result.
-    if isinstance(error, apsw.Error) and getattr(error, "result", apsw.SQLITE_ERROR) not in _ASKED_WRONG:
-        return None
-    return StoreFault(f"{query}: {type(error).__name__}")
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    code = getattr(error, "extendedresult", None)
-    names = apsw.mapping_extended_result_codes, apsw.mapping_result_codes
-    name = next((str(known[code]) for known in names if code is not None and code in known), type(error).__name__)
-    return StoreUnavailable(f"{name}: {error}")
