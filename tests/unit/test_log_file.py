@@ -28,6 +28,7 @@ linux_aio = pytest.importorskip(
 
 pytestmark = pytest.mark.anyio
 PAGE = 8_192
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -197,14 +198,17 @@ async def test_the_log_stays_short_while_writers_never_rest(database: SqliteData
     repo = Repo(database)
     account = await stored.account(repo)
     content, largest = bytes(30_000), 0
-    for _turn in range(60):
+    for _turn in range(200):
         runs = [stored.run(account, sealed_input=content) for _number in range(32)]
         await asyncio.gather(*(repo.runs.insert(run) for run in runs))
         largest = max(largest, size_of_log(path))
-    written = 60 * 32 * len(content)
-    assert written > 6 * PAGES * PAGE
-    assert largest < 3 * PAGES * PAGE
-    assert size_of(path) > written - 3 * PAGES * PAGE
+    written, short = (
+        200 * 32 * len(content),
+        (PAGES_MANY + 2 * PAGES) * PAGE,
+    )  # on a busy machine several thousand pages come while one is copied
+    assert written > 2 * short
+    assert largest < short
+    assert size_of(path) > written - short
 
 
 async def test_a_log_that_a_reader_of_an_old_state_kept_is_begun_anew_after_it(database: SqliteDatabase, path: Path):
@@ -257,7 +261,11 @@ async def test_a_log_is_begun_anew_though_there_is_always_somebody_who_reads(dat
 @contextlib.contextmanager
 def serving(script: str, path: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(  # noqa: S603  this program
-        [sys.executable, "-c", _HEAD + script, str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ}
+        [sys.executable, "-c", _HEAD + script, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE)},
     )
     try:
         yield process
