@@ -22,7 +22,7 @@ PATIENCE_MS: Final = (
     100  # with readers of an old state, where they kept the log from being begun anew for so long that it has PAGES_MANY pages
 )
 PAGES_MANY: Final = 8 * PAGES
-_FLAGS: Final = os.O_RDWR | os.O_CLOEXEC
+_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC  # what may not be written is said by SQLite, in its own words
 _NONE: Final = -1  # no file: the kernel would say so
 EXIT_CODE: Final = 74  # EX_IOERR of sysexits.h
 
