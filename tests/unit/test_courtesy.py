@@ -11,7 +11,16 @@ from types import SimpleNamespace
 import pytest
 
 from polyport.queue import courtesy
-from polyport.queue.courtesy import CALLS_LEAST, FEW_RUNS, LATE_SECONDS, LONG_PAUSE_SECONDS, PAUSE_SECONDS, SOME_RUNS, Courtesy
+from polyport.queue.courtesy import (
+    CALLS_LEAST,
+    LATE_RUNS,
+    LATE_SECONDS,
+    LONG_PAUSE_SECONDS,
+    PAUSE_SECONDS,
+    SOME_RUNS,
+    WINDOW_SECONDS,
+    Courtesy,
+)
 
 pytestmark = pytest.mark.anyio
 ROOM = 200
@@ -86,8 +95,8 @@ async def test_while_callers_come_to_a_process_that_keeps_up_some_are_claimed(pu
 async def test_while_callers_come_to_a_process_that_does_not_keep_up_a_few_are_claimed_again_and_again():
     claims = Courtesy(Callers(CALLS_LEAST))
     async with busy_loop(30):
-        assert await claims.admit(ROOM) == FEW_RUNS
-        assert await claims.admit(ROOM) == FEW_RUNS
+        assert await claims.admit(ROOM) == LATE_RUNS
+        assert await claims.admit(ROOM) == LATE_RUNS
         assert await claims.admit(1) == 1
 
 
@@ -96,20 +105,33 @@ async def test_a_process_that_keeps_up_again_claims_more_again_and_after_shorter
     claims._late = 2 * LATE_SECONDS  # as a loop leaves it that was behind
     admitted = [await claims.admit(ROOM) for _ in range(6)]
     # What is claimed goes by how late the pause just made was; the pause itself by those before it.
-    assert admitted == [FEW_RUNS] * 2 + [SOME_RUNS] * 4
+    assert admitted == [LATE_RUNS] * 2 + [SOME_RUNS] * 4
     assert punctual == [LONG_PAUSE_SECONDS] * 3 + [PAUSE_SECONDS] * 3
 
 
 async def test_few_callers_are_not_what_keeps_a_process_busy():
-    claims = Courtesy(Callers(CALLS_LEAST - 1))
+    callers = Callers(0)
+    claims = Courtesy(callers)
     async with busy_loop(10):
-        assert await claims.admit(ROOM) == ROOM
-        assert await claims.admit(ROOM) == ROOM
+        for _window in range(4):
+            callers.count += CALLS_LEAST // 2 - 1
+            assert await claims.admit(ROOM) == ROOM
+            await asyncio.sleep(WINDOW_SECONDS)
 
 
-async def test_callers_of_an_earlier_time_do_not_count_twice(punctual):
+async def test_callers_count_for_as_long_as_a_window_or_two_however_many_claims_follow_each_other(punctual):
     callers = Callers(0)
     claims = Courtesy(callers)
     callers.count = CALLS_LEAST
-    assert await claims.admit(ROOM) == SOME_RUNS
-    assert await claims.admit(ROOM) == ROOM
+    admitted = [await claims.admit(ROOM) for _ in range(20)]
+    some = admitted.count(SOME_RUNS)
+    assert admitted == [SOME_RUNS] * some + [ROOM] * (20 - some)
+    assert WINDOW_SECONDS <= some * PAUSE_SECONDS <= 2 * WINDOW_SECONDS + PAUSE_SECONDS
+
+
+async def test_claims_that_follow_each_other_at_once_stay_small_while_callers_come(punctual):
+    """Few came since the claim before, many within the window."""
+    callers = Callers(CALLS_LEAST // 4)
+    claims = Courtesy(callers)
+    callers.count = CALLS_LEAST
+    assert [await claims.admit(ROOM) for _ in range(40)] == [SOME_RUNS] * 40

@@ -11,12 +11,14 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import stored
 from polyport.errors import SetupError
-from polyport.store.base import Statement, StoreUnavailable
+from polyport.store import sqlite
+from polyport.store.base import Duplicate, Statement, StoreUnavailable
 from polyport.store.place import LOOK_SECONDS
 from polyport.store.queries import load_migrations
 from polyport.store.repo import Repo
@@ -94,6 +96,45 @@ async def test_many_writes_at_once_share_few_commits(path: Path) -> None:
         await asyncio.gather(*(repo.runs.insert(stored.run(account_id)) for _number in range(1_000)))
         assert database.units - units == 1_000
         assert database.commits - commits <= 20
+
+
+async def test_a_claim_runs_in_the_thread_alone_and_in_its_turn(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_COLD", frozenset({"bump_epoch"}))
+    async with opened(path) as database:
+        await database.ready()
+        ran: list[tuple[str, bool]] = []
+        run = database._run
+
+        def note(connection: Any, unit: Any, *, guarded: bool) -> None:
+            ran.append((unit.statements[0].query, threading.current_thread() is threading.main_thread()))
+            run(connection, unit, guarded=guarded)
+
+        monkeypatch.setattr(database, "_run", note)
+        commits = database.commits
+        probe = Statement(query="probe")
+        await asyncio.gather(*(database.write(statement) for statement in (probe, stored.bump(), probe)))
+        assert database.commits == commits + 1
+        assert ran == [("probe", True), ("bump_epoch", False), ("probe", True)]
+
+
+async def test_a_unit_that_fails_beside_a_claim_is_undone_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_COLD", frozenset({"bump_epoch"}))
+    async with opened(path) as database:
+        repo = Repo(database)
+        account_id = await stored.account(repo)
+        run = stored.run(account_id)
+        await repo.runs.insert(run)
+        again = Statement(query="insert_run", record=run)
+        probe = Statement(query="probe")
+        told = await asyncio.gather(
+            database.write(probe),
+            database.write(stored.bump()),
+            database.write(probe, again),
+            database.write(stored.bump()),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in told] == [list, list, Duplicate, list]
+        assert await repo.tokens.epoch() == 2
 
 
 async def test_slow_reads_do_not_hold_up_the_event_loop_or_the_writer(path: Path) -> None:

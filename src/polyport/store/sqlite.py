@@ -38,17 +38,15 @@ READY_SECONDS: Final = 3.0
 SCRUB_MS: Final = 1_000  # so long writers wait for readers at most when the log is emptied
 
 Rows = list[list[DbRow]]
-# What may touch many rows, or pages that nobody has looked at for long: its batch runs in the thread.
+# What may meet pages that nobody has looked at for long, but changes few: it runs in the thread, all else of its batch does not.
+_COLD: Final = frozenset({"claim_events", "claim_lane", "claim_one", "hold_lane"})
+# What may touch many rows: its batch runs in the thread.
 _HEAVY: Final = frozenset(
     {
         "add_sums",
         "bury_parked_events",
         "cancel_runs_of_user",
-        "claim_events",
-        "claim_lane",
-        "claim_one",
         "delete_old_budget_uses",
-        "hold_lane",
         "delete_cached_lists",
         "delete_connection",
         "delete_events_of_user",
@@ -96,14 +94,14 @@ class _Unguarded(Exception):
 
 
 class _Unit:
-    """Statements that stand or fall together, what they add to sums, and who waits for them. ``heavy``: they may touch many rows."""
+    """Statements that stand or fall together, what they add to sums, and who waits for them. ``heavy``: they may touch many rows; ``cold``: cold pages."""
 
-    __slots__ = ("added", "error", "future", "heavy", "rows", "statements")
+    __slots__ = ("added", "cold", "error", "future", "heavy", "rows", "statements")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.statements: list[Statement] = []
         self.added: list[Statement] = []
-        self.heavy = False
+        self.heavy = self.cold = False
         self.future: asyncio.Future[Rows] = loop.create_future()
         self.rows: Rows = []
         self.error: Exception | None = None
@@ -169,6 +167,8 @@ class SqliteDatabase:
                 continue
             if statement.query in _HEAVY:
                 unit.heavy = True
+            elif statement.query in _COLD:
+                unit.cold = True
             unit.statements.append(self._limit(statement) if statement.query in self._limited else statement)
         self._pending.append(unit)
         if self._draining is None:
@@ -268,25 +268,16 @@ class SqliteDatabase:
     async def _transact(self, units: Sequence[_Unit]) -> None:
         connection = self._writing or await self._begin_writing()
         log = self._log
-        length, heavy = 0, log is not None and log.fold_due
+        length, heavy, cold = 0, log is not None and log.fold_due, False
         for unit in units:
             length += len(unit.statements)
             heavy = heavy or unit.heavy
+            cold = cold or unit.cold
         try:
             if heavy or length > STRETCH:
                 await self._writer.run(self._transact_whole, connection, units)
             else:
-                if not _begins(connection):
-                    await self._writer.run(patiently, connection, "BEGIN IMMEDIATE", self._busy_ms)
-                try:
-                    self._run_all(connection, units)
-                except _Unguarded:
-                    await self._writer.run(self._again_guarded, connection, units)
-                self._check_place(connection)
-                if log is None:
-                    await self._writer.run(connection.execute, "COMMIT")
-                else:
-                    self._commit(connection)
+                await self._transact_in_turn(connection, units, cold=cold)
             if log is not None:
                 await log.sync(self._writer)
         finally:
@@ -362,6 +353,34 @@ class SqliteDatabase:
         if connection is not None:
             with contextlib.suppress(apsw.Error):
                 connection.close()
+
+    async def _transact_in_turn(self, connection: apsw.Connection, units: Sequence[_Unit], *, cold: bool) -> None:
+        if not _begins(connection):
+            await self._writer.run(patiently, connection, "BEGIN IMMEDIATE", self._busy_ms)
+        try:
+            if cold:
+                await self._run_in_turn(connection, units)
+            else:
+                self._run_all(connection, units)
+        except _Unguarded:
+            await self._writer.run(self._again_guarded, connection, units)
+        self._check_place(connection)
+        if self._log is None:
+            await self._writer.run(connection.execute, "COMMIT")
+        else:
+            self._commit(connection)
+
+    async def _run_in_turn(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
+        """Run the units one after the other, those that may wait for the disk in the thread."""
+        for unit in units:
+            if unit.cold:
+                await self._writer.run(self._run_alone, connection, unit)
+            else:
+                self._run(connection, unit, guarded=False)
+        self._add(connection, units)
+
+    def _run_alone(self, connection: apsw.Connection, unit: _Unit) -> None:
+        self._run(connection, unit, guarded=False)
 
     def _run_all(self, connection: apsw.Connection, units: Sequence[_Unit]) -> None:
         for unit in units:
