@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from polyport.store.records import Run
 
-KEPT_MOST: Final = 8_192  # a burst of them waits for seconds, and to understand a run anew is a good part of what it costs
+KEPT_MOST: Final = 16_384  # a burst of them waits for seconds, and to understand a run anew is a good part of what it costs
 BYTES_MOST: Final = 4 * 1024 * 1024  # of their inputs together; what was understood of them takes some three times as much
 KEPT_SECONDS: Final = 10.0
 INPUT_MOST: Final = 4_096
