@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,28 @@ async def test_a_list_is_read_once_for_all_who_want_it_at_the_same_time(bench: B
     bench.line.answer = _owners()
     found = await asyncio.gather(*(_read(bench) for _number in range(10)))
     assert (len(bench.line.sent), {items.items[1]["name"] for items in found}) == (1, {"Grace"})
+
+
+async def test_a_list_that_somebody_read_while_the_store_was_asked_is_not_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    bench.line.answer = _owners()
+    memory = bench.desk._memory
+    asked, read = asyncio.Event(), asyncio.Event()
+    stored = memory._stored
+
+    async def late(wanted: Any) -> Any:
+        found = await stored(wanted)
+        asked.set()
+        await read.wait()
+        return found
+
+    monkeypatch.setattr(memory, "_stored", late)
+    slow = asyncio.create_task(_names(bench))
+    await asked.wait()
+    monkeypatch.setattr(memory, "_stored", stored)
+    first = await _names(bench)
+    read.set()
+    assert await slow == first
+    assert len(bench.line.sent) == 1
 
 
 async def test_a_list_tells_when_it_was_read_also_from_the_store(bench: Bench, clock: Clock):

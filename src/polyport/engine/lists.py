@@ -104,11 +104,13 @@ class ListMemory:
         An error that is no older than ``refused_ms`` is raised again instead; for a ``fresh`` list one of the last ``FRESH_MS``.
         """
         stored = await self._stored(wanted)
-        if stored is not None:
+        held = self._kept.get(wanted.key)  # somebody else may have read it while the store was asked
+        if stored is not None and (held is None or stored.read_at > held.read_at):
             self._keep(wanted.key, stored)
-            given = self._given(wanted, stored, fresh=fresh)
-            if given is not None:
-                return given
+            held = stored
+        given = None if held is None else self._given(wanted, held, fresh=fresh)
+        if given is not None:
+            return given
         failed = self._failed.get(wanted.key)
         if not fresh and failed is not None and isinstance(failed.error, ConnectionInvalid):
             refused_ms = 0  # whether the connection is refused is looked at each time
