@@ -73,6 +73,11 @@ class LogFile:
             self.copy_due = True
         return apsw.SQLITE_OK
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it has grown far beyond the size at which it is copied."""
+        return self.pages >= PAGES_MANY
+
     async def sync(self, threads: Threads) -> None:
         """Return once all that was committed is on the disk. When that fails, the process ends."""
         try:
@@ -93,7 +98,7 @@ class LogFile:
     def fold(self, connection: apsw.Connection) -> None:
         """Copy the little that is left, so that the next commit begins the log anew. Called by the writer's thread, with no commit under way."""
         self.fold_due = False
-        patient = self.pages >= PAGES_MANY
+        patient = self.is_long
         with contextlib.suppress(apsw.Error):  # as above
             if patient:
                 connection.set_busy_timeout(PATIENCE_MS)

@@ -268,6 +268,8 @@ class SqliteDatabase:
     async def _transact(self, units: Sequence[_Unit]) -> None:
         connection = self._writing or await self._begin_writing()
         log = self._log
+        if log is not None and log.is_long and self._copying is not None:
+            await asyncio.wait((self._copying,))  # the disk is slower than those who write: they wait for it
         length, heavy, cold = 0, log is not None and log.fold_due, False
         for unit in units:
             length += len(unit.statements)
