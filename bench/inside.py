@@ -173,7 +173,7 @@ async def open_inside(folder: Path) -> AsyncIterator[Inside]:
     environment = {name: value for name, value in polyport_environment(_PORT).items() if name.startswith("POLYPORT_")}
     settings = load_settings(environment, data=folder)
     await make_first_account(settings, lambda: PASSWORD)
-    async with open_runtime(settings) as runtime:
+    async with open_runtime(settings, serves=True) as runtime:
         services = build_services(runtime)
         guard = make_guard(settings)
         if guard is None:

@@ -140,8 +140,8 @@ class Safe:
 
 
 @contextlib.asynccontextmanager
-async def open_safe(settings: Settings) -> AsyncIterator[Safe]:
-    """Open the data folder, and close it again. Raises ``SetupError`` with a sentence when its keys or its database cannot be used."""
+async def open_safe(settings: Settings, *, serves: bool = False) -> AsyncIterator[Safe]:
+    """Open the data folder, and close it again; ``serves``: by a server's process. Raises ``SetupError`` with a sentence when its keys or its database cannot be used."""
     ring, file = open_keys(settings)
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -149,7 +149,7 @@ async def open_safe(settings: Settings) -> AsyncIterator[Safe]:
         except BlockingIOError:
             raise SetupError(f"A restore is at work in {settings.data}: start again when it is done.") from None
         stack.callback(in_use.release)
-        database = await SqliteDatabase.open(settings.data / DATABASE, sole=settings.workers == 1)
+        database = await SqliteDatabase.open(settings.data / DATABASE, sole=serves and settings.workers == 1)
         stack.push_async_callback(database.close)
         processes = ProcessLock(settings.data / "processes")
         stack.callback(processes.release)
@@ -168,16 +168,18 @@ async def open_runtime(
     clock: Callable[[], datetime] | None = None,
     simulated: Simulated | None = None,
     late: bool = False,
+    serves: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Open everything, and close it again. Raises ``SetupError`` with a sentence when something does not allow a start.
 
     ``catalog``, ``network`` and ``clock`` replace the real ones in tests. ``simulated`` are the partners that simulated connections talk to, if there may be any.
-    ``late``: where there are many partners, changes of their files are taken up by ``Runtime.look_again``, once it serves.
+    ``late``: where there are many partners, changes of their files are taken up by ``Runtime.look_again``, once it serves. ``serves``: this process is a server's, and
+    no command that works beside one.
     """
     policy = EgressPolicy(settings.allow_networks)
     time_now = clock or system_clock
     async with contextlib.AsyncExitStack() as stack:
-        safe = await stack.enter_async_context(open_safe(settings))
+        safe = await stack.enter_async_context(open_safe(settings, serves=serves))
         database, vault = safe.repo.database, safe.keys.vault
         boxes = AccountBoxes(safe.repo.accounts, vault)
         events = Events(

@@ -214,7 +214,7 @@ async def running_server(
         await make_first_account(given, lambda: PASSWORD)
     async with contextlib.AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(
-            open_runtime(given, clock=clock, network=network, catalog=catalog, simulated=Simulators())
+            open_runtime(given, clock=clock, network=network, catalog=catalog, simulated=Simulators(), serves=True)
         )
         services = build_services(runtime)
         app = await stack.enter_async_context(serving(runtime, services))

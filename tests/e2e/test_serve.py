@@ -39,6 +39,12 @@ def test_after_the_start_the_server_says_that_it_is_ready(server):
     assert found == {"store": "ok", "queued": 0, "partners": len(bundled())}
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux brings files to the disk for a process that goes on")
+def test_a_server_of_one_process_lets_the_kernel_bring_its_commits_to_the_disk(server):
+    server.sign_in()  # which is written
+    assert "linux_aio" in Path(f"/proc/{server.process.pid}/maps").read_text()
+
+
 def test_the_first_account_is_the_one_that_was_named_and_its_password_is_told_nowhere(server):
     server.sign_in()
     assert server.ask("POST", "/user/auth", {"email": EMAIL, "password": "another one"})[0] == 401

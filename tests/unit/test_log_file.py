@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def database(path: Path) -> AsyncIterator[SqliteDatabase]:
-    found = await SqliteDatabase.open(path)
+    found = await SqliteDatabase.open(path, sole=True)
     await found.ready()
     yield found
     await found.close()
@@ -146,7 +146,7 @@ async def test_where_the_kernel_does_not_do_it_commits_are_durable_by_sqlite_its
         return None
 
     monkeypatch.setattr(log_file, "open_kernel_sync", none)
-    database = await SqliteDatabase.open(path)
+    database = await SqliteDatabase.open(path, sole=True)
     await database.write(stored.bump())
     assert database._log is None
     assert database._writing is not None
@@ -187,7 +187,7 @@ async def test_databases_that_come_and_go_take_no_more_of_the_kernel(tmp_path: P
     monkeypatch.setattr(linux_aio, "Context", lambda number: (made.append(number), real(number))[1])
     monkeypatch.setattr(kernel_sync, "_spare", [])
     for number in range(5):
-        database = await SqliteDatabase.open(tmp_path / f"{number}.db")
+        database = await SqliteDatabase.open(tmp_path / f"{number}.db", sole=True)
         await database.ready()
         log_of(database)
         await database.close()
@@ -302,7 +302,7 @@ path = Path(sys.argv[1])
 # No disk of this machine fails at a word: what the kernel would hand over is put in its place.
 _FAILS = """
 async def main():
-    database = await SqliteDatabase.open(path)
+    database = await SqliteDatabase.open(path, sole=True)
     repo = Repo(database)
     account = await stored.account(repo)
     kept = stored.run(account)
@@ -329,7 +329,7 @@ async def test_a_process_whose_disk_did_not_keep_a_commit_ends_without_an_answer
     assert "answered" not in said
     assert any("the disk did not keep" in line and "Input/output error" in line for line in said)
     assert size_of_log(path) > 0  # nothing was copied on the way out
-    database = await SqliteDatabase.open(path)
+    database = await SqliteDatabase.open(path, sole=True)
     assert await Repo(database).runs.get(1, run_id) is not None
     await database.close()
 

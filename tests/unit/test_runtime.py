@@ -1,5 +1,7 @@
 """Opening and closing everything a process needs."""
 
+import sys
+
 import pytest
 
 from polyport.catalog import Catalog
@@ -8,6 +10,7 @@ from polyport.keyfile import KEY_FILE
 from polyport.runtime import create_account, make_first_account, open_runtime
 from polyport.settings import load_settings
 from polyport.store.base import Duplicate
+from polyport.store.log_file import LogFile
 
 pytestmark = pytest.mark.anyio
 NONE = Catalog([], [], "http://127.0.0.1")  # partners are not the matter here
@@ -25,6 +28,14 @@ async def test_the_first_account_is_made_once(tmp_path):
     assert await make_first_account(settings, lambda: "never used") is None
     async with open_runtime(settings, catalog=NONE) as runtime:
         assert await runtime.repo.accounts.count() == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux brings files to the disk for a process that goes on")
+@pytest.mark.parametrize(("serves", "workers", "by_kernel"), [(True, 1, True), (True, 2, False), (False, 1, False)])
+async def test_only_a_server_of_one_process_leaves_it_to_the_kernel_to_bring_commits_to_the_disk(tmp_path, serves, workers, by_kernel):
+    async with open_runtime(settings_of(tmp_path, workers=workers), catalog=NONE, serves=serves) as runtime:
+        await runtime.repo.database.ready()
+        assert isinstance(runtime.repo.database._log, LogFile) is by_kernel
 
 
 async def test_a_password_is_made_up_and_told_where_none_is_given(tmp_path):

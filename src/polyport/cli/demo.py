@@ -281,7 +281,10 @@ async def _server(settings: Settings) -> AsyncIterator[str]:
     """The server, in this process. Raises ``SetupError`` when its port is taken."""
     listener = listen(settings.host, settings.port)
     await make_first_account(settings, lambda: PASSWORD)
-    async with open_runtime(settings, simulated=Simulators()) as runtime, serving(runtime, services := build_services(runtime)) as app:
+    async with (
+        open_runtime(settings, simulated=Simulators(), serves=True) as runtime,
+        serving(runtime, services := build_services(runtime)) as app,
+    ):
         server = QuietServer(make_config(app, settings), services.streams.watch.close)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn tells of its start by a flag only

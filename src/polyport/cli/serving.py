@@ -117,7 +117,7 @@ def first_account(settings: Settings) -> FirstAccount | None:
 
 async def serve_socket(settings: Settings, listener: socket.socket, ready: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let what is under way end within the grace time."""
-    async with open_runtime(settings, simulated=Simulators(settings.partner_roots), late=True) as runtime:
+    async with open_runtime(settings, simulated=Simulators(settings.partner_roots), late=True, serves=True) as runtime:
         for problem in runtime.catalog.problems:
             _log.warning("a partner is left out", problem=str(problem))
         services = build_services(runtime)

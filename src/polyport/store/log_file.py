@@ -22,7 +22,7 @@ PATIENCE_MS: Final = (
     100  # with readers of an old state, where they kept the log from being begun anew for so long that it has PAGES_MANY pages
 )
 PAGES_MANY: Final = 8 * PAGES
-_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC  # what may not be written is said by SQLite, in its own words
+_FLAGS: Final = os.O_RDONLY  # what may not be written is said by SQLite, in its own words
 _NONE: Final = -1  # no file: the kernel would say so
 EXIT_CODE: Final = 74  # EX_IOERR of sysexits.h
 
@@ -49,7 +49,10 @@ class LogFile:
             kernel = await open_kernel_sync(file)
         finally:
             os.close(file)
-        return None if kernel is None else cls(path, kernel)
+        if kernel is None:
+            _log.info("the kernel brings no files to the disk by itself here: commits do, each in a thread, which takes a little longer")
+            return None
+        return cls(path, kernel)
 
     def follow(self, connection: apsw.Connection) -> None:
         """From now on it is this connection that writes the log, which may be another file than before. Called by a thread, with no commit under way."""

@@ -110,7 +110,7 @@ class _Unit:
 class SqliteDatabase:
     """A ``Database`` in one file, of one event loop. ``commits`` counts the transactions, ``units`` what they held."""
 
-    def __init__(self, path: Path, *, sole: bool = True) -> None:
+    def __init__(self, path: Path, *, sole: bool = False) -> None:
         self._path, self._place, self._sole = path, Place(path), sole
         queries = load_queries()
         self._bound = {name: bind(query.sql) for name, query in queries.items()}
@@ -132,8 +132,8 @@ class SqliteDatabase:
         self.units = 0
 
     @classmethod
-    async def open(cls, path: Path, *, sole: bool = True) -> SqliteDatabase:
-        """Open the file, made and migrated if need be; ``sole``: no other server process works with it. Raises ``SetupError`` with a sentence when that cannot be."""
+    async def open(cls, path: Path, *, sole: bool = False) -> SqliteDatabase:
+        """Open the file, made and migrated if need be; ``sole``: this is the one process that serves it. Raises ``SetupError`` with a sentence when that cannot be."""
         database = cls(path, sole=sole)
         try:
             await database._writer.run(prepare, path)
