@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from e2e.processes import FIRST_ACCOUNT, connect, serving, simulating, towards, until
+from e2e.processes import FIRST_ACCOUNT, connect, free_port, serving, simulating, towards, until
 from first_day import EMAIL
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "behind-a-proxy.md").read_text("utf-8")
@@ -33,12 +33,6 @@ CREATE_PERSON = "/partners/trigger-actions/2250101"
 def block(language):
     """The configuration of a proxy as the page has it."""
     return re.search(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[1]
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def certify(folder):

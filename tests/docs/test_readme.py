@@ -10,17 +10,11 @@ from pathlib import Path
 import pytest
 
 import bundled
-from e2e.processes import PATIENCE, environment, until
+from e2e.processes import PATIENCE, environment, free_port, until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 BIN = Path(sys.executable).parent
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def blocks():

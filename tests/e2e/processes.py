@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -82,6 +83,16 @@ def taken_port() -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield int(listener.getsockname()[1])
+
+
+def free_port() -> int:
+    """A port that nobody has now, and none of those that systems give to whoever asks for any: the next test's could be that one before it is taken here."""
+    for _try in range(1_000):
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

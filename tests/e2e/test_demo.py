@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from e2e.processes import FIRST_ACCOUNT, run, serving, started, taken_port, until
+from e2e.processes import FIRST_ACCOUNT, free_port, run, serving, started, taken_port, until
 
 
 def demo(folder, *arguments, ports=(0, 0)):
@@ -14,9 +14,8 @@ def demo(folder, *arguments, ports=(0, 0)):
 
 @pytest.fixture
 def free_ports():
-    """Two ports that were free a moment ago."""
-    with taken_port() as first, taken_port() as second:
-        return first, second
+    """Two ports that are free."""
+    return free_port(), free_port()
 
 
 def test_every_step_works_and_again_on_the_same_data(tmp_path, free_ports):
