@@ -141,26 +141,26 @@ async def test_what_the_kernel_does_not_take_is_brought_to_the_disk_by_a_thread(
     assert await Repo(database).tokens.epoch() == 1
 
 
+async def commits_are_sqlites_own(database: SqliteDatabase) -> None:
+    await database.write(stored.bump())
+    assert database._log is None
+    assert database._writing is not None
+    assert database._writing.pragma("synchronous") == 2
+    await database.close()
+
+
 async def test_where_the_kernel_does_not_do_it_commits_are_durable_by_sqlite_itself(path: Path, monkeypatch: pytest.MonkeyPatch):
     async def none(_file: int) -> None:
         return None
 
     monkeypatch.setattr(log_file, "open_kernel_sync", none)
     database = await SqliteDatabase.open(path, sole=True)
-    await database.write(stored.bump())
-    assert database._log is None
-    assert database._writing is not None
-    assert database._writing.pragma("synchronous") == 2
-    await database.close()
+    await commits_are_sqlites_own(database)
 
 
 async def test_of_several_processes_each_commits_with_a_sync_of_its_own(path: Path):
     database = await SqliteDatabase.open(path, sole=False)
-    await database.write(stored.bump())
-    assert database._log is None
-    assert database._writing is not None
-    assert database._writing.pragma("synchronous") == 2
-    await database.close()
+    await commits_are_sqlites_own(database)
 
 
 async def test_a_file_that_cannot_be_brought_to_a_disk_is_found_by_trying():

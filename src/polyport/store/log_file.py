@@ -18,10 +18,10 @@ from polyport.store.kernel_sync import KernelSync, NotTaken, open_kernel_sync
 from polyport.store.threads import Threads
 
 PAGES: Final = 1_000  # in the log, at which it is copied into the database: SQLite's own number
-PATIENCE_MS: Final = (
-    100  # with readers of an old state, where they kept the log from being begun anew for so long that it has PAGES_MANY pages
-)
+# From here on those who write wait for a copy that is under way, and readers of older states kept the log from being begun anew for so long that these are
+# waited for too.
 PAGES_MANY: Final = 8 * PAGES
+PATIENCE_MS: Final = 100
 _FLAGS: Final = os.O_RDONLY  # what may not be written is said by SQLite, in its own words
 _NONE: Final = -1  # no file: the kernel would say so
 EXIT_CODE: Final = 74  # EX_IOERR of sysexits.h
@@ -93,16 +93,14 @@ class LogFile:
 
     def copy(self, connection: apsw.Connection) -> None:
         """Copy what is in the log into the database while others write; what they add meanwhile stays. Called by a reader's thread."""
-        self.copy_due = False
-        with contextlib.suppress(apsw.Error):  # another process is at it, or the disk is full: it is tried again when the log has grown
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            self.fold_due = True
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        self.fold_due = True
 
     def fold(self, connection: apsw.Connection) -> None:
         """Copy the little that is left, so that the next commit begins the log anew. Called by the writer's thread, with no commit under way."""
         self.fold_due = False
         patient = self.is_long
-        with contextlib.suppress(apsw.Error):  # as above
+        with contextlib.suppress(apsw.Error):  # it is tried again when the log has grown
             if patient:
                 connection.set_busy_timeout(PATIENCE_MS)
             try:

@@ -311,18 +311,18 @@ class SqliteDatabase:
         connection.execute("COMMIT")
 
     async def _begin_writing(self) -> apsw.Connection:
-        connection = await self._writer.run(self._connect)
+        connection = self._writing = await self._writer.run(self._connect)  # given up like any other where what follows fails
         if self._sole:
             if self._log is None:
                 self._log = await LogFile.open(self._path)
                 self._sole = self._log is not None
             if self._log is not None:
                 await self._writer.run(self._log.follow, connection)
-        self._writing = connection
         return connection
 
     def _copy_log(self, log: LogFile) -> None:
-        with contextlib.suppress(apsw.Error):  # it is tried again when the log has grown
+        log.copy_due = False
+        with contextlib.suppress(apsw.Error):  # another process is at it, or the disk is full: it is tried again when the log has grown
             log.copy(self._reader())
 
     def _note_copied(self, _copied: asyncio.Future[None]) -> None:
