@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from e2e.depot import ASK, CREATE, PARTNER, Bay, open_bay, open_depot
+from e2e.depot import ASK, CREATE, PARTNER, SECRET, Bay, open_bay, open_depot
 from e2e.served import answer
 from polyport.engine.sums import LATE_MS, RunSummer
 from polyport.runtime import DATABASE
-from polyport.server.overview import percentiles
+from polyport.server import overview
+from polyport.server.piles import percentiles
 from stored import opened_file
 
 pytestmark = pytest.mark.anyio
@@ -139,7 +140,89 @@ async def test_a_clock_that_was_ahead_and_is_set_back_stops_no_picture(bay, cloc
     assert (await told(bay))["totals"]["succeeded"] == 1
 
 
-@pytest.mark.parametrize(("query", "fault"), [("range=year", ("range", "unknown_option")), ("partnerId=x", ("partnerId", "wrong_type"))])
+async def test_a_connection_and_an_external_user_are_told_apart(bay, depot, clock):
+    other = await bay.served.connect(PARTNER, {"key": SECRET}, title="Ada's", externalUserId="ada")
+    for _number in range(2):
+        await bay.run(ASK)
+    depot.answers["GET /ask"] = answer(400)
+    await bay.run(ASK, credentialData={"0": {"value": other}})
+    await summed(bay, clock)
+    hers, theirs, of_all = await told(bay, "?externalUserId=ada"), await told(bay, f"?credentialId={bay.connection}"), await told(bay)
+    assert hers == await told(bay, f"?credentialId={other}") | {"credentialId": None, "externalUserId": "ada", "busiest": hers["busiest"]}
+    assert [(found["totals"]["succeeded"], found["totals"]["failed"]) for found in (hers, theirs, of_all)] == [(0, 1), (2, 0), (2, 1)]
+    assert (hers["errors"], hers["partners"]) == (
+        [{"code": "partner_error", "runs": 1}],
+        [{"partnerId": PARTNER, "title": "Depot", "runs": 1, "bad": 1}],
+    )
+    assert [slot["runs"]["failed"] for slot in hers["slots"] if any(slot["runs"].values())] == [1]
+    assert hers["latency"]["partner"]["p50"] is not None
+    assert (hers["connections"], theirs["connections"], of_all["connections"]) == ({"active": 1}, {"active": 1}, {"active": 2})
+    assert [each["complete"] for each in (hers, theirs, of_all)] == [True] * 3
+    assert (await told(bay, "?externalUserId=ada&partnerId=225"))["totals"]["failed"] == 0
+    nobody = await told(bay, "?credentialId=999999")
+    assert (nobody["totals"]["succeeded"], nobody["connections"], nobody["budgets"]) == (0, {}, [])
+
+
+async def test_the_connections_with_the_most_runs_are_named_with_whose_they_are(bay, depot, clock):
+    other = await bay.served.connect(PARTNER, {"key": SECRET}, title="Ada's", externalUserId="ada")
+    for _number in range(2):
+        await bay.run(ASK, credentialData={"0": {"value": other}})
+    depot.answers["GET /ask"] = answer(400)
+    await bay.run(ASK)
+    ada = {"credentialId": other, "title": "Ada's", "partnerId": PARTNER, "partnerTitle": "Depot", "externalUserId": "ada", "runs": 2, "bad": 0}
+    found = (await told(bay))["busiest"]
+    assert found[0] == ada
+    assert [(each["credentialId"], each["runs"], each["bad"]) for each in found] == [(other, 2, 0), (bay.connection, 1, 1)]
+    assert (await told(bay, f"?partnerId={PARTNER}"))["busiest"] == found
+    assert (await told(bay, "?partnerId=225"))["busiest"] == []
+    assert (await told(bay, "?externalUserId=ada"))["busiest"] == [ada]
+    assert (await told(bay, f"?credentialId={other}"))["busiest"] == []
+    assert (await bay.served.fetch("DELETE", f"/credentials/{other}")).status == 200
+    assert (await told(bay))["busiest"][0]["title"] is None
+
+
+async def test_an_end_users_token_sees_that_users_runs_alone(bay, depot, clock):
+    mine = await bay.served.connect(PARTNER, {"key": SECRET}, title="Ada's", externalUserId="ada")
+    await bay.run(ASK)
+    await bay.run(ASK, credentialData={"0": {"value": mine}})
+    _user, limited = await bay.served.end_user("ada")
+    _user, other = await bay.served.end_user("grace")
+    for query in ("", "?externalUserId=ada", f"?credentialId={mine}"):
+        found = (await bay.served.fetch("GET", f"/overview{query}", token=limited)).json["data"]
+        assert (found["totals"]["succeeded"], found["connections"]) == (1, {"active": 1})
+        theirs = (await bay.served.fetch("GET", f"/overview{query}", token=other)).json["data"]
+        assert (theirs["totals"]["succeeded"], theirs["connections"], theirs["busiest"]) == (0, {}, [])
+
+
+async def test_of_a_connection_with_more_runs_than_are_read_the_latest_are_told(bay, clock, monkeypatch):
+    monkeypatch.setattr(overview, "READ_MOST", 3)
+    for number in range(4):
+        await bay.run(ASK)
+        found = await told(bay, f"?credentialId={bay.connection}")
+        assert (found["complete"], found["totals"]["succeeded"]) == (number < 2, min(number + 1, 3))
+
+
+async def test_what_a_connection_has_under_way_is_told_by_slot(bay, depot, clock):
+    await bay.run(ASK)
+    later = int(clock.now.timestamp()) + 180
+    asked = await bay.run(ASK, mode="async", notBefore=later)
+    assert asked.status == 202, asked.content
+    clock.now += timedelta(seconds=60)
+    found = await told(bay, f"?credentialId={bay.connection}")
+    assert [slot["waiting"] for slot in found["slots"]][-3:] == [0, 1, 1]
+    assert found["standing"] == {"queued": 1, "waiting": 0, "running": 0}
+    assert found["totals"]["succeeded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"),
+    [
+        ("range=year", ("range", "unknown_option")),
+        ("partnerId=x", ("partnerId", "wrong_type")),
+        ("credentialId=x", ("credentialId", "wrong_type")),
+        ("credentialId=1&externalUserId=ada", ("externalUserId", "not_allowed")),
+    ],
+)
 async def test_ranges_and_partners_that_are_none_are_refused(bay, query, fault):
     found = await bay.served.fetch("GET", f"/overview?{query}")
     assert (found.status, [(each["path"], each["code"]) for each in found.json["error"]["fields"]]) == (422, [fault])

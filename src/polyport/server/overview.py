@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from polyport.errors import Fault, NotFound, ValidationFailed
 from polyport.manifest.budgets import Budget
+from polyport.server.piles import RANGES, Pile, Range, Width, piled, under_way
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import id_filter
+from polyport.store.connections import Named
 from polyport.store.reach import only_user
-from polyport.store.sums import ALL, Ends, Sum
+from polyport.store.sums import ALL, Ends, Latest, PartnerSum
 
-Range = Literal["hour", "day", "month"]
-TIMES: Final = ("own", "queue", "partner")
 STATUSES: Final = ("succeeded", "failed", "uncertain", "cancelled")
-PERCENTILES: Final = (50, 95, 99)
 COUNTED_MOST: Final = 10_000
 FRESH_MOST: Final = 20_000  # runs that are not in the sums yet
+READ_MOST: Final = 20_000  # of one connection, or of one external user
+BUSIEST_OF: Final = 5_000
+CONNECTIONS_MOST: Final = 20
+ACCEPTED_BEFORE: Final = 86_400  # seconds: runs that end in a range may have been accepted before it
+STANDING: Final = ("queued", "waiting", "running")
+BAD: Final = frozenset({"failed", "uncertain"})
 PARTNERS_MOST: Final = 20
 ERRORS_MOST: Final = 20
 BUDGETS_MOST: Final = 20
 KEYS_MOST: Final = 200
 LEFT_MOST: Final = 20
-
-
-class Width(NamedTuple):
-    """A range: its slots, in seconds, and how many there are."""
-
-    grain: int
-    slots: int
-
-
-RANGES: Final[Mapping[str, Width]] = {"hour": Width(60, 60), "day": Width(900, 96), "month": Width(21_600, 120)}
 
 
 class Percentiles(Body):
@@ -54,7 +50,7 @@ class Latency(Body):
 
 
 class Slot(Body):
-    """One stretch of time. ``runs`` are those that ended in it, by status; ``waiting`` is the most runs that waited at a time. ``at`` is in unix seconds."""
+    """One stretch of time. ``runs`` are those that ended in it, by status; ``waiting`` is the most runs that waited at a time, of one connection or external user those that had not ended at its end. ``at`` is in unix seconds."""
 
     at: int
     runs: dict[str, int]
@@ -74,6 +70,18 @@ class PartnerCount(Body):
 
     partner_id: int
     title: str | None
+    runs: int
+    bad: int
+
+
+class ConnectionCount(Body):
+    """How many of the latest runs were with a connection; ``title`` is null for one that is gone."""
+
+    credential_id: int
+    title: str | None
+    partner_id: int
+    partner_title: str
+    external_user_id: str | None
     runs: int
     bad: int
 
@@ -105,137 +113,200 @@ class LeftAloneAnswer(Body):
 
 
 class Overview(Body):
-    """How an account does. ``leftAlone`` is what the process that answers leaves alone; each process learns that by itself. ``standing`` are runs that have not ended, each counted up to 10,000. Times are unix seconds."""
+    """How an account does, or one connection or external user of it. ``complete`` is false when those have more runs than are read: the latest 20,000 are told. ``busiest`` are the connections with the most of the latest 5,000 runs. ``leftAlone`` is what the process that answers leaves alone; each process learns that by itself. ``standing`` are runs that have not ended, each counted up to 10,000. Times are unix seconds."""
 
     range: Range
     first: int
     last: int
     slot_seconds: int
     partner_id: int | None
+    credential_id: int | None
+    external_user_id: str | None
+    complete: bool
     totals: dict[str, int]
     latency: Latency
     slots: list[Slot]
     errors: list[ErrorCount]
     partners: list[PartnerCount]
+    busiest: list[ConnectionCount]
     standing: dict[str, int]
     connections: dict[str, int]
     budgets: list[BudgetUse]
     left_alone: list[LeftAloneAnswer]
 
 
-class Pile:
-    """Counts of one slot, or of all."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Whose runs are asked for, and how far back. ``first`` and ``now`` are unix seconds and milliseconds."""
 
-    __slots__ = ("errors", "runs", "times", "waiting")
+    account_id: int
+    range: str
+    partner_id: int | None
+    connection_id: int | None
+    external_user_id: str | None
+    now: int
 
-    def __init__(self) -> None:
-        self.runs: Counter[str] = Counter()
-        self.errors: Counter[str] = Counter()
-        self.times: dict[str, defaultdict[int, int]] = {name: defaultdict(int) for name in TIMES}
-        self.waiting = 0
+    @property
+    def width(self) -> Width:
+        """The slots of the range."""
+        return RANGES[self.range]
 
-    def put(self, what: str, counts: Mapping[str, int]) -> None:
-        """Add sums of one kind, by key."""
-        if what == "status":
-            self.runs.update(counts)
-        elif what == "error":
-            self.errors.update(counts)
-        elif what == "waiting":
-            self.waiting = max((self.waiting, *counts.values()))
-        else:
-            times = self.times[what]
-            for edge, n in counts.items():
-                times[int(edge)] += n
+    @property
+    def first(self) -> int:
+        """Where the first slot begins."""
+        return (self.now // 1000 // self.width.grain - self.width.slots + 1) * self.width.grain
 
-    def latency(self) -> dict[str, dict[str, int | None]]:
-        """The percentiles of all times."""
-        return {name: percentiles(self.times[name]) for name in TIMES}
+    def latest(self, limit: int) -> Latest:
+        """The latest runs that may have ended in the range."""
+        return Latest(self.account_id, f"run_{max(0, self.first - ACCEPTED_BEFORE) * 1000:012x}", self.first * 1000, limit)
 
 
-def percentiles(bins: Mapping[int, int]) -> dict[str, int | None]:
-    """The percentiles of times that are counted by the lower edges of their bins: the middle of the bin in which each lies."""
-    total = sum(bins.values())
-    found: dict[str, int | None] = dict.fromkeys((f"p{each}" for each in PERCENTILES), None)
-    if not total:
-        return found
-    ordered, passed, pending = sorted(bins.items()), 0, list(PERCENTILES)
-    for edge, n in ordered:
-        passed += n
-        while pending and passed * 100 >= pending[0] * total:
-            found[f"p{pending.pop(0)}"] = edge + _width(edge) // 2
-    return found
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What was found of the runs that are asked for. ``partners`` are those with the most runs: how many, and how many of those badly."""
+
+    slots: dict[int, Pile]
+    whole: Pile
+    partners: list[PartnerSum]
+    standing: dict[str, int]
+    complete: bool
 
 
-def _width(edge: int) -> int:
-    """How wide the bin of a lower edge is; the same widths as in ``sums_of_ends``."""
-    if edge >= 1_000_000:
-        return 0
-    scale = 1
-    while edge >= 100 * scale:
-        scale *= 10
-    tens = edge // scale
-    return scale if tens < 20 else 2 * scale if tens < 50 else 5 * scale
+def _wanted(call: Call) -> Wanted:
+    params = call.http.query_params
+    given = {name: params.get(name) or None for name in ("partnerId", "credentialId", "externalUserId")}
+    chosen = params.get("range") or "hour"
+    if chosen not in RANGES:
+        raise ValidationFailed.of(Fault(path="range", code="unknown_option", message=f"A range is one of: {', '.join(RANGES)}."))
+    if given["credentialId"] and given["externalUserId"]:
+        message = "Ask for a connection or for an external user, not for both."
+        raise ValidationFailed.of(Fault(path="externalUserId", code="not_allowed", message=message))
+    return Wanted(
+        account_id=call.principal.account_id,
+        range=chosen,
+        partner_id=id_filter(given["partnerId"], "partnerId"),
+        connection_id=id_filter(given["credentialId"], "credentialId"),
+        external_user_id=given["externalUserId"] or (None if given["credentialId"] else only_user()),
+        now=call.engine.runtime.now_ms(),
+    )
 
 
 async def read(call: Call) -> Answer:
     """GET /overview."""
-    params = call.http.query_params
-    chosen, partner_id = params.get("range") or "hour", id_filter(params.get("partnerId") or None, "partnerId")
-    if chosen not in RANGES:
-        raise ValidationFailed.of(Fault(path="range", code="unknown_option", message=f"A range is one of: {', '.join(RANGES)}."))
-    runtime, account_id, width = call.engine.runtime, call.principal.account_id, RANGES[chosen]
-    sums, now = runtime.repo.run_sums, runtime.now_ms()
-    last = now // 1000 // width.grain * width.grain
-    first = last - (width.slots - 1) * width.grain
-    kept, ranked, until, standing, connections = await asyncio.gather(
-        sums.read(account_id, width.grain, first, partner_id or ALL),
-        sums.by_partner(account_id, width.grain, first, PARTNERS_MOST),
-        sums.until(),
-        sums.standing(account_id, COUNTED_MOST),
-        runtime.repo.connections.by_status(account_id, partner_id),
-    )
-    fresh = await sums.of_ends(max(until, first * 1000), now + 1, account_id=account_id, limit=FRESH_MOST)
-    slots, whole = _piles(kept, fresh, first, width, partner_id)
-    runs, bad = Counter({each.partner_id: each.runs for each in ranked}), Counter({each.partner_id: each.bad for each in ranked})
-    for end in fresh:
-        if end.what == "status":
-            runs[end.partner_id] += end.n
-            bad[end.partner_id] += end.n if end.key in {"failed", "uncertain"} else 0
-    top = runs.most_common(PARTNERS_MOST)
-    titles = {each: await _title(call, each) for each, _runs in top}
+    wanted = _wanted(call)
+    narrowed = wanted.connection_id is not None or wanted.external_user_id is not None
+    found = await (_of_latest if narrowed else _of_sums)(call, wanted)
+    busiest = [] if wanted.connection_id is not None else await _busiest(call, wanted)
+    used = [wanted.partner_id] if wanted.partner_id is not None else [each.partner_id for each in found.partners]
     return Answer(
         data={
-            "range": chosen,
-            "first": first,
-            "last": now // 1000,
-            "slotSeconds": width.grain,
-            "partnerId": partner_id,
-            "totals": _statuses(whole.runs),
-            "latency": whole.latency(),
+            "range": wanted.range,
+            "first": wanted.first,
+            "last": wanted.now // 1000,
+            "slotSeconds": wanted.width.grain,
+            "partnerId": wanted.partner_id,
+            "credentialId": wanted.connection_id,
+            "externalUserId": wanted.external_user_id,
+            "complete": found.complete,
+            "totals": _statuses(found.whole.runs),
+            "latency": found.whole.latency(),
             "slots": [
-                {"at": at, "runs": _statuses(pile.runs), "waiting": pile.waiting, "latency": pile.latency()} for at, pile in slots.items()
+                {"at": at, "runs": _statuses(pile.runs), "waiting": pile.waiting, "latency": pile.latency()}
+                for at, pile in found.slots.items()
             ],
-            "errors": [{"code": code, "runs": n} for code, n in whole.errors.most_common(ERRORS_MOST)],
-            "partners": [{"partnerId": each, "title": titles[each], "runs": n, "bad": bad[each]} for each, n in top],
-            "standing": standing,
-            "connections": connections,
-            "leftAlone": await _left_alone(call, partner_id),
-            "budgets": await _budgets(call, [partner_id] if partner_id is not None else [each for each, _runs in top]),
+            "errors": [{"code": code, "runs": n} for code, n in found.whole.errors.most_common(ERRORS_MOST)],
+            "partners": [
+                {"partnerId": each.partner_id, "title": await _title(call, each.partner_id), "runs": each.runs, "bad": each.bad}
+                for each in found.partners
+            ],
+            "busiest": busiest,
+            "standing": found.standing,
+            "connections": await _health(call, wanted),
+            "leftAlone": await _left_alone(call, wanted),
+            "budgets": await _budgets(call, wanted, used),
         }
     )
 
 
-def _piles(kept: Iterable[Sum], fresh: Iterable[Ends], first: int, width: Width, partner_id: int | None) -> tuple[dict[int, Pile], Pile]:
-    """The sums by slot, none left out, and all together; with those that are not kept yet."""
-    slots = {first + number * width.grain: Pile() for number in range(width.slots)}
-    whole = Pile()
-    found: list[tuple[int, str, Mapping[str, int]]] = [*kept]
-    found += [(end.slot // width.grain * width.grain, end.what, {end.key: end.n}) for end in fresh if partner_id in {None, end.partner_id}]
-    for at, what, counts in found:
-        if at in slots:
-            slots[at].put(what, counts)
-            whole.put(what, counts)
-    return slots, whole
+async def _of_sums(call: Call, wanted: Wanted) -> Found:
+    """The runs of the whole account, or of a partner within it: from the sums, and those that are not in them yet."""
+    sums, account_id, grain, first = call.engine.runtime.repo.run_sums, wanted.account_id, wanted.width.grain, wanted.first
+    kept, ranked, until, standing = await asyncio.gather(
+        sums.read(account_id, grain, first, wanted.partner_id or ALL),
+        sums.by_partner(account_id, grain, first, PARTNERS_MOST),
+        sums.until(),
+        sums.standing(account_id, COUNTED_MOST),
+    )
+    fresh = await sums.of_ends(max(until, first * 1000), wanted.now + 1, account_id=account_id, limit=FRESH_MOST)
+    slots, whole = piled(kept, _of_partner(fresh, wanted), first, wanted.width)
+    return Found(slots=slots, whole=whole, partners=_ranked(ranked, fresh), standing=standing, complete=True)
+
+
+async def _of_latest(call: Call, wanted: Wanted) -> Found:
+    """The runs of one connection or of one external user: no sums are kept of those, their latest runs are read."""
+    found = await call.engine.runtime.repo.run_sums.of_latest(
+        wanted.latest(READ_MOST), connection_id=wanted.connection_id, external_user_id=wanted.external_user_id
+    )
+    mine = _of_partner(found, wanted)
+    ends = [end for end in mine if end.what not in {"came", "went", "stands"}]
+    slots, whole = piled((), ends, wanted.first, wanted.width)
+    under_way([end for end in mine if end.what in {"came", "went"}], slots, wanted.width)
+    standing: Counter[str] = Counter()
+    for end in mine:
+        if end.what == "stands":
+            standing[end.key] += end.n
+    return Found(
+        slots=slots,
+        whole=whole,
+        partners=_ranked((), ends),
+        standing={name: min(COUNTED_MOST, standing[name]) for name in STANDING},
+        complete=sum(end.n for end in found if end.what == "stands") < READ_MOST,
+    )
+
+
+def _of_partner(ends: Sequence[Ends], wanted: Wanted) -> list[Ends]:
+    return [end for end in ends if wanted.partner_id in {None, end.partner_id}]
+
+
+def _ranked(kept: Iterable[PartnerSum], ends: Iterable[Ends]) -> list[PartnerSum]:
+    """The partners with the most runs."""
+    runs, bad = Counter[int](), Counter[int]()
+    for each in kept:
+        runs[each.partner_id], bad[each.partner_id] = each.runs, each.bad
+    for end in ends:
+        if end.what == "status":
+            runs[end.partner_id] += end.n
+            bad[end.partner_id] += end.n if end.key in BAD else 0
+    return [PartnerSum(partner_id, n, bad[partner_id]) for partner_id, n in runs.most_common(PARTNERS_MOST)]
+
+
+async def _busiest(call: Call, wanted: Wanted) -> list[dict[str, Any]]:
+    """The connections with the most of the latest runs."""
+    repo, latest = call.engine.runtime.repo, wanted.latest(BUSIEST_OF)
+    found = await repo.run_sums.busiest(latest, CONNECTIONS_MOST, partner_id=wanted.partner_id, external_user_id=wanted.external_user_id)
+    named = await repo.connections.titles(wanted.account_id, [each.connection_id for each in found])
+    gone = Named("", None)
+    return [
+        {
+            "credentialId": each.connection_id,
+            "title": named.get(each.connection_id, gone).title or None,
+            "partnerId": each.partner_id,
+            "partnerTitle": await _title(call, each.partner_id) or f"Partner {each.partner_id}",
+            "externalUserId": named.get(each.connection_id, gone).external_user_id,
+            "runs": each.runs,
+            "bad": each.bad,
+        }
+        for each in found
+    ]
+
+
+async def _health(call: Call, wanted: Wanted) -> dict[str, int]:
+    """How many of the connections that are asked for stand how."""
+    connections = call.engine.runtime.repo.connections
+    if wanted.connection_id is None:
+        return await connections.by_status(wanted.account_id, wanted.partner_id, wanted.external_user_id)
+    record = await connections.get(wanted.account_id, wanted.connection_id)
+    return {} if record is None or wanted.partner_id not in {None, record.partner_id} else {record.status: 1}
 
 
 def _statuses(runs: Mapping[str, int]) -> dict[str, int]:
@@ -250,7 +321,7 @@ async def _title(call: Call, partner_id: int) -> str | None:
         return None
 
 
-async def _budgets(call: Call, partner_ids: Iterable[int]) -> list[dict[str, Any]]:
+async def _budgets(call: Call, wanted: Wanted, partner_ids: Iterable[int]) -> list[dict[str, Any]]:
     """What is in use of the budgets of some partners: those that are shared, and those of the account's own connections; the fullest first."""
     if only_user() is not None:
         return []
@@ -268,11 +339,16 @@ async def _budgets(call: Call, partner_ids: Iterable[int]) -> list[dict[str, Any
             if (budget := declared.get(name)) is not None:
                 found.append(_use(partner_id, partner.title, budget, scope, used, places=rest[-1:] == ["places"]))
     titles = await runtime.repo.connections.titles(account_id, sorted({each["credentialId"] for each in found if each["credentialId"]}))
-    mine = [each | {"credentialTitle": titles.get(each["credentialId"])} for each in found if each["credentialId"] in {None, *titles}]
+    titles = {each: named for each, named in titles.items() if _is_meant(wanted, each, named.external_user_id)}
+    mine = [
+        each | {"credentialTitle": titles[each["credentialId"]].title if each["credentialId"] else None}
+        for each in found
+        if each["credentialId"] in {None, *titles}
+    ]
     return sorted(mine, key=lambda each: -each["used"] / each["limit"])[:BUDGETS_MOST]
 
 
-async def _left_alone(call: Call, only: int | None) -> list[dict[str, Any]]:
+async def _left_alone(call: Call, wanted: Wanted) -> list[dict[str, Any]]:
     """What is left alone of what the account's connections call, the longest first; what other accounts' connections call is nobody's business here."""
     runtime, account_id = call.engine.runtime, call.principal.account_id
     found: list[dict[str, Any]] = []
@@ -280,7 +356,11 @@ async def _left_alone(call: Call, only: int | None) -> list[dict[str, Any]]:
         titles = await runtime.repo.connections.titles(account_id, [place for place in each.places if place > 0][:KEYS_MOST])
         for connection_id in titles:
             record = await runtime.repo.connections.get(account_id, connection_id)
-            if record is None or only not in {None, record.partner_id}:
+            if (
+                record is None
+                or wanted.partner_id not in {None, record.partner_id}
+                or not _is_meant(wanted, connection_id, record.external_user_id)
+            ):
                 continue
             found.append(
                 {
@@ -296,6 +376,10 @@ async def _left_alone(call: Call, only: int | None) -> list[dict[str, Any]]:
             if each.whole:
                 break
     return sorted(found, key=lambda each: (each["credentialId"] is not None, -each["retryAt"]))[:LEFT_MOST]
+
+
+def _is_meant(wanted: Wanted, connection_id: int, external_user_id: str | None) -> bool:
+    return wanted.connection_id in {None, connection_id} and wanted.external_user_id in {None, external_user_id}
 
 
 def _use(partner_id: int, title: str, budget: Budget, scope: str, used: int, *, places: bool) -> dict[str, Any]:
@@ -321,13 +405,16 @@ ENDPOINTS: Final = (
         summary="Read how the account does: runs, times, errors, what waits, budgets, connections",
         description=(
             "The last hour by minute, the last day by quarter of an hour, or the last thirty days by six hours (UTC). It is read from sums that are kept beside the runs, so it costs the same "
-            "however many there are. A doubt that was settled counts as what it was settled to; errors stay as the runs ended."
+            "however many there are. Of one connection or one external user the runs themselves are read, the latest 20,000 of those that were accepted in the range or within a day before it. "
+            "A doubt that was settled counts as what it was settled to; errors stay as the runs ended."
         ),
         scope="runs:read",
         answer=Overview,
         query=(
             Param(name="range", description="How far back.", schema={"type": "string", "enum": list(RANGES), "default": "hour"}),
             Param(name="partnerId", description="Runs, budgets and connections of this partner alone.", schema={"type": "integer"}),
+            Param(name="credentialId", description="Runs with this connection alone.", schema={"type": "integer"}),
+            Param(name="externalUserId", description="Runs and connections of this user of yours alone."),
         ),
     ),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from polyport.store.base import Database, DbRow, Statement
 from polyport.store.grants import authorised_by
@@ -24,6 +25,13 @@ class ConnectionFilter:
     external_user_id: str | None = None
     title: str | None = None
     title_like: str | None = None
+
+
+class Named(NamedTuple):
+    """What a connection is called, and whose it is; ``None``: the account's own."""
+
+    title: str
+    external_user_id: str | None
 
 
 def _connection(row: DbRow) -> Connection:
@@ -75,15 +83,18 @@ class Connections:
         total = await self.database.read(_counting(wanted), given)
         return [_connection(row) for row in rows], int(total[0][0])
 
-    async def by_status(self, account_id: int, partner_id: int | None = None) -> dict[str, int]:
-        """How many of an account's connections, or of those to one partner, stand how."""
-        rows = await self.database.read("connections_by_status", {"account_id": account_id, "partner_id": partner_id})
+    async def by_status(self, account_id: int, partner_id: int | None = None, external_user_id: str | None = None) -> dict[str, int]:
+        """How many of an account's connections, or of those to one partner or of one external user, stand how."""
+        told = {"account_id": account_id, "partner_id": partner_id, "external_user_id": external_user_id}
+        rows = await self.database.read("connections_by_status", told)
         return {str(status): int(count) for status, count in rows}
 
-    async def titles(self, account_id: int, ids: Sequence[int]) -> dict[int, str]:
+    async def titles(self, account_id: int, ids: Iterable[int]) -> dict[int, Named]:
         """The titles of those of some connections that are an account's."""
         told = {"account_id": account_id, "ids": f"[{','.join(map(str, ids))}]"}
-        return {int(connection_id): str(title) for connection_id, title in await self.database.read("titles_of_connections", told)}
+        return {
+            int(connection_id): Named(title, user) for connection_id, title, user in await self.database.read("titles_of_connections", told)
+        }
 
     async def patch(
         self, account_id: int, connection_id: int, *, title: str, metadata: str, external_user_id: str | None, now: int

@@ -47,6 +47,24 @@ class Row(NamedTuple):
     n: int
 
 
+class Latest(NamedTuple):
+    """Which runs are meant when somebody asks for those of a connection or of an external user: accepted from a run id on, ended from a moment on, the latest of them."""
+
+    account_id: int
+    from_id: str
+    after: int
+    limit: int
+
+
+class BusyConnection(NamedTuple):
+    """How many runs with a connection ended, and how many of those badly."""
+
+    connection_id: int
+    partner_id: int
+    runs: int
+    bad: int
+
+
 class PartnerSum(NamedTuple):
     """How many runs of a partner ended, and how many of those badly."""
 
@@ -75,6 +93,20 @@ class RunSums:
         told = {"after": after, "before": before, "account_id": account_id, "limit": limit}
         rows = await self.database.read("sums_of_ends", told)
         return [Ends(account, partner, slot, what, str(key), n) for account, partner, slot, what, key, n in rows]
+
+    async def of_latest(self, latest: Latest, *, connection_id: int | None = None, external_user_id: str | None = None) -> list[Ends]:
+        """What is to be summed of the latest runs with a connection, or else of an external user. Besides the kinds of ``run_sums``: ``came`` and ``went``, how many were accepted and ended in a minute, whenever, and ``stands``, by status, how all of them stand."""
+        given = {**latest._asdict(), "external_user_id": external_user_id, "connection_id": connection_id}
+        rows = await self.database.read("sums_of_user" if connection_id is None else "sums_of_connection", given)
+        return [Ends(account, partner, slot, what, str(key), n) for account, partner, slot, what, key, n in rows]
+
+    async def busiest(
+        self, latest: Latest, most: int, *, partner_id: int | None = None, external_user_id: str | None = None
+    ) -> list[BusyConnection]:
+        """The connections with the most of an account's latest runs, or of those of an external user, or of a partner."""
+        given = {**latest._asdict(), "most": most, "partner_id": partner_id, "external_user_id": external_user_id}
+        of = "_of_user" if external_user_id is not None else "_of_partner" if partner_id is not None else ""
+        return [BusyConnection(*row) for row in await self.database.read(f"busiest_connections{of}", given)]
 
     async def waiting(self) -> list[tuple[int, int]]:
         """How many runs of each account wait; those for which none does are not there."""

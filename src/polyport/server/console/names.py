@@ -18,6 +18,7 @@ class Names:
         self._member = member
         self._partners: dict[int, str] = {}
         self._operations: dict[int, str] = {}
+        self._connections: dict[int, dict[str, Any] | None] = {}
         self._destructive: set[int] = set()
 
     async def partner(self, partner_id: int) -> str:
@@ -37,6 +38,20 @@ class Names:
             if found is not None and found["destructive"]:
                 self._destructive.add(operation_id)
         return self._operations[operation_id]
+
+    async def connection(self, connection_id: int | None) -> dict[str, Any] | None:
+        """A connection; ``None`` for none, for one that is gone, and for who may not see connections."""
+        if connection_id is None or not self._member.may("connections:read"):
+            return None
+        if connection_id not in self._connections:
+            found = await self._item("GET /credentials/{credentialId}", credentialId=connection_id)
+            self._connections[connection_id] = found
+        return self._connections[connection_id]
+
+    async def titled(self, connection_id: int | None) -> str:
+        """The title of a connection; without an id there was none."""
+        found = await self.connection(connection_id)
+        return str(found["title"]) if found is not None else "" if connection_id is None else f"Connection {connection_id}"
 
     async def asked_for(self, operation_id: int | None) -> str | None:
         """The title that has to be typed before an operation runs once more; ``None`` for one that destroys nothing."""

@@ -8,11 +8,13 @@ from typing import Any, Final
 from polyport.server.console.charts import Picture, area, bars, lines, part
 from polyport.server.console.connections import STATUSES as STATUS_NAMES
 from polyport.server.console.member import Member
+from polyport.server.console.names import Names
 from polyport.server.console.plotted import Clock
 from polyport.server.console.screen import screen
 from polyport.server.console.show import Entry, chosen, options, page, thousands, took
 from polyport.server.console.within import ask
-from polyport.server.overview import RANGES, STATUSES
+from polyport.server.overview import STATUSES
+from polyport.server.piles import RANGES
 from polyport.server.routing import Answer, Call
 
 ENTRY: Final = Entry(title="Overview", path="/overview", icon="overview", place=10, scope="runs:read")
@@ -26,11 +28,7 @@ TICKS: Final = 5
 
 async def show(call: Call, member: Member) -> Answer:
     """GET /console/overview."""
-    given = chosen(call, "range", "partnerId")
-    if given.get("range") not in RANGES:
-        given["range"] = "hour"
-    if not given.get("partnerId", "").isdecimal():
-        given.pop("partnerId", None)
+    given = _given(call)
     data = (await ask(call, member, "GET /overview", query=given)).data
     slots = data["slots"]
     clock = Clock((slot["at"] for slot in slots), given["range"])
@@ -46,6 +44,7 @@ async def show(call: Call, member: Member) -> Answer:
         given=given,
         ranges=RANGE_NAMES,
         slot_name=SLOT_NAMES[given["range"]],
+        whose=await _whose(call, member, given),
         partners=options(sorted(partners.items(), key=lambda pair: pair[1].lower()), given.get("partnerId"), "All partners"),
         total=sum(data["totals"].values()),
         begins=slots[0]["at"],
@@ -65,6 +64,29 @@ async def show(call: Call, member: Member) -> Answer:
         connections=sum(data["connections"].values()),
         told=_told(data["totals"]),
     )
+
+
+def _given(call: Call) -> dict[str, str]:
+    """What is asked for; what makes no sense is left out, and of a connection and an external user the connection counts."""
+    given = chosen(call, "range", "partnerId", "credentialId", "externalUserId")
+    if given.get("range") not in RANGES:
+        given["range"] = "hour"
+    for name in ("partnerId", "credentialId"):
+        if not (given.get(name, "0").isascii() and given.get(name, "0").isdecimal() and len(given.get(name, "")) <= 16):
+            given.pop(name)
+    if "credentialId" in given:
+        given.pop("externalUserId", None)
+    return given
+
+
+async def _whose(call: Call, member: Member, given: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """The connection that is asked for, if it is one."""
+    if "credentialId" not in given:
+        return None
+    return await Names(call, member).connection(int(given["credentialId"])) or {
+        "title": f"Connection {given['credentialId']}",
+        "externalUserId": None,
+    }
 
 
 def _runs(slots: Sequence[Mapping[str, Any]]) -> Picture:

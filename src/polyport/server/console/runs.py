@@ -45,7 +45,12 @@ async def _list(call: Call, member: Member, more: dict[str, str]) -> Answer:
     answer = await ask(call, member, "GET /runs", query=_query(call, given))
     names = Names(call, member)
     runs = [
-        run | {"operation": await names.operation(run["triggerActionId"]), "partner": await names.partner(run["partnerId"])}
+        run
+        | {
+            "operation": await names.operation(run["triggerActionId"]),
+            "partner": await names.partner(run["partnerId"]),
+            "connection": await names.titled(run["credentialId"]),
+        }
         for run in answer.data
     ]
     first = "cursor" not in call.http.query_params
@@ -58,12 +63,22 @@ async def _list(call: Call, member: Member, more: dict[str, str]) -> Answer:
         pager=pager(call, answer.meta or {}),
         filters=given,
         asked=call.http.query_params.get("q", ""),
-        narrowed={name: value for name, value in given.items() if name in {"triggerActionId", "credentialId"}},
+        narrowed=await _narrowed(names, given),
         statuses=options([(status.value, status.value.capitalize()) for status in RunStatus], given.get("status"), "All statuses"),
         partners=options(await _partners(call, member, names), given.get("partnerId"), "All partners"),
         since=options([(key, label) for key, (label, _seconds) in SINCE.items()], given.get("since"), "Any time"),
         live=given if first else None,
     )
+
+
+async def _narrowed(names: Names, given: Mapping[str, str]) -> list[dict[str, str]]:
+    """The filters that have no field of their own, in words."""
+    named = {"triggerActionId": ("Operation", names.operation), "credentialId": ("Connection", names.titled)}
+    return [
+        {"name": name, "value": given[name], "label": f"{kind}: {await name_of(int(given[name]))}"}
+        for name, (kind, name_of) in named.items()
+        if name in given
+    ]
 
 
 def _query(call: Call, given: Mapping[str, str]) -> dict[str, Any]:

@@ -256,12 +256,13 @@ DELETE FROM cached_lists WHERE connection_id = :connection_id AND read_at < :bef
 DELETE FROM cached_lists WHERE connection_id = :connection_id;
 
 -- name: connections_by_status
--- How many of an account's connections, or of those to one partner, stand how; read from the index alone for a whole account.
+-- How many of an account's connections, or of those to one partner or of one external user, stand how; read from the index alone.
 SELECT status, COUNT(*) FROM connections
-WHERE account_id = :account_id AND (:partner_id IS NULL OR partner_id = :partner_id) AND (:only_user IS NULL OR external_user_id = :only_user)
+WHERE account_id = :account_id AND (:partner_id IS NULL OR partner_id = :partner_id)
+    AND (:external_user_id IS NULL OR external_user_id = :external_user_id) AND (:only_user IS NULL OR external_user_id = :only_user)
 GROUP BY status;
 
 -- name: titles_of_connections
--- Those of some connections (:ids, JSON) that are an account's, with their titles.
-SELECT connection_id, title FROM connections
+-- Those of some connections (:ids, JSON) that are an account's, with their titles and whose they are.
+SELECT connection_id, title, external_user_id FROM connections
 WHERE connection_id IN (SELECT value FROM json_each(:ids)) AND account_id = :account_id AND (:only_user IS NULL OR external_user_id = :only_user);

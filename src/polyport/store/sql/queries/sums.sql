@@ -11,17 +11,13 @@ SELECT MIN(finished_at) FROM (
     SELECT MIN(finished_at) FROM runs INDEXED BY runs_ended WHERE (sealed_input IS NULL) = 1 AND finished_at >= :after AND finished_at IS NOT NULL
 );
 
--- name: sums_of_ends
--- What is summed of the runs that ended in a stretch of time, of one account or of all: by minute, how they ended, with which errors, and how long they took.
--- A time is the lower edge of its bin, a tenth wide at most. Told for a whole account only.
-WITH ended AS (
-    SELECT account_id, partner_id, finished_at / 60000 * 60 AS slot, status, CASE WHEN status = 'succeeded' THEN NULL ELSE error ->> 'code' END AS code,
+-- part: end
+-- What is summed of a run that ended.
+account_id, partner_id, finished_at / 60000 * 60 AS slot, status, CASE WHEN status = 'succeeded' THEN NULL ELSE error ->> 'code' END AS code,
         upstream_ms, queued_ms, finished_at - created_at - waited_ms - queued_ms - upstream_ms AS own_ms
-    FROM runs INDEXED BY runs_ended
-    WHERE (sealed_input IS NULL) IN (0, 1) AND finished_at >= :after AND finished_at < :before AND finished_at IS NOT NULL
-        AND (:account_id IS NULL OR account_id = :account_id) AND :only_user IS NULL
-    LIMIT :limit
-),
+
+-- part: summed
+-- Of the runs "ended", by minute: how they ended, with which errors, and how long they took. A time is the lower edge of its bin, a tenth wide at most.
 timed AS (
     SELECT account_id, partner_id, slot, 'own' AS what, MAX(0, own_ms) AS ms, COUNT(*) AS n FROM ended WHERE upstream_ms IS NOT NULL GROUP BY 1, 2, 3, 5
     UNION ALL
@@ -39,7 +35,86 @@ SELECT account_id, partner_id, slot, what, CASE
     WHEN ms < 2000 THEN ms / 100 * 100 WHEN ms < 5000 THEN ms / 200 * 200 WHEN ms < 10000 THEN ms / 500 * 500
     WHEN ms < 20000 THEN ms / 1000 * 1000 WHEN ms < 50000 THEN ms / 2000 * 2000 WHEN ms < 100000 THEN ms / 5000 * 5000
     WHEN ms < 200000 THEN ms / 10000 * 10000 WHEN ms < 500000 THEN ms / 20000 * 20000 WHEN ms < 1000000 THEN ms / 50000 * 50000
-    ELSE 1000000 END, SUM(n) FROM timed GROUP BY 1, 2, 3, 4, 5;
+    ELSE 1000000 END, SUM(n) FROM timed GROUP BY 1, 2, 3, 4, 5
+
+-- part: stood
+-- Of the runs "found", by minute: how many were accepted and how many ended, whenever; and how all of them stand.
+UNION ALL
+SELECT account_id, partner_id, created_at / 60000 * 60, 'came', '', COUNT(*) FROM found GROUP BY 1, 2, 3
+UNION ALL
+SELECT account_id, partner_id, finished_at / 60000 * 60, 'went', '', COUNT(*) FROM found WHERE finished_at IS NOT NULL GROUP BY 1, 2, 3
+UNION ALL
+SELECT account_id, partner_id, 0, 'stands', status, COUNT(*) FROM found GROUP BY 1, 2, 5
+
+-- part: latest
+-- What is read of the latest runs, whose ends are summed when somebody asks.
+account_id, partner_id, status, created_at, finished_at, upstream_ms, queued_ms, waited_ms, error
+
+-- part: busiest
+-- Of the runs "found", those that ended from a moment on, by connection: the connections with the most runs.
+SELECT connection_id, partner_id, COUNT(*) AS runs, SUM(status IN ('failed', 'uncertain')) FROM found
+WHERE connection_id IS NOT NULL AND finished_at >= :after AND (:partner_id IS NULL OR partner_id = :partner_id)
+GROUP BY connection_id, partner_id ORDER BY runs DESC, connection_id LIMIT :most
+
+-- name: sums_of_ends
+-- What is summed of the runs that ended in a stretch of time, of one account or of all. Told for a whole account only.
+WITH ended AS (
+    SELECT {end}
+    FROM runs INDEXED BY runs_ended
+    WHERE (sealed_input IS NULL) IN (0, 1) AND finished_at >= :after AND finished_at < :before AND finished_at IS NOT NULL
+        AND (:account_id IS NULL OR account_id = :account_id) AND :only_user IS NULL
+    LIMIT :limit
+),
+{summed};
+
+-- name: sums_of_connection
+-- The same of the latest runs with one connection, and how they stand.
+WITH found AS MATERIALIZED (
+    SELECT {latest} FROM runs INDEXED BY runs_by_connection
+    WHERE account_id = :account_id AND connection_id = :connection_id AND run_id >= :from_id AND (:only_user IS NULL OR external_user_id = :only_user)
+    ORDER BY run_id DESC LIMIT :limit
+),
+ended AS (SELECT {end} FROM found WHERE finished_at >= :after),
+{summed}
+{stood};
+
+-- name: sums_of_user
+-- The same of the latest runs of one external user, and how they stand.
+WITH found AS MATERIALIZED (
+    SELECT {latest} FROM runs INDEXED BY runs_by_user
+    WHERE account_id = :account_id AND external_user_id = :external_user_id AND run_id >= :from_id AND (:only_user IS NULL OR external_user_id = :only_user)
+    ORDER BY run_id DESC LIMIT :limit
+),
+ended AS (SELECT {end} FROM found WHERE finished_at >= :after),
+{summed}
+{stood};
+
+-- name: busiest_connections
+-- The connections with the most of an account's latest runs.
+WITH found AS MATERIALIZED (
+    SELECT connection_id, partner_id, status, finished_at FROM runs
+    WHERE account_id = :account_id AND run_id >= :from_id AND (:only_user IS NULL OR external_user_id = :only_user)
+    ORDER BY run_id DESC LIMIT :limit
+)
+{busiest};
+
+-- name: busiest_connections_of_partner
+-- The same of the latest runs of one partner.
+WITH found AS MATERIALIZED (
+    SELECT connection_id, partner_id, status, finished_at FROM runs INDEXED BY runs_by_partner
+    WHERE account_id = :account_id AND partner_id = :partner_id AND run_id >= :from_id AND (:only_user IS NULL OR external_user_id = :only_user)
+    ORDER BY run_id DESC LIMIT :limit
+)
+{busiest};
+
+-- name: busiest_connections_of_user
+-- The same of the latest runs of one external user.
+WITH found AS MATERIALIZED (
+    SELECT connection_id, partner_id, status, finished_at FROM runs INDEXED BY runs_by_user
+    WHERE account_id = :account_id AND external_user_id = :external_user_id AND run_id >= :from_id AND (:only_user IS NULL OR external_user_id = :only_user)
+    ORDER BY run_id DESC LIMIT :limit
+)
+{busiest};
 
 -- name: waiting_by_account
 -- How many runs of each account wait.
