@@ -16,10 +16,11 @@ PROOF = re.compile(r'name="csrf" value="([^"]+)"')
 
 @dataclass(slots=True, kw_only=True)
 class Browsing:
-    """A browser at the console of a server. ``cookie`` is what the server set last."""
+    """A browser at the console of a server. ``cookie`` is that of the sign-in, or what the server set last; ``said`` is what the next page has to say."""
 
     served: Served
     cookie: str = field(default="", repr=False)
+    said: str = field(default="", repr=False)
 
     async def get(self, path: str, **headers: str) -> Reply:
         """Open a page."""
@@ -40,6 +41,11 @@ class Browsing:
             given["csrf"] = proof
         return await self._fetch("POST", path, urlencode(given).encode(), {"Origin": self.served.origin} | headers)
 
+    async def follow(self, found: Reply) -> Reply:
+        """Go where the answer to a form leads."""
+        assert found.status == 303, found.content
+        return await self.get(found.headers["location"].removeprefix(self.served.origin))
+
     async def proof(self) -> str:
         """What the forms of this browser carry."""
         found = PROOF.search((await self.get("/console/you")).content.decode())
@@ -51,13 +57,16 @@ class Browsing:
 
     async def _fetch(self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
         sent = {name: text for name, text in headers.items() if text}
-        if self.cookie:
-            sent["Cookie"] = self.cookie
+        if cookies := "; ".join(each for each in (sent.get("Cookie", self.cookie), self.said) if each):
+            sent["Cookie"] = cookies
         if content is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         found = await self.served.fetch(method, path, content=content, token=None, headers=sent)
-        if "set-cookie" in found.headers:
-            self.cookie = found.headers["set-cookie"].partition(";")[0]
+        told = found.headers.get("set-cookie", "").partition(";")[0]
+        if told.startswith("polyport_said="):
+            self.said = told if told != "polyport_said=" else ""
+        elif told:
+            self.cookie = told
         return found
 
 

@@ -79,11 +79,13 @@ async def test_a_page_is_packed_for_who_takes_that_and_says_that_it_depends_on_i
     assert packed.content.decode().count("</html>") == 1
 
 
-async def test_the_answer_to_a_form_is_not_packed_since_it_may_show_a_secret(owner: Browsing):
-    made = await owner.post("/console/settings/keys", {"title": "CRM", "scope.runs:read": "1"}, **PACKED)
+async def test_a_page_that_shows_a_secret_is_not_packed(owner: Browsing):
+    await owner.post("/console/settings/keys", {"title": "CRM", "scope.runs:read": "1"}, **PACKED)
+    made = await owner.get("/console/settings/keys", **PACKED)
 
     assert "ppk_" in made.content.decode()
     assert "content-encoding" not in made.headers
+    assert (await owner.get("/console/settings/keys", **PACKED)).headers["content-encoding"] == "gzip"
 
 
 async def test_the_proof_of_forms_is_another_text_in_each_page_and_every_one_of_them_is_taken(owner: Browsing):

@@ -114,7 +114,7 @@ def paths_of(planted: Planted) -> list[str]:
             continue
         made = [path]
         for name in re.findall(r"\{(\w+)[^}]*\}", path):
-            made = [re.sub(r"\{" + name + r"[^}]*\}", str(each), one) for one in made for each in planted.ids[name]]
+            made = [re.sub(r"\{" + name + r"[^}]*\}", str(each), one) for one in made for each in planted.ids.get(name, ["none"])]
         found += made
     more = [f"/console/try/{MAKE}?connection={each}" for each in planted.ids["credentialId"]]
     more += [f"/console/connections/new?partnerId={PARTNER}&auth={kind}" for kind in KINDS]

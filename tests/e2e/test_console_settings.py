@@ -11,6 +11,7 @@ import pytest
 
 from e2e.console import Browsing, text_of
 from e2e.served import EMAIL, PASSWORD, PIPEDRIVE, Reply, Served, running_server
+from polyport.server.console.show import asked_name
 from stored import opened_file
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +33,9 @@ def shown_secret(reply: Reply, prefix: str) -> str:
 
 
 async def test_a_key_is_made_shown_once_and_works_with_its_scopes_alone(house: Served, owner: Browsing):
-    made = await owner.post("/console/settings/keys", {"title": "Nightly <job>", "scope.catalog:read": "1", "ends": "30"})
+    made = await owner.follow(
+        await owner.post("/console/settings/keys", {"title": "Nightly <job>", "scope.catalog:read": "1", "ends": "30"})
+    )
     key = shown_secret(made, "ppk_")
     listed = await owner.get("/console/settings/keys")
 
@@ -54,7 +57,7 @@ async def test_a_key_is_deleted_by_who_types_its_name(house: Served, owner: Brow
     wrong = await owner.post(f"/console/settings/keys/{item['id']}/delete", {"confirm": "something else"})
     kept = (await house.fetch("GET", f"/api-keys/{item['id']}")).status
     asked = re.search(r'data-confirms="(&lt;script[^"]*)"', wrong.content.decode())
-    right = await owner.post(f"/console/settings/keys/{item['id']}/delete", {"confirm": title[:79] + "…"})
+    right = await owner.post(f"/console/settings/keys/{item['id']}/delete", {"confirm": asked_name(title)})
 
     assert (wrong.status, kept, right.status) == (422, 200, 303)
     assert asked

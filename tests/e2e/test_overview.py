@@ -169,7 +169,15 @@ async def test_the_connections_with_the_most_runs_are_named_with_whose_they_are(
         await bay.run(ASK, credentialData={"0": {"value": other}})
     depot.answers["GET /ask"] = answer(400)
     await bay.run(ASK)
-    ada = {"credentialId": other, "title": "Ada's", "partnerId": PARTNER, "partnerTitle": "Depot", "externalUserId": "ada", "runs": 2, "bad": 0}
+    ada = {
+        "credentialId": other,
+        "title": "Ada's",
+        "partnerId": PARTNER,
+        "partnerTitle": "Depot",
+        "externalUserId": "ada",
+        "runs": 2,
+        "bad": 0,
+    }
     found = (await told(bay))["busiest"]
     assert found[0] == ada
     assert [(each["credentialId"], each["runs"], each["bad"]) for each in found] == [(other, 2, 0), (bay.connection, 1, 1)]

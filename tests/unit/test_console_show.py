@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 
 from polyport.server.console.qr import QUIET, qr_path
-from polyport.server.console.show import browser_name, cut, iso, moment, pretty, readable, took
+from polyport.server.console.show import asked_name, browser_name, cut, iso, moment, pretty, readable, took
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,24 @@ def test_only_signing_in_touches_the_store_and_every_other_page_acts_through_the
     touching = {path.name for path in modules if re.search(r"\.repo\b|\.database\b", path.read_text("utf-8"))}
     assert len(modules) > 30
     assert touching == {"entrance.py", "member.py"}
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("ACME  GmbH", "ACME GmbH"),
+        (" a\tb\nc ", "a b c"),
+        ("\u202eevil", "evil"),
+        ("\u200b", "nameless"),
+        ("x" * 200, "x" * 80),
+        ("x" * 79 + " y", "x" * 79),
+        ("Äpfel & <b>", "Äpfel & <b>"),
+    ],
+)
+def test_the_name_that_is_asked_for_is_one_that_can_be_typed(name: str, asked: str) -> None:
+    assert asked_name(name) == asked
+
+
+def test_what_turns_the_direction_of_a_text_round_turns_nothing_where_it_is_shown() -> None:
+    assert cut("\u202eevil") == "\\u202eevil"
+    assert cut("שלום") == "שלום"

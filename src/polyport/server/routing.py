@@ -266,7 +266,7 @@ class Endpoint:
     changed; ``media`` is the type of an answer that is bytes alone; ``also`` are other successes, by status, with the model of their ``data`` (``None``: no
     body). A page for people takes a
     form of so many bytes (``form_limit``) in place of JSON, and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered
-    as everywhere). ``body_limit`` gives the largest body where that is another than everywhere.
+    as everywhere; ``before_error`` finds what such a page needs to know). ``body_limit`` gives the largest body where that is another than everywhere.
     """
 
     method: str
@@ -290,6 +290,7 @@ class Endpoint:
     form_limit: int | None = None
     body_limit: Callable[[Settings], int] | None = None
     show_error: Callable[[Call, PolyportError], Answer | None] | None = None
+    before_error: Callable[[Call], Awaitable[None]] | None = None
 
     @property
     def audited(self) -> bool:
@@ -360,6 +361,8 @@ async def _noted(endpoint: Endpoint, call: Call) -> Answer:
 async def _refused(error: PolyportError, call: Call, endpoint: Endpoint) -> Response:
     if endpoint.audited and isinstance(error, Forbidden):
         await note(call, endpoint, None)
+    if endpoint.before_error is not None:
+        await endpoint.before_error(call)
     return _failed(await reconnectable(error, call), call, endpoint)
 
 

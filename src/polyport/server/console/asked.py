@@ -8,10 +8,9 @@ from typing import Any, Final
 
 from polyport.errors import BlockedAddress, Conflict, PolyportError, ValidationFailed
 from polyport.server.console.screen import form
-from polyport.server.console.show import cut
+from polyport.server.console.show import asked_name, plain_name
 from polyport.server.routing import Call
 
-SHOWN: Final = 80  # characters of a name that are asked for
 TOLD: Final = (ValidationFailed, Conflict, BlockedAddress)
 # What the API says to programs, said to people: the field and its hint stand beside it.
 WORDS: Final = {
@@ -38,7 +37,8 @@ BLANK: Final = Filled()
 
 def typed(call: Call, name: str) -> bool:
     """Whether the name of the thing was typed, as the form asked for it."""
-    return form(call).get("confirm", "").strip() == cut(name, SHOWN).strip()
+    given = plain_name(form(call).get("confirm", ""), most=1_000)
+    return bool(given) and given in {asked_name(name), plain_name(name, most=1_000)}
 
 
 def refused(call: Call, error: PolyportError, fields: Mapping[str, str]) -> Filled:

@@ -30,12 +30,13 @@ _SECRET: Final = re.compile(r"ppc_[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A person who is signed in, in one browser. ``proof`` is what every form of the browser carries, masked."""
+    """A person who is signed in, in one browser. ``proof`` is what every form of the browser carries, masked; ``seal`` encrypts what the browser keeps for a page."""
 
     user: User
     session: ConsoleSession
     principal: Principal
     proof: str = field(repr=False)
+    seal: bytes = field(repr=False)
 
     def may(self, scope: str) -> bool:
         """Whether the role has a scope; ``""`` is for everybody who is signed in."""
@@ -62,7 +63,13 @@ async def find_member(call: Call) -> Member | None:
         return None
     if now - session.seen_at > SEEN_MS:
         await repo.console_sessions.see(session.session_hash, now)
-    return Member(user=user, session=session, principal=_principal(user, session), proof=proof_of(secret))
+    return Member(
+        user=user,
+        session=session,
+        principal=_principal(user, session),
+        proof=proof_of(secret),
+        seal=_made_of(secret, b"polyport console said"),
+    )
 
 
 def _principal(user: User, session: ConsoleSession) -> Principal:
@@ -111,8 +118,11 @@ def _cookie(runtime: Runtime, value: str, seconds: int) -> str:
 
 def proof_of(secret: str) -> str:
     """What a form of a browser carries to show that it is one of ours: made from the session's secret, so it ends with the session."""
-    made = hmac.new(secret.encode(), b"polyport console form", hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(made).decode().rstrip("=")
+    return base64.urlsafe_b64encode(_made_of(secret, b"polyport console form")).decode().rstrip("=")
+
+
+def _made_of(secret: str, what: bytes) -> bytes:
+    return hmac.new(secret.encode(), what, hashlib.sha256).digest()
 
 
 def check_origin(call: Call) -> None:

@@ -2,7 +2,7 @@
 
 A page that is packed and repeats what its address says could be guessed letter by letter: who sees how large it is tries one address after the other. The one secret
 of a page, the proof of its forms, is therefore another text in each page, and each page is longer by an amount that nobody can foresee. Pages that answer a form,
-among them those that show a key or a secret once, are not packed at all.
+and those that show a key or a secret once, are not packed at all.
 """
 
 from __future__ import annotations

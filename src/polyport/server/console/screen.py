@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from polyport.console_users import ROLE_SCOPES
 from polyport.errors import Forbidden, PolyportError, Unauthenticated
 from polyport.server.connect.forms import FIELDS_MOST, read_form
 from polyport.server.console.member import FIELD, HEADER, Member, base_path, check_origin, check_proof, find_member
 from polyport.server.console.show import moved, problem
 from polyport.server.routing import Answer, Call, Endpoint
+from polyport.store.base import StoreFault
 
 FORM_LIMIT: Final = 1024 * 1024
 ENDED: Final = "Your sign-in has ended, so nothing was done."
@@ -39,7 +42,8 @@ def screen(
         if member is None:
             return _to_sign_in(call)
         if not member.may(scope):
-            raise Forbidden(f"A {member.user.role} may not do this: it needs the scope {scope}.")
+            able = [role for role, scopes in ROLE_SCOPES.items() if scope in scopes or "admin" in scopes]
+            raise Forbidden(f"You are signed in as a {member.user.role}. This is for {' and '.join(f'{role}s' for role in able)}.")
         if method != "GET":
             check_origin(call)
             call.http.state.form = read_form(call.content, fields_most)
@@ -79,6 +83,13 @@ def _to_sign_in(call: Call) -> Answer:
     return moved(call, "/sign-in", next=path + (f"?{query}" if query else ""))
 
 
+async def _find_reader(call: Call) -> None:
+    """Who reads the page of an error, where it came up before that was looked at: a form that is too large, for one."""
+    if not hasattr(call.http.state, "member"):
+        with contextlib.suppress(StoreFault):
+            call.http.state.member = await find_member(call)
+
+
 def _show_error(call: Call, error: PolyportError) -> Answer:
     return problem(call, getattr(call.http.state, "member", None), error)
 
@@ -94,4 +105,5 @@ def _endpoint(method: str, path: str, handler: OpenHandler, summary: str, limit:
         raw=True,
         form_limit=limit if method != "GET" else None,
         show_error=_show_error,
+        before_error=_find_reader,
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -20,6 +20,7 @@ from polyport.server.answers import entity_tag
 from polyport.server.console.member import FIELD, HEADER, Member, base_path
 from polyport.server.console.packing import LEAST, masked, pack, takes_gzip
 from polyport.server.console.painted import as_json, painted, ticked
+from polyport.server.console.said import NOTHING, Said, keep, take
 from polyport.server.cursors import BEGIN
 from polyport.server.routing import Answer, Call
 from polyport.server.wire import encode
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 JSON_MOST: Final = 200_000
+NAMELESS: Final = "nameless"  # what is typed for a name that cannot be
 LOOK_COOKIE: Final = "polyport_look"
 LOOKS: Final = ("light", "dark")  # neither is as the system has it
 
@@ -93,6 +95,7 @@ def page(
     query, look = call.http.url.query, call.http.cookies.get(LOOK_COOKIE, "")
     proof = masked(member.proof) if member is not None else ""
     here = call.http.url.path.removeprefix("/console") or "/"
+    heard, taken = take(call, member, here)
 
     def url(path: str = "", **query: Any) -> str:
         given = {name: value for name, value in query.items() if value not in {None, ""}}
@@ -117,17 +120,21 @@ def page(
             proof_field=FIELD,
             proof_headers=encode({HEADER: proof}).decode() if proof else "{}",
             version=__version__,
+            said=heard,
             **more,
         )
     )
-    content, told = html.encode(), PAGE_HEADERS | dict(headers or {})
-    if call.http.method == "GET" and len(content) >= LEAST and takes_gzip(call.http.headers.get("accept-encoding", "")):
+    content, told = html.encode(), PAGE_HEADERS | ({"Set-Cookie": taken} if taken else {}) | dict(headers or {})
+    if not heard.once and call.http.method == "GET" and len(content) >= LEAST and takes_gzip(call.http.headers.get("accept-encoding", "")):
         content, told = pack(content), told | {"Content-Encoding": "gzip"}
     return Answer(content=content, status=status, media_type="text/html; charset=utf-8", headers=told)
 
 
-def moved(call: Call, path: str, *, headers: Mapping[str, str] | None = None, **query: Any) -> Answer:
-    """On to another page of the console: the answer to a form, and to a page that is elsewhere."""
+def moved(call: Call, path: str, *, said: Said = NOTHING, headers: Mapping[str, str] | None = None, **query: Any) -> Answer:
+    """On to another page of the console: the answer to a form, and to a page that is elsewhere. ``said`` is what that page then says of what was done."""
+    member: Member | None = getattr(call.http.state, "member", None)
+    if said is not NOTHING and member is not None:
+        headers = {"Set-Cookie": keep(call.engine.runtime, member, path, said), **(headers or {})}
     given = {name: value for name, value in query.items() if value not in {None, ""}}
     location = f"{base_path(call.engine.runtime)}/console{path}" + (f"?{urlencode(given)}" if given else "")
     # A script that follows the redirect of a form by itself would put the whole page into a part of it: it is told to go there.
@@ -149,7 +156,17 @@ def problem(call: Call, member: Member | None, error: PolyportError) -> Answer:
         headers=headers,
         error=error,
         request_id=call.request_id,
+        came_from=_came_from(call),
     )
+
+
+def _came_from(call: Call) -> str:
+    """The page that a form stood on, for the sign-in to lead back to."""
+    told = urlsplit(call.http.headers.get("referer", ""))
+    path = told.path.removeprefix(base_path(call.engine.runtime))
+    if told.netloc != call.http.headers.get("host", "") or not path.startswith("/console"):
+        return ""
+    return path + (f"?{told.query}" if told.query else "")
 
 
 async def static(call: Call) -> Answer:
@@ -211,6 +228,7 @@ def _environment() -> Environment:
         "cut": cut,
         "readable": readable,
         "browser_name": browser_name,
+        "asked_name": asked_name,
         "painted": painted,
         "as_json": as_json,
         "ticked": ticked,
@@ -277,9 +295,22 @@ def took(milliseconds: float | None) -> str:
 
 
 def cut(text: object, most: int = 120) -> str:
-    """The beginning of a text that may be very long."""
+    """The beginning of a text that may be very long; what turns the direction of text round is written as an escape, so that it turns nothing."""
     whole = str(text)
-    return whole if len(whole) <= most else whole[: most - 1] + "…"
+    shown = whole if len(whole) <= most else whole[: most - 1] + "…"
+    return shown if shown.isascii() else shown.translate(_TURNING)
+
+
+def plain_name(name: str, most: int = 80) -> str:
+    """A name as people can type it: on one line, its words one space apart, without what cannot be seen; its beginning if it is very long."""
+    seen = "".join(each if each.isprintable() else " " if each.isspace() else "" for each in name)
+    words = " ".join(seen.split())
+    return words if len(words) <= most else words[:most].rstrip()
+
+
+def asked_name(name: str) -> str:
+    """The name that is asked for before something is taken away."""
+    return plain_name(name) or NAMELESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from polyport.server.access import SCOPES
 from polyport.server.console.asked import BLANK, TOLD, Filled, not_typed, refused, typed
 from polyport.server.console.member import Member
+from polyport.server.console.said import Said
 from polyport.server.console.screen import form, screen
-from polyport.server.console.show import cursor, moved, page, pager
+from polyport.server.console.show import cursor, moved, page, pager, plain_name
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 
@@ -31,7 +31,7 @@ async def show(call: Call, member: Member) -> Answer:
     return await _keys(call, member)
 
 
-async def _keys(call: Call, member: Member, *, filled: Filled = BLANK, made: Mapping[str, Any] | None = None) -> Answer:
+async def _keys(call: Call, member: Member, *, filled: Filled = BLANK) -> Answer:
     answer = await ask(call, member, "GET /api-keys", query={"cursor": cursor(call), "per-page": PER_PAGE})
     return page(
         call,
@@ -44,7 +44,6 @@ async def _keys(call: Call, member: Member, *, filled: Filled = BLANK, made: Map
         scopes=[(scope, SCOPE_WORDS[scope]) for scope in SCOPES],
         ends=ENDS,
         filled=filled,
-        made=made,
         now=call.engine.runtime.now_ms() // 1000,
     )
 
@@ -63,7 +62,7 @@ async def create(call: Call, member: Member) -> Answer:
         made = (await ask(call, member, "POST /api-keys", body=body)).data
     except TOLD as error:
         return await _keys(call, member, filled=refused(call, error, {"title": "title", "scopes": "scopes", "expiresAt": "ends"}))
-    return await _keys(call, member, made=made)
+    return moved(call, "/settings/keys", said=Said(once={"title": made["title"], "key": made["key"]}))
 
 
 async def delete(call: Call, member: Member) -> Answer:
@@ -73,7 +72,7 @@ async def delete(call: Call, member: Member) -> Answer:
     if not typed(call, key["title"]):
         return await _keys(call, member, filled=not_typed())
     await ask(call, member, "DELETE /api-keys/{id}", id=key_id)
-    return moved(call, "/settings/keys")
+    return moved(call, "/settings/keys", said=Said(words=f"The key “{plain_name(key['title'])}” is deleted."))
 
 
 SCREENS: Final = (

@@ -41,14 +41,14 @@
     });
   };
 
-  const say = (text) => {
+  // What went wrong stands until something goes well.
+  const warn = (text) => {
     const place = document.getElementById("notice");
-    if (!place) return;
+    if (!place || place.textContent === text) return;
     const told = document.createElement("p");
-    told.className = "note good";
+    told.className = "note bad";
     told.textContent = text;
     place.replaceChildren(told);
-    setTimeout(() => told.remove(), 6000);
   };
 
   // What is only heard: a button that changes its text is not read out.
@@ -135,7 +135,10 @@
   const arm = (root) => {
     for (const field of root.querySelectorAll("[data-confirms]")) {
       const button = field.form.querySelector("button.solid");
-      const look = () => { button.disabled = field.value !== field.dataset.confirms; };
+      const look = () => {  // the rest of a name that is shown cut may be typed as well: the server looks at it
+        const typed = field.value.trim().replace(/\s+/gu, " ");
+        button.disabled = typed !== field.dataset.confirms && !(field.dataset.confirms.length >= 60 && typed.startsWith(field.dataset.confirms));
+      };
       field.addEventListener("input", look);
       // In a form of many buttons Enter would press the first of them.
       field.addEventListener("keydown", (event) => {
@@ -245,6 +248,11 @@
     const given = event.detail.parameters;
     for (const name of Object.keys(given)) if (given[name] === "") delete given[name];
   });
+  // What one types in a search changes the address, and is no step back each time.
+  document.addEventListener("htmx:beforeHistoryUpdate", (event) => {
+    const typed = event.detail.requestConfig?.triggeringEvent?.target;
+    if (typed?.matches?.("form[data-filters] input")) event.detail.history.type = "replace";
+  });
   document.addEventListener("htmx:beforeSwap", (event) => {
     const notice = document.getElementById("notice");
     if (notice) notice.replaceChildren();
@@ -255,12 +263,12 @@
   document.addEventListener("htmx:afterSettle", (event) => {
     showTimes(document);
     later(complete);
-    arm(event.detail.target || document);
+    arm(document.getElementById(event.detail.target?.id) || document);  // what was put in its place: the target itself is gone
     follow();
     if (event.detail.requestConfig?.elt.matches("form[data-filters]")) tell(found());
     if (place) comeBack(document.getElementById(event.detail.target.id) || document);
   });
-  document.addEventListener("htmx:sendError", () => say("The server does not answer. What is shown may be out of date."));
+  document.addEventListener("htmx:sendError", () => warn("The server does not answer. What is shown may be out of date."));
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
     if (/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) return;
