@@ -133,7 +133,7 @@ def _build(path: Path, runs: int, connections: int) -> None:
         last = min(runs, first + BATCH)
         connection.execute(ROWS, {"first": first, "last": last, "account": LOUD, "operations": 1, "connections": connections})
     connection.execute(ROWS, {"first": 0, "last": 5_000, "account": QUIET, "operations": 1, "connections": 1})
-    connection.execute("INSERT INTO waiting_runs SELECT account_id, COUNT(*) FROM runs GROUP BY account_id")
+    connection.execute("INSERT INTO waiting_runs SELECT account_id, partner_id, COUNT(*) FROM runs GROUP BY account_id, partner_id")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     print(f"{runs:,} runs of {connections:,} connections built in {time.monotonic() - began:.0f} s", file=sys.stderr)

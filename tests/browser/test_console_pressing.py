@@ -47,7 +47,7 @@ async def test_what_is_chosen_is_a_step_of_the_way(browser: Browser, house: Serv
         page = watched.page
         await page.goto(house.origin + "/console/catalogue")
         await page.get_by_role("combobox", name="Way to connect").select_option("oauth2")
-        await expect(page).to_have_url(re.compile("auth=oauth2"))
+        await expect(page).to_have_url(re.compile("authType=oauth2"))
         await page.go_back()
         await expect(page).to_have_url(re.compile("/catalogue$"))
 
@@ -72,7 +72,9 @@ async def test_a_dialog_of_a_list_that_was_searched_asks_as_before(browser: Brow
         await expect(dialog.get_by_role("button", name="Revoke")).to_be_enabled()
 
 
-async def test_a_server_that_is_away_is_told_of_as_a_fault_and_as_long_as_it_is_away(browser: Browser, house: Served, state: dict[str, Any]):
+async def test_a_server_that_is_away_is_told_of_as_a_fault_and_as_long_as_it_is_away(
+    browser: Browser, house: Served, state: dict[str, Any]
+):
     async with opened(browser, storage_state=state) as watched:
         page = watched.page
         await page.goto(house.origin + "/console/catalogue")

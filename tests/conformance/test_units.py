@@ -58,7 +58,7 @@ async def test_what_units_add_to_sums_is_added_once_for_each_that_stands(databas
 
 
 async def test_what_is_added_for_an_account_that_is_gone_disturbs_nobody(database: Database, repo: Repo, account_id: int) -> None:
-    nobody = Statement(query="count_waiting", params={"account_id": 4711}, adds={"runs": 1})
+    nobody = Statement(query="count_waiting", params={"account_id": 4711, "partner_id": 1}, adds={"runs": 1})
     run = stored.run(account_id)
     await asyncio.gather(database.write(nobody), repo.runs.insert(run))
     assert list(await database.read("queue_depth")) == [(1,)]

@@ -71,7 +71,9 @@ async def _write(data: Path, run_id: str, count: int) -> None:
     connection.execute("PRAGMA cache_size = -400000")
     with connection:
         connection.executemany(load_queries()["insert_run"].sql, rows())
-        connection.execute(load_queries()["count_waiting"].sql, {"account_id": like.account_id, "runs": count})
+        connection.execute(
+            load_queries()["count_waiting"].sql, {"account_id": like.account_id, "partner_id": like.partner_id, "runs": count}
+        )
     connection.close()
 
 

@@ -155,7 +155,7 @@ async def test_a_connection_and_an_external_user_are_told_apart(bay, depot, cloc
         [{"partnerId": PARTNER, "title": "Depot", "runs": 1, "bad": 1}],
     )
     assert [slot["runs"]["failed"] for slot in hers["slots"] if any(slot["runs"].values())] == [1]
-    assert hers["latency"]["partner"]["p50"] is not None
+    assert hers["latency"]["own"]["p50"] is not None
     assert (hers["connections"], theirs["connections"], of_all["connections"]) == ({"active": 1}, {"active": 1}, {"active": 2})
     assert [each["complete"] for each in (hers, theirs, of_all)] == [True] * 3
     assert (await told(bay, "?externalUserId=ada&partnerId=225"))["totals"]["failed"] == 0
@@ -218,7 +218,8 @@ async def test_what_a_connection_has_under_way_is_told_by_slot(bay, depot, clock
     clock.now += timedelta(seconds=60)
     found = await told(bay, f"?credentialId={bay.connection}")
     assert [slot["waiting"] for slot in found["slots"]][-3:] == [0, 1, 1]
-    assert found["standing"] == {"queued": 1, "waiting": 0, "running": 0}
+    assert found["standing"] == {"queued": 0, "scheduled": 1, "waiting": 0, "running": 0}
+    assert (await told(bay))["standing"] == found["standing"]
     assert found["totals"]["succeeded"] == 1
 
 

@@ -85,7 +85,7 @@ async def test_the_most_that_waited_at_a_time_is_kept(bench: Bench):
         await bench.engine.run_once(run)
     await summer.work()
     assert [each.counts for each in await kept.read(bench.account, 21_600, 0) if each.what == "waiting"] == [{"": 2}]
-    assert (await kept.standing(bench.account, 10))["queued"] == 1
+    assert (await kept.standing(bench.account, 10, bench.engine.runtime.now_ms()))["queued"] == 1
 
 
 async def test_sums_go_in_time_a_few_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch):

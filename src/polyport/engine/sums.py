@@ -58,8 +58,15 @@ class RunSummer:
             seen = until
 
     async def _note_waiting(self, now: int) -> None:
-        waiting = await self._sums.waiting()
-        rows = [Row(account_id, grain, "waiting", ALL, _slot(now, grain), "", count) for account_id, count in waiting for grain in GRAINS]
+        waiting: Counter[tuple[int, int]] = Counter()
+        for account_id, partner_id, count in await self._sums.waiting():
+            waiting[account_id, partner_id] += count
+            waiting[account_id, ALL] += count
+        rows = [
+            Row(account_id, grain, "waiting", partner_id, _slot(now, grain), "", count)
+            for (account_id, partner_id), count in waiting.items()
+            for grain in GRAINS
+        ]
         if rows:
             await self._sums.add(rows)
 

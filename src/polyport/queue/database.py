@@ -222,7 +222,7 @@ def _claim(lane: Lane, count: int, owner: str, now: int, *, sends: bool) -> tupl
         "sends": sends,
     }
     claim = Statement(query="claim_one", params=told) if count == 1 else Statement(query="claim_lane", params={**told, "limit": count})
-    return claim, Statement(query="count_claimed", params={"account_id": lane.account_id})
+    return claim, Statement(query="count_claimed", params={"account_id": lane.account_id, "partner_id": lane.partner_id})
 
 
 def _verdict(run: Run, departed: frozenset[str] | None) -> tuple[RunStatus, PolyportError] | None:

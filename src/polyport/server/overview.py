@@ -15,16 +15,15 @@ from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import id_filter
 from polyport.store.connections import Named
 from polyport.store.reach import only_user
-from polyport.store.sums import ALL, Ends, Latest, PartnerSum
+from polyport.store.sums import ALL, STANDING, Ends, Latest, PartnerSum
 
 STATUSES: Final = ("succeeded", "failed", "uncertain", "cancelled")
-COUNTED_MOST: Final = 10_000
+LOOKED_AT: Final = 2_000  # runs of each status that have not ended
 FRESH_MOST: Final = 20_000  # runs that are not in the sums yet
 READ_MOST: Final = 20_000  # of one connection, or of one external user
 BUSIEST_OF: Final = 5_000
 CONNECTIONS_MOST: Final = 20
 ACCEPTED_BEFORE: Final = 86_400  # seconds: runs that end in a range may have been accepted before it
-STANDING: Final = ("queued", "waiting", "running")
 BAD: Final = frozenset({"failed", "uncertain"})
 PARTNERS_MOST: Final = 20
 ERRORS_MOST: Final = 20
@@ -113,7 +112,7 @@ class LeftAloneAnswer(Body):
 
 
 class Overview(Body):
-    """How an account does, or one connection or external user of it. ``complete`` is false when those have more runs than are read: the latest 20,000 are told. ``busiest`` are the connections with the most of the latest 5,000 runs. ``leftAlone`` is what the process that answers leaves alone; each process learns that by itself. ``standing`` are runs that have not ended, each counted up to 10,000. Times are unix seconds."""
+    """How an account does, or one connection or external user of it. ``complete`` is false when those have more runs than are read: the latest 20,000 are told. ``busiest`` are the connections with the most of the latest 5,000 runs. ``leftAlone`` is what the process that answers leaves alone; each process learns that by itself. ``standing`` are runs that have not ended: those that are due, those that are ``scheduled`` for later, those that wait for another attempt or for a budget, those under way. Times are unix seconds."""
 
     range: Range
     first: int
@@ -158,7 +157,7 @@ class Wanted:
 
     def latest(self, limit: int) -> Latest:
         """The latest runs that may have ended in the range."""
-        return Latest(self.account_id, f"run_{max(0, self.first - ACCEPTED_BEFORE) * 1000:012x}", self.first * 1000, limit)
+        return Latest(self.account_id, f"run_{max(0, self.first - ACCEPTED_BEFORE) * 1000:012x}", self.first * 1000, self.now, limit)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -235,7 +234,7 @@ async def _of_sums(call: Call, wanted: Wanted) -> Found:
         sums.read(account_id, grain, first, wanted.partner_id or ALL),
         sums.by_partner(account_id, grain, first, PARTNERS_MOST),
         sums.until(),
-        sums.standing(account_id, COUNTED_MOST),
+        sums.standing(account_id, LOOKED_AT, wanted.now, wanted.partner_id),
     )
     fresh = await sums.of_ends(max(until, first * 1000), wanted.now + 1, account_id=account_id, limit=FRESH_MOST)
     slots, whole = piled(kept, _of_partner(fresh, wanted), first, wanted.width)
@@ -259,7 +258,7 @@ async def _of_latest(call: Call, wanted: Wanted) -> Found:
         slots=slots,
         whole=whole,
         partners=_ranked((), ends),
-        standing={name: min(COUNTED_MOST, standing[name]) for name in STANDING},
+        standing={name: standing[name] for name in STANDING},
         complete=sum(end.n for end in found if end.what == "stands") < READ_MOST,
     )
 

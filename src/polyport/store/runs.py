@@ -90,7 +90,7 @@ class Runs:
         """
         statements = [Statement(query="insert_run", record=run)]
         if run.status in _WAIT:
-            statements.append(_waits(run.account_id, 1))
+            statements.append(_waits(run.account_id, run.partner_id, 1))
         if touch:
             statements.append(Statement(query="touch_connection", params={"connection_id": run.connection_id, "now": run.created_at}))
         if key is not None:
@@ -106,7 +106,7 @@ class Runs:
                 statements.append(Statement(query="insert_idempotency_key", params=params(key)))
             statements.append(Statement(query="insert_run", record=run))
             if run.status in _WAIT:
-                statements.append(_waits(run.account_id, 1))
+                statements.append(_waits(run.account_id, run.partner_id, 1))
             if run.connection_id is not None:
                 connections[run.connection_id] = run.created_at
         statements += [
@@ -265,9 +265,9 @@ def freed_key(run: Run) -> Statement:
 
 
 @lru_cache(maxsize=1024)
-def _waits(account_id: int, runs: int) -> Statement:
-    """That so many more runs of an account wait. The same one for all who say the same: sums are made of them."""
-    return Statement(query="count_waiting", params={"account_id": account_id}, adds={"runs": runs})
+def _waits(account_id: int, partner_id: int, runs: int) -> Statement:
+    """That so many more runs of an account wait for a partner. The same one for all who say the same: sums are made of them."""
+    return Statement(query="count_waiting", params={"account_id": account_id, "partner_id": partner_id}, adds={"runs": runs})
 
 
 def _ended(run: Run) -> Statement:

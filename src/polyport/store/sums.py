@@ -11,6 +11,7 @@ import msgspec
 from polyport.store.base import Database, Statement
 
 ALL: Final = 0  # in the place of a partner's id: all partners together
+STANDING: Final = ("queued", "scheduled", "waiting", "running")
 GRAINS: Final = (60, 900, 21_600)
 STRETCH_MOST: Final = 1_000_000
 _COUNTS: Final = msgspec.json.Decoder(dict[str, int])
@@ -53,6 +54,7 @@ class Latest(NamedTuple):
     account_id: int
     from_id: str
     after: int
+    now: int
     limit: int
 
 
@@ -108,14 +110,20 @@ class RunSums:
         of = "_of_user" if external_user_id is not None else "_of_partner" if partner_id is not None else ""
         return [BusyConnection(*row) for row in await self.database.read(f"busiest_connections{of}", given)]
 
-    async def waiting(self) -> list[tuple[int, int]]:
-        """How many runs of each account wait; those for which none does are not there."""
-        return [(int(account_id), int(count)) for account_id, count in await self.database.read("waiting_by_account")]
+    async def waiting(self) -> list[tuple[int, int, int]]:
+        """How many runs of each account wait for each partner; those for which none does are not there."""
+        return [
+            (int(account_id), int(partner_id), int(count))
+            for account_id, partner_id, count in await self.database.read("waiting_by_partner")
+        ]
 
-    async def standing(self, account_id: int, limit: int) -> dict[str, int]:
-        """How an account's runs that have not ended stand, each counted up to a limit."""
-        rows = await self.database.read("waiting_of_account", {"account_id": account_id, "limit": limit})
-        return {str(status): int(count) for status, count in rows}
+    async def standing(self, account_id: int, limit: int, now: int, partner_id: int | None = None) -> dict[str, int]:
+        """How an account's runs that have not ended stand, or those of one partner; scheduled are those that are to start later. Of each status so many are looked at; the rest of those that wait are told as queued."""
+        told = {"account_id": account_id, "limit": limit, "now": now, "partner_id": partner_id}
+        found = dict.fromkeys(STANDING, 0) | {str(name): int(count) for name, count in await self.database.read("standing_runs", told)}
+        wait = found.pop("wait")
+        found["queued"] += max(0, wait - found["queued"] - found["waiting"] - found["scheduled"])
+        return found
 
     async def move(self, seen: int, until: int, rows: Iterable[Row]) -> None:
         """Add what was found between two moments. Raises ``Stale`` when another process did."""

@@ -341,22 +341,25 @@ CREATE INDEX runs_of_versions ON runs (account_id, partner_id, partner_version) 
 CREATE INDEX runs_by_owner ON runs (owner) WHERE status = 'running';
 CREATE INDEX runs_to_stop ON runs (owner) WHERE status = 'running' AND cancel_at IS NOT NULL;
 
--- How many runs of an account wait, counted here as they come and go: to count them when somebody asks takes the longer the more there are.
+-- How many runs of an account wait for a partner, counted here as they come and go: to count them when somebody asks takes the longer the more there are.
 CREATE TABLE waiting_runs (
-    account_id INTEGER NOT NULL PRIMARY KEY REFERENCES accounts (account_id) ON DELETE CASCADE,
-    runs       INTEGER NOT NULL
-);
+    account_id INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
+    partner_id INTEGER NOT NULL,
+    runs       INTEGER NOT NULL,
+    PRIMARY KEY (account_id, partner_id)
+) WITHOUT ROWID;
 CREATE TRIGGER runs_wait_again AFTER UPDATE OF counting ON runs WHEN NEW.status IN ('queued', 'waiting') AND OLD.status NOT IN ('queued', 'waiting')
 BEGIN
-    INSERT INTO waiting_runs (account_id, runs) VALUES (NEW.account_id, 1) ON CONFLICT (account_id) DO UPDATE SET runs = runs + 1;
+    INSERT INTO waiting_runs (account_id, partner_id, runs) VALUES (NEW.account_id, NEW.partner_id, 1)
+    ON CONFLICT (account_id, partner_id) DO UPDATE SET runs = runs + 1;
 END;
 CREATE TRIGGER runs_wait_no_more AFTER UPDATE OF counting ON runs WHEN OLD.status IN ('queued', 'waiting') AND NEW.status NOT IN ('queued', 'waiting')
 BEGIN
-    UPDATE waiting_runs SET runs = runs - 1 WHERE account_id = NEW.account_id;
+    UPDATE waiting_runs SET runs = runs - 1 WHERE account_id = NEW.account_id AND partner_id = NEW.partner_id;
 END;
 CREATE TRIGGER runs_waited AFTER DELETE ON runs WHEN OLD.status IN ('queued', 'waiting')
 BEGIN
-    UPDATE waiting_runs SET runs = runs - 1 WHERE account_id = OLD.account_id;
+    UPDATE waiting_runs SET runs = runs - 1 WHERE account_id = OLD.account_id AND partner_id = OLD.partner_id;
 END;
 
 -- external_user_id is the end user whose token the key came with; '' for the account's own keys.

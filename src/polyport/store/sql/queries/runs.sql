@@ -17,9 +17,10 @@ VALUES (:run_id, :account_id, :partner_id, :operation_id, :connection_id, COALES
     :sealed_input, :sealed_result, :sealed_attempts);
 
 -- name: count_waiting
--- Add to how many runs of an account wait. Statements of one commit that differ in how many alone are run as one.
-INSERT INTO waiting_runs (account_id, runs) SELECT :account_id, :runs WHERE EXISTS (SELECT 1 FROM accounts WHERE account_id = :account_id)
-ON CONFLICT (account_id) DO UPDATE SET runs = runs + excluded.runs;
+-- Add to how many runs of an account wait for a partner. Statements of one commit that differ in how many alone are run as one.
+INSERT INTO waiting_runs (account_id, partner_id, runs)
+SELECT :account_id, :partner_id, :runs WHERE EXISTS (SELECT 1 FROM accounts WHERE account_id = :account_id)
+ON CONFLICT (account_id, partner_id) DO UPDATE SET runs = runs + excluded.runs;
 
 -- name: count_ended
 -- Add to what an account ran on a day, from finish_run. Statements of one commit that differ in the sums alone are run as one.
@@ -157,8 +158,8 @@ SELECT runs.account_id, runs.run_id, attempts, status, cancel_at, probe_at FROM 
 CROSS JOIN runs ON runs.account_id = json_extract(watched.value, '$[0]') AND runs.run_id = json_extract(watched.value, '$[1]');
 
 -- name: count_claimed
--- The runs of the claim just before, in the same unit, wait no more. A claim changes rows of one account alone; to count each by a trigger cost a fifth of it.
-UPDATE waiting_runs SET runs = runs - changes() WHERE account_id = :account_id AND changes() > 0;
+-- The runs of the claim just before, in the same unit, wait no more. A claim changes rows of one lane alone; to count each by a trigger cost a fifth of it.
+UPDATE waiting_runs SET runs = runs - changes() WHERE account_id = :account_id AND partner_id = :partner_id AND changes() > 0;
 
 -- name: claim_lane
 -- Take due runs of one lane: nobody else can take them then. They are counted by count_claimed. Those of high priority go as if they had been due :lead milliseconds earlier, those of low

@@ -44,11 +44,11 @@ SELECT account_id, partner_id, created_at / 60000 * 60, 'came', '', COUNT(*) FRO
 UNION ALL
 SELECT account_id, partner_id, finished_at / 60000 * 60, 'went', '', COUNT(*) FROM found WHERE finished_at IS NOT NULL GROUP BY 1, 2, 3
 UNION ALL
-SELECT account_id, partner_id, 0, 'stands', status, COUNT(*) FROM found GROUP BY 1, 2, 5
+SELECT account_id, partner_id, 0, 'stands', CASE WHEN status = 'queued' AND due_at > :now THEN 'scheduled' ELSE status END, COUNT(*) FROM found GROUP BY 1, 2, 5
 
 -- part: latest
 -- What is read of the latest runs, whose ends are summed when somebody asks.
-account_id, partner_id, status, created_at, finished_at, upstream_ms, queued_ms, waited_ms, error
+account_id, partner_id, status, created_at, due_at, finished_at, upstream_ms, queued_ms, waited_ms, error
 
 -- part: busiest
 -- Of the runs "found", those that ended from a moment on, by connection: the connections with the most runs.
@@ -116,17 +116,23 @@ WITH found AS MATERIALIZED (
 )
 {busiest};
 
--- name: waiting_by_account
--- How many runs of each account wait.
-SELECT account_id, runs FROM waiting_runs WHERE runs > 0;
+-- name: waiting_by_partner
+-- How many runs of each account wait for each partner.
+SELECT account_id, partner_id, runs FROM waiting_runs WHERE runs > 0;
 
--- name: waiting_of_account
--- How an account's runs that have not ended stand, each counted up to a limit. Told for a whole account only.
-SELECT value, (
-    SELECT COUNT(*) FROM (
-        SELECT 1 FROM runs INDEXED BY runs_by_status WHERE account_id = :account_id AND status = value AND :only_user IS NULL LIMIT :limit
-    )
-) FROM json_each('["queued", "waiting", "running"]');
+-- name: standing_runs
+-- How an account's runs that have not ended stand, or those of one partner: of each status the latest are looked at; scheduled are those that are to start later.
+-- Besides, how many wait in all. Told for a whole account only.
+SELECT CASE WHEN status = 'queued' AND due_at > :now THEN 'scheduled' ELSE status END AS stands, COUNT(*)
+FROM json_each('["queued", "waiting", "running"]') AS wanted
+CROSS JOIN runs ON runs.rowid IN (
+    SELECT rowid FROM runs INDEXED BY runs_by_status WHERE account_id = :account_id AND status = wanted.value ORDER BY run_id DESC LIMIT :limit
+)
+WHERE (:partner_id IS NULL OR partner_id = :partner_id) AND :only_user IS NULL
+GROUP BY 1
+UNION ALL
+SELECT 'wait', COALESCE(SUM(runs), 0) FROM waiting_runs
+WHERE account_id = :account_id AND (:partner_id IS NULL OR partner_id = :partner_id) AND :only_user IS NULL;
 
 -- name: move_summed
 -- The sums reach further now: of the processes that add to them, one does so.
