@@ -94,4 +94,4 @@ async def test_it_works_without_script(browser: Browser, busy: Served):
         await expect(watched.page.get_by_role("heading", name="What the partner took")).to_be_visible()
         await watched.page.get_by_text("Runs per quarter of an hour as a table").click()
         table = watched.page.get_by_role("region", name="Runs per quarter of an hour, as a table").get_by_role("table")
-        await expect(table.get_by_role("rowheader").first).to_have_text(re.compile(r"^\d\d:\d\d$"))
+        await expect(table.get_by_role("rowheader").first).to_have_text(re.compile(r"^\w{3} \d\d:\d\d$"))

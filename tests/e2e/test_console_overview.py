@@ -34,7 +34,7 @@ async def test_budgets_are_shown_as_they_are_used_with_the_connection_that_uses_
             assert status == 200, done
 
         text = await seen(served)
-        assert "Metered: told of Acme <b>&</b> 7 of 1,000 in 60.0 s" in text
+        assert "Metered: told of Acme <b>&</b> 7 of 1,000 in a minute" in text
         assert "Metered: told" in await seen(served, f"?partnerId={METERED}")
         assert "Metered: told" not in await seen(served, "?partnerId=225")
 

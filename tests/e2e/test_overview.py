@@ -69,7 +69,7 @@ async def test_a_run_that_just_ended_is_told_before_and_after_it_is_in_the_sums(
     for found in (before, after):
         assert found["totals"] == {"succeeded": 3, "failed": 1, "uncertain": 0, "cancelled": 0}
         assert found["errors"] == [{"code": "partner_error", "runs": 1}]
-        assert found["partners"] == [{"partnerId": PARTNER, "title": "Depot", "runs": 4, "bad": 1}]
+        assert found["partners"] == [{"partnerId": PARTNER, "title": "Depot", "runs": 4, "succeeded": 3, "bad": 1}]
         assert sum(slot["runs"]["succeeded"] for slot in found["slots"]) == 3
         assert len(found["slots"]) == 60
         assert found["connections"] == {"active": 1}
@@ -152,7 +152,7 @@ async def test_a_connection_and_an_external_user_are_told_apart(bay, depot, cloc
     assert [(found["totals"]["succeeded"], found["totals"]["failed"]) for found in (hers, theirs, of_all)] == [(0, 1), (2, 0), (2, 1)]
     assert (hers["errors"], hers["partners"]) == (
         [{"code": "partner_error", "runs": 1}],
-        [{"partnerId": PARTNER, "title": "Depot", "runs": 1, "bad": 1}],
+        [{"partnerId": PARTNER, "title": "Depot", "runs": 1, "succeeded": 0, "bad": 1}],
     )
     assert [slot["runs"]["failed"] for slot in hers["slots"] if any(slot["runs"].values())] == [1]
     assert hers["latency"]["own"]["p50"] is not None
@@ -176,6 +176,7 @@ async def test_the_connections_with_the_most_runs_are_named_with_whose_they_are(
         "partnerTitle": "Depot",
         "externalUserId": "ada",
         "runs": 2,
+        "succeeded": 2,
         "bad": 0,
     }
     found = (await told(bay))["busiest"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from polyport.server.console.charts import area, bars, lines, part, rounded
+from polyport.server.console.charts import area, bars, lines, part, parts, rounded
 from polyport.server.console.plotted import Clock
 
 
@@ -36,8 +38,19 @@ def test_one_failure_among_a_million_runs_is_seen():
 
 def test_a_line_breaks_where_nothing_is_known():
     picture = lines([("p50", [1, None, 1, 1])], 4)
-    assert picture.shapes[0].path == "M0.5 0h0.01M2.5 0h0.01L3.5 0"
+    assert [(shape.name, shape.path) for shape in picture.shapes] == [("p50", "M2.5 0L3.5 0"), ("p50 dot", "M0.5 0h0.01")]
     assert lines([("p50", [None])], 1).empty
+
+
+def test_the_first_of_several_lines_lies_on_top():
+    picture = lines([("p50", [1, 1]), ("p99", [2, 2])], 2)
+    assert [shape.name for shape in picture.shapes if shape.path] == ["p99", "p50"]
+
+
+def test_values_are_stretches_of_one_bar():
+    assert parts([1, 0, 3]) == [(0, 25), (25, 0), (25, 75)]
+    assert parts([0, 0]) == [(0, 0), (0, 0)]
+    assert parts([]) == []
 
 
 def test_an_area_has_a_step_for_each_slot():
@@ -51,7 +64,19 @@ def test_a_part_stays_within_the_whole():
 def test_the_table_of_a_picture_leaves_out_slots_without_anything():
     clock = Clock([0, 900], "day")
     rows = clock.rows([(0, None), (900, ["1", "<i>"])])
-    assert rows == f'<tr><th scope="row">{clock.time(900)}</th><td class="number">1</td><td class="number">&lt;i&gt;</td></tr>'
-    assert "00:15" in clock.time(900)
+    head = '<time datetime="1970-01-01T00:15:00Z" title="1970-01-01T00:15:00Z" data-clock="day-row">Thu 00:15</time>'
+    assert rows == f'<tr><th scope="row">{head}</th><td class="number">1</td><td class="number">&lt;i&gt;</td></tr>'
+    assert clock.rows([(900, ["1"])], link=lambda at: f"/x?a={at}&b=<") == (
+        f'<tr><th scope="row"><a href="/x?a=900&amp;b=&lt;">{head}</a></th><td class="number">1</td></tr>'
+    )
+    assert ">00:15<" in clock.time(900)
     assert 'datetime="1970-01-01T00:15:00Z"' in clock.time(900)
     assert ">01 Jan<" in Clock([0], "month").time(0)
+
+
+@pytest.mark.parametrize(("span", "step", "slots"), [("hour", 60, 60), ("day", 900, 96), ("month", 21_600, 120)])
+def test_no_two_rows_of_a_table_have_the_same_time(span: str, step: int, slots: int):
+    times = [step * number for number in range(slots)]
+    rows = Clock(times, span).rows([(at, ["1"]) for at in times])
+    heads = re.findall(r">([^<>]+)</time>", rows)
+    assert len(set(heads)) == len(heads) == slots

@@ -65,11 +65,12 @@ class ErrorCount(Body):
 
 
 class PartnerCount(Body):
-    """How many runs of a partner ended; ``bad`` are those that failed or are uncertain."""
+    """How many runs of a partner ended; ``bad`` are those that failed or are uncertain, the rest but those that ``succeeded`` was cancelled."""
 
     partner_id: int
     title: str | None
     runs: int
+    succeeded: int
     bad: int
 
 
@@ -82,6 +83,7 @@ class ConnectionCount(Body):
     partner_title: str
     external_user_id: str | None
     runs: int
+    succeeded: int
     bad: int
 
 
@@ -215,7 +217,13 @@ async def read(call: Call) -> Answer:
             ],
             "errors": [{"code": code, "runs": n} for code, n in found.whole.errors.most_common(ERRORS_MOST)],
             "partners": [
-                {"partnerId": each.partner_id, "title": await _title(call, each.partner_id), "runs": each.runs, "bad": each.bad}
+                {
+                    "partnerId": each.partner_id,
+                    "title": await _title(call, each.partner_id),
+                    "runs": each.runs,
+                    "succeeded": each.succeeded,
+                    "bad": each.bad,
+                }
                 for each in found.partners
             ],
             "busiest": busiest,
@@ -269,14 +277,15 @@ def _of_partner(ends: Sequence[Ends], wanted: Wanted) -> list[Ends]:
 
 def _ranked(kept: Iterable[PartnerSum], ends: Iterable[Ends]) -> list[PartnerSum]:
     """The partners with the most runs."""
-    runs, bad = Counter[int](), Counter[int]()
+    runs, well, bad = Counter[int](), Counter[int](), Counter[int]()
     for each in kept:
-        runs[each.partner_id], bad[each.partner_id] = each.runs, each.bad
+        runs[each.partner_id], well[each.partner_id], bad[each.partner_id] = each.runs, each.succeeded, each.bad
     for end in ends:
         if end.what == "status":
             runs[end.partner_id] += end.n
+            well[end.partner_id] += end.n if end.key == "succeeded" else 0
             bad[end.partner_id] += end.n if end.key in BAD else 0
-    return [PartnerSum(partner_id, n, bad[partner_id]) for partner_id, n in runs.most_common(PARTNERS_MOST)]
+    return [PartnerSum(partner_id, n, well[partner_id], bad[partner_id]) for partner_id, n in runs.most_common(PARTNERS_MOST)]
 
 
 async def _busiest(call: Call, wanted: Wanted) -> list[dict[str, Any]]:
@@ -293,6 +302,7 @@ async def _busiest(call: Call, wanted: Wanted) -> list[dict[str, Any]]:
             "partnerTitle": await _title(call, each.partner_id) or f"Partner {each.partner_id}",
             "externalUserId": named.get(each.connection_id, gone).external_user_id,
             "runs": each.runs,
+            "succeeded": each.succeeded,
             "bad": each.bad,
         }
         for each in found

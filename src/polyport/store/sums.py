@@ -59,19 +59,21 @@ class Latest(NamedTuple):
 
 
 class BusyConnection(NamedTuple):
-    """How many runs with a connection ended, and how many of those badly."""
+    """How many runs with a connection ended, and how many of those well and badly."""
 
     connection_id: int
     partner_id: int
     runs: int
+    succeeded: int
     bad: int
 
 
 class PartnerSum(NamedTuple):
-    """How many runs of a partner ended, and how many of those badly."""
+    """How many runs of a partner ended, and how many of those well and badly."""
 
     partner_id: int
     runs: int
+    succeeded: int
     bad: int
 
 

@@ -82,22 +82,29 @@ def _stacked(stacks: Sequence[tuple[str, Sequence[int]]], slots: int, zero: floa
 def lines(series: Sequence[tuple[str, Sequence[float | None]]], slots: int) -> Picture:
     """Lines through the middles of slots, broken where nothing is known; a value between two unknown ones is a dot."""
     most = rounded(max((value for _name, values in series for value in values if value is not None), default=0))
-    shapes = tuple(Shape(name=name, path=_line(values, most)) for name, values in series)
-    return Picture(slots=slots, shapes=shapes, most=most)
+    shapes: list[Shape] = []
+    for name, values in reversed(series):  # the first lies on top
+        line, dots = _line(values, most)
+        shapes += [Shape(name=name, path=line), Shape(name=f"{name} dot", path=dots)]
+    return Picture(slots=slots, shapes=tuple(shapes), most=most)
 
 
-def _line(values: Sequence[float | None], most: float) -> str:
-    parts: list[str] = []
-    drawing = False
-    for index, value in enumerate(values):
+def _line(values: Sequence[float | None], most: float) -> tuple[str, str]:
+    """The line, and the values that have none beside them: of no length, they are drawn as dots."""
+    line: list[str] = []
+    dots: list[str] = []
+    edged = [None, *values, None]
+    for index, (before, value, after) in enumerate(zip(edged, edged[1:], edged[2:], strict=False)):
         if value is None:
-            drawing = False
             continue
-        parts.append(f"{'L' if drawing else 'M'}{index + 0.5:g} {HIGH - HIGH * value / most:.4g}")
-        if not drawing:
-            parts.append("h0.01")
-        drawing = True
-    return "".join(parts)
+        place = f"{index + 0.5:g} {HIGH - HIGH * value / most:.4g}"
+        if before is not None:
+            line.append(f"L{place}")
+        elif after is not None:
+            line.append(f"M{place}")
+        else:
+            dots.append(f"M{place}h0.01")
+    return "".join(line), "".join(dots)
 
 
 def area(name: str, values: Sequence[int], slots: int) -> Picture:
@@ -109,6 +116,16 @@ def area(name: str, values: Sequence[int], slots: int) -> Picture:
         if value
     )
     return Picture(slots=slots, shapes=(Shape(name=name, path=path),), most=most)
+
+
+def parts(values: Sequence[float]) -> list[tuple[float, float]]:
+    """Values as stretches of one bar of a hundred: where each begins, and how long it is."""
+    whole, at, found = sum(values), 0.0, list[tuple[float, float]]()
+    for value in values:
+        width = HIGH * value / whole if whole else 0.0
+        found.append((round(at, 2), round(width, 2)))
+        at += width
+    return found
 
 
 def part(value: float, whole: float) -> float:

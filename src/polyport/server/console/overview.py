@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
-from polyport.server.console.charts import Picture, area, bars, lines, part
+from polyport.server.console.charts import Picture, area, bars, lines, part, parts
 from polyport.server.console.connections import STATUSES as STATUS_NAMES
-from polyport.server.console.member import Member
+from polyport.server.console.member import Member, base_path
 from polyport.server.console.names import Names
 from polyport.server.console.plotted import Clock
 from polyport.server.console.screen import screen
@@ -24,6 +25,8 @@ PERCENTILES: Final = ("p50", "p95", "p99")
 # What a run that did not end well is told as, and in which order it lies below the line.
 BAD: Final = ("failed", "uncertain", "cancelled")
 TICKS: Final = 5
+SINCE: Final = {"hour": "1h", "day": "24h", "month": "30d"}  # what the list of runs calls the ranges
+AGAIN: Final = {"hour": 20, "day": 60, "month": 300}  # seconds after which the page is read again
 
 
 async def show(call: Call, member: Member) -> Answer:
@@ -32,9 +35,18 @@ async def show(call: Call, member: Member) -> Answer:
     data = (await ask(call, member, "GET /overview", query=given)).data
     slots = data["slots"]
     clock = Clock((slot["at"] for slot in slots), given["range"])
-    partners = {str(each["partnerId"]): each["title"] or f"Partner {each['partnerId']}" for each in data["partners"]}
-    if "partnerId" in given:
-        partners.setdefault(given["partnerId"], f"Partner {given['partnerId']}")
+    narrowed = {name: value for name, value in given.items() if name != "range"}
+    step = RANGES[given["range"]].grain
+
+    def runs_of(at: int) -> str:
+        query = urlencode({"from": at, "to": at + step, **narrowed})
+        return f"{base_path(call.engine.runtime)}/console/runs?{query}"
+
+    names = Names(call, member)
+    ran = {each["partnerId"] for each in data["partners"]} | {
+        row["partnerId"] for row in (await ask(call, member, "GET /usage")).data["days"]
+    }
+    partners = [(str(each), await names.partner(each)) for each in ran | ({int(given["partnerId"])} if "partnerId" in given else set())]
     return page(
         call,
         member,
@@ -44,14 +56,18 @@ async def show(call: Call, member: Member) -> Answer:
         given=given,
         ranges=RANGE_NAMES,
         slot_name=SLOT_NAMES[given["range"]],
-        whose=await _whose(call, member, given),
-        partners=options(sorted(partners.items(), key=lambda pair: pair[1].lower()), given.get("partnerId"), "All partners"),
+        whose=await _whose(names, given),
+        narrowed=narrowed,
+        since=SINCE[given["range"]],
+        again=AGAIN[given["range"]],
+        partners_in_all=len(ran),
+        partners=options(sorted(partners, key=lambda pair: pair[1].casefold()), given.get("partnerId"), "All partners"),
         total=sum(data["totals"].values()),
         begins=slots[0]["at"],
-        step=RANGES[given["range"]].grain,
+        step=step,
         ticks=[clock.time(at) for at in _ticks(slots)],
         runs=_runs(slots),
-        run_rows=clock.rows([(slot["at"], _run_cells(slot)) for slot in slots]),
+        run_rows=clock.rows([(slot["at"], _run_cells(slot)) for slot in slots], link=runs_of),
         own=_times(slots, "own"),
         own_rows=clock.rows([(slot["at"], _time_cells(slot, "own")) for slot in slots]),
         partner_time=_times(slots, "partner"),
@@ -60,7 +76,7 @@ async def show(call: Call, member: Member) -> Answer:
         waiting_rows=clock.rows([(slot["at"], _waiting_cells(slot)) for slot in slots]),
         waiting_most=max(slot["waiting"] for slot in slots),
         part=part,
-        health=[(status, name, data["connections"].get(status, 0)) for status, name in STATUS_NAMES.items()],
+        health=_health(data["connections"]),
         connections=sum(data["connections"].values()),
         told=_told(data["totals"]),
     )
@@ -79,11 +95,21 @@ def _given(call: Call) -> dict[str, str]:
     return given
 
 
-async def _whose(call: Call, member: Member, given: Mapping[str, str]) -> Mapping[str, Any] | None:
+def _health(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """How many connections stand how, with their stretches of one bar."""
+    known = [(status, name, counts[status]) for status, name in STATUS_NAMES.items() if counts.get(status)]
+    stretches = parts([count for _status, _name, count in known])
+    return [
+        {"status": status, "name": name, "count": count, "at": at, "width": width}
+        for (status, name, count), (at, width) in zip(known, stretches, strict=True)
+    ]
+
+
+async def _whose(names: Names, given: Mapping[str, str]) -> Mapping[str, Any] | None:
     """The connection that is asked for, if it is one."""
     if "credentialId" not in given:
         return None
-    return await Names(call, member).connection(int(given["credentialId"])) or {
+    return await names.connection(int(given["credentialId"])) or {
         "title": f"Connection {given['credentialId']}",
         "externalUserId": None,
     }

@@ -225,6 +225,7 @@ def _environment() -> Environment:
         "pretty": pretty,
         "thousands": thousands,
         "took": took,
+        "span": span,
         "cut": cut,
         "readable": readable,
         "browser_name": browser_name,
@@ -292,6 +293,18 @@ def took(milliseconds: float | None) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+
+
+_SPANS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+
+
+def span(seconds: float) -> str:
+    """A length of time that somebody chose: an hour, 10 seconds, 31 days."""
+    for name, size in _SPANS:
+        if seconds >= size and seconds % size == 0:
+            many = int(seconds // size)
+            return f"{many} {name}s" if many > 1 else f"{'an' if name == 'hour' else 'a'} {name}"
+    return f"{seconds:g} seconds" if seconds != 1 else "a second"
 
 
 def cut(text: object, most: int = 120) -> str:

@@ -5,6 +5,9 @@
     hour: { hour: "2-digit", minute: "2-digit" },
     day: { hour: "2-digit", minute: "2-digit" },
     month: { day: "numeric", month: "short" },
+    "hour-row": { hour: "2-digit", minute: "2-digit" },
+    "day-row": { weekday: "short", hour: "2-digit", minute: "2-digit" },
+    "month-row": { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
     exact: { dateStyle: "medium", timeStyle: "short" },
   };
   const made = {};
@@ -74,6 +77,15 @@
     const slots = Number(svg.dataset.slots);
     point(svg, Math.max(0, Math.min(slots - 1, Math.floor((event.clientX - left) / width * slots))));
   };
+  // A press on a slot leads to the runs in it, where the table does.
+  document.addEventListener("click", (event) => {
+    const svg = event.target.closest(".chart.bars svg");
+    if (!svg || !pointed || pointed.svg !== svg) return;
+    const { begins, step } = svg.dataset;
+    const iso = new Date((Number(begins) + pointed.slot * Number(step)) * 1000).toISOString().replace(".000Z", "Z");
+    const link = tableOf(svg.closest("section").querySelector(".as-table")).querySelector(`a:has(time[datetime="${iso}"])`);
+    if (link && event.pointerType !== "touch") location.assign(link.href);  // a touch shows what was in the slot
+  });
   document.addEventListener("pointermove", find);
   document.addEventListener("pointerdown", find);
 

@@ -13,7 +13,7 @@ SELECT MIN(finished_at) FROM (
 
 -- part: end
 -- What is summed of a run that ended.
-account_id, partner_id, finished_at / 60000 * 60 AS slot, status, CASE WHEN status = 'succeeded' THEN NULL ELSE error ->> 'code' END AS code,
+account_id, partner_id, finished_at / 60000 * 60 AS slot, status, CASE WHEN status IN ('failed', 'uncertain') THEN error ->> 'code' END AS code,
         upstream_ms, queued_ms, finished_at - created_at - waited_ms - queued_ms - upstream_ms AS own_ms
 
 -- part: summed
@@ -52,7 +52,7 @@ account_id, partner_id, status, created_at, due_at, finished_at, upstream_ms, qu
 
 -- part: busiest
 -- Of the runs "found", those that ended from a moment on, by connection: the connections with the most runs.
-SELECT connection_id, partner_id, COUNT(*) AS runs, SUM(status IN ('failed', 'uncertain')) FROM found
+SELECT connection_id, partner_id, COUNT(*) AS runs, SUM(status = 'succeeded'), SUM(status IN ('failed', 'uncertain')) FROM found
 WHERE connection_id IS NOT NULL AND finished_at >= :after AND (:partner_id IS NULL OR partner_id = :partner_id)
 GROUP BY connection_id, partner_id ORDER BY runs DESC, connection_id LIMIT :most
 
@@ -155,8 +155,8 @@ WHERE account_id = :account_id AND grain = :grain AND what = wanted.value AND pa
 GROUP BY what, slot;
 
 -- name: sums_by_partner
--- How the runs of each of an account's partners ended, from a moment on; those with the most runs. Told for a whole account only.
-SELECT partner_id, SUM(n) AS runs, SUM(CASE WHEN key IN ('failed', 'uncertain') THEN n ELSE 0 END) FROM run_sums
+-- How the runs of each of an account's partners ended, from a moment on: how many, how many well and how many badly; those with the most runs. Told for a whole account only.
+SELECT partner_id, SUM(n) AS runs, SUM(CASE key WHEN 'succeeded' THEN n ELSE 0 END), SUM(CASE WHEN key IN ('failed', 'uncertain') THEN n ELSE 0 END) FROM run_sums
 WHERE account_id = :account_id AND grain = :grain AND what = 'status' AND partner_id > 0 AND slot >= :first AND :only_user IS NULL
 GROUP BY partner_id HAVING runs > 0 ORDER BY runs DESC, partner_id LIMIT :limit;
 
