@@ -1,7 +1,9 @@
 """What pages of the console take with much in the house. ``python -m bench.console``: 1,500 partners, a million runs, 20,000 connections, 5,000 links.
 
-The partners are made of the bundled ones; the runs ended within the last two days and are summed as a server sums them. A server of its own is asked by one caller,
-one page after the other, as a browser that takes gzip asks. The bytes are those on the wire; the weight of a first visit is that of the page with all that it loads.
+The partners are made of the bundled ones; the runs ended within the last 31 days, with all of the partners, a hundredth of them with one connection, and are summed as
+a server sums them; two thousand wait. A server of its own is asked by one caller, one page after the other, as a browser that takes gzip asks. The bytes are those on
+the wire; the weight of a first visit is that of the page with all that it loads. The first page of all that the server is asked for is told apart. It ends with
+exit code 1 if a first page (overview, catalogue) weighs 100 KB or more, or takes 300 ms or more in any visit.
 With ``--browser`` the pages are opened in Chromium as well, in a browser that is open and has nothing of them: until the first text is painted, until what it calls the
 load event, and what its page took of the processor until then. ``--keep`` leaves the folder for the next time.
 """
@@ -40,11 +42,18 @@ RUNS: Final = 1_000_000
 CONNECTIONS: Final = 20_000
 LINKS: Final = 5_000
 BATCH: Final = 20_000
-SPAN_MS: Final = 2 * 86_400_000
+SPAN_MS: Final = 31 * 86_400_000
+WAITING: Final = 2_000
+HEAVIEST: Final = 100_000  # bytes of a first visit
+SLOWEST: Final = 300.0  # milliseconds of any visit
+ONE: Final = 1000  # the connection with many runs
 PAGES: Final = (
     ("overview, last hour", "/console/overview"),
     ("overview, last day", "/console/overview?range=day"),
     ("overview, last 30 days", "/console/overview?range=month"),
+    ("overview of a partner", "/console/overview?range=day&partnerId=1000000007"),
+    ("overview of a connection", f"/console/overview?range=month&credentialId={ONE}"),
+    ("overview of a user", "/console/overview?range=day&externalUserId=user+7"),
     ("catalogue", "/console/catalogue"),
     ("catalogue, searched", "/console/catalogue?q=create+contact"),
     ("connections", "/console/connections"),
@@ -53,6 +62,14 @@ PAGES: Final = (
     ("try it, choosing", "/console/try"),
     ("runs", "/console/runs"),
     ("runs that failed", "/console/runs?status=failed"),
+    ("runs of a user", "/console/runs?q=user+77"),
+    ("runs, two that fit none", "/console/runs?status=cancelled&partnerId=1000000007"),
+    ("runs of 30 days", "/console/runs?since=30d"),
+    ("a connection", f"/console/connections/{ONE}"),
+    ("a partner", "/console/catalogue/1000000007"),
+)
+FIRST: Final = frozenset(
+    name for name, path in PAGES if path.startswith(("/console/overview", "/console/catalogue")) and "searched" not in name
 )
 _LOADED: Final = re.compile(r'(?:src|href)="(/console/(?:static|logos)/[^"]+)"')
 # The browser tells of the paint when the picture is on the screen, which may be after the load event: it is waited for, and a page that is never painted ends the bench.
@@ -69,12 +86,22 @@ _ROWS: Final = """
     INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, external_user_id, mode, status, sending, repeatable, attempts,
         priority, reconciles, due_at, created_at, started_at, finished_at, queued_ms, waited_ms, upstream_ms, metadata, error, sealed_input, sealed_result,
         sealed_attempts)
-    SELECT printf('run_%012x%020x', at, draw), 1, 1000000000 + draw % 12, 3000000000000001 + draw % 60, 1000 + draw / 64 % :connections,
-        'user ' || (draw / 128 % 2000), 'async', CASE WHEN draw % 5000 = 7 THEN 'uncertain' WHEN draw % 33 = 0 THEN 'failed' ELSE 'succeeded' END, 0, 0, 1,
+    SELECT printf('run_%012x%020x', at, draw), 1, 1000000000 + draw % :partners, 3000000000000001 + draw % 60,
+        CASE WHEN number % 100 = 0 THEN 1000 ELSE 1000 + draw / 64 % :connections END, 'user ' || (draw / 128 % 2000), 'async', CASE WHEN draw % 5000 = 7 THEN 'uncertain' WHEN draw % 33 = 0 THEN 'failed' ELSE 'succeeded' END, 0, 0, 1,
         1, 0, at, at, at, at + 90 + draw % 300, draw % 7, 0, 80 + draw % 290, '{}',
-        CASE WHEN draw % 5000 = 7 OR draw % 33 = 0 THEN '{"code":"partner_error","message":"It said no.","retryable":false}' END,
+        CASE WHEN draw % 5000 = 7 OR draw % 33 = 0 THEN
+            '{"code":"' || (CASE draw % 4 WHEN 0 THEN 'partner_error' WHEN 1 THEN 'partner_timeout' WHEN 2 THEN 'rate_limited' ELSE 'invalid_input' END)
+            || '","message":"It said no.","retryable":false}' END,
         zeroblob(200), zeroblob(200), zeroblob(200)
     FROM drawn
+"""
+_WAITING: Final = """
+    WITH RECURSIVE numbers (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < :count)
+    INSERT INTO runs (run_id, account_id, partner_id, operation_id, connection_id, mode, status, sending, repeatable, attempts, priority, reconciles, due_at, created_at,
+        queued_ms, waited_ms, metadata, sealed_input)
+    SELECT printf('run_%012xffffffff%012x', :now, number), 1, 1000000000 + number % 12, 3000000000000001, 1001, 'async', 'queued', 0, 1, 0, 1, 0,
+        :now + 31536000000, :now, 0, 0, '{}', zeroblob(200)
+    FROM numbers
 """
 _CONNECTIONS: Final = """
     WITH RECURSIVE numbers (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < :count)
@@ -94,9 +121,10 @@ _LINKS: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page took: milliseconds of all visits, sorted, the processor's time of the server for one, and the bytes of the page and of a first visit."""
+    """What a page took: milliseconds of the first visit and of all others, sorted, the processor's time of the server for one, and the bytes of the page and of a first visit."""
 
     name: str
+    first: float
     took: Sequence[float]
     cpu: float
     size: int
@@ -104,7 +132,11 @@ class Page:
 
     def line(self) -> str:
         """A row of the table."""
-        return f"{self.name:24} {self.took[len(self.took) // 2]:>9.1f} {self.took[-1]:>9.1f} {self.cpu:>9.1f} {self.size / 1000:>9.1f} {self.weight / 1000:>9.1f}"
+        return f"{self.name:26} {self.took[len(self.took) // 2]:>9.1f} {self.took[-1]:>9.1f} {self.cpu:>9.1f} {self.size / 1000:>9.1f} {self.weight / 1000:>9.1f}"
+
+    def is_over(self) -> bool:
+        """Whether it is too slow or too heavy for a first page."""
+        return self.weight >= HEAVIEST or max(self.first, *self.took) >= SLOWEST
 
 
 class Browser:
@@ -135,11 +167,11 @@ class Browser:
 
     def visit(self, name: str, path: str, times: int, process: Process) -> Page:
         """Open a page again and again; what it loads is weighed once."""
-        _first, size, text = self.get(path)
+        first, size, text = self.get(path)
         weight = size + sum(self.get(each)[1] for each in dict.fromkeys(_LOADED.findall(text)))
         before = process.cpu_seconds()
         took = sorted(self.get(path)[0] for _time in range(times))
-        return Page(name, took, (process.cpu_seconds() - before) / times * 1000, size, weight)
+        return Page(name, first, took, (process.cpu_seconds() - before) / times * 1000, size, weight)
 
 
 def _text(content: bytes, encoding: str | None) -> str:
@@ -167,12 +199,15 @@ def main(arguments: Sequence[str]) -> int:
         with _server(folder) as (port, process):
             browser = Browser(port)
             print(f"{given.partners:,} partners, {given.runs:,} runs; one caller; load {os.getloadavg()[0]:.1f}\n")
-            print(f"{'page':24} {'p50 ms':>9} {'most ms':>9} {'CPU ms':>9} {'page KB':>9} {'first KB':>9}")
-            for name, path in PAGES:
-                print(browser.visit(name, path, given.times, process).line())
+            print(f"{'page':26} {'p50 ms':>9} {'most ms':>9} {'CPU ms':>9} {'page KB':>9} {'first KB':>9}")
+            found = [browser.visit(name, path, given.times, process) for name, path in PAGES]
+            print(*(page.line() for page in found), sep="\n")
+            print(f"\nthe very first page of the server: {found[0].first:.1f} ms")
             if given.browser:
                 asyncio.run(_look(port, browser.cookie, given.times))
-    return 0
+    over = [page.name for page in found if page.name in FIRST and page.is_over()]
+    print(f"over 300 ms or 100 KB: {', '.join(over)}" if over else "every first page within 300 ms and 100 KB")
+    return 1 if over else 0
 
 
 async def _build(folder: Path, partners: int, runs: int, connections: int) -> None:
@@ -195,9 +230,14 @@ async def _build(folder: Path, partners: int, runs: int, connections: int) -> No
             "span": SPAN_MS,
             "runs": runs,
             "connections": connections,
+            "partners": partners,
         }
         connection.execute(_ROWS, told)
         print(f"{first:,} of {runs:,} runs after {time.monotonic() - began:.0f} s", end="\r", file=sys.stderr, flush=True)
+    connection.execute(_WAITING, {"count": WAITING, "now": now})
+    connection.execute(
+        "INSERT INTO waiting_runs SELECT account_id, partner_id, COUNT(*) FROM runs WHERE status = 'queued' GROUP BY account_id, partner_id"
+    )
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     async with open_runtime(settings) as runtime:

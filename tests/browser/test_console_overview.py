@@ -75,7 +75,7 @@ async def test_a_slot_tells_on_a_phone_what_was_in_it_when_it_is_touched(browser
         await page.goto(busy.origin + "/console/overview")
         picture = page.locator(".chart.lines svg").first
         await picture.tap(position={"x": 5, "y": 20})
-        await expect(page.locator(".chart .told")).to_contain_text("95 of 100:")
+        await expect(page.locator(".chart .told")).to_contain_text("p95:")
         assert not await too_wide(page)
         await page.get_by_role("heading", name="Overview").tap()
         await expect(page.locator(".chart .told")).to_have_count(0)
@@ -95,3 +95,41 @@ async def test_it_works_without_script(browser: Browser, busy: Served):
         await watched.page.get_by_text("Runs per quarter of an hour as a table").click()
         table = watched.page.get_by_role("region", name="Runs per quarter of an hour, as a table").get_by_role("table")
         await expect(table.get_by_role("rowheader").first).to_have_text(re.compile(r"^\w{3} \d\d:\d\d$"))
+
+
+async def test_what_runs_for_one_customer_is_told_apart_and_leads_to_the_runs(browser: Browser, own_house: Served):
+    ada = await own_house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, title="Ada's <b>CRM</b>", externalUserId="ada-1")
+    other = await own_house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, title="Grace's CRM", externalUserId="grace-1")
+    for connection, data in ((ada, {"id": 999}), (other, {"id": 1}), (other, {"id": 1})):
+        body = {"credentialData": {"0": {"value": connection}}, "runnerData": data}
+        await own_house.call("POST", "/partners/trigger-actions/2250103/run/sync", body)
+    async with opened(browser) as watched:
+        page = watched.page
+        await sign_in(page, own_house, "/console/overview")
+        busiest = page.get_by_role("region", name="Connections, as a table")
+        await expect(busiest.get_by_role("row")).to_have_count(3)
+        await expect(busiest).to_contain_text("Ada's <b>CRM</b>")
+        await busiest.get_by_role("link", name="ada-1").click()
+        await expect(page).to_have_url(re.compile("externalUserId=ada-1"))
+        await expect(page.get_by_role("searchbox", name="External user")).to_have_value("ada-1")
+        await expect(page.locator(".figures")).to_contain_text("Success rate")
+        await expect(page.locator(".figures div").first).to_contain_text("1")
+        await page.get_by_role("region", name="Connections, as a table").get_by_role("link", name="Ada's").click()
+        await expect(page.locator(".narrowed")).to_contain_text("Of one connection: Ada's <b>CRM</b> of ada-1")
+        await page.get_by_role("link", name="Last day").click()
+        await expect(page).to_have_url(re.compile(f"range=day&credentialId={ada}"))
+        await page.get_by_text("Runs per quarter of an hour as a table").click()
+        slot = page.get_by_role("region", name="Runs per quarter of an hour, as a table").get_by_role("rowheader").get_by_role("link")
+        await slot.click()
+        await expect(page).to_have_url(re.compile(rf"/console/runs\?from=\d+&to=\d+&credentialId={ada}"))
+        await page.go_back()
+        await page.get_by_role("link", name="partner_error", exact=True).click()
+        await expect(page).to_have_url(re.compile(r"/console/runs\?error=partner_error&since=24h"))
+
+
+async def test_the_overview_of_one_connection_has_no_barrier_and_fits(browser: Browser, busy: Served, state: dict[str, Any]):
+    connection = (await busy.call("GET", "/credentials"))[2]["data"][0]["credentialId"]
+    await busy.call(
+        "POST", "/partners/trigger-actions/2250103/run/sync", {"credentialData": {"0": {"value": connection}}, "runnerData": {"id": 999}}
+    )
+    await look_at(browser, busy, state, f"/console/overview?credentialId={connection}", "overview-connection")
