@@ -64,6 +64,9 @@ class Simulated(Protocol):
     def origin(self, slug: str) -> str:
         """Where the calls of such a connection go."""
 
+    def knows(self, slug: str) -> bool:
+        """Whether there is a simulator of a partner."""
+
     async def sample(self, slug: str) -> tuple[str, Mapping[str, Any]]:
         """A way of authorisation and made-up fields that are taken. Raises ``NotFound`` where there is no simulator."""
 

@@ -55,6 +55,7 @@ async def test_a_partner_has_all_that_the_guide_names(house: Served):
         assert set(item["verified"]) == {"how", "on"}
         read = (await house.call("GET", f"/partners/{item['partnerId']}"))[2]["data"]
         assert isinstance(read.pop("budgets"), list)
+        assert (read.pop("own"), read.pop("hasSimulator")) == (False, item["slug"] not in {"http", "polyport-tools", "vies"})
         assert read == item
 
 

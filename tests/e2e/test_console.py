@@ -252,7 +252,9 @@ async def test_every_page_says_that_nothing_comes_from_elsewhere_and_nothing_is_
     assert found.headers["x-frame-options"] == "DENY"
     assert found.headers["cache-control"] == "no-store"
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:|\shx-on", content)
-    assert {url.split("/")[1] for url in re.findall(r'(?:src|href|action)="(?!data:|#)([^"]+)"', content)} == {"console"}
+    away = r'<a href="https://[^"]+" rel="noopener noreferrer"'  # one may go elsewhere; nothing comes from there
+    own = re.sub(away, "<a", content)
+    assert {url.split("/")[1] for url in re.findall(r'(?:src|href|action)="(?!data:|#)([^"]+)"', own)} == {"console"}
 
 
 async def test_files_are_sent_packed_to_who_takes_that_and_kept_as_long_as_they_stay(owner: Browsing):
@@ -316,7 +318,7 @@ async def test_a_search_finds_partners_and_says_when_there_are_none(owner: Brows
     assert "<script>alert" not in none.content.decode()
 
 
-@pytest.mark.parametrize("query", ["cursor=x", "deprecated=7", "cursor=%00"])
+@pytest.mark.parametrize("query", ["cursor=x", "cursor=%00", "q=pipe&cursor=x"])
 async def test_a_query_that_makes_no_sense_is_a_page_that_says_so(owner: Browsing, query: str):
     found = await owner.get(f"/console/catalogue?{query}")
 
@@ -327,7 +329,7 @@ async def test_a_query_that_makes_no_sense_is_a_page_that_says_so(owner: Browsin
 async def test_a_partner_says_how_good_it_is_what_is_missing_and_how_to_get_credentials(house: Served, owner: Browsing):
     page = await owner.get("/console/catalogue/225")
     text = text_of(page)
-    for told in ("Silver", "rules are met", "What is missing", "Sample output", "Get credentials"):
+    for told in ("Silver", "missing.", "What is missing", "Sample output", "How to get the credentials"):
         assert told in text, told
     found = (await house.call("GET", "/partners/225/evidence"))[2]["data"]
     assert found["tier"] == "silver"

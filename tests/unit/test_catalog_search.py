@@ -34,8 +34,8 @@ def made() -> Catalog:
         id=10,
         slug="hubspot",
         title="HubSpot",
-        categories=["CRM", "Größe"],
-        description="Marketing and sales.",
+        categories=["crm"],
+        description="Marketing and sales in every Größe.",
     )
     second = partner(
         action(id=2001, name="create_contact", title="Create a contact"),

@@ -22,7 +22,7 @@ from polyport.testing.simulators import Simulators
 
 pytestmark = pytest.mark.anyio
 
-PIPEDRIVE, CREATE, TOOLS = 225, 2250101, 1
+PIPEDRIVE, CREATE, TOOLS, SHEETS = 225, 2250101, 1, 334
 
 
 class Nowhere:
@@ -71,6 +71,23 @@ async def test_it_needs_no_fields_is_proved_and_runs_without_leaving_the_process
     assert kept is not None
     assert kept.simulated
     assert network.asked == []
+
+
+async def test_where_one_signs_in_it_has_what_a_sign_in_would_have_led_to(tmp_path: Path):
+    async with opened(tmp_path) as (desk, network, account):
+        record = await create_connection(desk, new(account, SHEETS))
+        desk.forget()
+        again, error = await prove_connection(desk, account, record.connection_id)
+        with pytest.raises(ValidationFailed, match="faults"):
+            await create_connection(
+                desk,
+                NewConnection(
+                    account_id=account, partner_id=SHEETS, title="x", fields={"access_token": "x"}, auth="oauth2", simulated=True
+                ),
+            )
+
+    assert (record.simulated, record.account_label, record.auth) == (True, "ada@example.com", "oauth2")
+    assert (again.status, error, network.asked) == ("active", None, [])
 
 
 async def test_one_that_is_not_proved_yet_is_simulated_all_the_same(tmp_path: Path):

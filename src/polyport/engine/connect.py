@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
+from msgspec.structs import replace as replace_struct
 
 from polyport.connections import shown_fields
-from polyport.engine.caller import Caller, GrantHolder, connection_fields, secret_names
+from polyport.engine.caller import Caller, GrantHolder, HeldGrant, connection_fields, secret_names, with_grant
 from polyport.engine.calls import prove, verify
 from polyport.engine.checks import ERROR_LONGEST, found_refused, found_working, is_verified, next_check, refusal_words
 from polyport.engine.desk import Bench, Desk
@@ -32,6 +33,7 @@ from polyport.errors import (
     PolyportError,
     ValidationFailed,
 )
+from polyport.kinds.auth.base import Grant
 from polyport.kinds.filters import FILTERS
 from polyport.manifest.model import AuthChoice, ConnectionField, Partner
 from polyport.store.base import Stale, StoreFault
@@ -107,7 +109,10 @@ async def prepare_connection(desk: Desk, new: NewConnection) -> Ready:
     runtime = desk.runtime
     partner = await runtime.catalog.seen_by(new.account_id).partner(new.partner_id)
     if new.simulated:
-        new = await _made_up(desk, partner, new)
+        given, new = new.fields, await _made_up(desk, partner, new)
+        signing_in = next((choice for choice in _ways(partner) if choice.name == new.auth and choice.scheme.by_link_only), None)
+        if signing_in is not None and not given:
+            return await _signed_in(desk, partner, signing_in, new)
     choice = choose_auth(partner, new.auth, new.fields)
     fields = checked_fields(partner, choice, new.fields)
     pending = not new.verify and is_verified(partner)
@@ -129,6 +134,25 @@ async def _made_up(desk: Desk, partner: Partner, new: NewConnection) -> NewConne
     except NotFound:
         raise ValidationFailed.of(nothing) from None
     return new if new.fields else replace(new, auth=auth, fields=fields)
+
+
+def _ways(partner: Partner) -> tuple[AuthChoice, ...]:
+    return partner.file.connection.auth if partner.file.connection is not None else ()
+
+
+async def _signed_in(desk: Desk, partner: Partner, choice: AuthChoice, new: NewConnection) -> Ready:
+    """A simulated connection whose way is a sign-in: it has what such a sign-in would have led to, and nobody had to be led there."""
+    runtime = desk.runtime
+    asked = {variable.name for variable in connection_fields(partner, choice.name)}
+    fields = {name: value for name, value in new.fields.items() if name in asked}
+    grant = Grant(values={name: value for name, value in new.fields.items() if name not in asked})
+    held = HeldGrant(grant=grant, renew_at=None, renewable=False)
+    holder = GrantHolder(held=held)
+    caller = replace_struct(desk.caller(partner, choice.name, fields, simulated=True), grants=holder)
+    proof = await prove(with_grant(caller, held))
+    proved = Proved(account=proof.account, learned=proof.learned, grants=holder)
+    ready = await ready_connection(desk, new, choice, {**fields, **proved.learned}, proved)
+    return replace(ready, grant=runtime.connections.seal_grant(ready.record, grant, now=runtime.now_ms()))
 
 
 async def ready_connection(

@@ -97,7 +97,7 @@ def read_rest(budget: Budget, reply: Reply, now: datetime) -> Rest | None:
 
 def shown(budget: Budget) -> dict[str, Any]:
     """A budget as the API shows it."""
-    told = {"limit": budget.limit, "seconds": budget.seconds, "concurrency": budget.concurrency}
+    told = {"limit": budget.limit, "seconds": budget.seconds, "concurrency": budget.concurrency, "source": budget.source}
     return {"name": budget.name, "per": budget.per} | {name: value for name, value in told.items() if value is not None}
 
 

@@ -429,7 +429,7 @@ class PartnerFile(Node):
     title: Text
     titles: dict[str, str] = Key(default_factory=dict)
     description: str = ""
-    categories: tuple[str, ...] = ()
+    categories: tuple[Slug, ...] = ()
     region: tuple[int, ...] = (3,)
     status: Literal["active", "deprecated"] = "active"
     deprecation: Deprecation | None = None

@@ -60,19 +60,22 @@ class PartnerAnswer(Body):
 
 
 class BudgetAnswer(Body):
-    """A limit of the partner: ``limit`` units in ``seconds``, or ``concurrency`` requests at a time."""
+    """A limit of the partner: ``limit`` units in ``seconds``, or ``concurrency`` requests at a time, or both. ``source`` is the page that says so."""
 
     name: str
     per: str
     limit: int | None = None
     seconds: int | None = None
     concurrency: int | None = None
+    source: str | None = None
 
 
 class PartnerReadAnswer(PartnerAnswer):
-    """A partner by itself, with its budgets."""
+    """A partner by itself, with its budgets. ``own``: the account imported it. ``hasSimulator``: ``simulated: true`` makes a connection of it to practise with."""
 
     budgets: list[BudgetAnswer]
+    own: bool
+    has_simulator: bool
 
 
 class OperationAnswer(Body):
@@ -133,7 +136,11 @@ async def list_operations(call: Call) -> Answer:
 
 async def read_partner(call: Call) -> Answer:
     """GET /partners/{partnerId}."""
-    return Answer(data=await _seen(call).partner_item(call.id("partnerId")), etag=True)
+    seen, partner_id = _seen(call), call.id("partnerId")
+    item = await seen.partner_item(partner_id)
+    own = (await seen.partner(partner_id)).file.version is not None
+    simulated = call.engine.runtime.simulated
+    return Answer(data=item | {"own": own, "hasSimulator": not own and simulated is not None and simulated.knows(item["slug"])}, etag=True)
 
 
 async def read_operation(call: Call) -> Answer:

@@ -36,6 +36,14 @@ class Simulators:
         """Where the calls of a simulated connection go."""
         return f"https://{slug}.{DOMAIN}"
 
+    def knows(self, slug: str) -> bool:
+        """Whether there is a simulator of a partner."""
+        try:
+            self._folder(slug)
+        except NotFound:
+            return False
+        return True
+
     async def sample(self, slug: str) -> tuple[str, Mapping[str, Any]]:
         """A way of authorisation and made-up fields that the simulated partner takes. Raises ``NotFound`` where there is no simulator."""
         from polyport.manifest.cases import load_cases  # noqa: PLC0415  the server starts faster without it

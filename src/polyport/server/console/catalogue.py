@@ -1,8 +1,10 @@
-"""The catalogue: which partners there are, found as one types; one partner with everything that is known of it."""
+"""The catalogue: which partners there are, found as one types, and which of their operations fit."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -11,82 +13,103 @@ from msgspec import structs
 
 from polyport.catalog import Catalog, Wanted
 from polyport.errors import NotFound
+from polyport.server.console.asked import id_of
 from polyport.server.console.member import Member
+from polyport.server.console.names import Names
+from polyport.server.console.partner_words import AUTH_NAMES, KINDS, VERIFIED, category
 from polyport.server.console.screen import screen
 from polyport.server.console.show import Entry, chosen, cursor, options, page, pager
 from polyport.server.console.within import ask
+from polyport.server.cursors import BEGIN
 from polyport.server.partners import LOGO_HEADERS
 from polyport.server.routing import Answer, Call
 
 PER_PAGE: Final = 48
-OPERATIONS_MOST: Final = 100
 EVERYTHING: Final = 1_000_000
 KEPT_SECONDS: Final = 60.0
 Facets = tuple[list[str], list[str]]  # the categories and the kinds of authorisation that there are
-VERIFIED: Final = {
-    "live": "Verified at the partner",
-    "sandbox": "Verified in its sandbox",
-    "cases": "Verified by cases",
-    "spec": "Verified against its description",
-    "imported": "Imported",
-}
 _KEPT: Final[WeakKeyDictionary[Catalog, dict[int, tuple[float, Facets]]]] = WeakKeyDictionary()
+TAGS_MOST: Final = 2
+OPERATIONS_MOST: Final = 6
+_SELECTS: Final = (
+    ("category", "Category", "All categories"),
+    ("authType", "Way to connect", "Any way to connect"),
+    ("kind", "Kind of operation", "Any kind of operation"),
+    ("verified", "How it was verified", "However verified"),
+    ("deprecated", "Deprecated or not", "Deprecated or not"),
+)
+_BY_LABEL: Final = frozenset({"category", "authType"})
 ENTRY: Final = Entry(title="Catalogue", path="/catalogue", icon="catalogue", place=20, scope="catalog:read")
-KINDS: Final = {
-    "action": "Action",
-    "apiTrigger": "Trigger, read on demand",
-    "webhookTrigger": "Trigger, sent by the partner",
-    "tool": "Tool",
-}
-AUTH_NAMES: Final = {
-    "api_key": "API key",
-    "basic": "Name and password",
-    "bearer": "Token",
-    "certificate": "Certificate",
-    "jwt": "Signed token",
-    "jwt_bearer": "Signed token for a sign-in",
-    "none": "No authorisation",
-    "oauth1": "OAuth 1",
-    "oauth2": "OAuth 2",
-    "session": "Session",
-    "signature": "Signature",
-    "sigv4": "AWS signature",
-}
 
 
 async def show(call: Call, member: Member) -> Answer:
     """GET /console/catalogue."""
-    given = chosen(call, "q", "category", "authType", "kind", "verified", "deprecated")
-    query: dict[str, Any] = {
-        "q": given.get("q"),
-        "filter[category]": given.get("category"),
-        "filter[authType]": given.get("authType"),
-        "filter[kind]": given.get("kind"),
-        "filter[verified]": given.get("verified"),
-        "filter[deprecated]": given.get("deprecated"),
-        "cursor": cursor(call),
-        "per-page": PER_PAGE,
-    }
-    if "q" not in given:
-        query["sort"] = "title"
-    answer = await ask(call, member, "GET /partners/info", query=query)
     categories, auth_types = await _facets(call, member)
+    choices: dict[str, Mapping[str, str]] = {
+        "category": {name: category(name) for name in categories},
+        "authType": {name: AUTH_NAMES.get(name, name) for name in auth_types},
+        "kind": {key: f"Has: {label}" for key, label in KINDS.items()},
+        "verified": VERIFIED,
+        "deprecated": {"0": "Only what is not deprecated", "1": "Only what is deprecated"},
+    }
+    # What no select can show narrows nothing either.
+    given = {name: value for name, value in chosen(call, "q", *choices).items() if name not in choices or value in choices[name]}
+    query: dict[str, Any] = {f"filter[{name}]": given.get(name) for name in choices}
+    query |= {"q": given.get("q"), "cursor": cursor(call), "per-page": PER_PAGE} | ({} if "q" in given else {"sort": "title"})
+    answer = await ask(call, member, "GET /partners/info", query=query)
+    partners, more = list(answer.data), 0
+    operations: list[dict[str, Any]] = []
+    way = pager(call, answer.meta or {})
+    if "q" in given and query["cursor"] == BEGIN:
+        named = await _by_id(call, member, "GET /partners/{partnerId}", given["q"])
+        partners = [*named, *(each for each in partners if each not in named)]
+        if given.keys() <= {"q", "kind"}:
+            operations, more = await _operations(call, member, given)
     return page(
         call,
         member,
         "catalogue.html",
         title="Catalogue",
-        partners=answer.data,
-        pager=pager(call, answer.meta or {}),
+        partners=[each | {"tags": _tags(each)} for each in partners],
+        operations=operations,
+        more=more,
+        pager=replace(way, total=max(way.total or 0, len(partners))),
         filters=given,
-        categories=options([(name, name.replace("-", " ").capitalize()) for name in categories], given.get("category"), "All categories"),
-        auth_types=options([(name, AUTH_NAMES.get(name, name)) for name in auth_types], given.get("authType"), "Any way to connect"),
-        kinds=options([(key, f"Has: {label}") for key, label in KINDS.items()], given.get("kind"), "Any kind of operation"),
-        verified=options(list(VERIFIED.items()), given.get("verified"), "However verified"),
-        deprecated=options(
-            [("0", "Only what is not deprecated"), ("1", "Only what is deprecated")], given.get("deprecated"), "Deprecated or not"
-        ),
+        selects=[(name, label, options(_pairs(name, choices[name]), given.get(name), empty)) for name, label, empty in _SELECTS],
     )
+
+
+def _pairs(name: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The options of a select: those that partners have by their labels, the others as they are."""
+    return sorted(labels.items(), key=lambda pair: pair[1].casefold()) if name in _BY_LABEL else list(labels.items())
+
+
+def _tags(partner: Mapping[str, Any]) -> list[str]:
+    """What a partner is for and how one connects, in a few words."""
+    ways = [AUTH_NAMES.get(name, name) for name in partner["authTypes"]] or ["No connection needed"]
+    return [*(category(slug) for slug in partner["categories"][:TAGS_MOST]), " or ".join(ways[:TAGS_MOST])]
+
+
+async def _by_id(call: Call, member: Member, route: str, words: str) -> list[dict[str, Any]]:
+    """What has an id that was searched for."""
+    number = id_of(words)
+    if number is None:
+        return []
+    try:
+        return [(await ask(call, member, route, partnerId=number, id=number)).data]
+    except NotFound:
+        return []
+
+
+async def _operations(call: Call, member: Member, given: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
+    """The operations that fit what was searched, with the names of their partners, and how many more there are."""
+    query = {"q": given["q"], "filter[kind]": given.get("kind"), "cursor": BEGIN, "per-page": OPERATIONS_MOST}
+    answer = await ask(call, member, "GET /partners/trigger-actions/info", query=query)
+    named = await _by_id(call, member, "GET /partners/trigger-actions/{id}", given["q"])
+    found = [*named, *(each for each in answer.data if each not in named)]
+    names = Names(call, member)
+    total = (answer.meta or {}).get("totalItemsCount") or 0
+    return [each | {"partner": await names.partner(each["partnerId"])} for each in found], max(0, total - len(answer.data))
 
 
 async def _facets(call: Call, member: Member) -> Facets:
@@ -102,39 +125,6 @@ async def _facets(call: Call, member: Member) -> Facets:
         )
         kept[account_id] = (now, found)
     return found
-
-
-async def show_partner(call: Call, member: Member) -> Answer:
-    """GET /console/catalogue/{partnerId}."""
-    partner_id = call.id("partnerId")
-    partner = (await ask(call, member, "GET /partners/{partnerId}", partnerId=partner_id)).data
-    fields = (await ask(call, member, "GET /partners/{partnerId}/credential-fields", partnerId=partner_id)).data
-    evidence = (await ask(call, member, "GET /partners/{partnerId}/evidence", partnerId=partner_id)).data
-    given = chosen(call, "q", "kind")
-    query = {
-        "filter[partnerId]": partner_id,
-        "filter[kind]": given.get("kind"),
-        "q": given.get("q"),
-        "per-page": OPERATIONS_MOST,
-        "cursor": cursor(call),
-    }
-    found = await ask(call, member, "GET /partners/trigger-actions/info", query=query)
-    return page(
-        call,
-        member,
-        "partner.html",
-        title=partner["title"],
-        partner=partner,
-        choices=fields,
-        evidence=evidence,
-        missing=[rule for rule in evidence["rules"] if rule["status"] == "todo"],
-        operations=found.data,
-        pager=pager(call, found.meta or {}),
-        filters=given,
-        kind_names=KINDS,
-        auth_names=AUTH_NAMES,
-        kinds=options(list(KINDS.items()), given.get("kind"), "All kinds"),
-    )
 
 
 async def logo(call: Call, member: Member) -> Answer:
@@ -158,6 +148,5 @@ def _letter(title: str) -> bytes:
 
 SCREENS: Final = (
     screen("GET", "/catalogue", show, "The catalogue", scope="catalog:read"),
-    screen("GET", "/catalogue/{partnerId}", show_partner, "A partner", scope="catalog:read"),
     screen("GET", "/logos/{partnerId}", logo, "A partner's icon", scope="catalog:read"),
 )

@@ -14,6 +14,7 @@ from polyport.server.console.asked import id_of, typed
 from polyport.server.console.links import show_made
 from polyport.server.console.member import Member
 from polyport.server.console.names import Names, deed
+from polyport.server.console.notes import notes
 from polyport.server.console.screen import form, screen
 from polyport.server.console.show import Entry, chosen, cursor, cut, moved, options, page, pager
 from polyport.server.console.within import ask
@@ -182,7 +183,8 @@ async def _new(
         "new_connection.html",
         title=f"Connect {partner.file.title}",
         status=error.status if error is not None else 200,
-        partner={"partnerId": partner.file.id, "title": partner.file.title},
+        partner=(await ask(call, member, "GET /partners/{partnerId}", partnerId=partner.file.id)).data,
+        how=notes((await ask(call, member, "GET /partners/{partnerId}/evidence", partnerId=partner.file.id)).data["notes"]).how,
         needs=bool(_ways(partner)),
         ways=ways,
         way=way,

@@ -82,12 +82,12 @@ def _read(folder: Traversable, prefix: str) -> list[tuple[str, str]]:
 @cache
 def render(path: str, origin: str, base: str) -> Guide:
     """A guide, its links leading below ``base``. Raises ``KeyError`` for one that there is not."""
-    parser = _parser()
-    tokens = parser.parse(sources()[path])
+    made = parser()
+    tokens = made.parse(sources()[path])
     title, sections = path, []
     for index, token in enumerate(tokens):
         if token.type == "heading_open":
-            words = _words(tokens[index + 1])
+            words = words_in(tokens[index + 1])
             token.attrSet("id", slug(words))
             if token.tag == "h1":
                 title = words
@@ -101,12 +101,17 @@ def render(path: str, origin: str, base: str) -> Guide:
         elif token.type == "link_open":
             token.attrSet("href", filled_in(str(token.attrGet("href") or ""), origin))
             _lead(token, path, base)
-        elif token.type in {"th_open", "td_open"} and token.attrs.pop("style", None) == "text-align:right":
-            token.attrSet("class", "number")  # the pages' policy lets no style of an element through
-        elif token.type == "image":
-            token.type, token.children, token.content = "text", None, token.content or ""
-    html = parser.renderer.render(_without_title(tokens), parser.options, {})
+        tamed(token)
+    html = made.renderer.render(_without_title(tokens), made.options, {})
     return Guide(title=title, html=Markup(html), sections=sections)  # noqa: S704  made of the project's own files; markup in them is escaped
+
+
+def tamed(token: Token) -> None:
+    """Take out of a part of a text what the pages' policy does not let through: a style of an element, a picture, which is its words instead."""
+    if token.type in {"th_open", "td_open"} and token.attrs.pop("style", None) == "text-align:right":
+        token.attrSet("class", "number")
+    elif token.type == "image":
+        token.type, token.children, token.content = "text", None, token.content or ""
 
 
 def filled_in(text: str, origin: str) -> str:
@@ -152,7 +157,8 @@ def slug(words: str) -> str:
     return _SLUG.sub("", words.lower()).strip().replace(" ", "-")
 
 
-def _words(inline: Token) -> str:
+def words_in(inline: Token) -> str:
+    """The words of a heading."""
     return "".join(child.content for child in inline.children or () if child.type in {"text", "code_inline"})
 
 
@@ -180,15 +186,16 @@ def _without_title(tokens: Sequence[Token]) -> list[Token]:
 
 
 @cache
-def _parser() -> MarkdownIt:
+def parser() -> MarkdownIt:
+    """What reads Markdown: markup in it is escaped."""
     from markdown_it import MarkdownIt  # noqa: PLC0415  the server starts faster without it
 
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.add_render_rule("table_open", lambda *_given: '<div class="scroll" role="group" aria-label="Table" tabindex="0"><table>')
-    parser.add_render_rule("table_close", lambda *_given: "</table></div>")
-    parser.add_render_rule("fence", _code)
-    parser.add_render_rule("code_block", _code)
-    return parser
+    found = MarkdownIt("commonmark", {"html": False}).enable("table")
+    found.add_render_rule("table_open", lambda *_given: '<div class="scroll" role="group" aria-label="Table" tabindex="0"><table>')
+    found.add_render_rule("table_close", lambda *_given: "</table></div>")
+    found.add_render_rule("fence", _code)
+    found.add_render_rule("code_block", _code)
+    return found
 
 
 def _code(_renderer: Any, tokens: Sequence[Token], index: int, *_given: Any) -> str:

@@ -14,6 +14,7 @@ from polyport.server.console import (
     home,
     links,
     overview,
+    partner,
     runs,
     tryit,
 )
@@ -28,6 +29,7 @@ PAGES: Final[tuple[ModuleType, ...]] = (
     home,
     overview,
     catalogue,
+    partner,
     connections,
     links,
     runs,
