@@ -21,7 +21,10 @@ PAGES = {
     "start": "/console/start",
     "catalogue": "/console/catalogue",
     "catalogue-none": "/console/catalogue?q=zzzzqqqq",
+    "catalogue-operations": "/console/catalogue?q=create+contact",
     "partner": "/console/catalogue/225",
+    "partner-limits": "/console/catalogue/345",
+    "partner-no-connection": "/console/catalogue/1",
     "you": "/console/you",
     "not-found": "/console/catalogue/999999",
 }
@@ -120,11 +123,20 @@ async def test_a_newcomer_comes_in_by_the_link_and_has_a_run_that_succeeded_thre
             await expect(page.get_by_role("heading", name="Welcome to Polyport")).to_be_visible()
             await page.get_by_role("button", name="Start it").click()
             await page.get_by_role("button", name="Run it").click()
+            await expect(page.get_by_role("heading", name="It works")).to_be_visible()
+            await expect(page.locator("#done")).to_contain_text("Ada Lovelace is at the simulated Pipedrive now.")
+            assert clicks == ["Come in", "Start it", "Run it"]
+            await page.reload()
+            await expect(page.get_by_role("heading", name="It works")).to_be_visible()
+            await expect(page.locator("#done")).to_have_count(0)
+            await page.get_by_role("link", name="Look at the run").click()
             await expect(page.locator(".head .status")).to_have_text("Succeeded")
             await expect(page.get_by_role("region", name="Result", exact=True)).to_contain_text("Ada Lovelace")
-            assert clicks == ["Come in", "Start it", "Run it"]
             await page.get_by_role("link", name="Polyport").click()
             await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+            await page.get_by_role("link", name="Docs").click()
+            await page.get_by_role("main").get_by_role("link", name="First steps").click()
+            await expect(page.get_by_role("heading", name="It works")).to_be_visible()
             assert_quiet(watched, served)
 
 

@@ -7,11 +7,12 @@ import re
 import shlex
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from e2e.console import Browsing, member, text_of
-from e2e.served import PIPEDRIVE, running_server
+from e2e.served import PIPEDRIVE, Served, running_server
 
 pytestmark = pytest.mark.anyio
 
@@ -31,32 +32,57 @@ async def test_three_presses_lead_from_nothing_to_a_run_that_succeeded(tmp_path:
         listed = (await served.call("GET", "/credentials"))[2]["data"]
         assert [(item["title"], item["simulated"], item["status"]) for item in listed] == [("Simulated Pipedrive", True, "active")]
 
-        copied = re.search(r'data-copies="(curl [^"]+)"', (await owner.get("/console/start")).content.decode())
-        assert copied is not None
-        command = shlex.split(unescape(copied[1]))
-        assert command[1] == f"{served.origin}/partners/trigger-actions/2250101/run/sync"
-        asked = {"credentialData": {"0": {"value": listed[0]["credentialId"]}}, "runnerData": {"name": "Ada Lovelace"}}
-        assert json.loads(command[-1]) == asked
+        assert await asked_of(served, owner) == {
+            "credentialData": {"0": {"value": listed[0]["credentialId"]}},
+            "runnerData": {"name": "Ada Lovelace"},
+        }
         once = re.search(r'name="once" value="([0-9a-f]+)"', (await owner.get("/console/start")).content.decode())
         assert once is not None
-        places = {(await owner.post("/console/start/run", {"name": "Grace", "once": once[1]})).headers["location"] for _press in range(2)}
-        assert len(places) == 1
-        page = text_of(await owner.get(places.pop()))
+        for _press in range(2):
+            done = await owner.follow(await owner.post("/console/start/run", {"name": "Grace O'Hara", "once": once[1]}))
+            assert "It works" in text_of(done)
+            assert "The run succeeded: Grace O'Hara is at the simulated Pipedrive now." in text_of(done)
+        assert len((await served.call("GET", "/runs"))[2]["data"]) == 1
+        assert (await asked_of(served, owner))["runnerData"] == {"name": "Grace O'Hara"}, "what was typed"
+        run = re.search(r'href="(/console/runs/run_[^"]+)">Look at the run', done.content.decode())
+        assert run is not None
+        page = text_of(await owner.get(run[1]))
         assert "Succeeded" in page
         assert "Simulated" in page
-        assert '"name": "Grace"' in page
+        assert '"name": "Grace O\'Hara"' in page
         assert "https://pipedrive.simulated.invalid/api/v2/persons" in page
 
         assert "It works" in text_of(await owner.get("/console/start"))
         assert (await owner.get("/console")).headers["location"] == "/console/overview"
+        assert 'href="/console/start">First steps' in (await owner.get("/console/docs")).content.decode()
+
+        await owner.post("/console/catalogue/225/practice")
+        assert "It works" in text_of(await owner.get("/console/start")), "a second simulated connection takes nothing back"
+
+
+async def asked_of(served: Served, owner: Browsing) -> dict[str, Any]:
+    """The body of the call that the page shows for curl."""
+    copied = re.search(r'data-copies="(curl [^"]+)"', (await owner.get("/console/start")).content.decode())
+    assert copied is not None
+    command = unescape(copied[1])
+    assert shlex.split(command.partition("<<")[0])[4] == f"{served.origin}/partners/trigger-actions/2250101/run/sync"
+    return dict(json.loads(command.partition("<<'JSON'\n")[2].removesuffix("\nJSON\n")))
 
 
 async def test_a_viewer_looks_and_presses_nothing(tmp_path: Path):
     async with running_server(tmp_path) as served:
         viewer = await member(served, "viewer", "viewer@start.example")
-        page = await viewer.get("/console/start")
-
-        assert "A developer or an owner can do this." in text_of(page)
+        owner = Browsing(served=served)
+        await owner.sign_in()
+        for press in ("", "/console/start", "/console/start/run"):
+            if press:
+                assert (await owner.post(press)).status == 303
+            page = await viewer.get("/console/start")
+            text = text_of(page)
+            assert ("You are signed in as a viewer" in text) is ("It works" not in text)
+            assert "Connect a real partner" not in text
+            assert "step-number now" not in page.content.decode() or "It works" in text
+            assert b'action="/console/start' not in page.content
         assert (await viewer.post("/console/start")).status == 403
 
 
