@@ -14,6 +14,9 @@ from polyport.store.records import User
 from polyport.store.repo import Repo
 
 OWNER: Final = "owner"
+PLACEHOLDER: Final = (
+    "admin@localhost"  # the address of a first owner whom nobody named: a first start gives it, and that owner's link another one
+)
 _READS: Final = ("catalog:read", "connections:read", "runs:read")
 # What each role may do, in the scopes of the API: the console asks for the same ones.
 ROLE_SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -22,6 +25,7 @@ ROLE_SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
     "viewer": _READS,
 }
 LINK_SECONDS: Final = 72 * 3600
+LINK_GONE: Final = "This link was used already or has ended: ask an owner for another one."
 EMAIL_LONGEST: Final = 320
 _EMAIL: Final = re.compile(r"[^\s@<>\"]{1,64}@[^\s@<>\"]{1,255}")
 
@@ -69,7 +73,7 @@ async def user_of_link(repo: Repo, token: str, now: int) -> User:
     """The user whom a link is for. Raises ``NotFound`` for one that was used, has ended or never was."""
     user = await repo.console_users.by_link(digest(token[:200]), now)
     if user is None:
-        raise NotFound("This link was used already or has ended: ask an owner for another one.")
+        raise NotFound(LINK_GONE)
     return user
 
 

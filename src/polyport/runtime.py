@@ -18,7 +18,7 @@ from polyport.breakers import Breakers
 from polyport.budgets import Budgets
 from polyport.catalog import Catalog, open_catalog
 from polyport.connections import ConnectionBook
-from polyport.console_users import new_link
+from polyport.console_users import PLACEHOLDER, new_link
 from polyport.errors import SetupError
 from polyport.events import Events
 from polyport.keyfile import KEY_FILE, KeyFile
@@ -277,7 +277,7 @@ async def make_first_account(settings: Settings, make_password: Callable[[], str
     async with open_safe(settings) as safe:
         if await safe.repo.accounts.count():
             return None
-        email = settings.bootstrap.email.strip().lower() or "admin@localhost"
+        email = settings.bootstrap.email.strip().lower() or PLACEHOLDER
         given = settings.bootstrap.password.get_secret_value()
         password, now = given or make_password(), int(time.time() * 1000)
         try:

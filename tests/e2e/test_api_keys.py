@@ -181,6 +181,7 @@ async def test_only_signing_in_the_pages_and_the_health_of_the_server_are_open(h
     assert opened == {
         ("POST", "/user/auth"),
         ("POST", "/user/refresh"),
+        ("POST", "/user/welcome"),
         ("GET", "/partners/{partnerId}/logo.svg"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),

@@ -172,8 +172,11 @@ async def test_a_new_password_ends_every_session(house: Served):
     assert [found.status for found in (wrong, short, other_one)] == [422, 422, 422]
 
     done = await ada.post("/console/you/password", {"present": PASSWORD, "new": "a longer password", "again": "a longer password"})
-    assert (done.status, done.headers["location"]) == (303, "/console/sign-in?out=1")
-    assert (await other.get("/console/you")).status == 303
+    assert (done.status, done.headers["location"]) == (303, "/console/sign-in?out=password")
+    assert "Your password is changed. Sign in with it." in text_of(await other.get("/console/sign-in?out=password"))
+    ended = await other.get("/console/you")
+    assert (ended.status, ended.headers["location"]) == (303, "/console/sign-in?next=%2Fconsole%2Fyou&out=ended")
+    assert "Your sign-in has ended" in text_of(await other.follow(ended))
     assert (await other.sign_in("ada@team.example", "a longer password")).status == 303
 
 

@@ -13,6 +13,7 @@ from e2e.console import Browsing, member, text_of
 from e2e.served import EMAIL, PASSWORD, Clock, Served, make_settings, running_server
 from polyport.audit import Verdict, verify
 from polyport.cli.app import app
+from polyport.console_users import PLACEHOLDER
 from polyport.runtime import make_first_account
 
 pytestmark = pytest.mark.anyio
@@ -55,8 +56,6 @@ async def test_a_new_user_comes_in_by_a_link_once_and_signs_in_from_then_on(hous
     [
         ({"password": "short", "again": "short"}, "at least 8 characters"),
         ({"again": "another one"}, "not the same password"),
-        ({"email": "nobody"}, "An e-mail address is needed"),
-        ({"email": EMAIL}, "Somebody else has this e-mail address"),
     ],
 )
 async def test_a_link_that_is_filled_in_wrongly_can_be_used_again(house: Served, change: dict[str, str], told: str):
@@ -254,7 +253,39 @@ async def test_the_first_start_gives_a_link_by_which_the_owner_comes_in_once(tmp
         assert (await browsing.post("/console/welcome", form, proof=None)).status == 303
         assert "Owner" in text_of(await browsing.get("/console/you"))
         assert (await browsing.get(path)).status == 404
-        assert (await served.sign_in("me@team.example", "my own password"))["authToken"]
+        assert (await served.sign_in(EMAIL, "my own password"))["authToken"], "the address is the one that the operator gave"
+
+
+async def test_the_owner_of_a_first_start_without_any_address_gives_one_which_the_log_tells(tmp_path: Path):
+    settings = make_settings(tmp_path / "data", bootstrap_email="", bootstrap_password="", public_url="http://127.0.0.1")
+    first = await make_first_account(settings, lambda: PASSWORD)
+    assert first is not None
+    assert first.welcome is not None
+    async with running_server(tmp_path, bootstrap_email=PLACEHOLDER) as served:
+        browsing = Browsing(served=served)
+        path = first.welcome.removeprefix("http://127.0.0.1")
+        page = (await browsing.get(path)).content.decode()
+        assert "readonly" not in page
+        assert PLACEHOLDER not in page
+        form = {"token": path.partition("token=")[2], "password": "my own password", "again": "my own password"}
+        for wrong in ("", "nobody"):
+            refused = await browsing.post("/console/welcome", form | {"email": wrong}, proof=None)
+            assert (refused.status, "An e-mail address is needed" in text_of(refused)) == (422, True)
+            assert f'value="{wrong}"' in refused.content.decode()
+        assert (await browsing.post("/console/welcome", form | {"email": " Me@Team.example"}, proof=None)).status == 303
+        served.token = str((await served.sign_in("me@team.example", "my own password"))["authToken"])
+        entries = (await served.call("GET", "/audit"))[2]["data"]
+        assert [(each["action"], each["target"]) for each in entries] == [
+            ("console e-mail address", f"{PLACEHOLDER} is me@team.example now"),
+            ("POST /user/welcome", "/console-users/1"),
+        ]
+        made = await add(served, "second@team.example")
+        link = str(made["url"]).removeprefix(served.origin)
+        guest = {"token": link.partition("token=")[2], "email": "other@team.example", "password": PASSWORD, "again": PASSWORD}
+        other = Browsing(served=served)
+        assert "readonly" in (await other.get(link)).content.decode()
+        assert (await other.post("/console/welcome", guest, proof=None)).status == 303
+        assert "second@team.example" in text_of(await other.get("/console/you")), "an invitation is for one address"
 
 
 async def test_a_first_account_that_the_operator_named_has_no_link(tmp_path: Path):

@@ -7,7 +7,7 @@ import binascii
 import contextlib
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -15,13 +15,13 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request as HttpRequest
 
-from polyport.console_users import scopes_of
-from polyport.errors import Details, Forbidden, RateLimited, TokenExpired, Unauthenticated
+from polyport.console_users import LINK_GONE, PLACEHOLDER, read_email, scopes_of, user_of_link
+from polyport.errors import Details, Fault, Forbidden, NotFound, RateLimited, TokenExpired, Unauthenticated, ValidationFailed
 from polyport.net.parties import party_of
 from polyport.passwords import TokenPrefix, digest, hash_password, needs_rehash, new_token, verify_password
 from polyport.runtime import Runtime
 from polyport.server.wire import header as read_header
-from polyport.store.base import Stale
+from polyport.store.base import Duplicate, Stale
 from polyport.store.records import Token, User
 
 SCOPES: Final = ("catalog:read", "connections:read", "connections:write", "runs:read", "runs:write", "admin")
@@ -183,7 +183,10 @@ class Access:
         return signed
 
     async def sign_out(self, principal: Principal) -> None:
-        """End the sign-in of a session token, or the token of an end user. Raises ``Forbidden`` for an API key: keys are deleted, not signed out."""
+        """End the sign-in of a session token or of a browser, or the token of an end user. Raises ``Forbidden`` for an API key: keys are deleted, not signed out."""
+        if principal.kind == "console":
+            await self._runtime.repo.console_sessions.end(principal.token_hash)
+            return
         if principal.kind not in {"session", "end_user"}:
             raise Forbidden("An API key is ended with DELETE /api-keys/{id}.")
         await self._runtime.repo.tokens.revoke_family(principal.family)
@@ -203,6 +206,28 @@ class Access:
         await self._runtime.repo.accounts.set_password(user.user_id, stronger)
         await self._runtime.repo.throttles.clear(_by_email(user.email))
         self.forget()
+
+    async def welcome(self, token: str, password: str, email: str | None) -> tuple[User, User]:
+        """Let the user of a link come in, once: with a password of its own and, where it has none yet, an e-mail address. Gives the user as it was and as it is.
+
+        Raises ``NotFound``, or ``ValidationFailed``.
+        """
+        repo, now = self._runtime.repo, self._runtime.now_ms()
+        user = await user_of_link(repo, token, now)
+        chosen = user.email
+        if email is not None and user.email == PLACEHOLDER:
+            chosen = read_email(email)
+        elif email is not None and email.strip().lower() != user.email:
+            raise ValidationFailed.of(Fault(path="email", code="not_allowed", message=f"This link is for {user.email}: leave email out."))
+        hashed = await anyio.to_thread.run_sync(hash_password, password, limiter=self._hashing)
+        try:
+            await repo.console_users.use_link(user, digest(token), email=chosen, password_hash=hashed, now=now)
+        except Stale:
+            raise NotFound(LINK_GONE) from None
+        except Duplicate:
+            raise ValidationFailed.of(Fault(path="email", code="taken", message="Somebody else has this e-mail address.")) from None
+        self.forget()
+        return user, replace(user, email=chosen, password_hash=hashed)
 
     async def _new_tokens(self, user: User) -> SignedIn:
         signed, tokens = self._made(user)

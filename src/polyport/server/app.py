@@ -61,6 +61,7 @@ from polyport.server import (
     run_events,
     run_reads,
     runs,
+    sign_ins,
     system,
     usage,
     users,
@@ -79,6 +80,7 @@ from polyport.worker import TIDY_SECONDS, Chore, Worker
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *users.ENDPOINTS,
+    *sign_ins.ENDPOINTS,
     *account.ENDPOINTS,
     *allowed.ENDPOINTS,
     *console_users.ENDPOINTS,

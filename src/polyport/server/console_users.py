@@ -60,7 +60,7 @@ async def read_many(call: Call) -> Answer:
     query = read_list_query(call.http.query_params)
     known_filters(query.filters, ())
     shown, meta = query.leaf(found, lambda user: user.user_id)
-    return Answer(data=[_item(user) for user in shown], meta=meta)
+    return Answer(data=[shown_user(user) for user in shown], meta=meta)
 
 
 async def patch(call: Call) -> Answer:
@@ -68,7 +68,7 @@ async def patch(call: Call) -> Answer:
     known = await _user(call)
     user = await change_role(call.engine.runtime.repo, known.account_id, known.user_id, call.body(RoleBody).role)
     call.services.access.forget()
-    return Answer(data=_item(user))
+    return Answer(data=shown_user(user))
 
 
 async def delete(call: Call) -> Answer:
@@ -102,10 +102,11 @@ async def _user(call: Call) -> User:
 async def _linked(call: Call, user: User) -> dict[str, Any]:
     runtime = call.engine.runtime
     url, expires_at = await new_link(runtime.repo, runtime.settings, user, runtime.now_ms())
-    return _item(user) | {"url": url, "expiresAt": seconds(expires_at)}
+    return shown_user(user) | {"url": url, "expiresAt": seconds(expires_at)}
 
 
-def _item(user: User) -> dict[str, Any]:
+def shown_user(user: User) -> dict[str, Any]:
+    """A user as the API shows it."""
     return {
         "id": user.user_id,
         "email": user.email,

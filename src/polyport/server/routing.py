@@ -232,7 +232,7 @@ def _fault(fault: Mapping[str, Any]) -> Fault:
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
-_OF_USERS: Final = frozenset({"/user/logout", "/user/password"})
+_OF_USERS: Final = frozenset({"/user/logout", "/user/logout-everywhere", "/user/password", "/user/sessions/{id}"})
 _TAKES_AWAY: Final = frozenset({"/audit/export"})
 _MADE: Final = ("credentialId", "id", "endpointId", "appId")  # what names a thing that was made
 

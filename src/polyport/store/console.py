@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from polyport.store.accounts import sign_outs
 from polyport.store.base import Database, DbRow, Statement
 from polyport.store.records import User
-from polyport.store.rows import build, columns, params
+from polyport.store.rows import After, build, columns, params
+
+_ID_BYTES: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,11 @@ class ConsoleSession:
     created_at: int
     seen_at: int
     expires_at: int
+
+    @property
+    def session_id(self) -> str:
+        """What it is called by: the beginning of its hash, by which nobody is signed in."""
+        return self.session_hash[:_ID_BYTES].hex()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +57,13 @@ class AuditEntry:
 
 def _entry(row: DbRow) -> AuditEntry:
     return AuditEntry(**dict(zip(columns(AuditEntry), row, strict=True)))
+
+
+def _id_of(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +132,21 @@ class ConsoleSessions:
         given = {"session_hash": session_hash, "now": now, "idle_before": idle_before}
         return build(ConsoleSession, await self.database.read("console_session", given))
 
-    async def of(self, user_id: int, *, now: int, idle_before: int) -> list[ConsoleSession]:
-        """The sessions of a user, the latest first."""
+    async def of(
+        self, user_id: int, *, now: int, idle_before: int, limit: int, offset: int, after: After | None = None
+    ) -> tuple[list[ConsoleSession], int]:
+        """A page of a user's sessions, the latest first, and how many there are. ``after``: when one began, and its id, to go on from."""
         given = {"user_id": user_id, "now": now, "idle_before": idle_before}
-        rows = await self.database.read("console_sessions_of_user", given)
-        return [ConsoleSession(**dict(zip(columns(ConsoleSession), row, strict=True))) for row in rows]
+        before, session_id = after if after is not None else (None, "")
+        place = {"limit": limit, "offset": offset, "before": before, "before_id": _id_of(str(session_id))}
+        rows = await self.database.read("console_sessions_of_user", given | place)
+        total = await self.database.read("count_console_sessions_of_user", given)
+        return [ConsoleSession(**dict(zip(columns(ConsoleSession), row, strict=True))) for row in rows], int(total[0][0])
+
+    async def end_one(self, user_id: int, session_id: str) -> None:
+        """Sign a browser of a user out, by its id. Raises ``Stale`` where there is none."""
+        given = {"user_id": user_id, "session_id": _id_of(session_id)}
+        await self.database.write(Statement(query="delete_console_session_of_user", params=given, expect=1))
 
     async def see(self, session_hash: bytes, now: int) -> None:
         """Note that a browser was seen."""

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 from polyport.console_users import ROLE_SCOPES
 from polyport.errors import Forbidden, PolyportError, Unauthenticated
 from polyport.server.connect.forms import FIELDS_MOST, read_form
-from polyport.server.console.member import FIELD, HEADER, Member, base_path, check_origin, check_proof, find_member
+from polyport.server.console.member import COOKIE, FIELD, HEADER, Member, base_path, check_origin, check_proof, find_member
 from polyport.server.console.show import moved, problem
 from polyport.server.routing import Answer, Call, Endpoint
 from polyport.store.base import StoreFault
 
 FORM_LIMIT: Final = 1024 * 1024
+ENDED_AS: Final = "ended"  # what the sign-in is told of a browser that comes with a sign-in that stands no more
 ENDED: Final = "Your sign-in has ended, so nothing was done."
 Handler = Callable[[Call, Member], Awaitable[Answer]]
 OpenHandler = Callable[[Call], Awaitable[Answer]]
@@ -78,9 +79,10 @@ def _to_sign_in(call: Call) -> Answer:
     if call.http.headers.get("hx-request"):
         around = urlsplit(call.http.headers.get("hx-current-url", ""))
         path, query = around.path.removeprefix(base_path(call.engine.runtime)), around.query
+    out = ENDED_AS if call.http.cookies.get(COOKIE) else ""
     if call.http.method != "GET" or path in {"", "/console"}:
-        return moved(call, "/sign-in")
-    return moved(call, "/sign-in", next=path + (f"?{query}" if query else ""))
+        return moved(call, "/sign-in", out=out)
+    return moved(call, "/sign-in", next=path + (f"?{query}" if query else ""), out=out)
 
 
 async def _find_reader(call: Call) -> None:

@@ -18,7 +18,7 @@ _KEPT: Final = frozenset({b"host", b"user-agent", b"last-event-id"})
 
 async def ask(
     call: Call,
-    member: Member,
+    member: Member | None,
     route: str,
     *,
     query: Mapping[str, Any] | None = None,
@@ -27,6 +27,8 @@ async def ask(
     **ids: Any,
 ) -> Answer:
     """Ask an endpoint: ``route`` is its method and path, ``"GET /runs/{runId}"``, ``ids`` what stands in the path, ``key`` an idempotency key.
+
+    Without a member it is an endpoint that takes no token.
 
     Raises what the endpoint raises, ``Forbidden`` when the role lacks its scope. A query's empty values are left out.
     """
@@ -53,16 +55,18 @@ async def ask(
     reads = method == "GET" or (endpoint.scope or "").endswith(":read")  # fields and lists are read with bodies
     changes = endpoint.audited or not reads
     content = b"" if body is None else encode(body)
+    caller = member.principal if member is not None else None
     inner = Call(
         http=HttpRequest(scope),
         services=call.services,
         request_id=call.request_id,
-        caller=member.principal,
+        caller=caller,
         content=content,
         within=True,
     )
     try:
-        check_scope(member.principal, endpoint.scope or "")
+        if endpoint.scope is not None:
+            check_scope(inner.principal, endpoint.scope)
         answer = await endpoint.handler(inner)
     except Forbidden:
         if changes:

@@ -31,9 +31,15 @@ SELECT session_hash, account_id, user_id, address, browser, created_at, seen_at,
 WHERE session_hash = :session_hash AND expires_at > :now AND seen_at > :idle_before;
 
 -- name: console_sessions_of_user
--- The browsers in which a user is signed in, the latest first.
+-- A page of the browsers in which a user is signed in, the latest first.
 SELECT session_hash, account_id, user_id, address, browser, created_at, seen_at, expires_at FROM console_sessions
-WHERE user_id = :user_id AND expires_at > :now AND seen_at > :idle_before ORDER BY created_at DESC LIMIT 100;
+WHERE user_id = :user_id AND expires_at > :now AND seen_at > :idle_before
+    AND (:before IS NULL OR created_at < :before OR (created_at = :before AND substr(session_hash, 1, 12) < :before_id))
+ORDER BY created_at DESC, session_hash DESC LIMIT :limit OFFSET :offset;
+
+-- name: count_console_sessions_of_user
+-- In how many browsers a user is signed in.
+SELECT COUNT(*) FROM console_sessions WHERE user_id = :user_id AND expires_at > :now AND seen_at > :idle_before;
 
 -- name: see_console_session
 -- A browser was seen.
@@ -42,6 +48,10 @@ UPDATE console_sessions SET seen_at = :now WHERE session_hash = :session_hash;
 -- name: delete_console_session
 -- A browser is signed out.
 DELETE FROM console_sessions WHERE session_hash = :session_hash;
+
+-- name: delete_console_session_of_user
+-- A browser of a user is signed out, by the beginning of its hash.
+DELETE FROM console_sessions WHERE user_id = :user_id AND substr(session_hash, 1, 12) = :session_id;
 
 -- name: delete_console_sessions_of_user
 -- All browsers of a user are signed out.
