@@ -49,6 +49,7 @@ async def test_the_sign_in_has_no_barrier(browser: Browser, house: Served):
         await watched.page.keyboard.press("Enter")
         await expect(watched.page.get_by_role("alert")).to_contain_text("wrong")
         await expect(watched.page.get_by_label("E-mail address")).to_have_value(EMAIL)
+        await expect(watched.page.get_by_label("Password")).to_be_focused()
         await assert_looks(watched.page, "sign-in-refused", looks=CROSSED)
 
 
@@ -116,6 +117,7 @@ async def test_a_newcomer_comes_in_by_the_link_and_has_a_run_that_succeeded_thre
         async with opened(browser, made["url"]) as watched:
             page = watched.page
             await assert_looks(page, "welcome-link")
+            await expect(page.get_by_label("E-mail address")).to_have_attribute("readonly", "")
             clicks = await counted(page)
             await page.get_by_label("New password", exact=True).fill(PASSWORD)
             await page.get_by_label("New password again").fill(PASSWORD)
@@ -253,6 +255,27 @@ async def test_colours_follow_the_system_until_somebody_chooses_and_stay_chosen(
         await expect(page.get_by_role("main").get_by_role("button", name="Light")).to_have_attribute("aria-pressed", "true")
         assert await page.evaluate(back) == light
         assert_quiet(watched, house)
+
+
+async def test_one_browser_and_all_are_signed_out_from_the_page_of_ones_own(browser: Browser, house: Served):
+    async with opened(browser) as first, opened(browser) as second:
+        await sign_in(first.page, house, "/console/you")
+        await sign_in(second.page, house, "/console/you")
+        rows = second.page.get_by_role("row").filter(has=second.page.get_by_role("button", name="Sign out there"))
+        before = await rows.count()
+        await rows.first.get_by_role("button", name="Sign out there").click()
+        await expect(second.page.locator("#done")).to_have_text("You are signed out in that browser.")
+        await expect(rows).to_have_count(before - 1)
+        await first.page.reload()
+        await expect(first.page.get_by_text("Your sign-in has ended")).to_be_visible()
+        await assert_looks(first.page, "sign-in-ended", looks=CROSSED)
+
+        page = second.page
+        await page.get_by_role("button", name="Sign out everywhere").click()
+        dialog = page.get_by_role("dialog", name="Sign out everywhere?")
+        await dialog.get_by_role("button", name="Stay").click()
+        await expect(dialog).to_be_hidden()
+        await expect(page.get_by_role("heading", name="You", exact=True)).to_be_visible()
 
 
 async def test_nothing_moves_for_who_asks_for_that(browser: Browser, house: Served, state: dict[str, Any]):

@@ -8,7 +8,8 @@ import pytest
 
 from bundled import partners
 from e2e.console import Browsing, member, text_of
-from e2e.served import PIPEDRIVE, Served
+from e2e.served import PIPEDRIVE, Served, import_finished
+from petshop import pets
 from polyport.manifest.model import Partner
 from polyport.server.console.notes import notes
 from polyport.server.console.partner_words import AUTH_NAMES, KINDS, MEANT, VERIFIED, category, limit
@@ -168,6 +169,32 @@ async def test_a_viewer_is_offered_nothing_that_makes_a_connection(house: Served
     assert "Its connections" in text
     assert "Practice with" not in text
     assert (await viewer.post("/console/catalogue/225/practice")).status == 403
+
+
+async def test_a_partner_of_ones_own_says_so_and_one_that_goes_says_until_when(house: Served, owner: Browsing):
+    done = await import_finished(house, "shelter", document=pets(), publish=True)
+    at = f"/console/catalogue/{done['partnerId']}"
+    page = (await owner.get(at)).content.decode()
+    titles = re.findall(r"<h4><a [^>]*>([^<]+)</a>", page)
+    assert titles == sorted(titles, key=str.casefold), "the ids of an import are in no order"
+    assert len(titles) > 1
+    assert f'href="/console/settings/partners/{done["partnerId"]}"' in page
+    assert "Not verified: imported from a description" in page
+    assert "Practice with" not in page
+    viewer = await member(house, "viewer", "own@catalogue.example")
+    assert "Imported by your account" in await page_of(viewer, at)
+    assert b"/console/settings/partners" not in (await viewer.get(at)).content
+
+    assert "button main" in page
+    deprecated = {"message": "Use the cats' API.", "on": "2027-01-01"}
+    assert (await house.fetch("PUT", f"/partners/{done['partnerId']}/deprecation", deprecated)).status == 200
+    for path in (at, f"/console/connections/new?partnerId={done['partnerId']}"):
+        text = await page_of(owner, path)
+        assert "This partner is deprecated and may be gone from 2027-01-01 on" in text
+        assert "Use the cats' API." in text
+    head = (await owner.get(at)).content.decode().partition('class="head"')[2].partition("</div>\n<p")[0]
+    assert "Connect</a>" in head
+    assert "button main" not in head
 
 
 @pytest.mark.parametrize(
