@@ -28,9 +28,7 @@ async def ask(
 ) -> Answer:
     """Ask an endpoint: ``route`` is its method and path, ``"GET /runs/{runId}"``, ``ids`` what stands in the path, ``key`` an idempotency key.
 
-    Without a member it is an endpoint that takes no token.
-
-    Raises what the endpoint raises, ``Forbidden`` when the role lacks its scope. A query's empty values are left out.
+    Raises what the endpoint raises, ``Forbidden`` when the role lacks its scope. A query's empty values are left out. Without a member it is one that takes no token.
     """
     method, _, path = route.partition(" ")
     endpoint = call.services.endpoints[(method, path)]
@@ -55,12 +53,11 @@ async def ask(
     reads = method == "GET" or (endpoint.scope or "").endswith(":read")  # fields and lists are read with bodies
     changes = endpoint.audited or not reads
     content = b"" if body is None else encode(body)
-    caller = member.principal if member is not None else None
     inner = Call(
         http=HttpRequest(scope),
         services=call.services,
         request_id=call.request_id,
-        caller=caller,
+        caller=member.principal if member is not None else None,
         content=content,
         within=True,
     )
