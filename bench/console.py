@@ -241,7 +241,7 @@ async def _build(folder: Path, partners: int, runs: int, connections: int) -> No
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     async with open_runtime(settings) as runtime:
-        await RunSummer(runtime).work()
+        await RunSummer(runtime, stretch=3_600_000).work()
     (folder / "built").touch()
     print(f"built in {time.monotonic() - began:.0f} s" + " " * 40, file=sys.stderr)
 

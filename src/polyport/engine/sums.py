@@ -21,10 +21,11 @@ REACH_MS: Final = 32 * 86_400_000
 
 
 class RunSummer:
-    """Adds what ended to the sums, for all processes: the one that comes first does it, the others see that it was done."""
+    """Adds what ended to the sums, for all processes: the one that comes first does it, the others see that it was done. ``stretch`` is how much time is summed at once, in milliseconds."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, stretch: int = STRETCH_MS) -> None:
         self._runtime = runtime
+        self._stretch = stretch
         self._sums = runtime.repo.run_sums
         self._tidied = 0
 
@@ -52,7 +53,7 @@ class RunSummer:
             first = await self._sums.next_end(max(seen, now - REACH_MS))
             if first is None or first >= end:
                 return
-            until = min(first + STRETCH_MS, end)
+            until = min(first + self._stretch, end)
             found = await self._sums.of_ends(first, until)
             await self._sums.move(seen, until, spread(found))
             seen = until
