@@ -111,6 +111,7 @@ def partner_row(partner: Partner, owner: int | None) -> PartnerRow:
         "actionsCount": len(partner.actions),
         "triggersCount": len(partner.triggers),
         "verified": {"how": file.verified.how, "on": file.verified.on.isoformat()},
+        "own": owner is not None,
         "budgets": [shown(budget) for budget in file.budgets],  # the last: ``ready_partner`` cuts it off
     }
     lines = (

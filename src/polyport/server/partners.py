@@ -39,7 +39,7 @@ class DeprecationAnswer(Body):
 
 
 class PartnerAnswer(Body):
-    """A partner as the catalogue shows it."""
+    """A partner as the catalogue shows it. ``own``: the account imported it, and nobody else sees it."""
 
     partner_id: int
     title: str
@@ -57,6 +57,7 @@ class PartnerAnswer(Body):
     actions_count: int
     triggers_count: int
     verified: VerifiedAnswer
+    own: bool
 
 
 class BudgetAnswer(Body):
@@ -71,10 +72,9 @@ class BudgetAnswer(Body):
 
 
 class PartnerReadAnswer(PartnerAnswer):
-    """A partner by itself, with its budgets. ``own``: the account imported it. ``hasSimulator``: ``simulated: true`` makes a connection of it to practise with."""
+    """A partner by itself, with its budgets. ``hasSimulator``: ``simulated: true`` makes a connection of it to practise with."""
 
     budgets: list[BudgetAnswer]
-    own: bool
     has_simulator: bool
 
 
@@ -136,11 +136,10 @@ async def list_operations(call: Call) -> Answer:
 
 async def read_partner(call: Call) -> Answer:
     """GET /partners/{partnerId}."""
-    seen, partner_id = _seen(call), call.id("partnerId")
-    item = await seen.partner_item(partner_id)
-    own = (await seen.partner(partner_id)).file.version is not None
+    item = await _seen(call).partner_item(call.id("partnerId"))
     simulated = call.engine.runtime.simulated
-    return Answer(data=item | {"own": own, "hasSimulator": not own and simulated is not None and simulated.knows(item["slug"])}, etag=True)
+    known = simulated is not None and not item["own"] and simulated.knows(item["slug"])
+    return Answer(data=item | {"hasSimulator": known}, etag=True)
 
 
 async def read_operation(call: Call) -> Answer:

@@ -87,7 +87,8 @@ def _pairs(name: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
 def _tags(partner: Mapping[str, Any]) -> list[str]:
     """What a partner is for and how one connects, in a few words."""
     ways = [AUTH_NAMES.get(name, name) for name in partner["authTypes"]] or ["No connection needed"]
-    return [*(category(slug) for slug in partner["categories"][:TAGS_MOST]), " or ".join(ways[:TAGS_MOST])]
+    told = " or ".join(ways) if len(ways) <= TAGS_MOST else f"{len(ways)} ways to connect"
+    return [*(["Yours"] if partner["own"] else []), *(category(slug) for slug in partner["categories"][:TAGS_MOST]), told]
 
 
 async def _by_id(call: Call, member: Member, route: str, words: str) -> list[dict[str, Any]]:
