@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.processes import FIRST_ACCOUNT, PATIENCE, connect, environment, run, serving, simulating, towards
+from e2e.processes import EMAIL, FIRST_ACCOUNT, PASSWORD, PATIENCE, connect, environment, run, serving, simulating, towards
 from e2e.starter import standing_in
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,10 +33,11 @@ PAGES = (
     "how-to/import-into-a-server",
 )
 
-# The README's api function; each answer is a line of a file, and the ids in it fill the words that stand for them on the pages.
+# Each answer in JSON is a line of a file too, and the ids in it fill the words that stand for them on the pages.
 PRELUDE = """
-api() {
-  local answer; answer=$(curl -sg "$SERVER$1" -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' "${@:2}"); echo "$answer" >> answers
+curl() {
+  local answer; answer=$(command curl -s "$@"; echo .); answer=${answer%.}; printf %s "$answer"
+  case $answer in '{"success"'*) echo "$answer" >> answers;; esac
   local id; id=$(sed -nE 's/.*"(runId|fileId)":"([^"]*)".*/\\2/p' <<< "$answer"); RUN_ID=${id:-$RUN_ID}; FILE_ID=$RUN_ID
   id=$(sed -nE 's/.*"endpointId":"([^"]*)".*/\\1/p' <<< "$answer"); ENDPOINT_ID=${id:-$ENDPOINT_ID}
   id=$(sed -nE 's/.*"eventId":"([^"]*)".*/\\1/p' <<< "$answer"); EVENT_ID=${id:-$EVENT_ID}
@@ -76,11 +77,12 @@ def connected_reader(tmp_path_factory):
 def follow(page, folder, server, token, program):
     blocks = re.findall(r"```bash\n(.*?)```", (DOCS / f"{page}.md").read_text("utf-8"), re.DOTALL)
     commands = "\n".join(block for block in blocks if not re.search(r"polyport (?:serve|connector simulate)", block))
+    commands = commands.replace("you@example.com", EMAIL).replace("choose-a-longer-one", PASSWORD)
     commands = re.sub(r"\b(RUN_ID|FILE_ID|KEY_ID|ENDPOINT_ID|EVENT_ID|IMPORT_ID|PARTNER_ID)\b", r"$\1", commands).replace(
         ".venv/bin/polyport", str(program)
     )
     (folder / "answers").write_text("")
-    given = {"SERVER": f"http://127.0.0.1:{server.port}", "TOKEN": token}
+    given = {"SERVER": f"http://127.0.0.1:{server.port}", "POLYPORT_TOKEN": token}
     done = subprocess.run(  # noqa: S603  the page's own commands
         ["bash", "-euc", PRELUDE + commands],  # noqa: S607  any bash will do
         cwd=folder,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
 from polyport.errors import NotFound
-from polyport.server.console.guides import START, render, search, sources
+from polyport.server.console.guides import INDEX, Shelf, render, shelves, sources
+from polyport.server.console.indexed import Unit, find, sections
 from polyport.server.console.member import Member, base_path
 from polyport.server.console.reference import Group, groups_of
 from polyport.server.console.screen import screen
@@ -20,23 +22,21 @@ ENTRY: Final = Entry(title="Docs", path="/docs", icon="docs", place=80)
 async def show(call: Call, member: Member) -> Answer:
     """GET /console/docs."""
     given = chosen(call, "q")
-    if "q" in given:
-        found = search(given["q"])
-        operations = _operations(call, given["q"])
-        return page(call, member, "docs_search.html", title="Docs", filters=given, guides=found, operations=operations)
-    return await _guide(call, member, START)
+    if given.get("q", "").strip():
+        guides, operations = find(sections(), given["q"]), find(_operations_at(_origin(call)), given["q"])
+        return page(call, member, "docs_search.html", title="Docs", filters=given, guides=guides, operations=operations)
+    groups = list(_groups(call).values())
+    return page(call, member, "docs_start.html", title="Docs", filters={}, shelves=_shelves(call), groups=groups, origin=_origin(call))
 
 
 async def show_guide(call: Call, member: Member) -> Answer:
     """GET /console/docs/guide/{path}."""
-    return await _guide(call, member, call.text("path"))
-
-
-async def _guide(call: Call, member: Member, path: str) -> Answer:
-    if path not in sources():
+    path = call.text("path")
+    if path not in sources() or path == INDEX:
         raise NotFound("There is no guide under this name.")
-    runtime = call.engine.runtime
-    guide = render(path, runtime.settings.origin, f"{base_path(runtime)}/console/docs/guide")
+    guide = render(path, _origin(call), _base(call))
+    order = [there for shelf in _shelves(call) for there in shelf.paths]
+    at = order.index(path) if path in order else -1
     return page(
         call,
         member,
@@ -44,9 +44,26 @@ async def _guide(call: Call, member: Member, path: str) -> Answer:
         title=guide.title,
         guide=guide,
         filters={},
-        start=path == START,
-        groups=list(_groups(call).values()) if path == START else [],
+        before=_named(call, order[at - 1]) if at > 0 else None,
+        after=_named(call, order[at + 1]) if 0 <= at < len(order) - 1 else None,
+        shelf=next((shelf for shelf in _shelves(call) if path in shelf.paths), None),
     )
+
+
+def _named(call: Call, path: str) -> tuple[str, str]:
+    return path, render(path, _origin(call), _base(call)).title
+
+
+def _origin(call: Call) -> str:
+    return call.engine.runtime.settings.origin
+
+
+def _base(call: Call) -> str:
+    return f"{base_path(call.engine.runtime)}/console/docs/guide"
+
+
+def _shelves(call: Call) -> Sequence[Shelf]:
+    return shelves(_origin(call), _base(call))
 
 
 async def show_reference(call: Call, member: Member) -> Answer:
@@ -63,19 +80,25 @@ async def show_group(call: Call, member: Member) -> Answer:
     return page(call, member, "docs_api.html", title=group.title, filters={}, groups=list(groups.values()), only=group)
 
 
-def _operations(call: Call, words: str) -> list[tuple[Group, str, str, str]]:
-    """The operations of the API that have all of some words."""
-    wanted = words.lower().split()[:10]
+@cache
+def _operations_at(origin: str) -> Sequence[Unit]:
+    """The operations of the API as they are searched: by what they are called, do, take and give."""
     return [
-        (group, operation.id, f"{operation.method} {operation.path}", operation.summary)
-        for group in _groups(call).values()
+        Unit(
+            page=f"{group.slug}#{operation.id}",
+            anchor="",
+            title=f"{operation.method} {operation.path}",
+            heading=operation.summary,
+            text=operation.description,
+            names=" ".join([group.title, *operation.names]),
+        )
+        for group in _groups_at(origin).values()
         for operation in group.operations
-        if all(word in f"{operation.method} {operation.path} {operation.summary} {operation.description}".lower() for word in wanted)
-    ][:20]
+    ]
 
 
 def _groups(call: Call) -> dict[str, Group]:
-    return _groups_at(call.engine.runtime.settings.origin)
+    return _groups_at(_origin(call))
 
 
 @cache

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 LONGEST: Final = 60_000  # characters; what is longer is shown without colours
-LANGUAGES: Final = {"json": "JsonLexer", "curl": "BashLexer", "Python": "PythonLexer", "JavaScript": "JavascriptLexer"}
+LANGUAGES: Final = {
+    "json": "JsonLexer",
+    "curl": "BashLexer",
+    "Python": "PythonLexer",
+    "JavaScript": "JavascriptLexer",
+    "YAML": "YamlLexer",
+    "nginx": "NginxConfLexer",
+}
 
 
 def painted(text: str, language: str) -> Markup:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from polyport.server.console.guides import slug
+from polyport.server.console.guides import TOKEN, slug
 
 DEEPEST: Final = 3
 ROWS_MOST: Final = 120
@@ -42,6 +42,13 @@ class Operation:
     many: bool
     answers: Sequence[tuple[str, str]]
     call: str
+
+    @property
+    def names(self) -> list[str]:
+        """What it takes and gives, and what that means: parameters and fields."""
+        told = [(str(each["name"]), str(each.get("description", ""))) for each in self.parameters]
+        told += [(field.path, field.about) for field in (*self.body, *self.data)]
+        return [word for pair in told for word in pair if word]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +145,7 @@ def _call(api: Mapping[str, Any], origin: str, path: str, method: str, body: Map
     """The call as it is made at a command line."""
     parts = [f"curl {'' if method == 'GET' else f'-X {method} '}'{origin}{path}'"]
     if not open_to_all:
-        parts.append('-H "Authorization: Bearer $TOKEN"')
+        parts.append(f'-H "Authorization: Bearer {TOKEN}"')
     if body:
         parts.append("-H 'Content-Type: application/json'")
         parts.append(f"-d '{json.dumps(_example(api, body), ensure_ascii=False)}'")

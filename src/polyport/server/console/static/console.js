@@ -61,7 +61,7 @@
   const found = () => {
     const list = document.getElementById("list");
     const said = list?.querySelector(".empty h2, .pager > .soft, .note");
-    return said ? said.textContent : `${list?.querySelectorAll("tbody tr, .tile").length ?? 0} shown`;
+    return said ? said.textContent : `${list?.querySelectorAll("tbody tr, .tile, .found > li").length ?? 0} shown`;
   };
 
   const copy = async (button) => {
