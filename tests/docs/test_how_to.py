@@ -30,6 +30,7 @@ PAGES = (
     "how-to/api-keys",
     "how-to/files",
     "how-to/end-users",
+    "how-to/lists",
     "how-to/import-into-a-server",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import cache
 from typing import Final
@@ -23,7 +24,8 @@ async def show(call: Call, member: Member) -> Answer:
     """GET /console/docs."""
     given = chosen(call, "q")
     if given.get("q", "").strip():
-        guides, operations = find(sections(), given["q"]), find(_operations_at(_origin(call)), given["q"])
+        guides = find(await asyncio.to_thread(sections), given["q"])  # the first time all guides are read
+        operations = find(_operations_at(_origin(call)), given["q"])
         return page(call, member, "docs_search.html", title="Docs", filters=given, guides=guides, operations=operations)
     groups = list(_groups(call).values())
     return page(call, member, "docs_start.html", title="Docs", filters={}, shelves=_shelves(call), groups=groups, origin=_origin(call))
@@ -91,6 +93,7 @@ def _operations_at(origin: str) -> Sequence[Unit]:
             heading=operation.summary,
             text=operation.description,
             names=" ".join([group.title, *operation.names]),
+            weight=0.3 if group.title == "System" else 1.0,
         )
         for group in _groups_at(origin).values()
         for operation in group.operations

@@ -29,8 +29,8 @@ SYNONYMS: Final[Mapping[str, Sequence[str]]] = {
     "authentication": ("sign in", "token", "api key", "authorisation"),
     "authorization": ("authorisation",),
     "retry": ("tried again", "repeat"),
+    "rate": ("limit", "budget"),
     "throttle": ("limit", "budget"),
-    "ratelimit": ("limit", "budget"),
     "integration": ("partner",),
     "connector": ("partner",),
     "invite": ("link",),
@@ -41,10 +41,16 @@ OF_A_PAGE: Final = 3
 # How much a word counts in each place: in a title (that of the page counts little for one of its sections), in a heading, in a name, and each time that it
 # stands in the text, up to five times.
 TITLE, PAGE, HEADING, NAME, TEXT = 40, 4, 30, 12, 1
-# Pages that list everything, and those for who works on Polyport itself, come after those that explain.
-_LATE: Final = {"reference": 0.35, "adr": 0.15, "benchmarks": 0.15, "profile": 0.15, "guarantees": 0.7}
+# How a page counts, by how its path begins: those for who writes partners, those that list everything, and those for who works on Polyport itself come
+# after those for who calls it.
+_LATE: Final = (
+    (("reference/imports", "reference/quality/", "adr/", "benchmarks", "profile/"), 0.15),
+    (("reference/",), 0.35),
+    (("how-to/auth/", "how-to/budgets/", "how-to/calls/", "how-to/fields/", "how-to/pagers/", "how-to/webhooks/", "guarantees"), 0.5),
+)
 _WORD: Final = re.compile(r"\w+(?:-\w+)*")
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# Where a word begins: after what is none, and within a name as in redirectUrl.
+_BEGINS: Final = r"(?:(?<![^\W_])|(?-i:(?<=[a-z0-9])(?=[A-Z])))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,29 +83,40 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A word as it is found: at the beginning of a word, in the singular and the plural. ``begins`` is looked for first: most texts do not have it."""
+
+    begins: str
+    pattern: re.Pattern[str]
+
+    def count(self, text: str) -> int:
+        """How often a text has it, up to five times."""
+        return min(5, len(self.pattern.findall(text))) if self.begins in _lowered(text) else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A word that is looked for, and what may stand in its place."""
 
-    word: re.Pattern[str]
-    others: re.Pattern[str] | None
+    word: Word
+    others: Sequence[Word]
 
 
 def wanted_of(text: str) -> list[Wanted]:
-    """The words of a search: each is found at the beginning of a word, in the singular and the plural."""
-    found = []
-    for word in _WORD.findall(text.lower())[:WORDS_MOST]:
-        others = SYNONYMS.get(word) or SYNONYMS.get(word.removesuffix("s")) or ()
-        found.append(Wanted(_pattern(word), re.compile("|".join(_pattern(other).pattern for other in others)) if others else None))
-    return found
+    """The words of a search."""
+    return [
+        Wanted(_word(word), [_word(other) for other in SYNONYMS.get(word) or SYNONYMS.get(word.removesuffix("s")) or ()])
+        for word in _WORD.findall(text.lower())[:WORDS_MOST]
+    ]
 
 
-def _pattern(word: str) -> re.Pattern[str]:
-    stem = word
-    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
-        stem = f"{re.escape(word[:-3])}(?:y|ie)" if word.endswith("ies") else re.escape(word[:-1])
-    else:
-        stem = re.escape(word)
-    return re.compile(rf"(?<![^\W_]){stem}")
+def _word(told: str) -> Word:
+    begins, rest = told, ""
+    if len(told) > 4 and told.endswith("ies"):
+        begins, rest = told[:-3], r"(?:y|ie[sd]\b)"
+    elif len(told) > 3 and told.endswith("s") and not told.endswith("ss"):
+        begins = told[:-1]
+    return Word(begins, re.compile(f"{_BEGINS}{re.escape(begins)}{rest}", re.IGNORECASE))
 
 
 def find(units: Iterable[Unit], text: str) -> list[Found]:
@@ -129,28 +146,25 @@ def find(units: Iterable[Unit], text: str) -> list[Found]:
 
 def _worth(unit: Unit, wanted: Wanted, *, own: bool = False) -> float:
     """How well a word fits a unit; nothing: it is not there. ``own``: not counting the title of the page that it is a section of."""
-    worth = _worth_of(unit, wanted.word, own=own)
-    return worth if worth or wanted.others is None else _worth_of(unit, wanted.others, own=own) / 2
+    return max(_worth_of(unit, wanted.word, own=own), *(_worth_of(unit, other, own=own) / 2 for other in wanted.others), 0)
 
 
-def _worth_of(unit: Unit, word: re.Pattern[str], *, own: bool = False) -> float:
-    worth: float = TEXT * min(5, len(word.findall(_read(unit.text))))
+def _worth_of(unit: Unit, word: Word, *, own: bool = False) -> float:
+    worth: float = TEXT * word.count(unit.text)
     title = TITLE if not unit.anchor else 0 if own else PAGE
     for weight, told in ((title, unit.title), (HEADING, unit.heading), (NAME, unit.names)):
-        worth += weight if weight and word.search(_read(told)) else 0
+        worth += weight if weight and word.count(told) else 0
     return worth
 
 
 @cache
-def _read(text: str) -> str:
-    """A text as it is searched: in small letters, names of several words also as these."""
-    apart = [_HUMP.sub(" ", word) for word in _WORD.findall(text) if _HUMP.search(word)]
-    return " ".join([text, *apart]).lower()
+def _lowered(text: str) -> str:
+    return text.lower()
 
 
 def _found(unit: Unit, wanted: Sequence[Wanted], score: float) -> Found:
-    shown = [one.word for one in wanted] + [one.others for one in wanted if one.others is not None and not _worth_of(unit, one.word)]
-    marks = re.compile("|".join(rf"{word.pattern}\w*" for word in shown), re.IGNORECASE)
+    shown = [word for one in wanted for word in (one.word, *one.others)]
+    marks = re.compile("|".join(rf"{word.pattern.pattern}\w*" for word in shown), re.IGNORECASE)
     heading = unit.heading if unit.heading != unit.title else ""
     return Found(
         at=unit.at,
@@ -192,13 +206,16 @@ def _sections(path: str) -> list[Unit]:
     made: list[Unit] = []
     title, heading, anchor = path, "", ""
     parts: list[str] = []
-    tokens = parsed(path)
-    weight = _LATE.get(path.partition("/")[0], 1.0)
+    codes: list[str] = []
+    tokens, name = parsed(path), path.rpartition("/")[2]
+    weight = next((late for begins, late in _LATE if path.startswith(begins)), 1.0)
 
     def end() -> None:
         if heading:
-            made.append(Unit(page=path, anchor=anchor, title=title, heading=heading, text=" ".join(parts), weight=weight))
+            text = " ".join([*parts, *codes])  # sentences first: they are what is shown where both have a word
+            made.append(Unit(page=path, anchor=anchor, title=title, heading=heading, text=text, names=name, weight=weight))
         parts.clear()
+        codes.clear()
 
     for index, token in enumerate(tokens):
         if token.type == "heading_open" and token.tag in {"h1", "h2", "h3"}:
@@ -208,6 +225,6 @@ def _sections(path: str) -> list[Unit]:
         elif token.type == "inline" and tokens[index - 1].type != "heading_open":
             parts.append(words(token))
         elif token.type in {"fence", "code_block"}:
-            parts.append(" ".join(token.content.split()))
+            codes.append(" ".join(token.content.split()))
     end()
     return made
