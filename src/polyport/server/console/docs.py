@@ -9,7 +9,7 @@ from typing import Final
 
 from polyport.errors import NotFound
 from polyport.server.console.guides import INDEX, Shelf, render, shelves, sources
-from polyport.server.console.indexed import Unit, find, sections
+from polyport.server.console.indexed import Found, Unit, find, sections
 from polyport.server.console.member import Member, base_path
 from polyport.server.console.reference import Group, groups_of
 from polyport.server.console.screen import screen
@@ -24,8 +24,7 @@ async def show(call: Call, member: Member) -> Answer:
     """GET /console/docs."""
     given = chosen(call, "q")
     if given.get("q", "").strip():
-        guides = find(await asyncio.to_thread(sections), given["q"])  # the first time all guides are read
-        operations = find(_operations_at(_origin(call)), given["q"])
+        guides, operations = await asyncio.to_thread(_looked_up, _origin(call), given["q"])  # what is called meanwhile need not wait
         return page(call, member, "docs_search.html", title="Docs", filters=given, guides=guides, operations=operations)
     groups = list(_groups(call).values())
     return page(call, member, "docs_start.html", title="Docs", filters={}, shelves=_shelves(call), groups=groups, origin=_origin(call))
@@ -50,6 +49,10 @@ async def show_guide(call: Call, member: Member) -> Answer:
         after=_named(call, order[at + 1]) if 0 <= at < len(order) - 1 else None,
         shelf=next((shelf for shelf in _shelves(call) if path in shelf.paths), None),
     )
+
+
+def _looked_up(origin: str, words: str) -> tuple[Sequence[Found], Sequence[Found]]:
+    return find(sections(), words), find(_operations_at(origin), words)
 
 
 def _named(call: Call, path: str) -> tuple[str, str]:

@@ -38,13 +38,14 @@ SYNONYMS: Final[Mapping[str, Sequence[str]]] = {
     "job": ("run",),
 }
 OF_A_PAGE: Final = 3
+FAR: Final = 40  # what is so many times worse than the best is not shown
 # How much a word counts in each place: in a title (that of the page counts little for one of its sections), in a heading, in a name, and each time that it
 # stands in the text, up to five times.
 TITLE, PAGE, HEADING, NAME, TEXT = 40, 4, 30, 12, 1
-# How a page counts, by how its path begins: those for who writes partners, those that list everything, and those for who works on Polyport itself come
-# after those for who calls it.
-_LATE: Final = (
-    (("reference/imports", "reference/quality/", "adr/", "benchmarks", "profile/"), 0.15),
+# Pages for who works on Polyport itself come last, whatever stands in them.
+_LAST: Final = ("reference/imports", "reference/quality/", "adr/", "benchmarks", "profile/")
+# How much other pages count, by how their paths begin: those that list everything and those for who writes partners less than those for who calls it.
+_LESS: Final = (
     (("reference/",), 0.35),
     (("how-to/auth/", "how-to/budgets/", "how-to/calls/", "how-to/fields/", "how-to/pagers/", "how-to/webhooks/", "guarantees"), 0.5),
 )
@@ -137,9 +138,10 @@ def find(units: Iterable[Unit], text: str) -> list[Found]:
             best[unit.at] = (sum(each) * unit.weight / 10, unit)
     taken: Counter[str] = Counter()
     found = []
-    for score, unit in sorted(best.values(), key=lambda pair: (-pair[0], pair[1].at)):
+    least = max((score for score, _unit in best.values()), default=0) / FAR
+    for score, unit in sorted(best.values(), key=lambda pair: (pair[1].page.startswith(_LAST), -pair[0], pair[1].at)):
         taken[unit.page] += 1
-        if taken[unit.page] <= OF_A_PAGE:
+        if taken[unit.page] <= OF_A_PAGE and score >= least:
             found.append(_found(unit, wanted, score))
     return found[:SHOWN_MOST]
 
@@ -208,7 +210,7 @@ def _sections(path: str) -> list[Unit]:
     parts: list[str] = []
     codes: list[str] = []
     tokens, name = parsed(path), path.rpartition("/")[2]
-    weight = next((late for begins, late in _LATE if path.startswith(begins)), 1.0)
+    weight = next((less for begins, less in _LESS if path.startswith(begins)), 1.0)
 
     def end() -> None:
         if heading:
