@@ -10,6 +10,7 @@ from e2e.served import Served, running_server
 from polyport import __version__
 from polyport.errors import BY_CODE, TABLE
 from polyport.server.app import ENDPOINTS
+from polyport.server.openapi import words
 from polyport.store.base import StoreUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +75,53 @@ async def test_every_operation_is_described_in_full(house: Served):
         assert any(status.startswith("2") for status in operation["responses"]), path
         assert all(response["description"] for response in operation["responses"].values())
         assert method != "GET" or "requestBody" not in operation
+
+
+async def test_every_operation_parameter_and_field_has_its_words(house: Served):
+    told = await description(house)
+    named = [(f"{method} {path}", operation) for method, path, operation in operations(told)]
+    wordless = [name for name, operation in named if len(operation.get("description", "")) < 20]
+    wordless += [
+        f"{name} {each['name']}" for name, operation in named for each in operation.get("parameters", ()) if not each["description"]
+    ]
+    wordless += [
+        f"{model}.{name}"
+        for model, schema in told["components"]["schemas"].items()
+        if model != "Error"  # it has nothing but ``success`` and what is explained within it
+        for name, field in schema.get("properties", {}).items()
+        if not field.get("description")
+    ]
+    assert wordless == []
+
+
+async def test_nothing_is_explained_that_there_is_not(house: Served):
+    told = await description(house)
+    schemas = told["components"]["schemas"]
+    own = {f"{endpoint.method} {endpoint.shown_path}" for endpoint in ENDPOINTS if endpoint.description}
+    there = {f"{endpoint.method} {endpoint.shown_path}" for endpoint in ENDPOINTS}
+    named = {name for schema in schemas.values() for name in schema.get("properties", {})}
+    full = {f"{model}.{name}" for model, schema in schemas.items() for name in schema.get("properties", {})}
+    parameters = {
+        (f"{endpoint.method} {endpoint.shown_path}", name)
+        for endpoint in ENDPOINTS
+        for name in re.findall(r"\{(\w+)\}", endpoint.shown_path)
+    }
+    assert set(words()["operations"]) - there == set()
+    assert own & set(words()["operations"]) == set(), "it says that itself"
+    assert set(words()["fields"]) - named - full == set()
+    assert {each for each in words()["parameters"] if " " in each} - {f"{name} {each}" for name, each in parameters} == set()
+    assert {each for each in words()["parameters"] if " " not in each} - {each for _name, each in parameters} == set()
+
+
+def test_models_of_the_api_have_names_of_their_own():
+    models = {
+        model
+        for endpoint in ENDPOINTS
+        for model in (endpoint.body, endpoint.answer, *(model for _status, model in endpoint.also))
+        if model is not None
+    }
+    names = [model.__name__ for model in models]
+    assert [name for name in set(names) if names.count(name) > 1] == []
 
 
 async def test_every_error_code_is_in_the_description_and_under_its_status(house: Served):

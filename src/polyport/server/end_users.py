@@ -30,7 +30,7 @@ STATUSES: Final = ("active", "deleting")
 _FILTERS: Final = (("externalId", "eq"), ("externalId", "like"), ("title", "eq"), ("title", "like"), ("status", "eq"))
 
 
-class PatchBody(Body):
+class UserPatch(Body):
     """What changes; what is left out stays, ``null`` clears it."""
 
     title: str | None = Field(default=None, min_length=1, max_length=300)
@@ -38,7 +38,7 @@ class PatchBody(Body):
     metadata: dict[str, Any] | None = None
 
 
-class UserBody(PatchBody):
+class UserBody(UserPatch):
     """A user by your own id of it. Known already, it is changed in what is given here."""
 
     external_id: ExternalUserId = Field(description="Your id of the user: any text in one line, compared character by character.")
@@ -86,7 +86,7 @@ async def create(call: Call) -> Answer:
 
 async def patch(call: Call) -> Answer:
     """PATCH /users/{userId}."""
-    change = _change(call.body(PatchBody))
+    change = _change(call.body(UserPatch))
     user, runtime = await _user(call), call.engine.runtime
     try:
         return Answer(data=_item(await runtime.repo.end_users.patch(user.account_id, user.end_user_id, change, runtime.now_ms())))
@@ -94,7 +94,7 @@ async def patch(call: Call) -> Answer:
         raise Conflict("This user is being deleted.") from None
 
 
-def _change(body: PatchBody) -> EndUserChange:
+def _change(body: UserPatch) -> EndUserChange:
     sent = body.model_fields_set
     metadata = encode(body.metadata or {}).decode() if "metadata" in sent else None
     if metadata is not None and len(metadata.encode()) > METADATA_LIMIT:
@@ -227,7 +227,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(method="GET", path=_PATH + "/{userId}", handler=read, tag=_TAG, summary="Read a user", scope="admin", answer=UserAnswer),
     Endpoint(
-        method="PATCH", path=_PATH + "/{userId}", handler=patch, tag=_TAG, summary="Change a user", scope="admin", body=PatchBody,
+        method="PATCH", path=_PATH + "/{userId}", handler=patch, tag=_TAG, summary="Change a user", scope="admin", body=UserPatch,
         answer=UserAnswer, errors=("conflict",),
     ),
     Endpoint(

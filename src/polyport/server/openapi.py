@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -21,12 +24,20 @@ _WITH_BODY: Final = ("malformed_json", "payload_too_large", "unsupported_media_t
 _IDS: Final = frozenset({"id", "partnerId", "credentialId", "linkId"})
 
 
+@cache
+def words() -> Mapping[str, Mapping[str, str]]:
+    """What operations are for and what names mean, beside what endpoints and models say themselves."""
+    return tomllib.loads(files("polyport.server").joinpath("described.toml").read_text("utf-8"))
+
+
 def describe_api(endpoints: Sequence[Endpoint], origin: str) -> dict[str, Any]:
     """The whole description."""
     schemas: dict[str, Any] = {"Error": _error_schema(), "Meta": _meta_schema()}
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.shown_path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
+    for name, schema in schemas.items():
+        _explain(name, schema)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -56,13 +67,13 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         "summary": endpoint.summary,
         "responses": _responses(endpoint, schemas),
     }
-    if endpoint.description:
-        described["description"] = endpoint.description
+    if told := endpoint.description or words()["operations"].get(_name(endpoint), ""):
+        described["description"] = told
     if endpoint.scope:
         described["x-scope"] = endpoint.scope
     if endpoint.scope is None:
         described["security"] = []
-    parameters = [_path_param(name) for name in _PATH_PARAM.findall(endpoint.shown_path)]
+    parameters = [_path_param(endpoint, name) for name in _PATH_PARAM.findall(endpoint.shown_path)]
     parameters += [
         {"name": param.name, "in": param.where, "required": False, "description": param.description, "schema": dict(param.schema)}
         for param in endpoint.query
@@ -85,9 +96,22 @@ def operation_id(endpoint: Endpoint) -> str:
     return "_".join([endpoint.method.lower(), *words])
 
 
-def _path_param(name: str) -> dict[str, Any]:
+def _name(endpoint: Endpoint) -> str:
+    return f"{endpoint.method} {endpoint.shown_path}"
+
+
+def _path_param(endpoint: Endpoint, name: str) -> dict[str, Any]:
     schema = {"type": "integer", "minimum": 1} if name in _IDS else {"type": "string"}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+    meanings = words()["parameters"]
+    told = meanings.get(f"{_name(endpoint)} {name}") or meanings.get(name, "")
+    return {"name": name, "in": "path", "required": True, "description": told, "schema": schema}
+
+
+def _explain(model: str, schema: dict[str, Any]) -> None:
+    """Say what the fields of a model mean that do not say it themselves."""
+    for name, told in schema.get("properties", {}).items():
+        if "description" not in told and (meaning := words()["fields"].get(f"{model}.{name}") or words()["fields"].get(name)):
+            told["description"] = meaning
 
 
 def _responses(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -157,33 +181,38 @@ def _opened(schema: dict[str, Any]) -> None:
     schema.pop("additionalProperties", None)
 
 
-def _error_schema() -> Mapping[str, Any]:
+def _error_schema() -> dict[str, Any]:
     fault = {
         "type": "object",
         "required": ["path", "code", "message"],
-        "properties": {"path": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}},
+        "properties": {
+            "path": {"type": "string", "description": "Where in the input: `runnerData.email[0].value`; empty for the whole."},
+            "code": {"type": "string", "description": "What is wrong, as a stable code: `required`, `unknown_option`."},
+            "message": {"type": "string", "description": "The same as a sentence; it may change."},
+        },
     }
     error = {
         "type": "object",
+        "description": "What went wrong.",
         "required": ["code", "message", "retryable", "requestId"],
         "properties": {
-            "code": {"type": "string", "enum": sorted(BY_CODE)},
-            "message": {"type": "string"},
-            "retryable": {"type": "boolean"},
-            "retryAfterMs": {"type": "integer", "minimum": 0},
-            "fields": {"type": "array", "items": fault},
-            "upstream": {"type": "object"},
-            "suggestedFix": {"type": "string"},
-            "reconnectUrl": {"type": "string"},
-            "outcome": {"const": "uncertain"},
-            "reason": {"enum": ["budget", "circuit_open"]},
-            "runId": {"type": "string"},
-            "requestId": {"type": "string"},
+            "code": {"type": "string", "enum": sorted(BY_CODE), "description": "The stable code: look at this one."},
+            "message": {"type": "string", "description": "A sentence for people; it may change."},
+            "retryable": {"type": "boolean", "description": "Whether the same call may work later."},
+            "retryAfterMs": {"type": "integer", "minimum": 0, "description": "How long to wait before it, in milliseconds."},
+            "fields": {"type": "array", "items": fault, "description": "Every fault of the input."},
+            "upstream": {"type": "object", "description": "What the partner answered, redacted."},
+            "suggestedFix": {"type": "string", "description": "What to do about it."},
+            "reconnectUrl": {"type": "string", "description": "Where the customer connects again."},
+            "outcome": {"const": "uncertain", "description": "It may have happened: nobody can tell from here."},
+            "reason": {"enum": ["budget", "circuit_open"], "description": "What holds the call back."},
+            "runId": {"type": "string", "description": "The run that failed."},
+            "requestId": {"type": "string", "description": "The id of the request, as in `X-Request-Id` and the server's log."},
         },
     }
     return {"type": "object", "required": ["success", "error"], "properties": {"success": {"const": False}, "error": error}}
 
 
-def _meta_schema() -> Mapping[str, Any]:
+def _meta_schema() -> dict[str, Any]:
     numbers = {name: {"type": "integer", "minimum": 0} for name in ("page", "totalPages", "totalItemsCount", "perPage")}
     return {"type": "object", "properties": numbers | {"nextCursor": {"type": ["string", "null"]}, "hasMore": {"type": "boolean"}}}
