@@ -59,8 +59,9 @@ format: setup  ## put the source into its one shape
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
-docs: setup  ## write the generated pages of docs/reference
+docs: setup  ## write the generated pages of docs/reference, and the examples of the API description
 	@$(BIN)/python -m polyport.cli.reference docs/reference
+	@PYTHONPATH=tests:. $(BIN)/python -m e2e.examples src/polyport/server/examples.json
 
 bench: setup  ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from polyport import __version__
 from polyport.errors import BY_CODE, TABLE
 from polyport.server.routing import Endpoint
 
+_STANDS_FOR: Final = "https://polyport.example.com"
 _PATH_PARAM: Final = re.compile(r"\{(\w+)\}")
 _REF: Final = "#/components/schemas/{model}"
 _KNOWN: Final = "The `ETag` of an earlier answer: 304 if it still holds."
@@ -30,12 +32,22 @@ def words() -> Mapping[str, Mapping[str, str]]:
     return tomllib.loads(files("polyport.server").joinpath("described.toml").read_text("utf-8"))
 
 
+@cache
+def examples(origin: str) -> Mapping[str, Mapping[str, Any]]:
+    """What operations are called with and answer, for instance: taken from a server's answers (``make docs``), with the address of this one."""
+    told = files("polyport.server").joinpath("examples.json").read_text("utf-8")
+    found: Mapping[str, Mapping[str, Any]] = json.loads(told.replace(_STANDS_FOR, origin))
+    return found
+
+
 def describe_api(endpoints: Sequence[Endpoint], origin: str) -> dict[str, Any]:
     """The whole description."""
     schemas: dict[str, Any] = {"Error": _error_schema(), "Meta": _meta_schema()}
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.shown_path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
+        paths.setdefault(endpoint.shown_path, {})[endpoint.method.lower()] = _with_example(
+            _operation(endpoint, schemas), examples(origin).get(_name(endpoint), {})
+        )
     for name, schema in schemas.items():
         _explain(name, schema)
     return {
@@ -94,6 +106,16 @@ def operation_id(endpoint: Endpoint) -> str:
     """A name for generated clients: ``post_user_auth``."""
     words = re.findall(r"[A-Za-z0-9]+", endpoint.shown_path)
     return "_".join([endpoint.method.lower(), *words])
+
+
+def _with_example(described: dict[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
+    """An operation with what it is called with and answers, for instance."""
+    if "body" in example and "requestBody" in described:
+        described["requestBody"]["content"]["application/json"]["example"] = example["body"]
+    succeeds: dict[str, Any] = next((answer for status, answer in described["responses"].items() if status.startswith("2")), {})
+    if "answer" in example and "content" in succeeds:
+        succeeds["content"]["application/json"]["example"] = example["answer"]
+    return described
 
 
 def _name(endpoint: Endpoint) -> str:

@@ -50,7 +50,9 @@ class KeyBody(Body):
 
     title: str = Field(min_length=1, max_length=200)
     scopes: list[str] = Field(min_length=1, max_length=20, examples=[["catalog:read", "runs:write"]])
-    expires_at: Annotated[int | None, BeforeValidator(lambda value: None if value is None else _moment(value))] = None
+    expires_at: Annotated[
+        int | None, BeforeValidator(lambda value: None if value is None else _moment(value), json_schema_input_type=int | str | None)
+    ] = None
 
 
 class KeyAnswer(Body):
