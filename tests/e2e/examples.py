@@ -192,24 +192,28 @@ async def _runs(told: Told, connection: int) -> None:
     await told.ask("POST /partners/trigger-actions/{id}/run/sync", f"{of}/run/sync", {**with_it, "runnerData": person})
     later = {**with_it, "runnerData": {"name": "Augusta King"}, "metadata": {"order": "A-1027"}, "notBefore": "2026-11-26T08:00:00Z"}
     queued = (await told.ask("POST /partners/trigger-actions/{id}/run/async", f"{of}/run/async", later))["runId"]
-    for _look in range(600):
-        run = await told.ask("GET /runs/{runId}", f"/runs/{queued}", again=True)
-        if run["status"] == "succeeded":
-            break
-        await asyncio.sleep(0.05)
+    await _ended(told, queued)
     await told.ask("GET /runs/{runId}", f"/runs/{queued}")
     await told.ask("GET /runs/{runId}/attempts", f"/runs/{queued}/attempts")
-    await told.ask("POST /runs/{runId}/replay", f"/runs/{queued}/replay")
+    await _ended(told, (await told.ask("POST /runs/{runId}/replay", f"/runs/{queued}/replay"))["runId"])
     batch = {
         "triggerActionId": CREATE,
         **with_it,
         "runs": [{"runnerData": {"name": "Grace Hopper"}, "idempotencyKey": "person-7"}, {"runnerData": {"name": ""}}],
     }
-    await told.ask("POST /runs/batch", body=batch)
+    await _ended(told, (await told.ask("POST /runs/batch", body=batch))["runs"][0]["runId"])
     await told.ask("GET /runs", f"/runs?status=succeeded&credentialId={connection}&per-page=1")
     await told.ask("POST /proxy/{credentialId}/{path}", f"/proxy/{connection}/api/v2/persons", {"method": "GET", "query": {"limit": 2}})
     await told.ask("GET /usage", f"/usage?partnerId={PIPEDRIVE}")
     await told.ask("GET /overview", f"/overview?range=day&partnerId={PIPEDRIVE}")
+
+
+async def _ended(told: Told, run_id: str) -> None:
+    for _look in range(600):
+        if (await told.ask("GET /runs/{runId}", f"/runs/{run_id}", again=True))["status"] == "succeeded":
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(run_id)
 
 
 async def _events(told: Told) -> None:

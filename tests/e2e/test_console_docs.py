@@ -212,7 +212,7 @@ async def test_the_reference_has_every_operation_of_the_api(viewer: Browsing):
         assert endpoint.shown_path in index
     keys = text_of(await viewer.get("/console/docs/api/api-keys"))
     assert "Make an API key" in keys
-    assert re.search(r"title\s+needed\s+string", keys)
+    assert re.search(r"title\s+needed\s+text", keys)
     assert (await viewer.get("/console/docs/api/nothing")).status == 404
     assert (await viewer.get("/console/docs/guide/nothing")).status == 404
     assert (await viewer.get("/console/docs/guide/../../etc/passwd")).status == 404
@@ -335,13 +335,13 @@ def test_fields_within_fields_are_told_with_their_paths():
     told = [(field.path, field.kind, field.needed) for field in fields_of(api, schema)]
     assert told == [
         ("list", "list of anything", False),
-        ("list[].n", "integer (from 1)", True),
-        ("maybe", "string (at most 5) or null", False),
+        ("list[].n", "whole number", True),
+        ("maybe", "text, at most 5 characters or null", False),
         ("kind", "one of a, b", False),
         ("fixed", "true", False),
         ("any", "anything", False),
         ("things", "list", False),
-        ("two", "string or null", False),
+        ("two", "text or null", False),
     ]
 
 

@@ -112,6 +112,8 @@ def _with_example(described: dict[str, Any], example: Mapping[str, Any]) -> dict
     """An operation with what it is called with and answers, for instance."""
     if "body" in example and "requestBody" in described:
         described["requestBody"]["content"]["application/json"]["example"] = example["body"]
+    if "query" in example:
+        described["x-query"] = example["query"]
     succeeds: dict[str, Any] = next((answer for status, answer in described["responses"].items() if status.startswith("2")), {})
     if "answer" in example and "content" in succeeds:
         succeeds["content"]["application/json"]["example"] = example["answer"]

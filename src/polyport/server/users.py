@@ -11,7 +11,7 @@ from polyport.errors import Fault, NotFound, ValidationFailed
 from polyport.kinds.fields import coerce_datetime, unix_number
 from polyport.passwords import TokenPrefix, new_token
 from polyport.server.access import SCOPES, SignedIn
-from polyport.server.routing import Answer, Body, Call, Endpoint
+from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import read_list_query
 from polyport.store.base import Stale
 from polyport.store.records import Token
@@ -203,7 +203,12 @@ ENDPOINTS: Final = (
         body=KeyBody, answer=NewKeyAnswer, status=201,
     ),
     Endpoint(
-        method="GET", path="/api-keys", handler=list_keys, tag="API keys", summary="List API keys", scope="admin", answer=KeyAnswer, many=True
+        method="GET", path="/api-keys", handler=list_keys, tag="API keys", summary="List API keys", scope="admin", answer=KeyAnswer, many=True,
+        query=(
+            Param(name="page", description="From 1.", schema={"type": "integer", "minimum": 1, "default": 1}),
+            CURSOR,
+            Param(name="per-page", description="Items a page.", schema={"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+        ),
     ),
     Endpoint(method="GET", path="/api-keys/{id}", handler=read_key, tag="API keys", summary="Read about an API key", scope="admin", answer=KeyAnswer),
     Endpoint(method="DELETE", path="/api-keys/{id}", handler=delete_key, tag="API keys", summary="Delete an API key", scope="admin"),

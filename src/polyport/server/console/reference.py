@@ -11,6 +11,9 @@ from polyport.server.console.guides import TOKEN, slug
 
 DEEPEST: Final = 3
 ROWS_MOST: Final = 120
+LINE: Final = 76
+UNBOUNDED: Final = 2**53 - 1
+_KINDS: Final = {"integer": "whole number", "string": "text", "boolean": "true or false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class Operation:
     many: bool
     answers: Sequence[tuple[str, str]]
     call: str
+    example: str
 
     @property
     def names(self) -> list[str]:
@@ -72,6 +76,7 @@ def groups_of(api: Mapping[str, Any], origin: str) -> dict[str, Group]:
 def _operation(api: Mapping[str, Any], origin: str, path: str, method: str, told: Mapping[str, Any]) -> Operation:
     body = _json(told.get("requestBody", {}))
     success: Mapping[str, Any] = next((each for status, each in told["responses"].items() if status.startswith("2")), {})
+    example = _content(success).get("example")
     data = _json(success).get("properties", {}).get("data", {})
     many = data.get("type") == "array"
     data = data.get("items", {}) if many else data
@@ -90,12 +95,18 @@ def _operation(api: Mapping[str, Any], origin: str, path: str, method: str, told
         data_about=_named(api, data).get("description", ""),
         many=many,
         answers=[(status, each["description"]) for status, each in told["responses"].items()],
-        call=_call(api, origin, path, method, body, open_to_all=told.get("security") == []),
+        call=_call(api, origin, path, method, told),
+        example=json.dumps(example, indent=2, ensure_ascii=False) if example is not None else "",
     )
 
 
-def _json(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = content.get("content", {}).get("application/json", {}).get("schema", {})
+def _content(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = told.get("content", {}).get("application/json", {})
+    return found
+
+
+def _json(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = _content(told).get("schema", {})
     return found
 
 
@@ -136,20 +147,39 @@ def _kind(api: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     kind = whole.get("type", "anything")
     if kind == "array":
         return f"list of {_kind(api, whole['items'])}" if whole.get("items") else "list"
-    words = " or ".join(kind) if isinstance(kind, list) else str(kind)
-    bounds = [f"{sign} {whole[key]}" for key, sign in (("minimum", "from"), ("maximum", "to"), ("maxLength", "at most")) if key in whole]
-    return words + (f" ({', '.join(bounds)})" if bounds else "")
+    words = " or ".join(_KINDS.get(each, each) for each in (kind if isinstance(kind, list) else [str(kind)]))
+    return words + _bounds(whole)
 
 
-def _call(api: Mapping[str, Any], origin: str, path: str, method: str, body: Mapping[str, Any], *, open_to_all: bool) -> str:
+def _bounds(schema: Mapping[str, Any]) -> str:
+    """Between what a value lies; bounds that only say that it is a number of a computer are left out."""
+    least, most, longest = schema.get("minimum"), schema.get("maximum"), schema.get("maxLength")
+    if most is not None and most < UNBOUNDED:
+        return f", {least:,} to {most:,}" if least is not None else f", at most {most:,}"
+    if least is not None and least > 1:
+        return f", at least {least:,}"
+    return f", at most {longest:,} characters" if longest is not None else ""
+
+
+def _call(api: Mapping[str, Any], origin: str, path: str, method: str, told: Mapping[str, Any]) -> str:
     """The call as it is made at a command line."""
-    parts = [f"curl {'' if method == 'GET' else f'-X {method} '}'{origin}{path}'"]
-    if not open_to_all:
+    query = told.get("x-query", "")
+    asked = f"{origin}{path}" + (f"?{query}" if query else "")
+    parts = [f"curl {'-g ' if '[' in asked else ''}{'' if method == 'GET' else f'-X {method} '}'{asked}'"]
+    if told.get("security") != []:
         parts.append(f'-H "Authorization: Bearer {TOKEN}"')
-    if body:
-        parts.append("-H 'Content-Type: application/json'")
-        parts.append(f"-d '{json.dumps(_example(api, body), ensure_ascii=False)}'")
+    content, schema = _content(told.get("requestBody", {})), _named(api, _json(told.get("requestBody", {})))
+    if "example" in content or schema.get("properties"):
+        body = content["example"] if "example" in content else _example(api, schema)
+        parts += ["-H 'Content-Type: application/json'", f"-d '{_written(body)}'"]
     return " \\\n  ".join(parts)
+
+
+def _written(body: Any) -> str:
+    """A body as it stands in single quotes in a shell: in one line while that is short."""
+    short = json.dumps(body, ensure_ascii=False)
+    told = short if len(short) <= LINE else json.dumps(body, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+    return told.replace("'", "'\\''")
 
 
 def _example(api: Mapping[str, Any], schema: Mapping[str, Any], depth: int = 0) -> Any:
