@@ -21,10 +21,9 @@ PAGES = {
     "search": "/console/docs?q=idempotency",
     "none": "/console/docs?q=zzzzqqqq",
     "api": "/console/docs/api",
-    "group": "/console/docs/api/runs",
+    "group": "/console/docs/api/files",
     "found": "/console/docs?q=webhook",
     "quickstart": "/console/docs/guide/quickstart",
-    "long": "/console/docs/guide/reference/simulator",
 }
 
 

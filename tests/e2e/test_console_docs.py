@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from e2e.console import Browsing, member, text_of
-from e2e.served import Served
+from e2e.served import EMAIL, PASSWORD, Served, running_server
 from polyport.server.app import ENDPOINTS
 from polyport.server.console.guides import INDEX, filled_in, render, shelves, sources
 from polyport.server.console.indexed import Unit, find, sections
@@ -157,6 +157,19 @@ async def test_examples_have_this_servers_address(house: Served, viewer: Browsin
     assert filled_in('curl "$SERVER/audit" ${SERVER}/x $SERVERS', HERE) == f'curl "{HERE}/audit" {HERE}/x $SERVERS'
     reference = text_of(await viewer.get("/console/docs/api/runs"))
     assert f"'{house.origin}/runs/{{runId}}'" in reference
+
+
+async def test_a_server_with_a_public_address_tells_that_one(tmp_path: Path):
+    async with running_server(tmp_path, public_url=f"{HERE}/polyport") as served:
+        browsing = Browsing(served=served)
+        await browsing.post("/console/sign-in", {"email": EMAIL, "password": PASSWORD}, proof=None, Origin=HERE)
+        for path in ("/console/docs", "/console/docs/guide/quickstart", "/console/docs/api/runs", "/console/docs?q=webhook"):
+            answer = await browsing.get(path)
+            assert answer.status == 200, path
+            html, shown = answer.content.decode(), Shown(answer.content.decode())
+            assert served.origin not in html
+            assert all(urlsplit(link).netloc or link.startswith(("/polyport/", "#")) for link in shown.links), path
+            assert all(f"{HERE}/polyport/" in example for example in shown.examples if "POLYPORT_TOKEN" in example), path
 
 
 async def test_behind_a_proxy_with_a_path_links_and_examples_have_it():

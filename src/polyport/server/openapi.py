@@ -133,6 +133,8 @@ def _path_param(endpoint: Endpoint, name: str) -> dict[str, Any]:
 
 def _explain(model: str, schema: dict[str, Any]) -> None:
     """Say what the fields of a model mean that do not say it themselves."""
+    if "description" in schema:
+        schema["description"] = schema["description"].replace("``", "`")
     for name, told in schema.get("properties", {}).items():
         if "description" not in told and (meaning := words()["fields"].get(f"{model}.{name}") or words()["fields"].get(name)):
             told["description"] = meaning

@@ -225,7 +225,7 @@ def _sections(path: str) -> list[Unit]:
             heading = words(tokens[index + 1])
             title, anchor = (heading, "") if token.tag == "h1" else (title, str(token.attrs["id"]))
         elif token.type == "inline" and tokens[index - 1].type != "heading_open":
-            parts.append(words(token))
+            parts.append(words(token).partition(" Shown by ")[0])  # what is folded away is not searched either
         elif token.type in {"fence", "code_block"}:
             codes.append(" ".join(token.content.split()))
     end()
