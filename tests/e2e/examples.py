@@ -123,6 +123,9 @@ async def _account(told: Told) -> None:
     await told.ask("GET /account/partners")
     await told.ask("DELETE /account/partners")
     person = await told.ask("POST /console-users", body={"email": "ada@example.com", "role": "developer"})
+    came = {"token": person["url"].partition("token=")[2], "password": PASSWORD}
+    await told.ask("POST /user/welcome", body=came, token=None)
+    told.found["POST /user/welcome"]["body"] = {"token": "…", "password": "a-long-one-of-your-own"}
     await told.ask("GET /console-users")
     await told.ask("PATCH /console-users/{consoleUserId}", f"/console-users/{person['id']}", {"role": "viewer"})
     user = await told.ask(

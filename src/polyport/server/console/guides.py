@@ -101,7 +101,9 @@ def parsed(path: str) -> list[Token]:
 def render(path: str, origin: str, base: str) -> Guide:
     """A guide, its links leading below ``base``. Raises ``KeyError`` for one that there is not."""
     tokens = parsed(path)
-    heads = [(str(token.attrs["id"]), words_in(tokens[at + 1]), int(token.tag[1])) for at, token in enumerate(tokens) if "id" in token.attrs]
+    heads = [
+        (str(token.attrs["id"]), words_in(tokens[at + 1]), int(token.tag[1])) for at, token in enumerate(tokens) if "id" in token.attrs
+    ]
     return Guide(
         title=next((told for _id, told, level in heads if level == 1), path),
         html=_html(_without_title(tokens), path, origin, base),

@@ -11,8 +11,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from polyport.server.console.guides import INDEX, parsed, sources
-from polyport.server.console.guides import words_in as words
+from polyport.server.console.guides import INDEX, parsed, sources, words_in
 
 SHOWN_MOST: Final = 30
 WORDS_MOST: Final = 10
@@ -222,10 +221,10 @@ def _sections(path: str) -> list[Unit]:
     for index, token in enumerate(tokens):
         if token.type == "heading_open" and token.tag in {"h1", "h2", "h3"}:
             end()
-            heading = words(tokens[index + 1])
+            heading = words_in(tokens[index + 1])
             title, anchor = (heading, "") if token.tag == "h1" else (title, str(token.attrs["id"]))
         elif token.type == "inline" and tokens[index - 1].type != "heading_open":
-            parts.append(words(token).partition(" Shown by ")[0])  # what is folded away is not searched either
+            parts.append(words_in(token).partition(" Shown by ")[0])  # what is folded away is not searched either
         elif token.type in {"fence", "code_block"}:
             codes.append(" ".join(token.content.split()))
     end()
