@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 PAGES = {
     "start": "/console/docs",
     "guide": "/console/docs/guide/how-to/api-keys",
-    "table": "/console/docs/guide/guarantees",
+    "table": "/console/docs/guide/reference/errors",
     "search": "/console/docs?q=idempotency",
     "none": "/console/docs?q=zzzzqqqq",
     "api": "/console/docs/api",
