@@ -181,7 +181,8 @@ def _controls(
     hinted: list[Control] = []
     for each in controls:
         kept = each.secret and each.name in held
-        hint = _AGAIN if refused is not None and each.secret and each.name in refused.given else _KEPT if kept else None
+        lost = refused is not None and each.secret and each.name in refused.given and each.error is None
+        hint = _AGAIN if lost else _KEPT if kept else None
         shown = replace(each, hint=" ".join(part for part in (hint, each.hint) if part)) if hint is not None else each
         hinted.append(replace(shown, required=False) if kept else shown)
     return hinted, rest

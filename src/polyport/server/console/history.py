@@ -67,6 +67,6 @@ def _told(call: Call, each: Mapping[str, Any]) -> dict[str, Any]:
     if status == Forbidden().status:
         return told | {"sign": "failed", "label": "Not allowed"}
     if action == f"POST {_ONE}/test":
-        label = "Taken" if status < 400 else "Refused" if status == ConnectionInvalid().status else "Could not be tested"
-        return told | {"sign": {"Taken": "succeeded", "Refused": "failed"}.get(label, "uncertain"), "label": label}
+        label = "Works" if status < 400 else "Refused" if status == ConnectionInvalid().status else "Could not be tested"
+        return told | {"sign": {"Works": "succeeded", "Refused": "failed"}.get(label, "uncertain"), "label": label}
     return told

@@ -35,7 +35,7 @@
     if (!shown.length) return;
     later(() => {
       for (const [each, moment, words] of shown) {
-        if (each.dataset.time === "both") each.textContent = written("day", moment) + (words ? ` (${words})` : "");
+        if (each.dataset.time === "both") each.textContent = written("day", moment) + (words ? ` (${words.replaceAll(" ", "\u00a0")})` : "");
         else if (!words) each.textContent = written("day", moment);
         each.title = written("exact", moment);
       }
