@@ -280,7 +280,7 @@
   const begin = () => {
     document.documentElement.classList.add("scripted");
     // On a narrow screen the tabs are a strip; elsewhere to ask where they are would have the browser lay the page out once more.
-    if (matchMedia("(max-width: 64rem)").matches) {
+    if (matchMedia("(max-width: 68rem)").matches) {
       for (const here of document.querySelectorAll(".tabs [aria-current]")) {
         const strip = here.closest("nav");
         strip.scrollLeft += here.getBoundingClientRect().left - strip.getBoundingClientRect().left - 16;
