@@ -156,7 +156,7 @@ CREATE INDEX connections_by_status ON connections (account_id, status, partner_i
 CREATE INDEX connections_by_user ON connections (account_id, external_user_id, connection_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX connections_by_check ON connections (partner_id, check_at) WHERE check_at IS NOT NULL;
 CREATE INDEX connections_by_data ON connections (data_at) WHERE data_at IS NOT NULL;
-CREATE INDEX connections_unverified ON connections (account_id, status, partner_id, external_user_id) WHERE last_verified_at IS NULL;
+CREATE INDEX connections_unverified ON connections (account_id, status, partner_id, external_user_id, last_verified_at) WHERE last_verified_at IS NULL;
 
 -- Each time that a connection came to stand otherwise than before, with what was said of it; the last fifty of each are kept.
 CREATE TABLE connection_changes (
