@@ -16,6 +16,7 @@ from polyport.server.console.asked import WORDS, id_of
 from polyport.server.console.connections import ways_of
 from polyport.server.console.links import to_link
 from polyport.server.console.member import Member
+from polyport.server.console.notes import notes
 from polyport.server.console.said import Said
 from polyport.server.console.screen import form, screen
 from polyport.server.console.show import moved, page, plain_name
@@ -149,7 +150,8 @@ async def _form(
         "connecting.html",
         title=f"Reconnect {title}" if renews is not None else f"Connect {title}",
         status=refused.error.status if refused is not None else 200,
-        partner={"partnerId": partner.file.id, "title": partner.file.title},
+        partner=(await ask(call, member, "GET /partners/{partnerId}", partnerId=partner.file.id)).data,
+        how=notes((await ask(call, member, "GET /partners/{partnerId}/evidence", partnerId=partner.file.id)).data["notes"]).how,
         renews=renews,
         needs=bool(ways_of(partner)),
         ways=ways,
