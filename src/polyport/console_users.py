@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -27,6 +28,7 @@ ROLE_SCOPES: Final[Mapping[str, tuple[str, ...]]] = {
 LINK_SECONDS: Final = 72 * 3600
 LINK_GONE: Final = "This link was used already or has ended: ask an owner for another one."
 EMAIL_LONGEST: Final = 320
+_ORIGIN: Final = "origin"  # a file of the data folder
 _EMAIL: Final = re.compile(r"[^\s@<>\"]{1,64}@[^\s@<>\"]{1,255}")
 
 
@@ -59,6 +61,23 @@ async def add_user(repo: Repo, account_id: int, email: str, role: str, now: int)
         return await repo.console_users.add(made)
     except Duplicate:
         raise Conflict("There is a user with this e-mail address already.") from None
+
+
+def note_origin(settings: Settings) -> None:
+    """Note in the data folder where this server is, for commands beside it: they know the settings, and not the --port that it was started with."""
+    with contextlib.suppress(OSError):  # a disk that is full stops no server here
+        (settings.data / _ORIGIN).write_text(settings.origin, "utf-8")
+
+
+def at_server(settings: Settings) -> tuple[Settings, bool]:
+    """The settings with the address at which the server was last; whether that is known."""
+    if settings.public_url:
+        return settings, True
+    try:
+        noted = (settings.data / _ORIGIN).read_text("utf-8").strip()
+    except (OSError, UnicodeError):
+        return settings, False
+    return settings.model_copy(update={"public_url": noted}) if noted else settings, bool(noted)
 
 
 async def new_link(repo: Repo, settings: Settings, user: User, now: int) -> tuple[str, int]:

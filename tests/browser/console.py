@@ -68,7 +68,7 @@ async def sign_in(page: Page, served: Served, path: str = "/console") -> None:
     await page.get_by_label("E-mail address").fill(EMAIL)
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("navigation", name="Console")).to_be_visible()
+    await expect(page.get_by_role("navigation", name="Console", include_hidden=True)).to_be_attached()  # on a phone it is in a menu
 
 
 async def signed_in_state(browser: Browser, served: Served) -> dict[str, Any]:

@@ -120,9 +120,40 @@ async def test_the_part_of_the_settings_that_is_shown_is_in_sight_on_a_phone(bro
     async with opened(browser, storage_state=state, viewport=PHONE) as watched:
         for path in ("keys", "webhooks", "oauth-apps", "partners", "audit"):
             await watched.page.goto(f"{house.origin}/console/settings/{path}")
-            for strip in ("Console", "Settings"):
-                here = watched.page.get_by_role("navigation", name=strip).locator("[aria-current]")
-                await expect(here).to_be_in_viewport(ratio=0.99)
+            here = watched.page.get_by_role("navigation", name="Settings").locator("[aria-current]")
+            await expect(here).to_be_in_viewport(ratio=0.99)
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+async def test_on_a_phone_the_menu_shows_every_place_and_the_choice_of_colours(
+    browser: Browser, house: Served, state: dict[str, Any], script: bool
+):
+    async with opened(browser, storage_state=state, viewport=PHONE, java_script_enabled=script) as watched:
+        page = watched.page
+        await page.goto(f"{house.origin}/console/connections")
+        places, colours = page.get_by_role("navigation", name="Console"), page.get_by_role("form", name="Colours")
+        await expect(places).to_be_hidden()
+        await expect(colours).to_be_hidden()
+        for _turn in range(3):  # past the way to the content and the name of the house
+            await page.keyboard.press("Tab")
+        await expect(page.locator(".menu summary")).to_be_focused()
+        await page.keyboard.press("Enter")
+        for name in ("Overview", "Catalogue", "Connections", "Try it", "Runs", "Settings", "Docs"):
+            await expect(places.get_by_role("link", name=name, exact=True)).to_be_in_viewport(ratio=0.99)
+        await expect(page.get_by_role("button", name="Sign out")).to_be_in_viewport(ratio=0.99)
+        await colours.get_by_role("button", name="Dark").click()
+        await expect(page.locator("html")).to_have_attribute("data-look", "dark")
+
+
+@pytest.mark.parametrize("width", [640, 820, 840, 900, 1080, 1100])
+async def test_no_column_of_connections_is_cut_at_any_width(browser: Browser, house: Served, state: dict[str, Any], width: int):
+    await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS, title="Northwind Traders of the North", externalUserId="user-1234567")
+    async with opened(browser, storage_state=state, viewport={"width": width, "height": 800}) as watched:
+        for path in ("connections", "connections/links"):
+            await watched.page.goto(f"{house.origin}/console/{path}")
+            assert await watched.page.evaluate(
+                "[...document.querySelectorAll('.scroll')].every(each => each.scrollWidth <= each.clientWidth)"
+            )
 
 
 async def test_no_word_on_a_button_is_broken_on_a_phone(browser: Browser, house: Served, state: dict[str, Any]):

@@ -97,6 +97,7 @@ async def test_no_order_and_no_filter_of_a_list_nor_a_count_tells_of_what_is_ano
         return {
             *(bool(found) for found, _total in pages),
             bool(await repo.connections.by_status(account_id)),
+            bool(await repo.connections.unverified(account_id)),
             bool(await repo.connections.titles(account_id, [connection.connection_id])),
         }
 

@@ -26,10 +26,18 @@ async def test_a_connection_is_made_by_its_fields_and_shows_them_masked(owner: B
     assert "Company domain" in text_of(await owner.get("/console/connections/new?partnerId=225"))
     made = await owner.post("/console/connections/new", FORM | {"title": "Acme", "externalUserId": "user-7"})
     assert made.status == 303
-    page = await owner.get(made.headers["location"])
+    page = await owner.follow(made)
 
     text = text_of(page)
-    for told in ("Acme", "Works", "Sam Sample (Example Company)", "••••4b5c", "user-7", "Make a connection by its fields"):
+    for told in (
+        "Acme",
+        "Works",
+        "Sam Sample (Example Company)",
+        "••••4b5c",
+        "user-7",
+        "connected it by its fields",
+        "Connected. Pipedrive takes it",
+    ):
         assert told in text, told
     assert TOKEN not in page.content.decode()
 
@@ -68,8 +76,10 @@ async def test_a_partner_that_needs_no_connection_says_so_and_one_that_is_not_th
 
 
 async def test_a_link_is_shown_once_with_its_code_and_leads_to_the_customers_page(house: Served, owner: Browsing):
-    found = await owner.post("/console/connections/link", {"partnerId": "225", "title": "By link", "language": "de"})
-    content = found.content.decode()
+    sent = await owner.post("/console/connections/link", {"partnerId": "225", "title": "By link", "language": "de"})
+    content = (await owner.follow(sent)).content.decode()
+    again = await owner.get(sent.headers["location"])
+    assert (again.status, "/connect?" in again.content.decode(), "By link" in text_of(again)) == (200, False, True)
     url = re.search(r'data-copies="([^"]+/connect\?[^"]+)"', content)
     assert url is not None
     assert content.count('class="qr"') == 1
@@ -84,11 +94,16 @@ async def test_a_link_is_shown_once_with_its_code_and_leads_to_the_customers_pag
 async def test_a_test_says_what_it_found_and_a_reconnection_keeps_the_id(house: Served, owner: Browsing):
     connection = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
     tested = await owner.post(f"/console/connections/{connection}/test")
-    assert "Pipedrive takes it: Sam Sample" in text_of(tested)
-    link = await owner.post(f"/console/connections/{connection}/reconnect")
-    assert "/connect?id=" in link.content.decode()
-    listed = (await house.call("GET", "/credentials/grant-access-sharing"))[2]["data"][0]
-    assert listed["credentialId"] == connection
+    assert "Pipedrive takes it: Sam Sample" in text_of(await owner.follow(tested))
+    page = await owner.follow(await owner.post(f"/console/connections/{connection}/reconnect"))
+    assert "/connect?id=" in page.content.decode()
+    assert "Link to reconnect Pipedrive" in text_of(page)
+    listed = (await house.call("GET", "/credentials/grant-access-sharing"))[2]["data"]
+    assert listed[0]["credentialId"] == connection
+    row = (await owner.get("/console/connections/links")).content.decode()
+    assert f'<a href="/console/connections/{connection}">reconnects {connection}</a>' in row
+    await owner.get(f"/console/connections/links/{listed[0]['id']}")
+    assert len((await house.call("GET", "/credentials/grant-access-sharing"))[2]["data"]) == len(listed), "to load a page makes no link"
 
 
 async def test_a_connection_is_deleted_by_who_types_its_title_alone(house: Served, owner: Browsing):
@@ -100,6 +115,7 @@ async def test_a_connection_is_deleted_by_who_types_its_title_alone(house: Serve
 
     done = await owner.post(f"/console/connections/{connection}/delete", {"confirm": "To go"})
     assert (done.status, done.headers["location"]) == (303, "/console/connections")
+    assert "The connection “To go” is deleted" in text_of(await owner.follow(done))
     assert (await owner.get(f"/console/connections/{connection}")).status == 404
     entry = (await house.call("GET", f"/audit?target=/credentials/{connection}"))[2]["data"]
     assert [each["action"] for each in entry] == ["DELETE /credentials/{credentialId}", "POST /credentials"]
@@ -107,8 +123,14 @@ async def test_a_connection_is_deleted_by_who_types_its_title_alone(house: Serve
 
 async def test_a_title_is_changed_and_may_not_be_empty(house: Served, owner: Browsing):
     connection = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
-    assert (await owner.post(f"/console/connections/{connection}/title", {"title": "Renamed"})).status == 303
-    assert (await owner.post(f"/console/connections/{connection}/title", {"title": "  "})).status == 422
+    renamed = await owner.follow(await owner.post(f"/console/connections/{connection}/title", {"title": "Renamed"}))
+    assert "It is called “Renamed” now." in text_of(renamed)
+    for wrong, told in (("  ", "This has to be filled in."), ("x" * 301, "at most 300 characters")):
+        found = await owner.post(f"/console/connections/{connection}/title", {"title": wrong})
+        content = found.content.decode()
+        assert (found.status, told in text_of(found), "That did not work" in content) == (422, True, False)
+        assert re.search(r'id="f-title"[^>]* aria-invalid="true" aria-describedby="f-title-error"', content)
+        assert f'value="{wrong}"' in content, "what was typed is still there"
     assert "Renamed" in text_of(await owner.get("/console/connections?q=rename"))
 
 
@@ -154,13 +176,16 @@ async def test_a_query_that_makes_no_sense_is_a_page_that_says_so(owner: Browsin
     assert (await owner.get(f"/console/connections?{query}")).status == 422
 
 
-async def test_a_developer_sees_no_audit_and_a_viewer_no_button(house: Served):
+async def test_who_may_see_a_connection_sees_what_became_of_it_and_a_viewer_no_button(house: Served):
     connection = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
     developer, viewer = await member(house, "developer", "dev@c.example"), await member(house, "viewer", "view@c.example")
     path = f"/console/connections/{connection}"
     by_developer, by_viewer = text_of(await developer.get(path)), text_of(await viewer.get(path))
 
-    assert "Who did what" not in by_developer + by_viewer
+    for text in (by_developer, by_viewer):
+        assert re.search(r"owner@example.com\s+connected it by its fields", text)
     assert ("Test now" in by_developer, "Test now" in by_viewer, "Delete" in by_viewer) == (True, False, False)
+    assert (await viewer.get(f"{path}/reconnect")).status == 403
+    assert (await viewer.post(f"{path}/fields", {"auth": "api_token"})).status == 403
     assert (await viewer.post(f"{path}/delete", {"confirm": "A connection"})).status == 403
     assert (await house.fetch("GET", f"/credentials/{connection}")).status == 200

@@ -72,14 +72,16 @@ async def test_each_link_says_how_it_stands(house: Served, owner: Browsing, cloc
 
 async def test_a_link_made_anew_is_shown_once_and_the_one_before_ends(house: Served, owner: Browsing):
     link = await made(house, "lost")
-    found = await owner.post(f"{PAGE}/{link['id']}/renew")
+    found = await owner.follow(await owner.post(f"{PAGE}/{link['id']}/renew"))
 
     url = re.search(r"<code>([^<]*/connect\?[^<]*)</code>", found.content.decode())
     assert found.status == 200
     assert url is not None
     assert (await house.client.get(unescape(url[1]))).status == 200
     assert (await house.client.get(str(link["url"]))).status != 200
-    assert str(link["token"]) not in (await owner.get(PAGE)).content.decode()
+    for path in (PAGE, f"{PAGE}/{link['id']}"):
+        assert not re.search(r"/connect\?|ppl_", (await owner.get(path)).content.decode())
+    assert (await owner.get(f"{PAGE}/999999")).status == 404
 
 
 async def test_a_link_is_revoked_by_its_title_and_not_without(house: Served, owner: Browsing):
@@ -88,10 +90,21 @@ async def test_a_link_is_revoked_by_its_title_and_not_without(house: Served, own
     assert (wrong.status, "That was not the name" in text_of(wrong)) == (422, True)
     assert (await house.client.get(str(link["url"]))).status == 200
 
-    assert (await owner.post(f"{PAGE}/{link['id']}/revoke", {"confirm": "to be revoked"})).status == 303
+    done = await owner.follow(await owner.post(f"{PAGE}/{link['id']}/revoke", {"confirm": "to be revoked"}))
+    assert "The link “to be revoked” is revoked." in text_of(done)
     assert (await house.client.get(str(link["url"]))).status != 200
-    again = await owner.post(f"{PAGE}/{link['id']}/renew")
-    assert (again.status, "revoked" in text_of(again).lower()) == (409, True)
+    again = await owner.follow(await owner.post(f"{PAGE}/{link['id']}/renew"))
+    assert "This link was revoked: make a new one." in text_of(again)
+    assert "Make anew" not in text_of(again)
+
+
+async def test_links_of_one_title_are_told_apart_before_one_is_revoked(house: Served, owner: Browsing):
+    for user in ("user-a", "user-b"):
+        await made(house, "twice", externalUserId=user)
+    content = unescape((await owner.get(f"{PAGE}?q=twice")).content.decode())
+
+    for user in ("user-a", "user-b"):
+        assert re.search(rf"<p>Made \d\d \w+ \d{{4}}, \d\d:\d\d UTC for {user}\. Whoever opens it", content)
 
 
 async def test_who_only_looks_sees_links_and_changes_none(house: Served):

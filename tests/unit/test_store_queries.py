@@ -117,6 +117,8 @@ def test_every_statement_fits_the_schema(schema: apsw.Connection, name: str) -> 
         ("count_connections_titled", "connections_by_title"),
         ("count_connections_narrowed", "connections_by_account"),
         ("count_connections", "COVERING INDEX connections_by_status"),
+        ("count_connections_unverified", "COVERING INDEX connections_unverified"),
+        ("connection_changes", "connection_changes_by_connection (connection_id=? AND change_id<?)"),
     ],
 )
 def test_a_statement_over_many_rows_uses_its_index_and_sorts_nothing(schema: apsw.Connection, name: str, index: str) -> None:

@@ -100,11 +100,16 @@ async def _user(runtime: Runtime, email: str) -> User:
 
 
 async def _print_link(runtime: Runtime, user: User) -> None:
-    from polyport.console_users import new_link  # noqa: PLC0415  other commands start faster without it
+    from polyport.console_users import at_server, new_link  # noqa: PLC0415  other commands start faster without it
 
-    url, _expires_at = await new_link(runtime.repo, runtime.settings, user, runtime.now_ms())
+    settings, known = at_server(runtime.settings)
+    url, _expires_at = await new_link(runtime.repo, settings, user, runtime.now_ms())
     typer.echo(f"{user.email} ({user.role}) comes in with this link, once, within three days:")
     typer.echo(url)
+    if not known:
+        typer.echo(
+            f"No server has run with this data yet. Should yours be elsewhere than at {settings.origin}, put its address in place of that."
+        )
 
 
 async def _note(runtime: Runtime, account_id: int, action: str, target: str) -> None:

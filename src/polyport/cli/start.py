@@ -41,12 +41,14 @@ def serve_command(
     share_heap()
     with unswept():
         from polyport.cli.serving import first_account, listen, serve  # noqa: PLC0415  as above
+        from polyport.console_users import note_origin  # noqa: PLC0415  as above
 
     listener = listen(settings.host, settings.port)
     shown = listener.getsockname()[1]
     if not settings.port:
         settings = settings.model_copy(update={"port": shown})
     made = first_account(settings)
+    note_origin(settings)
     if made is not None and made.password is not None:
         _tell("First account", " (shown once, keep it):")
         _tell("", f"  e-mail   {made.email}")

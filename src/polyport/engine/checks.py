@@ -21,6 +21,13 @@ def is_verified(partner: Partner) -> bool:
     return partner.file.connection is not None and partner.file.connection.verify is not None
 
 
+def can_be_asked(partner: Partner, auth: str) -> bool:
+    """Whether there is anything to ask the partner about a connection: its verify call, or the token that calls are authorised by."""
+    choices = partner.file.connection.auth if partner.file.connection is not None else ()
+    scheme = next((choice.scheme for choice in choices if choice.name == auth), None)
+    return is_verified(partner) or (scheme is not None and (scheme.exchanges or scheme.keeps))
+
+
 def next_check(now: int, every_seconds: int, jitter: float) -> int:
     """When a connection that works is proved again: a tenth earlier or later than is set, so that those made together do not stay together."""
     every = every_seconds * 1000 or DAY_MS

@@ -16,7 +16,7 @@ from msgspec.structs import replace as replace_struct
 from polyport.connections import shown_fields
 from polyport.engine.caller import Caller, GrantHolder, HeldGrant, connection_fields, secret_names, with_grant
 from polyport.engine.calls import prove, verify
-from polyport.engine.checks import ERROR_LONGEST, found_refused, found_working, is_verified, next_check, refusal_words
+from polyport.engine.checks import ERROR_LONGEST, can_be_asked, found_refused, found_working, is_verified, next_check, refusal_words
 from polyport.engine.desk import Bench, Desk
 from polyport.engine.grants import authorise
 from polyport.engine.record import encode
@@ -250,11 +250,14 @@ def renewed(desk: Desk, ready: Ready) -> Connection:
 async def test_connection(desk: Desk, account_id: int, connection_id: int) -> tuple[Connection, PolyportError | None]:
     """Run the partner's verify call and note what it found. Gives the connection as it stands then, and the error if there was one.
 
+    Where there is nothing to ask, nothing is asked and nothing is noted.
     Raises ``NotFound`` for a connection, or a partner, that the account does not see.
     """
     runtime = desk.runtime
     record = await runtime.connections.record(account_id, connection_id)
-    await runtime.catalog.seen_by(account_id).partner(record.partner_id)
+    partner = await runtime.catalog.seen_by(account_id).partner(record.partner_id)
+    if not can_be_asked(partner, record.auth):
+        return record, None
     error: PolyportError | None = None
     try:
         caller = await desk.tester(record)

@@ -7,17 +7,19 @@ from typing import Any, Final
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from polyport.engine.checks import can_be_asked
 from polyport.engine.connect import NewConnection, create_connection, replace_fields, test_connection
 from polyport.engine.erasure import erase_connection
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
 from polyport.items import connection_item
-from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, read_list_query
+from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Noted, Param
+from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, read_list_query, yes_or_no
 from polyport.store.base import Stale
 from polyport.store.connections import ConnectionFilter
 from polyport.store.records import Connection, ConnectionStatus
 
 METADATA_LIMIT: Final = 16 * 1024
+_PARTS: Final = ("title", "fields", "externalUserId", "metadata")
 SORTS: Final = ("title", "-title", "credentialId", "-credentialId")
 
 
@@ -77,9 +79,10 @@ class ConnectionAnswer(Body):
 
 
 class TestAnswer(Body):
-    """What the verify call found."""
+    """What the verify call found. ``asked``: whether there was anything to ask; where it is false, ``ok`` says that nothing spoke against it."""
 
     ok: bool
+    asked: bool
     credential: ConnectionAnswer
     error: dict[str, Any] | None = None
 
@@ -91,12 +94,13 @@ class UpdateAnswer(Body):
 
 
 class CountsAnswer(Body):
-    """How many connections stand how."""
+    """How many connections stand how. ``unverified``: of those that are active, how many nothing has ever proved (``lastVerifiedAt`` is null)."""
 
     active: int
     invalid: int
     expired: int
     pending: int
+    unverified: int
 
 
 async def create(call: Call) -> Answer:
@@ -123,8 +127,9 @@ async def create(call: Call) -> Answer:
 
 async def read_many(call: Call) -> Answer:
     """GET /credentials."""
-    query = read_list_query(call.http.query_params, ("partnerId", "status", "externalUserId", "title"))
-    known = (("partnerId", "eq"), ("status", "eq"), ("externalUserId", "eq"), ("title", "eq"), ("title", "like"))
+    query = read_list_query(call.http.query_params, ("q", "partnerId", "status", "externalUserId", "title"))
+    plain = ("q", "partnerId", "status", "externalUserId", "title", "verified")
+    known = (*((name, "eq") for name in plain), ("title", "like"))
     known_filters(query.filters, known)
     _check_sort(query.sort)
     given = {name: query.filters.get((name, "eq")) for name in ("status", "externalUserId", "title")}
@@ -137,6 +142,8 @@ async def read_many(call: Call) -> Answer:
         external_user_id=given["externalUserId"],
         title=given["title"],
         title_like=query.filters.get(("title", "like")),
+        sought=query.filters.get(("q", "eq")) or None,
+        verified=yes_or_no(query.filters.get(("verified", "eq")), "filter[verified]"),
     )
     found, total = await call.engine.runtime.repo.connections.page(
         call.principal.account_id, wanted, sort=query.sort, limit=query.limit, offset=query.offset, after=query.after(str, int)
@@ -148,9 +155,12 @@ async def read_many(call: Call) -> Answer:
 
 async def read_counts(call: Call) -> Answer:
     """GET /credentials/by-status."""
-    partner_id = id_filter(call.http.query_params.get("partnerId") or None, "partnerId")
-    found = await call.engine.runtime.repo.connections.by_status(call.principal.account_id, partner_id)
-    return Answer(data={status.value: found.get(status.value, 0) for status in ConnectionStatus})
+    asked = call.http.query_params
+    narrowed = (call.principal.account_id, id_filter(asked.get("partnerId") or None, "partnerId"), asked.get("externalUserId") or None)
+    connections = call.engine.runtime.repo.connections
+    found = await connections.by_status(*narrowed)
+    counts = {status.value: found.get(status.value, 0) for status in ConnectionStatus}
+    return Answer(data=counts | {"unverified": await connections.unverified(*narrowed)})
 
 
 async def read(call: Call) -> Answer:
@@ -173,7 +183,8 @@ async def patch(call: Call) -> Answer:
         record = await replace_fields(call.engine.desk, record, body.fields, body.auth)
     if sent & {"title", "metadata", "external_user_id"}:
         await _patch(call, record, body)
-    return Answer(data=_item(call, await _record(call)))
+    parts = [name for name in _PARTS if name in call.json()]
+    return Answer(data=_item(call, await _record(call)), noted=Noted(part=", ".join(parts)))
 
 
 async def _patch(call: Call, record: Connection, body: PatchBody) -> None:
@@ -209,8 +220,12 @@ async def test(call: Call) -> Answer:
     """POST /credentials/{credentialId}/test."""
     call.body(Body)
     record, error = await test_connection(call.engine.desk, call.principal.account_id, call.id("credentialId"))
-    data: dict[str, Any] = {"ok": error is None, "credential": _item(call, record)}
-    return Answer(data=data if error is None else data | {"error": error.as_record()})
+    partner = await call.engine.runtime.catalog.seen_by(record.account_id).partner(record.partner_id)
+    asked = can_be_asked(partner, record.auth)
+    data: dict[str, Any] = {"ok": error is None, "asked": asked, "credential": _item(call, record)}
+    if error is None:
+        return Answer(data=data, noted=Noted(part="" if asked else "nothing to ask"))
+    return Answer(data=data | {"error": error.as_record()}, noted=Noted(status=error.status))
 
 
 async def update_data(call: Call) -> Answer:
@@ -278,6 +293,12 @@ ENDPOINTS: Final = (
             Param(name="filter[status]", description="active, invalid, expired or pending."),
             Param(name="filter[externalUserId]", description="Your user's id."),
             Param(name="filter[title][like]", description="A part of the title, in any case."),
+            Param(
+                name="filter[verified]",
+                description="Whether anything has ever proved it: a check, or a run that succeeded.",
+                schema={"type": "boolean"},
+            ),
+            Param(name="q", description="An id, a part of the title or of the account at the partner, or how the externalUserId begins."),
         ),
     ),
     Endpoint(
@@ -288,7 +309,10 @@ ENDPOINTS: Final = (
         summary="Count connections by how they stand",
         scope="connections:read",
         answer=CountsAnswer,
-        query=(Param(name="partnerId", description="Those to this partner alone.", schema={"type": "integer"}),),
+        query=(
+            Param(name="partnerId", description="Those to this partner alone.", schema={"type": "integer"}),
+            Param(name="externalUserId", description="Those of this user of yours alone."),
+        ),
     ),
     Endpoint(
         method="GET",

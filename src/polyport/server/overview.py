@@ -15,6 +15,7 @@ from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import id_filter
 from polyport.store.connections import Named
 from polyport.store.reach import only_user
+from polyport.store.records import ConnectionStatus
 from polyport.store.sums import ALL, STANDING, Ends, Latest, PartnerSum
 
 STATUSES: Final = ("succeeded", "failed", "uncertain", "cancelled")
@@ -310,12 +311,17 @@ async def _busiest(call: Call, wanted: Wanted) -> list[dict[str, Any]]:
 
 
 async def _health(call: Call, wanted: Wanted) -> dict[str, int]:
-    """How many of the connections that are asked for stand how."""
+    """How many of the connections that are asked for stand how; ``unverified`` are those of the active ones that nothing has ever proved."""
     connections = call.engine.runtime.repo.connections
     if wanted.connection_id is None:
-        return await connections.by_status(wanted.account_id, wanted.partner_id, wanted.external_user_id)
+        narrowed = (wanted.account_id, wanted.partner_id, wanted.external_user_id)
+        unverified = await connections.unverified(*narrowed)
+        return await connections.by_status(*narrowed) | ({"unverified": unverified} if unverified else {})
     record = await connections.get(wanted.account_id, wanted.connection_id)
-    return {} if record is None or wanted.partner_id not in {None, record.partner_id} else {record.status: 1}
+    if record is None or wanted.partner_id not in {None, record.partner_id}:
+        return {}
+    unverified = record.status is ConnectionStatus.ACTIVE and record.last_verified_at is None
+    return {record.status: 1} | ({"unverified": 1} if unverified else {})
 
 
 def _statuses(runs: Mapping[str, int]) -> dict[str, int]:

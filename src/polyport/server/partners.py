@@ -10,9 +10,9 @@ from typing import Any, Final
 from polyport.catalog import Page, View, Wanted
 from polyport.catalog.listing import placing
 from polyport.engine.caller import connection_fields
-from polyport.errors import NotFound
+from polyport.errors import ConnectionInvalid, NotFound
 from polyport.kinds.fields import TYPES
-from polyport.manifest.model import AuthChoice, ConnectionField
+from polyport.manifest.model import AuthChoice, ConnectionField, Partner
 from polyport.server.cursors import to_cursor
 from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import cursor_meta, id_filter, page_meta, read_list_query
@@ -98,12 +98,13 @@ class OperationAnswer(Body):
 
 
 class CredentialFieldsAnswer(Body):
-    """What a connection of a partner asks for, by way of authorisation."""
+    """What a connection of a partner asks for, by way of authorisation. ``isReady``, of a way by which customers sign in: whether an OAuth app serves them."""
 
     auth: str
     kind: str
     label: str
     hint: str | None = None
+    is_ready: bool | None = None
     fields: list[dict[str, Any]]
 
 
@@ -152,7 +153,18 @@ async def credential_fields(call: Call) -> Answer:
     partner = await _seen(call).partner(call.id("partnerId"))
     spec = partner.file.connection
     choices = spec.auth if spec is not None else ()
-    return Answer(data=[_choice(choice, connection_fields(partner, choice.name)) for choice in choices], etag=True)
+    found = [_choice(choice, connection_fields(partner, choice.name)) for choice in choices]
+    for shown in found:
+        if shown["byLinkOnly"] and call.caller is not None:
+            shown["isReady"] = await _has_app(call, call.caller.account_id, partner, shown["auth"])
+    return Answer(data=found, etag=True)
+
+
+async def _has_app(call: Call, account_id: int, partner: Partner, auth: str) -> bool:
+    try:
+        return await call.engine.runtime.apps.serving(account_id, partner, auth) is not None
+    except ConnectionInvalid:  # there is one, and its key cannot be read
+        return False
 
 
 async def logo(call: Call) -> Answer:

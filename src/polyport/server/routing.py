@@ -65,10 +65,17 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False, defer_build=True)
 
 
+class Noted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the audit log tells of an answer beside its path and its status: the ``status`` of what was found out, the ``part`` of a thing that was changed."""
+
+    status: int | None = None
+    part: str = ""
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a handler gives: ``data`` in the envelope (with ``meta``), or a whole ``body``, or ``content`` of another media type, or a ``stream``.
 
-    ``etag``: whether the answer is revalidated by a tag that is made from it, or the tag itself.
+    ``etag``: whether the answer is revalidated by a tag that is made from it, or the tag itself. ``noted`` is for the audit log.
     """
 
     data: Any = None
@@ -81,6 +88,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     stream: Stream | None = None
     media_type: str = "application/json"
     etag: bool | str = False
+    noted: Noted = Noted()
 
 
 @dataclass(slots=True)
@@ -374,7 +382,7 @@ async def note(call: Call, endpoint: Endpoint, answer: Answer | None, via: str =
     caller = call.caller
     if caller is None or caller.kind == "end_user":
         return
-    target = call.http.url.path
+    target, told = call.http.url.path, answer.noted if answer is not None else Noted(status=Forbidden().status)
     if answer is not None and answer.status == 201 and isinstance(answer.data, dict):
         made = next((answer.data[name] for name in _MADE if answer.data.get(name) is not None), None)
         target += f"/{made}" if made is not None else ""
@@ -383,9 +391,9 @@ async def note(call: Call, endpoint: Endpoint, answer: Answer | None, via: str =
             caller.account_id,
             via=via,
             actor=await _actor(call, caller),
-            action=f"{endpoint.method} {endpoint.path}",
+            action=f"{endpoint.method} {endpoint.path}" + (f" ({told.part})" if told.part else ""),
             target=target,
-            status=answer.status if answer is not None else Forbidden().status,
+            status=told.status or (answer.status if answer is not None else 200),
             came=(call.address, call.request_id),
         )
     except StoreFault:

@@ -382,6 +382,13 @@ def id_filter(value: str | None, path: str) -> int | None:
     raise ValidationFailed.of(Fault(path=path, code="wrong_type", message="An id (a whole number) is needed here."))
 
 
+def yes_or_no(value: str | None, path: str) -> bool | None:
+    """The yes or no of a filter. Raises ``ValidationFailed``."""
+    if value is None or value in {"true", "false"}:
+        return None if value is None else value == "true"
+    raise ValidationFailed.of(Fault(path=path, code="wrong_type", message="This is true or false."))
+
+
 def known_filters(filters: Mapping[tuple[str, str], str], known: Sequence[tuple[str, str]]) -> None:
     """Raise ``ValidationFailed`` that names every filter that there is not."""
     listed = ", ".join(f"filter[{name}]" + ("" if operator == "eq" else f"[{operator}]") for name, operator in known)

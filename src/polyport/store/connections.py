@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,6 +25,18 @@ class ConnectionFilter:
     external_user_id: str | None = None
     title: str | None = None
     title_like: str | None = None
+    sought: str | None = None
+    verified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A connection came to stand otherwise than before, at a time in unix milliseconds, for a reason if one was told."""
+
+    change_id: int
+    at: int
+    status: ConnectionStatus
+    reason: str | None
 
 
 class Named(NamedTuple):
@@ -72,7 +84,7 @@ class Connections:
         self, account_id: int, wanted: ConnectionFilter, *, sort: str | None, limit: int, offset: int, after: After | None = None
     ) -> tuple[list[Connection], int]:
         """A page of connections and how many there are. ``sort``: ``title``, ``-title``, ``-credentialId``, or by id. ``after``: the title and the id to go on from."""
-        given = {"account_id": account_id, **params(wanted)}
+        given = {"account_id": account_id, "sought_id": _id_in(wanted.sought), **params(wanted)}
         narrowed = "_of_external_user" if wanted.external_user_id is not None else "_of_partner" if wanted.partner_id is not None else ""
         query = {
             "title": "connections_by_title",
@@ -80,14 +92,30 @@ class Connections:
             "-credentialId": f"connections{narrowed}_newest",
         }.get(sort or "", f"connections{narrowed}_oldest")
         rows = await self.database.read(query, {**given, "limit": limit, "offset": offset, **params_after(after)})
-        total = await self.database.read(_counting(wanted), given)
-        return [_connection(row) for row in rows], int(total[0][0])
+        return [_connection(row) for row in rows], await self._count(wanted, given)
+
+    async def _count(self, wanted: ConnectionFilter, given: Mapping[str, object]) -> int:
+        query = _counting(wanted)
+        found = int((await self.database.read(query, given))[0][0])
+        if query == "count_connections" and wanted.verified:  # all the others: no index holds them, and to look at each takes long
+            return found - int((await self.database.read("count_connections_unverified", given))[0][0])
+        return found
 
     async def by_status(self, account_id: int, partner_id: int | None = None, external_user_id: str | None = None) -> dict[str, int]:
         """How many of an account's connections, or of those to one partner or of one external user, stand how."""
         told = {"account_id": account_id, "partner_id": partner_id, "external_user_id": external_user_id}
         rows = await self.database.read("connections_by_status", told)
         return {str(status): int(count) for status, count in rows}
+
+    async def unverified(self, account_id: int, partner_id: int | None = None, external_user_id: str | None = None) -> int:
+        """How many of those that are active nothing has ever proved."""
+        told = {"account_id": account_id, "partner_id": partner_id, "external_user_id": external_user_id, "status": ConnectionStatus.ACTIVE}
+        return int((await self.database.read("count_connections_unverified", told))[0][0])
+
+    async def changes(self, connection_id: int, before: int, *, limit: int) -> list[Change]:
+        """How a connection came to stand, before one of the changes, the latest first."""
+        rows = await self.database.read("connection_changes", {"connection_id": connection_id, "before": before, "limit": limit})
+        return [Change(change_id=int(row[0]), at=int(row[1]), status=ConnectionStatus(row[2]), reason=row[3]) for row in rows]
 
     async def titles(self, account_id: int, ids: Iterable[int]) -> dict[int, Named]:
         """The titles of those of some connections that are an account's."""
@@ -247,7 +275,11 @@ class Connections:
 
 def _counting(wanted: ConnectionFilter) -> str:
     """The statement that counts the connections of a filter by reading as little as may be."""
-    if wanted.title is None and wanted.title_like is None:
-        return "count_connections"
-    others = (wanted.partner_id, wanted.status, wanted.external_user_id)
-    return "count_connections_titled" if others == (None, None, None) else "count_connections_narrowed"
+    if wanted.title is None and wanted.title_like is None and wanted.sought is None:
+        return "count_connections_unverified" if wanted.verified is False else "count_connections"
+    others = (wanted.partner_id, wanted.status, wanted.external_user_id, wanted.verified)
+    return "count_connections_titled" if others == (None, None, None, None) else "count_connections_narrowed"
+
+
+def _id_in(sought: str | None) -> int | None:
+    return int(sought) if sought is not None and sought.isascii() and sought.isdecimal() and len(sought) <= 16 else None

@@ -68,6 +68,6 @@ class Names:
 
 def deed(call: Call, action: str) -> str:
     """What an entry of the audit log says was done, in the words of the API's description."""
-    method, _, path = action.partition(" ")
+    method, _, path = action.partition(" (")[0].partition(" ")  # in parentheses is what of the thing was changed
     endpoint = call.services.endpoints.get((method, path))
     return endpoint.summary if endpoint is not None else action.removeprefix("console ").capitalize()

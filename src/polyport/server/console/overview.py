@@ -7,12 +7,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from polyport.server.console.charts import Picture, area, bars, lines, part, parts
-from polyport.server.console.connections import STATUSES as STATUS_NAMES
 from polyport.server.console.member import Member, base_path
 from polyport.server.console.names import Names
 from polyport.server.console.plotted import Clock
 from polyport.server.console.screen import screen
 from polyport.server.console.show import Entry, chosen, options, page, thousands, took
+from polyport.server.console.standing import counted
 from polyport.server.console.within import ask
 from polyport.server.overview import STATUSES
 from polyport.server.piles import RANGES
@@ -77,7 +77,7 @@ async def show(call: Call, member: Member) -> Answer:
         waiting_most=max(slot["waiting"] for slot in slots),
         part=part,
         health=_health(data["connections"]),
-        connections=sum(data["connections"].values()),
+        connections=sum(count for _name, _label, count in counted(data["connections"])),
         told=_told(data["totals"]),
     )
 
@@ -97,7 +97,7 @@ def _given(call: Call) -> dict[str, str]:
 
 def _health(counts: Mapping[str, int]) -> list[dict[str, Any]]:
     """How many connections stand how, with their stretches of one bar."""
-    known = [(status, name, counts[status]) for status, name in STATUS_NAMES.items() if counts.get(status)]
+    known = [each for each in counted(counts) if each[2]]
     stretches = parts([count for _status, _name, count in known])
     return [
         {"status": status, "name": name, "count": count, "at": at, "width": width}

@@ -8,6 +8,7 @@ from typing import Final
 
 from polyport.server.console import (
     catalogue,
+    connecting,
     connections,
     docs,
     entrance,
@@ -30,8 +31,9 @@ PAGES: Final[tuple[ModuleType, ...]] = (
     overview,
     catalogue,
     partner,
-    connections,
+    connecting,
     links,
+    connections,
     runs,
     tryit,
     start,

@@ -14,7 +14,7 @@
     for (const [unit, size] of steps) {
       if (Math.abs(left) < size) {
         const many = Math.abs(Math.round(left));
-        if (unit === "sec." && !many) return "now";
+        if (unit === "sec.") return left <= 0 ? "just now" : "in a moment";  // to count seconds is no help to who reads
         if (unit === "day" && many === 1) return left < 0 ? "yesterday" : "tomorrow";
         const words = `${many} ${unit}${unit === "day" ? "s" : ""}`;
         return left < 0 ? `${words} ago` : `in ${words}`;
@@ -29,13 +29,14 @@
       const moment = new Date(each.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
       const words = inWords(moment);
-      if (words) each.textContent = words;
+      if (words && each.dataset.time !== "both") each.textContent = words;
       shown.push([each, moment, words]);
     }
     if (!shown.length) return;
     later(() => {
       for (const [each, moment, words] of shown) {
-        if (!words) each.textContent = written("day", moment);
+        if (each.dataset.time === "both") each.textContent = written("day", moment) + (words ? ` (${words.replaceAll(" ", "\u00a0")})` : "");
+        else if (!words) each.textContent = written("day", moment);
         each.title = written("exact", moment);
       }
     });
@@ -237,7 +238,7 @@
     if (Date.now() - Number(form.dataset.sent || 0) < WAITED) { event.preventDefault(); return; }
     form.dataset.sent = Date.now();
     const button = form.querySelector("button[data-busy]");
-    if (!button) return;
+    if (!button || event.submitter?.hasAttribute("data-idle")) return;
     button.setAttribute("aria-disabled", "true");
     button.textContent = button.dataset.busy;
   });
@@ -278,9 +279,9 @@
   addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent"); });
   const begin = () => {
     document.documentElement.classList.add("scripted");
-    // On a phone the navigation and the tabs are strips; elsewhere to ask where they are would have the browser lay the page out once more.
-    if (matchMedia("(max-width: 56rem)").matches) {
-      for (const here of document.querySelectorAll(".side nav [aria-current], .tabs [aria-current]")) {
+    // On a narrow screen the tabs are a strip; elsewhere to ask where they are would have the browser lay the page out once more.
+    if (matchMedia("(max-width: 68rem)").matches) {
+      for (const here of document.querySelectorAll(".tabs [aria-current]")) {
         const strip = here.closest("nav");
         strip.scrollLeft += here.getBoundingClientRect().left - strip.getBoundingClientRect().left - 16;
       }
@@ -288,6 +289,7 @@
     showTimes(document);
     arm(document);
     follow();
+    document.querySelector("main [aria-invalid=true]")?.focus();  // a form that was not taken: to the first field that is why
     if (document.readyState === "complete") later(complete);
     else addEventListener("load", () => later(complete), { once: true });
     setInterval(() => showTimes(document), 20000);

@@ -151,11 +151,28 @@ CREATE TABLE connections (
 );
 CREATE INDEX connections_by_account ON connections (account_id, connection_id);
 CREATE INDEX connections_by_partner ON connections (account_id, partner_id, connection_id);
-CREATE INDEX connections_by_title ON connections (account_id, title_key, connection_id);
+CREATE INDEX connections_by_title ON connections (account_id, title_key, connection_id, account_label, external_user_id);
 CREATE INDEX connections_by_status ON connections (account_id, status, partner_id, external_user_id);
 CREATE INDEX connections_by_user ON connections (account_id, external_user_id, connection_id) WHERE external_user_id IS NOT NULL;
 CREATE INDEX connections_by_check ON connections (partner_id, check_at) WHERE check_at IS NOT NULL;
 CREATE INDEX connections_by_data ON connections (data_at) WHERE data_at IS NOT NULL;
+CREATE INDEX connections_unverified ON connections (account_id, status, partner_id, external_user_id, last_verified_at) WHERE last_verified_at IS NULL;
+
+-- Each time that a connection came to stand otherwise than before, with what was said of it; the last fifty of each are kept.
+CREATE TABLE connection_changes (
+    change_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    connection_id INTEGER NOT NULL REFERENCES connections (connection_id) ON DELETE CASCADE,
+    at            INTEGER NOT NULL,
+    status        TEXT    NOT NULL,
+    reason        TEXT
+);
+CREATE INDEX connection_changes_by_connection ON connection_changes (connection_id, change_id);
+CREATE TRIGGER connections_changed AFTER UPDATE OF status ON connections WHEN NEW.status <> OLD.status
+BEGIN
+    INSERT INTO connection_changes (connection_id, at, status, reason) VALUES (NEW.connection_id, NEW.updated_at, NEW.status, NEW.last_error);
+    DELETE FROM connection_changes WHERE connection_id = NEW.connection_id AND change_id <=
+        (SELECT change_id FROM connection_changes WHERE connection_id = NEW.connection_id ORDER BY change_id DESC LIMIT 1 OFFSET 50);
+END;
 
 -- What Polyport is at a partner for customers who sign in there. Without an account it serves all of them; one that an account has wins over it.
 CREATE TABLE oauth_apps (

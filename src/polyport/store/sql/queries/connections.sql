@@ -11,10 +11,16 @@ AND (:only_user IS NULL OR external_user_id = :only_user)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
 
 -- part: titled
--- The filters of the title: the whole, or a part in any case.
+-- The filters of the title: the whole, or a part in any case; of what is looked for: an id, a part of the title or of the account at the partner, or how the external user's id begins; of whether a connection was ever proved.
 AND (:title IS NULL OR title = :title)
     AND (:title_like IS NULL OR CASE WHEN length(:title_like) < 1000
         THEN title_key LIKE '%' || replace(replace(replace(lower(:title_like), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\' ELSE FALSE END)
+    AND (:sought IS NULL OR CASE WHEN length(:sought) < 1000
+        THEN title_key LIKE '%' || replace(replace(replace(lower(:sought), '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\'
+            OR account_label LIKE '%' || replace(replace(replace(:sought, '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\'
+            OR external_user_id LIKE replace(replace(replace(:sought, '\', '\\'), '%', '\%'), '_', '\_') || '%' ESCAPE '\'
+            OR connection_id = :sought_id ELSE FALSE END)
+    AND (:verified IS NULL OR (last_verified_at IS NOT NULL) = :verified)
 
 -- name: reserve_connection
 -- The id of a connection that is about to be made; its secrets are sealed under it.
@@ -131,6 +137,12 @@ ORDER BY connection_id ASC LIMIT :limit OFFSET :offset;
 -- How many connections of an account meet every filter given; titles are not in it, so it is answered from an index alone.
 SELECT COUNT(*) FROM connections INDEXED BY connections_by_status
 WHERE account_id = :account_id
+    {narrowed};
+
+-- name: count_connections_unverified
+-- How many of them nothing has ever proved: the same.
+SELECT COUNT(*) FROM connections INDEXED BY connections_unverified
+WHERE account_id = :account_id AND last_verified_at IS NULL
     {narrowed};
 
 -- name: count_connections_titled
@@ -261,6 +273,10 @@ SELECT status, COUNT(*) FROM connections
 WHERE account_id = :account_id AND (:partner_id IS NULL OR partner_id = :partner_id)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id) AND (:only_user IS NULL OR external_user_id = :only_user)
 GROUP BY status;
+
+-- name: connection_changes
+-- How a connection came to stand, before one of the changes, the latest first.
+SELECT change_id, at, status, reason FROM connection_changes WHERE connection_id = :connection_id AND change_id < :before ORDER BY change_id DESC LIMIT :limit;
 
 -- name: titles_of_connections
 -- Those of some connections (:ids, JSON) that are an account's, with their titles and whose they are.
