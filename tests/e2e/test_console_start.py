@@ -54,7 +54,7 @@ async def test_three_presses_lead_from_nothing_to_a_run_that_succeeded(tmp_path:
 
         assert "It works" in text_of(await owner.get("/console/start"))
         assert (await owner.get("/console")).headers["location"] == "/console/overview"
-        assert 'href="/console/start">First steps' in (await owner.get("/console/docs")).content.decode()
+        assert 'href="/console/start"><strong>First steps' in (await owner.get("/console/docs")).content.decode()
 
         await owner.post("/console/catalogue/225/practice")
         assert "It works" in text_of(await owner.get("/console/start")), "a second simulated connection takes nothing back"
