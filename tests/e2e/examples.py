@@ -161,6 +161,7 @@ async def _connections(told: Told) -> int:
     await told.ask("GET /credentials/{credentialId}", one)
     await told.ask("PATCH /credentials/{credentialId}", one, {"title": "Acme Ltd"})
     await told.ask("POST /credentials/{credentialId}/test", f"{one}/test", {})
+    await told.ask("GET /credentials/{credentialId}/history", f"{one}/history")
     again = f"/credentials/{PIPEDRIVE}/{connection}/update-user-data"
     await told.ask("POST /credentials/{partnerId}/{credentialId}/update-user-data", again, {})
     return connection
