@@ -54,6 +54,9 @@ def check_role(role: str, path: str = "role") -> str:
     return role
 
 
+_LAST: Final = "This is the last owner who can sign in: make somebody else an owner first, and let them come in by their link."
+
+
 async def add_user(repo: Repo, account_id: int, email: str, role: str, now: int) -> User:
     """Make a user who has no password yet. Raises ``ValidationFailed``, or ``Conflict`` when the e-mail address is taken."""
     made = User(user_id=0, account_id=account_id, email=read_email(email), password_hash="", role=check_role(role), created_at=now)
@@ -102,7 +105,7 @@ async def change_role(repo: Repo, account_id: int, user_id: int, role: str) -> U
     try:
         await repo.console_users.set_role(account_id, user.user_id, check_role(role))
     except Stale:
-        raise Conflict("This is the last owner: make somebody else an owner first.") from None
+        raise Conflict(_LAST) from None
     return await _user(repo, account_id, user_id)
 
 
@@ -112,7 +115,7 @@ async def remove_user(repo: Repo, account_id: int, user_id: int) -> None:
     try:
         await repo.console_users.delete(account_id, user_id)
     except Stale:
-        raise Conflict("This is the last owner: make somebody else an owner first.") from None
+        raise Conflict(_LAST) from None
 
 
 async def _user(repo: Repo, account_id: int, user_id: int) -> User:

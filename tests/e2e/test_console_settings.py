@@ -76,7 +76,7 @@ async def test_a_key_that_is_filled_in_wrongly_is_asked_for_again(owner: Browsin
 
 
 async def test_people_are_added_by_a_link_given_roles_and_removed(house: Served, owner: Browsing):
-    made = await owner.post("/console/settings/people", {"email": "ada@team.example", "role": "viewer"})
+    made = await owner.follow(await owner.post("/console/settings/people", {"email": "ada@team.example", "role": "viewer"}))
     url = re.search(r"<code>(http[^<]+/console/welcome\?token=[^<]+)</code>", made.content.decode())
     assert url, made.content
     assert "Not in yet" in text_of(made)
@@ -90,8 +90,10 @@ async def test_people_are_added_by_a_link_given_roles_and_removed(house: Served,
     assert (await ada.post("/console/welcome", form, proof=None)).status == 303
     assert (await owner.post(path + "/sign-out")).status == 303
     assert (await ada.get("/console/catalogue")).status == 303
-    again = await owner.post(path + "/link")
-    assert (again.status, "A link for ada@team.example" in text_of(again)) == (200, True)
+    assert "ada@team.example is signed out everywhere." in text_of(await owner.get("/console/settings/people"))
+    again = await owner.follow(await owner.post(path + "/link"))
+    assert "A link for ada@team.example" in text_of(again)
+    assert "A link for" not in text_of(await owner.get("/console/settings/people"))
     assert (await owner.post(path + "/remove", {"confirm": "grace@team.example"})).status == 422
     assert (await owner.post(path + "/remove", {"confirm": "ada@team.example"})).status == 303
     assert "ada@team.example" not in text_of(await owner.get("/console/settings/people"))
@@ -100,7 +102,11 @@ async def test_people_are_added_by_a_link_given_roles_and_removed(house: Served,
 async def test_the_last_owner_stays(house: Served, owner: Browsing):
     me = (await house.fetch("GET", "/console-users")).json["data"][0]
     assert me["email"] == EMAIL
-    found = await owner.post(f"/console/settings/people/{me['id']}/role", {"role": "viewer"})
+    asked = await owner.follow(await owner.post(f"/console/settings/people/{me['id']}/role", {"role": "viewer"}))
+    assert "Change your own role?" in text_of(asked)
+    wrong = await owner.post(f"/console/settings/people/{me['id']}/role", {"role": "viewer", "confirm": "x"})
+    assert (wrong.status, "That was not the name" in text_of(wrong)) == (422, True)
+    found = await owner.post(f"/console/settings/people/{me['id']}/role", {"role": "viewer", "confirm": EMAIL})
     assert found.status == 409
     assert b'role="alert"' in found.content
     assert (await owner.post("/console/settings/people", {"email": "nobody", "role": "viewer"})).content.count(b'class="error"') == 1
@@ -108,22 +114,24 @@ async def test_the_last_owner_stays(house: Served, owner: Browsing):
 
 async def test_a_webhook_is_made_changed_rotated_paused_and_deleted(house: Served, owner: Browsing):
     form = {"url": house.origin + "/hooks", "title": "Ours", "type.run.finished": "1"}
-    made = await owner.post("/console/settings/webhooks", form)
+    made = await owner.follow(await owner.post("/console/settings/webhooks", form))
     secret = shown_secret(made, "whsec_")
     endpoint = (await house.fetch("GET", "/event-endpoints")).json["data"][0]
     path = f"/console/settings/webhooks/{endpoint['endpointId']}"
     assert endpoint["eventTypes"] == ["run.finished"]
     assert secret not in (await owner.get(path)).content.decode()
     assert (await owner.post(path, form | {"type.link.completed": "1"})).status == 303
-    rotated = shown_secret(await owner.post(path + "/secret", {"keepFor": "3600"}), "whsec_")
+    rotated = shown_secret(await owner.follow(await owner.post(path + "/secret", {"keepFor": "3600"})), "whsec_")
     assert rotated != secret
     held = (await house.fetch("GET", f"/event-endpoints/{endpoint['endpointId']}")).json["data"]
     assert (held["eventTypes"], len(held["secrets"])) == (["run.finished", "link.completed"], 2)
-    sent = await owner.post(path + "/test")
-    assert "is on its way" in text_of(sent)
+    sent = await owner.follow(await owner.post(path + "/test"))
+    assert "endpoint.test" in text_of(sent)
     assert (await owner.post(path + "/status", {"status": "paused"})).status == 303
-    assert "Paused" in text_of(await owner.get(path))
-    assert (await owner.post(path + "/test")).status == 409
+    paused = text_of(await owner.get(path))
+    assert "It is paused: what happens now waits for it." in paused
+    assert "Send a test" not in paused
+    assert "A test can be sent once this webhook goes on." in text_of(await owner.follow(await owner.post(path + "/test")))
     assert (await owner.post(path + "/status", {"status": "active"})).status == 303
     assert (await owner.post(path + "/delete", {"confirm": "Theirs"})).status == 422
     assert (await owner.post(path + "/delete", {"confirm": "Ours"})).status == 303
@@ -138,7 +146,11 @@ async def test_a_webhook_that_is_filled_in_wrongly_is_asked_for_again(owner: Bro
 
 
 async def test_the_secret_of_callbacks_is_rotated_and_shown_once(house: Served, owner: Browsing):
-    secret = shown_secret(await owner.post("/console/settings/webhooks/callback-secret", {"keepFor": "0"}), "whsec_")
+    asked = await owner.follow(await owner.post("/console/settings/webhooks/callback-secret", {"keepFor": "0"}))
+    assert "refuses every callback until it knows the new one" in text_of(asked)
+    assert (await owner.post("/console/settings/webhooks/callback-secret", {"keepFor": "0", "confirm": "webhooks"})).status == 422
+    made = await owner.post("/console/settings/webhooks/callback-secret", {"keepFor": "0", "confirm": "callbacks"})
+    secret = shown_secret(await owner.follow(made), "whsec_")
     listed = await owner.get("/console/settings/webhooks")
     assert secret not in listed.content.decode()
     assert (await house.fetch("GET", "/account/callback-secret")).json["data"]["secrets"][0]["hint"] in text_of(listed)

@@ -114,7 +114,11 @@ async def test_the_last_owner_stays_one(tmp_path: Path):
         assert (demoted.status, removed.status) == (409, 409)
         assert (await served.fetch("GET", "/console-users")).status == 200, "a refusal signs nobody out"
 
-        await add(served, "second@team.example", "owner")
+        second = await add(served, "second@team.example", "owner")
+        assert (await served.fetch("DELETE", f"/console-users/{owner}")).status == 409, "who never came in lets nobody else in"
+        assert (await served.fetch("PATCH", f"/console-users/{owner}", {"role": "developer"})).status == 409
+        form = {"token": str(second["url"]).partition("token=")[2], "email": str(second["email"]), "password": PASSWORD, "again": PASSWORD}
+        assert (await Browsing(served=served).post("/console/welcome", form, proof=None)).status == 303
         assert (await served.fetch("DELETE", f"/console-users/{owner}")).status == 200
         assert (await served.fetch("GET", "/console-users")).status == 401
 
@@ -234,6 +238,9 @@ async def test_an_export_is_verified_anywhere(house: Served, tmp_path: Path):
 
     assert verified(lines, "--head", head)[0] == 0
     assert verified([lines[0].replace(b'"status":201', b'"status":200'), *lines[1:]])[0] == 1
+    kept = json.loads(lines[0])["hash"]
+    assert "is that of entry 1, 1 came after it" in verified(lines[:2], "--head", kept)[1]
+    assert "No entry has the hash" in verified(lines, "--head", "0" * 64)[1]
     assert "its end is missing" in verified(lines[:-1], "--head", head)[1]
     assert "line 1" in verified([b"no json\n"])[1]
 

@@ -63,6 +63,11 @@ async def read_many(call: Call) -> Answer:
     return Answer(data=[shown_user(user) for user in shown], meta=meta)
 
 
+async def read(call: Call) -> Answer:
+    """GET /console-users/{consoleUserId}."""
+    return Answer(data=_item(await _user(call)))
+
+
 async def patch(call: Call) -> Answer:
     """PATCH /console-users/{consoleUserId}."""
     known = await _user(call)
@@ -131,6 +136,7 @@ ENDPOINTS: Final = (
         method="GET", path=_PATH, handler=read_many, tag=_TAG, summary="List the users of the account", scope="admin",
         answer=ConsoleUserAnswer, many=True, query=LEAFED,
     ),
+    Endpoint(method="GET", path=_ONE, handler=read, tag=_TAG, summary="Read about a user", scope="admin", answer=ConsoleUserAnswer),
     Endpoint(
         method="PATCH", path=_ONE, handler=patch, tag=_TAG, summary="Give a user another role; all its sign-ins end", scope="admin",
         body=RoleBody, answer=ConsoleUserAnswer, errors=("conflict",),

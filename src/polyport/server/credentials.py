@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -13,7 +13,7 @@ from polyport.engine.erasure import erase_connection
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
 from polyport.items import connection_item
 from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Noted, Param
-from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, read_list_query, yes_or_no
+from polyport.server.wire import ExternalUserId, Seen, encode, id_filter, known_filters, read_list_query, yes_or_no
 from polyport.store.base import Stale
 from polyport.store.connections import ConnectionFilter
 from polyport.store.records import Connection, ConnectionStatus
@@ -31,7 +31,7 @@ class CreateBody(Body):
     """
 
     partner_id: int = Field(ge=1, le=2**53)
-    title: str = Field(min_length=1, max_length=300)
+    title: Annotated[str, Seen] = Field(min_length=1, max_length=300)
     simulated: bool = Field(default=False, strict=True)
     fields: dict[str, Any] | None = Field(default=None, validate_default=True)
     auth: str | None = Field(default=None, max_length=100)
@@ -50,7 +50,7 @@ class CreateBody(Body):
 class PatchBody(Body):
     """What changes; what is left out stays. New ``fields`` are proved before they replace the old ones, field by field."""
 
-    title: str | None = Field(default=None, min_length=1, max_length=300)
+    title: Annotated[str, Seen] | None = Field(default=None, min_length=1, max_length=300)
     metadata: dict[str, Any] | None = None
     external_user_id: ExternalUserId | None = None
     fields: dict[str, Any] | None = None

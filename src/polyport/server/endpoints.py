@@ -15,8 +15,8 @@ from polyport.events import EVENT_TYPES, PATTERNS, new_endpoint_id, receiver_fau
 from polyport.items import event_item, seconds
 from polyport.runtime import Runtime
 from polyport.server.events import EventAnswer
-from polyport.server.routing import Answer, Body, Call, Endpoint
-from polyport.server.wire import page_meta
+from polyport.server.routing import LEAFED, Answer, Body, Call, Endpoint
+from polyport.server.wire import Seen, known_filters, read_list_query
 from polyport.signing import Secret, new_secret, rotated, valid
 from polyport.store.base import Stale
 from polyport.store.outbox import ENDPOINTS_MOST
@@ -24,6 +24,7 @@ from polyport.store.records import Endpoint as StoredEndpoint
 from polyport.store.records import EndpointStatus
 
 KEEP_SECONDS: Final = 24 * 3600
+PLACED_BY: Final = 200
 KEEP_MOST: Final = 7 * 24 * 3600
 _CHANGED: Final = "Somebody else changed this at the same time; read it and try again."
 
@@ -41,7 +42,7 @@ class EndpointBody(Body):
     """A new endpoint. ``eventTypes`` are types or patterns: ``connection.*``, ``*``."""
 
     url: str = Field(min_length=1, max_length=URL_LONGEST, examples=["https://example.com/hooks/polyport"])
-    title: str = Field(default="", max_length=200)
+    title: Annotated[str, Seen] = Field(default="", max_length=200)
     event_types: EventTypes = Field(default_factory=lambda: ["*"])
 
 
@@ -49,7 +50,7 @@ class EndpointPatch(Body):
     """What changes; what is left out stays. While an endpoint is ``paused`` its events wait; ``active`` also brings a disabled one back."""
 
     url: str | None = Field(default=None, min_length=1, max_length=URL_LONGEST)
-    title: str | None = Field(default=None, max_length=200)
+    title: Annotated[str, Seen] | None = Field(default=None, max_length=200)
     event_types: EventTypes | None = None
     status: Literal["active", "paused"] | None = None
 
@@ -130,9 +131,16 @@ async def create(call: Call) -> Answer:
 async def read_many(call: Call) -> Answer:
     """GET /event-endpoints."""
     runtime = call.engine.runtime
-    found = await runtime.repo.endpoints.all(call.principal.account_id)
-    data = [_item(endpoint, await _valid(runtime, endpoint)) for endpoint in found]
-    return Answer(data=data, meta=page_meta(1, max(1, len(data)), len(data)))
+    query = read_list_query(call.http.query_params)
+    known_filters(query.filters, ())
+    found = sorted(await runtime.repo.endpoints.all(call.principal.account_id), key=_place)
+    shown, meta = query.leaf(found, _place)
+    return Answer(data=[_item(endpoint, await _valid(runtime, endpoint)) for endpoint in shown], meta=meta)
+
+
+def _place(endpoint: StoredEndpoint) -> str:
+    """Where an endpoint stands in the list: by what it is called, and those of one name by their ids."""
+    return f"{(endpoint.title or endpoint.url).casefold()[:PLACED_BY]} {endpoint.endpoint_id}"
 
 
 async def read(call: Call) -> Answer:
@@ -279,7 +287,7 @@ ENDPOINTS: Final = (
         body=EndpointBody, answer=NewEndpointAnswer, status=201, errors=("conflict",),
         description="`secret` is shown here and never again: with it the receiver checks the signatures (Standard Webhooks).",
     ),
-    Endpoint(method="GET", path=_PATH, handler=read_many, tag=_TAG, summary="List endpoints", scope="admin", answer=EndpointAnswer, many=True),
+    Endpoint(method="GET", path=_PATH, handler=read_many, tag=_TAG, summary="List endpoints, by their titles", scope="admin", answer=EndpointAnswer, many=True, query=LEAFED),
     Endpoint(method="GET", path=_ONE, handler=read, tag=_TAG, summary="Read an endpoint", scope="admin", answer=EndpointAnswer),
     Endpoint(
         method="PATCH", path=_ONE, handler=patch, tag=_TAG, summary="Change, pause or bring back an endpoint", scope="admin",

@@ -23,7 +23,7 @@ from polyport.events import receiver_fault
 from polyport.items import link_item
 from polyport.server.connect.words import LANGUAGES, known_language
 from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import ExternalUserId, encode, id_filter, known_filters, read_list_query
+from polyport.server.wire import ExternalUserId, Seen, encode, id_filter, known_filters, read_list_query
 from polyport.store.links import LinkFilter
 from polyport.store.records import Link, LinkStatus
 
@@ -48,7 +48,7 @@ class LinkBody(_Leading):
     """A new link. ``title``, ``externalUserId`` and ``metadata`` are those of the connection that it leads to."""
 
     partner_id: int = Field(ge=1, le=2**53)
-    title: str = Field(min_length=1, max_length=300)
+    title: Annotated[str, Seen] = Field(min_length=1, max_length=300)
     external_user_id: ExternalUserId | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 

@@ -28,6 +28,8 @@ from polyport.server.routing import LEAFED, Answer, Body, Call, Endpoint
 from polyport.server.wire import known_filters, page_meta, read_list_query
 from polyport.store.private_partners import PartnerState, PartnerVersion, PrivatePartner
 
+NUMBER_MOST: Final = 2**31
+
 
 class PublishBody(Body):
     """``accept``: publish the version also where it breaks those who use the one that serves."""
@@ -108,7 +110,7 @@ async def _partner(call: Call) -> PrivatePartner:
 
 async def _version(call: Call, partner: PrivatePartner) -> PartnerVersion:
     number = call.id("number")
-    if number >= 2**31:
+    if number >= NUMBER_MOST:
         raise NotFound("This partner has no version with this number.")
     return await own_version(call.engine.runtime, partner, number)
 
@@ -126,7 +128,10 @@ async def versions(call: Call) -> Answer:
     """GET /partners/{partnerId}/versions."""
     partner = await _partner(call)
     found = await call.engine.runtime.repo.private_partners.versions(partner.account_id, partner.partner_id)
-    return Answer(data=[_version_item(partner, version) for version in found], meta=page_meta(1, max(1, len(found)), len(found)))
+    query = read_list_query(call.http.query_params)
+    known_filters(query.filters, ())
+    shown, meta = query.leaf(found, lambda version: NUMBER_MOST - version.number)
+    return Answer(data=[_version_item(partner, version) for version in shown], meta=meta)
 
 
 async def version(call: Call) -> Answer:
@@ -222,7 +227,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         method="GET", path=f"{_PATH}/versions", handler=versions, tag=_TAG, summary="List the versions of a partner of your own, the newest first",
-        scope="admin", answer=VersionAnswer, many=True,
+        scope="admin", answer=VersionAnswer, many=True, query=LEAFED,
     ),
     Endpoint(method="GET", path=_VERSION, handler=version, tag=_TAG, summary="Read about a version", scope="admin", answer=VersionAnswer),
     Endpoint(

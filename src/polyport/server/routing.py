@@ -135,7 +135,8 @@ class Services:
 class Call:
     """One request on its way through a handler. ``run_id`` is the run that came of it, which errors name too.
 
-    ``within``: it is a page of this server that asks, and reads the answer before it becomes JSON.
+    ``within``: it is a page of this server that asks, and reads the answer before it becomes JSON. ``thing`` is what that is called which it is about, and
+    ``change`` what became of it, for the audit log.
     """
 
     http: HttpRequest
@@ -145,6 +146,8 @@ class Call:
     content: bytes = b""
     run_id: str | None = None
     within: bool = False
+    thing: str = ""
+    change: str = ""
 
     @property
     def engine(self) -> Engine:

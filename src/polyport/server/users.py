@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
@@ -12,7 +13,7 @@ from polyport.kinds.fields import coerce_datetime, unix_number
 from polyport.passwords import TokenPrefix, new_token
 from polyport.server.access import SCOPES, SignedIn
 from polyport.server.routing import CURSOR, Answer, Body, Call, Endpoint, Param
-from polyport.server.wire import read_list_query
+from polyport.server.wire import Seen, read_list_query
 from polyport.store.base import Stale
 from polyport.store.records import Token
 
@@ -48,7 +49,7 @@ class TokensAnswer(Body):
 class KeyBody(Body):
     """A new API key. ``expiresAt``: unix seconds or ISO 8601 with a zone."""
 
-    title: str = Field(min_length=1, max_length=200)
+    title: Annotated[str, Seen] = Field(min_length=1, max_length=200)
     scopes: list[str] = Field(min_length=1, max_length=20, examples=[["catalog:read", "runs:write"]])
     expires_at: Annotated[
         int | None, BeforeValidator(lambda value: None if value is None else _moment(value), json_schema_input_type=int | str | None)
@@ -56,13 +57,14 @@ class KeyBody(Body):
 
 
 class KeyAnswer(Body):
-    """An API key as lists show it. Times are unix seconds."""
+    """An API key as lists show it. ``createdBy`` is the e-mail address of who made it, null where that user is gone. Times are unix seconds."""
 
     id: int
     title: str
     prefix: str
     scopes: list[str]
     created_at: int
+    created_by: str | None
     expires_at: int | None
     last_used_at: int | None
 
@@ -134,7 +136,7 @@ async def create_key(call: Call) -> Answer:
         last_used_at=None,
     )
     (token_id,) = await call.engine.runtime.repo.tokens.insert(token)
-    return Answer(data=_key(token, token_id) | {"key": text}, status=201)
+    return Answer(data=_key(token, token_id, await _makers(call)) | {"key": text}, status=201)
 
 
 async def list_keys(call: Call) -> Answer:
@@ -147,7 +149,13 @@ async def list_keys(call: Call) -> Answer:
         call.principal.account_id, limit=wanted.limit, offset=wanted.offset, before=int(after[0]) if after is not None else None
     )
     shown, meta = wanted.cut(found, total, lambda token: (token.token_id,))
-    return Answer(data=[_key(token, token.token_id) for token in shown], meta=meta)
+    makers = await _makers(call)
+    return Answer(data=[_key(token, token.token_id, makers) for token in shown], meta=meta)
+
+
+async def _makers(call: Call) -> Mapping[int, str]:
+    """The e-mail addresses of the account's users."""
+    return {user.user_id: user.email for user in await call.engine.runtime.repo.console_users.of(call.principal.account_id)}
 
 
 async def read_key(call: Call) -> Answer:
@@ -155,7 +163,7 @@ async def read_key(call: Call) -> Answer:
     found = await call.engine.runtime.repo.tokens.api_key(call.principal.account_id, call.id("id"))
     if found is None:
         raise NotFound(_NO_KEY)
-    return Answer(data=_key(found, found.token_id))
+    return Answer(data=_key(found, found.token_id, await _makers(call)))
 
 
 async def delete_key(call: Call) -> Answer:
@@ -171,13 +179,14 @@ async def delete_key(call: Call) -> Answer:
 _NO_KEY: Final = "There is no API key with this id."
 
 
-def _key(token: Token, token_id: int) -> dict[str, object]:
+def _key(token: Token, token_id: int, makers: Mapping[int, str]) -> dict[str, object]:
     return {
         "id": token_id,
         "title": token.title,
         "prefix": token.prefix,
         "scopes": token.scopes.split(),
         "createdAt": token.created_at // 1000,
+        "createdBy": makers.get(token.user_id or 0),
         "expiresAt": token.expires_at // 1000 if token.expires_at is not None else None,
         "lastUsedAt": token.last_used_at // 1000 if token.last_used_at is not None else None,
     }

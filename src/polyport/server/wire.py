@@ -57,6 +57,17 @@ def _in_a_line(value: str) -> str:
     return value
 
 
+_UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters, by their category, that show nothing
+
+
+def _is_seen(value: str) -> str:
+    """Raise for a title of which nobody sees anything."""
+    if value and all(unicodedata.category(char)[0] in "CMZ" or char in _UNSEEN for char in value):
+        raise PydanticCustomError("required", "a title has at least one character that can be seen")
+    return value
+
+
+Seen = AfterValidator(_is_seen)  # what titles have in common: who reads a list has to see something of each
 ExternalUserId = Annotated[str, Field(min_length=1, max_length=USER_ID_LONGEST), AfterValidator(_in_a_line)]
 
 

@@ -80,7 +80,8 @@ class Outbox:
     async def page(self, account_id: int, wanted: EventFilter, *, limit: int) -> list[OutgoingEvent]:
         """Events without what they tell, newest first."""
         given = {"account_id": account_id, "limit": limit, **params(wanted)}
-        rows = await self.database.read("events" if wanted.status is None else "events_of_status", given)
+        query = "events_of_status" if wanted.status is not None else "events" if wanted.endpoint_id is None else "events_of_endpoint"
+        rows = await self.database.read(query, given)
         return [_event(row) for row in rows]
 
     async def next_due(self) -> int | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from polyport.errors import BlockedAddress, Conflict, PolyportError, ValidationFailed
+from polyport.errors import BlockedAddress, Conflict, Fault, PolyportError, ValidationFailed
 from polyport.server.console.screen import form
 from polyport.server.console.show import asked_name, plain_name
 from polyport.server.routing import Call
@@ -17,8 +18,14 @@ WORDS: Final = {
     "required": "This has to be filled in.",
     "string_too_short": "This has to be filled in.",
     "string_pattern_mismatch": "It is not written as it has to be.",
+    "wrong_type": "It is not written as it has to be.",
+    "literal_error": "Choose one of those that are offered.",
+    "unknown_option": "Choose one of those that are offered.",
     "too_short": "Choose at least one.",
 }
+# What has a measure in it: the API's sentence says how much.
+MEASURED: Final = {"string_too_long": "This is too long: {most} characters at most.", "too_long": "These are too many: {most} at most."}
+_MOST: Final = re.compile(r"at most ([0-9]+)")
 NOT_TYPED: Final = "That was not the name: nothing was changed."
 
 
@@ -41,8 +48,20 @@ def typed(call: Call, name: str) -> bool:
     return bool(given) and given in {asked_name(name), plain_name(name, most=1_000)}
 
 
-def refused(call: Call, error: PolyportError, fields: Mapping[str, str]) -> Filled:
-    """A form with what an endpoint said of it; ``fields`` are the paths of the API by the beginnings that lead to a field of the form."""
+def said_of(fault: Fault) -> str:
+    """What is wrong with a field, to a person."""
+    most = _MOST.search(fault.message)
+    if fault.code in MEASURED and most is not None:
+        return MEASURED[fault.code].format(most=f"{int(most[1]):,}")
+    message = WORDS.get(fault.code, fault.message)
+    return message[:1].upper() + message[1:]
+
+
+def refused(call: Call, error: PolyportError, fields: Mapping[str, str], *, given: Mapping[str, str] | None = None) -> Filled:
+    """A form with what an endpoint said of it; ``fields`` are the paths of the API by the beginnings that lead to a field of the form.
+
+    ``given`` is what the page's form is filled in with: what was sent, unless it was another form that was sent.
+    """
     faults: dict[str, str] = {}
     rest: list[str] = []
     for fault in error.details.fields:
@@ -50,11 +69,16 @@ def refused(call: Call, error: PolyportError, fields: Mapping[str, str]) -> Fill
             (shown for path, shown in fields.items() if fault.path == path or fault.path.startswith((f"{path}.", f"{path}["))), None
         )
         if name is None:
-            rest.append(f"{fault.path}: {fault.message}" if fault.path else fault.message)
+            rest.append(f"{fault.path}: {said_of(fault)}" if fault.path else said_of(fault))
         else:
-            faults.setdefault(name, WORDS.get(fault.code, fault.message))
+            faults.setdefault(name, said_of(fault))
     told = " ".join(rest) or (None if faults else error.message)
-    return Filled(given=form(call), faults=faults, told=told, status=error.status)
+    return Filled(given=form(call) if given is None else given, faults=faults, told=told, status=error.status)
+
+
+def of_another_form(call: Call, error: PolyportError) -> Filled:
+    """What an endpoint said of a button beside the page's form: the form stays as it is."""
+    return refused(call, error, {}, given={})
 
 
 def not_typed() -> Filled:

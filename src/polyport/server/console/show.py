@@ -335,10 +335,10 @@ class Pager:
     total: int | None = None
 
 
-def pager(call: Call, meta: Mapping[str, Any]) -> Pager:
-    """The pager of an answer's ``meta``."""
+def pager(call: Call, meta: Mapping[str, Any], at: str | None = None) -> Pager:
+    """The pager of an answer's ``meta``; ``at`` is the path of the list, for a page that answers forms sent to other paths as well."""
     query = {name: value for name, value in call.http.query_params.items() if value and name != "cursor"}
-    path = base_path(call.engine.runtime) + call.http.url.path
+    path = base_path(call.engine.runtime) + (call.http.url.path if at is None else f"/console{at}")
 
     def to(**more: Any) -> str:
         given = query | more

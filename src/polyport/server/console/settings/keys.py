@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 from polyport.server.access import SCOPES
@@ -9,7 +10,7 @@ from polyport.server.console.asked import BLANK, TOLD, Filled, not_typed, refuse
 from polyport.server.console.member import Member
 from polyport.server.console.said import Said
 from polyport.server.console.screen import form, screen
-from polyport.server.console.show import cursor, moved, page, pager, plain_name
+from polyport.server.console.show import asked_name, cursor, moved, page, pager, plain_name
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 
@@ -24,6 +25,7 @@ SCOPE_WORDS: Final = {
     "runs:write": "Run, cancel and replay",
     "admin": "Everything, settings and users too",
 }
+_AT: Final = "/settings/keys"
 
 
 async def show(call: Call, member: Member) -> Answer:
@@ -33,14 +35,16 @@ async def show(call: Call, member: Member) -> Answer:
 
 async def _keys(call: Call, member: Member, *, filled: Filled = BLANK) -> Answer:
     answer = await ask(call, member, "GET /api-keys", query={"cursor": cursor(call), "per-page": PER_PAGE})
+    alike = Counter(asked_name(key["title"]) for key in answer.data)
     return page(
         call,
         member,
         "settings_keys.html",
         title="API keys",
         status=filled.status,
-        keys=answer.data,
-        pager=pager(call, answer.meta or {}),
+        # Of keys that are called the same, the name says nothing: what they begin with is asked for.
+        keys=[key | {"asked": key["title"] if alike[asked_name(key["title"])] == 1 else key["prefix"]} for key in answer.data],
+        pager=pager(call, answer.meta or {}, _AT),
         scopes=[(scope, SCOPE_WORDS[scope]) for scope in SCOPES],
         ends=ENDS,
         filled=filled,
@@ -62,21 +66,22 @@ async def create(call: Call, member: Member) -> Answer:
         made = (await ask(call, member, "POST /api-keys", body=body)).data
     except TOLD as error:
         return await _keys(call, member, filled=refused(call, error, {"title": "title", "scopes": "scopes", "expiresAt": "ends"}))
-    return moved(call, "/settings/keys", said=Said(once={"title": made["title"], "key": made["key"]}))
+    return moved(call, _AT, said=Said(once={"title": made["title"], "key": made["key"]}))
 
 
 async def delete(call: Call, member: Member) -> Answer:
-    """POST /console/settings/keys/{id}/delete: with the title typed."""
+    """POST /console/settings/keys/{id}/delete: with the title typed, or what the key begins with."""
     key_id = call.id("id")
     key = (await ask(call, member, "GET /api-keys/{id}", id=key_id)).data
-    if not typed(call, key["title"]):
+    if not typed(call, key["title"]) and not typed(call, key["prefix"]):
         return await _keys(call, member, filled=not_typed())
     await ask(call, member, "DELETE /api-keys/{id}", id=key_id)
-    return moved(call, "/settings/keys", said=Said(words=f"The key “{plain_name(key['title'])}” is deleted."))
+    words = f"The key “{plain_name(key['title'])}” ({key['prefix']}…) is deleted."
+    return moved(call, _AT, said=Said(words=words), cursor=call.http.query_params.get("cursor"))
 
 
 SCREENS: Final = (
-    screen("GET", "/settings/keys", show, "API keys", scope="admin"),
-    screen("POST", "/settings/keys", create, "Make an API key", scope="admin"),
-    screen("POST", "/settings/keys/{id}/delete", delete, "Delete an API key", scope="admin"),
+    screen("GET", _AT, show, "API keys", scope="admin"),
+    screen("POST", _AT, create, "Make an API key", scope="admin"),
+    screen("POST", _AT + "/{id}/delete", delete, "Delete an API key", scope="admin"),
 )

@@ -545,6 +545,7 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_by_subject ON outbox (account_id, subject, event_id) WHERE subject IS NOT NULL;
 CREATE INDEX outbox_by_account ON outbox (account_id, event_id);
 CREATE INDEX outbox_by_status ON outbox (account_id, status, event_id);
+CREATE INDEX outbox_by_endpoint ON outbox (account_id, endpoint_id, event_id) WHERE endpoint_id IS NOT NULL;
 CREATE INDEX outbox_by_end ON outbox (status, ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX outbox_by_lane ON outbox (lane, due_at) WHERE status = 'pending';
 CREATE INDEX outbox_of_user ON outbox (account_id, external_user_id) WHERE external_user_id IS NOT NULL;

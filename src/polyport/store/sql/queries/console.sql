@@ -3,14 +3,14 @@
 SELECT user_id, account_id, email, password_hash, role, created_at FROM users WHERE account_id = :account_id ORDER BY user_id;
 
 -- name: set_role
--- Another role for a user; the last owner of an account stays one.
+-- Another role for a user; the last owner of an account who can sign in stays one. Who never came in has no password.
 UPDATE users SET role = :role WHERE user_id = :user_id AND account_id = :account_id
-    AND (:role = 'owner' OR EXISTS (SELECT 1 FROM users AS other WHERE other.account_id = :account_id AND other.role = 'owner' AND other.user_id <> :user_id));
+    AND (:role = 'owner' OR EXISTS (SELECT 1 FROM users AS other WHERE other.account_id = :account_id AND other.role = 'owner' AND other.password_hash <> '' AND other.user_id <> :user_id));
 
 -- name: delete_user
--- Drop a user with all sign-ins; the last owner of an account stays.
+-- Drop a user with all sign-ins; the last owner of an account who can sign in stays.
 DELETE FROM users WHERE user_id = :user_id AND account_id = :account_id
-    AND EXISTS (SELECT 1 FROM users AS other WHERE other.account_id = :account_id AND other.role = 'owner' AND other.user_id <> :user_id);
+    AND EXISTS (SELECT 1 FROM users AS other WHERE other.account_id = :account_id AND other.role = 'owner' AND other.password_hash <> '' AND other.user_id <> :user_id);
 
 -- name: keep_keys_of_user
 -- The API keys that a user made stay when the user goes: what runs with them is the account's.
