@@ -33,29 +33,46 @@ _IMAGES: Final = {
 _HOST: Final = re.compile(
     r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?::[0-9]{1,5})?|\[::1\](?::[0-9]{1,5})?"
 )
+_PORT: Final = re.compile(r":([0-9]+)$")
+PORT_MOST: Final = 65_535
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def _is_host(text: str) -> str:
     lowered = text.strip().lower()
+    if not lowered.isascii() and (written := _in_ascii(lowered)) is not None:
+        raise ValueError(f'browsers write this host as "{written}": write it so here too')
     if len(lowered) > 255 or not _HOST.fullmatch(lowered) or (lowered.startswith("*.") and lowered.count(".") < 2):
         raise ValueError('a host is needed here, such as "app.example.com", "*.example.com" or "localhost:3000"')
+    port = _PORT.search(lowered)
+    if port is not None and not 1 <= int(port[1]) <= PORT_MOST:
+        raise ValueError(f"a port is a number from 1 to {PORT_MOST}")
     return lowered
+
+
+def _in_ascii(host: str) -> str | None:
+    """A host in letters of other scripts as browsers write it, if it is one."""
+    try:
+        written = host.encode("idna").decode()
+    except UnicodeError:
+        return None
+    return written if _HOST.fullmatch(written) else None
 
 
 def _is_logo(text: str) -> str:
     head, comma, content = text.partition(",")
     kind = head.removeprefix("data:").removesuffix(";base64")
     if not comma or head != f"data:{kind};base64" or kind not in _IMAGES:
-        raise ValueError(f"an image is needed here as data:TYPE;base64,..., of the type {', '.join(_IMAGES)}")
+        raise ValueError("an image is needed here, PNG, JPEG, WebP or SVG, as data:image/png;base64,...")
     try:
         image = base64.b64decode(content, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("this is not valid base64") from None
+        raise ValueError("what stands after base64, is not base64") from None
     if len(image) > LOGO_LIMIT:
-        raise ValueError(f"a logo has at most {LOGO_LIMIT} bytes")
+        raise ValueError(f"a logo has at most {LOGO_LIMIT // 1024} KiB")
     if not image.lstrip(b"\xef\xbb\xbf \r\n\t" if kind == "image/svg+xml" else b"").startswith(_IMAGES[kind]):
-        raise ValueError(f"this is no {kind}")
+        name = kind.removeprefix("image/").partition("+")[0].upper()
+        raise ValueError(f"the content of this file is no {name} image, whatever its name says")
     return text
 
 

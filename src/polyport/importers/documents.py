@@ -139,6 +139,12 @@ def clean_text(value: Any, longest: int = 2_000) -> str:
     return plain if len(plain) <= longest else plain[: longest - 1].rstrip() + "…"
 
 
+def one_line(value: str, longest: int) -> str:
+    """A text of a person as it may be shown: on one line, without control characters, not too long. What looks like markup is text, and stays."""
+    plain = _SPACE.sub(" ", _ODD.sub("", value[: 4 * longest])).strip()
+    return plain if len(plain) <= longest else plain[: longest - 1].rstrip() + "…"
+
+
 _SCRIPT: Final = re.compile(r"<(script|style)\b[^>]{0,500}>.{0,5000}?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG: Final = re.compile(r"</?[A-Za-z][^<>]{0,500}>|<!--.{0,1000}?-->")
 _SPACE: Final = re.compile(r"\s+")

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any, Final
 
 from polyport.errors import Conflict, NotFound
-from polyport.importers.documents import clean_text
+from polyport.importers.documents import one_line
 from polyport.importers.drift import Change, compare_reports
 from polyport.importers.working import dropped_with, open_report
 from polyport.runtime import Runtime
@@ -84,7 +84,7 @@ async def deprecate(runtime: Runtime, partner: PrivatePartner, message: str, on:
     """Tell users of a partner that it goes, and when. Raises ``Conflict`` for one that does not serve."""
     if partner.live is None:
         raise Conflict("This partner has no version that serves: nobody uses it.")
-    told = json.dumps({"message": clean_text(message, 1_000), "on": on.isoformat() if on is not None else None})
+    told = json.dumps({"message": one_line(message, 1_000), "on": on.isoformat() if on is not None else None})
     await _update(runtime, replace(partner, state=PartnerState.DEPRECATED, deprecation=told, updated_at=runtime.now_ms()))
 
 

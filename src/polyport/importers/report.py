@@ -52,8 +52,8 @@ def lines_of(report: dict[str, Any]) -> list[str]:
     counts = report["counts"]
     found = [
         (
-            f"{report['title'] or 'The service'} {report['version']}: {counts['described']} operations described, {counts['actions']} actions, "
-            f"{counts['triggers']} triggers, {counts['lists']} lists."
+            f"{report['title'] or 'The service'} {report['version']}: {_many(counts['described'], 'operation')} described, "
+            f"{_many(counts['actions'], 'action')}, {_many(counts['triggers'], 'trigger')}, {_many(counts['lists'], 'list')}."
         )
     ]
     found += [f"asked: {text}" for text in report["asked"]]
@@ -61,15 +61,19 @@ def lines_of(report: dict[str, Any]) -> list[str]:
         found.append(f"Left out ({len(report['leftOut'])}):")
         found += [f"  {one['what']} at {one['pointer']}: {one['why']}" for one in report["leftOut"][:100]]
     if report["json"]:
-        found.append(f"Described, but a field for JSON here (in {len(report['json'])} operations):")
+        found.append(f"Described, but a field for JSON here (in {_many(len(report['json']), 'operation')}):")
         found += [f"  {name}: {', '.join(places[:8])}" for name, places in list(report["json"].items())[:50]]
     if report["rules"]:
-        found.append(f"Rules that the service alone keeps to (in {len(report['rules'])} operations):")
+        found.append(f"Rules that the service alone keeps to (in {_many(len(report['rules']), 'operation')}):")
         found += [f"  {name}: {', '.join(places[:8])}" for name, places in list(report["rules"].items())[:50]]
     if report["webhooks"]:
         found.append(f"Calls that subscribe to webhooks, to be made triggers by hand: {', '.join(report['webhooks'][:20])}")
     found += [f"overlay: {text}" for text in report["overlayUnused"]]
     return [clean_text(line, 600) if not line.startswith("  ") else "  " + clean_text(line, 600) for line in found]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def notes_of(report: dict[str, Any], docs: str | None) -> str:

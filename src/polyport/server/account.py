@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, field_validator
+from pydantic_core import PydanticCustomError
 
 from polyport.accounts import OwnSettings, change_own, read_own
 from polyport.server.routing import Answer, Call, Endpoint, read_model
@@ -15,6 +17,14 @@ class AccountBody(OwnSettings):
     """What changes; what is left out stays. ``branding`` is replaced as a whole."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("allowed_redirect_hosts")
+    @classmethod
+    def _each_once(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        twice = [host for host, count in Counter(hosts).items() if count > 1]
+        if twice:
+            raise PydanticCustomError("not_unique", "{told} stands here twice", {"told": twice[0]})
+        return hosts
 
 
 class AccountAnswer(OwnSettings):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date
-from typing import Any, Final, Literal
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from polyport.errors import NotFound
+from polyport.errors import Fault, NotFound, ValidationFailed
 from polyport.importers.publishing import (
     changes_to,
     deprecate,
@@ -25,7 +25,7 @@ from polyport.private_partners import SOURCE
 from polyport.server.imports import who
 from polyport.server.partners import DeprecationAnswer
 from polyport.server.routing import LEAFED, Answer, Body, Call, Endpoint
-from polyport.server.wire import known_filters, page_meta, read_list_query
+from polyport.server.wire import Seen, known_filters, page_meta, read_list_query
 from polyport.store.private_partners import PartnerState, PartnerVersion, PrivatePartner
 
 NUMBER_MOST: Final = 2**31
@@ -40,7 +40,7 @@ class PublishBody(Body):
 class DeprecationBody(Body):
     """What users of the partner are told, and from when on it may be gone."""
 
-    message: str = Field(min_length=1, max_length=1_000, examples=["Use Pets 2 instead."])
+    message: Annotated[str, Seen] = Field(min_length=1, max_length=1_000, examples=["Use Pets 2 instead."])
     on: date | None = None
 
 
@@ -166,6 +166,8 @@ async def put_live(call: Call) -> Answer:
 async def put_deprecation(call: Call) -> Answer:
     """PUT /partners/{partnerId}/deprecation."""
     partner, body = await _partner(call), call.body(DeprecationBody)
+    if body.on is not None and body.on < datetime.fromtimestamp(call.engine.runtime.now_ms() / 1000, UTC).date():
+        raise ValidationFailed.of(Fault(path="on", code="too_small", message="This day is over: a day from today on is needed here."))
     await deprecate(call.engine.runtime, partner, body.message, body.on)
     return Answer(data=_item(call, await _partner(call)))
 

@@ -276,7 +276,7 @@ class Endpoint:
     ``answer`` is the model of ``data``; ``many`` says that it is a list; ``tagged`` that it has an entity tag, by which callers learn that nothing has
     changed; ``media`` is the type of an answer that is bytes alone; ``also`` are other successes, by status, with the model of their ``data`` (``None``: no
     body). A page for people takes a
-    form of so many bytes (``form_limit``) in place of JSON, and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered
+    form of so many bytes (``form_limit``, a number or what finds it out) in place of JSON, and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered
     as everywhere; ``before_error`` finds what such a page needs to know). ``body_limit`` gives the largest body where that is another than everywhere.
     """
 
@@ -298,7 +298,7 @@ class Endpoint:
     public_catalog: bool = False
     raw: bool = False
     media: str | None = None
-    form_limit: int | None = None
+    form_limit: int | Callable[[Call], Awaitable[int]] | None = None
     body_limit: Callable[[Settings], int] | None = None
     show_error: Callable[[Call, PolyportError], Answer | None] | None = None
     before_error: Callable[[Call], Awaitable[None]] | None = None
@@ -337,7 +337,8 @@ def bind(endpoint: Endpoint, services: Services, taken: Collection[str] = ()) ->
                 counted = await services.rates.count(caller.account_id) if services.rates.limited else ()
                 check_scope(caller, endpoint.scope)
             if endpoint.form_limit is not None:
-                call.content = await read_body(http, endpoint.form_limit, FORM)
+                most = endpoint.form_limit
+                call.content = await read_body(http, most if isinstance(most, int) else await most(call), FORM)
             elif reads_body:
                 call.content = await read_body(http, limit)
                 if endpoint.body is None:

@@ -63,7 +63,7 @@ _UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters, by thei
 def _is_seen(value: str) -> str:
     """Raise for a title of which nobody sees anything."""
     if value and all(unicodedata.category(char)[0] in "CMZ" or char in _UNSEEN for char in value):
-        raise PydanticCustomError("required", "a title has at least one character that can be seen")
+        raise PydanticCustomError("required", "a text of which something can be seen is needed here")
     return value
 
 
@@ -94,6 +94,7 @@ def cursor_meta(per_page: int, total: int, following: str | None) -> dict[str, A
     return {"perPage": per_page, "nextCursor": following, "hasMore": following is not None, "totalItemsCount": total}
 
 
+_NO_FORM: Final = "This is no form as browsers send it, so nothing was done."
 _AS_IT_IS: Final = frozenset({"", "identity"})
 
 
@@ -126,7 +127,7 @@ async def read_body(request: HttpRequest, limit: int, media: str = "application/
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     kind = header(request, b"content-type")
     if body and kind is not None and kind != media and not _is(media, kind):
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(_NO_FORM if media == FORM else None)
     encoding = header(request, b"content-encoding")
     if body and encoding is not None and encoding.strip().lower() not in _AS_IT_IS:
         raise UnsupportedMediaType("Compressed bodies are not taken here: send the body as it is, without Content-Encoding.")

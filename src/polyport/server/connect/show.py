@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
+from unicodedata import bidirectional
 from urllib.parse import urlsplit
 
 from polyport.accounts import Branding
@@ -34,10 +35,11 @@ PAGE_HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What every page of a link has: the language, and the company it speaks for."""
+    """What every page of a link has: the language, and the company it speaks for. A ``preview`` is looked at alone."""
 
     language: str = "en"
     branding: Branding = field(default_factory=Branding)
+    preview: bool = False
 
     @property
     def words(self) -> Mapping[str, str]:
@@ -61,13 +63,28 @@ def _environment() -> Environment:
     from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415  the server starts faster without it
 
     folder = files("polyport.server.connect").joinpath("templates")
-    return Environment(
+    made = Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8")),
     )
+    made.filters["own"] = own
+    return made
+
+
+# Embeddings, overrides and isolates of a direction, and their ends: as an escape they turn nothing.
+_TURNING: Final = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_FROM_THE_RIGHT: Final = frozenset({"R", "AL", "AN"})
+
+
+def own(name: str) -> str:
+    """Somebody else's name within a sentence of ours: it turns the direction of its own text alone."""
+    if name.isascii():
+        return name
+    shown = name.translate(_TURNING)
+    return f"\u2068{shown}\u2069" if any(bidirectional(char) in _FROM_THE_RIGHT for char in shown) else shown
 
 
 def brand_css(color: str) -> str:

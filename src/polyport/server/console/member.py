@@ -24,6 +24,7 @@ COOKIE: Final = "polyport_console"
 SEEN_MS: Final = 60_000
 FIELD: Final = "csrf"
 HEADER: Final = "x-csrf-token"
+OLD: Final = "This page is older than your sign-in, so nothing was done. Load it anew, then try again."
 BROWSER_MOST: Final = 200
 _SECRET: Final = re.compile(r"ppc_[A-Za-z0-9_-]{43}")
 
@@ -142,4 +143,4 @@ def check_origin(call: Call) -> None:
 def check_proof(member: Member, told: str) -> None:
     """Raise ``Forbidden`` for a form that is none of this session's."""
     if not hmac.compare_digest(unmasked(told).encode(), member.proof.encode()):
-        raise Forbidden("This page is older than your sign-in, so nothing was done. Load it anew, then try again.")
+        raise Forbidden(OLD)

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+import anyio.to_thread
+
 from polyport.console_users import ROLE_SCOPES
 from polyport.errors import Forbidden, PolyportError, Unauthenticated
 from polyport.server.connect.forms import FIELDS_MOST, read_form
 from polyport.server.console.member import COOKIE, FIELD, HEADER, Member, base_path, check_origin, check_proof, find_member
 from polyport.server.console.show import moved, problem
 from polyport.server.routing import Answer, Call, Endpoint
+from polyport.settings import Settings
 from polyport.store.base import StoreFault
 
 FORM_LIMIT: Final = 1024 * 1024
@@ -32,9 +35,26 @@ class Screen:
 
 
 def screen(
-    method: str, path: str, handler: Handler, summary: str, *, scope: str, fields_most: int = FIELDS_MOST, limit: int = FORM_LIMIT
+    method: str,
+    path: str,
+    handler: Handler,
+    summary: str,
+    *,
+    scope: str,
+    fields_most: int = FIELDS_MOST,
+    limit: int | Callable[[Settings], int] = FORM_LIMIT,
 ) -> Screen:
-    """A page for people who are signed in; a form of at most so many fields and bytes is read into ``call.http.state.form`` (``form(call)``)."""
+    """A page for people who are signed in; a form of at most so many fields and bytes is read into ``call.http.state.form`` (``form(call)``).
+
+    Where the ``limit`` depends on settings, only who may send the form at all sends more than forms have elsewhere.
+    """
+
+    async def most(call: Call) -> int:
+        if isinstance(limit, int):
+            return limit
+        await _find_reader(call)
+        member: Member | None = getattr(call.http.state, "member", None)
+        return limit(call.engine.runtime.settings) if member is not None and member.may(scope) else FORM_LIMIT
 
     async def enter(call: Call) -> Answer:
         member = call.http.state.member = await find_member(call)
@@ -47,11 +67,16 @@ def screen(
             raise Forbidden(f"You are signed in as a {member.user.role}. This is for {' and '.join(f'{role}s' for role in able)}.")
         if method != "GET":
             check_origin(call)
-            call.http.state.form = read_form(call.content, fields_most)
+            # What takes long to read holds up nobody else.
+            call.http.state.form = (
+                read_form(call.content, fields_most)
+                if len(call.content) <= FORM_LIMIT
+                else await anyio.to_thread.run_sync(read_form, call.content, fields_most)
+            )
             check_proof(member, call.http.headers.get(HEADER) or form(call).get(FIELD, ""))
         return await handler(call, member)
 
-    return Screen(endpoint=_endpoint(method, path, enter, summary, limit), scope=scope)
+    return Screen(endpoint=_endpoint(method, path, enter, summary, limit if isinstance(limit, int) else most), scope=scope)
 
 
 def open_screen(method: str, path: str, handler: OpenHandler, summary: str) -> Screen:
@@ -96,7 +121,9 @@ def _show_error(call: Call, error: PolyportError) -> Answer:
     return problem(call, getattr(call.http.state, "member", None), error)
 
 
-def _endpoint(method: str, path: str, handler: OpenHandler, summary: str, limit: int = FORM_LIMIT) -> Endpoint:
+def _endpoint(
+    method: str, path: str, handler: OpenHandler, summary: str, limit: int | Callable[[Call], Awaitable[int]] = FORM_LIMIT
+) -> Endpoint:
     return Endpoint(
         method=method,
         path=f"/console{path}",

@@ -17,7 +17,7 @@ from polyport import __version__
 from polyport.errors import NotFound, PolyportError
 from polyport.kinds.decoders import looks_shallow
 from polyport.server.answers import entity_tag
-from polyport.server.console.member import FIELD, HEADER, Member, base_path
+from polyport.server.console.member import FIELD, HEADER, OLD, Member, base_path
 from polyport.server.console.packing import LEAST, masked, pack, takes_gzip
 from polyport.server.console.painted import as_json, painted, ticked
 from polyport.server.console.said import NOTHING, Said, keep, take
@@ -143,9 +143,15 @@ def moved(call: Call, path: str, *, said: Said = NOTHING, headers: Mapping[str, 
     return Answer(content=b"", status=status, media_type="text/plain", headers=PAGE_HEADERS | told | dict(headers or {}))
 
 
+FAILED: Final = "That did not work"
+OLD_PAGE: Final = "This page is too old"
+_HEADINGS: Final = {401: "You are signed out", 403: "This is not yours to do", 404: "Not found", 413: "This is too much at once", 503: "Not now"}
+
+
 def problem(call: Call, member: Member | None, error: PolyportError) -> Answer:
     """An error as a page; for a part of a page, as a notice in it."""
     part = bool(call.http.headers.get("hx-request"))
+    lost_place = [fault.path for fault in error.details.fields] == ["cursor"]
     headers = {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"} if part else {}
     return page(
         call,
@@ -155,6 +161,8 @@ def problem(call: Call, member: Member | None, error: PolyportError) -> Answer:
         status=error.status,
         headers=headers,
         error=error,
+        heading="This page of the list is not there" if lost_place else OLD_PAGE if error.message == OLD else _HEADINGS.get(error.status, FAILED),
+        lost_place=lost_place,
         request_id=call.request_id,
         came_from=_came_from(call),
     )

@@ -234,7 +234,7 @@
   const WAITED = 20000;
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (event.defaultPrevented || form.getAttribute("method") !== "post" || form.hasAttribute("hx-post")) return;
+    if (event.defaultPrevented || form.getAttribute("method") !== "post" || form.hasAttribute("hx-post") || event.submitter?.hasAttribute("formtarget")) return;
     if (Date.now() - Number(form.dataset.sent || 0) < WAITED) { event.preventDefault(); return; }
     form.dataset.sent = Date.now();
     const button = form.querySelector("button[data-busy]");
