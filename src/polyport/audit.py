@@ -1,6 +1,6 @@
 """The audit log: who did what, in one chain of hashes for each account, so that a change of what was written shows.
 
-An entry says who, what and to which id, never what was in a body: it holds no secret and nothing of a customer. Its hash is the SHA-256 of the entry as
+An entry says who, what and to which id, and what that was called then if it is the account's own: never what was in a body, no secret, nothing of an end user. Its hash is the SHA-256 of the entry as
 JSON (sorted keys, no blanks, UTF-8) with the hash of the entry before it among its fields, so an exported log can be verified with nothing but itself.
 """
 
@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -35,6 +35,14 @@ class Verdict:
     why: str | None = None
 
 
+class Target(NamedTuple):
+    """To what something was done: its path, what it was called, and what became of it."""
+
+    path: str
+    name: str = ""
+    change: str = ""
+
+
 class AuditLog:
     """Writes and verifies the logs. ``now_ms`` gives the time in unix milliseconds."""
 
@@ -42,11 +50,22 @@ class AuditLog:
         self._store = store
         self._now = now_ms
         self._locks: dict[int, asyncio.Lock] = {}
+        self._failed: dict[int, int] = {}
+        self._failing: set[asyncio.Task[AuditEntry]] = set()
 
     async def note(
-        self, account_id: int, *, via: str, actor: tuple[str, str], action: str, target: str, status: int, came: tuple[str, str] = ("", "")
+        self,
+        account_id: int,
+        *,
+        via: str,
+        actor: tuple[str, str],
+        action: str,
+        target: str | Target,
+        status: int,
+        came: tuple[str, str] = ("", ""),
     ) -> AuditEntry:
         """Add an entry; it is durable when this returns. ``actor``: id and name; ``came``: the client's address and the request's id."""
+        told = target if isinstance(target, Target) else Target(target)
         made = AuditEntry(
             account_id=account_id,
             sequence=0,
@@ -55,7 +74,9 @@ class AuditLog:
             actor=actor[0],
             actor_name=actor[1][:TEXT_MOST],
             action=action,
-            target=target[:TEXT_MOST],
+            target=told.path[:TEXT_MOST],
+            target_name=told.name[:TEXT_MOST],
+            change=told.change[:TEXT_MOST],
             status=status,
             address=came[0],
             request_id=came[1],
@@ -69,6 +90,22 @@ class AuditLog:
         # The head of the chain leaves for wherever logs are kept: who rewrites the whole chain in the database cannot rewrite that.
         _log.info("audit", account=account_id, sequence=entry.sequence, action=action, hash=entry.hash.hex())
         return entry
+
+    def failed(self, account_id: int, user_id: int, *, via: str, name: str, action: str, came: tuple[str, str]) -> None:
+        """Note that somebody did not get in as this user: once a minute at most. It is written by itself, so that the answer takes no longer for users that there are."""
+        minute = self._now() // 60_000
+        if self._failed.get(user_id) == minute:
+            return
+        self._failed[user_id] = minute
+        noted = self.note(account_id, via=via, actor=(f"user/{user_id}", name), action=action, target="", status=401, came=came)
+        task = asyncio.ensure_future(noted)
+        self._failing.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[AuditEntry]) -> None:
+        self._failing.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.warning("a sign-in that failed could not be noted", reason=str(task.exception()))
 
     async def _add(self, made: AuditEntry) -> AuditEntry:
         for _try in range(_TRIES):
@@ -105,6 +142,18 @@ class AuditLog:
             after = entries[-1].sequence
 
 
+_NAMED_BELOW: Final = ("/api-keys", "/console-users", "/event-endpoints", "/oauth-apps", "/partners/", "/credentials")
+_LINKS: Final = "/credentials/grant-access-sharing"  # they are titled for the customer who opens them
+_NAMES: Final = ("title", "email", "slug", "partnerTitle")
+
+
+def name_of(path: str, data: Any) -> str:
+    """What the thing is called that an answer tells of; "" for what belongs to an end user, whose data can be erased from everywhere else."""
+    if not path.startswith(_NAMED_BELOW) or path.startswith(_LINKS) or not isinstance(data, Mapping) or data.get("externalUserId") is not None:
+        return ""
+    return next((name for key in _NAMES if isinstance(name := data.get(key), str) and name), "")
+
+
 def shown(entry: AuditEntry) -> dict[str, Any]:
     """An entry as it is exported. ``at`` is in unix milliseconds."""
     return {
@@ -115,6 +164,8 @@ def shown(entry: AuditEntry) -> dict[str, Any]:
         "actorName": entry.actor_name,
         "action": entry.action,
         "target": entry.target,
+        "targetName": entry.target_name,
+        "change": entry.change,
         "status": entry.status,
         "address": entry.address,
         "requestId": entry.request_id,

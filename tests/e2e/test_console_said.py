@@ -85,7 +85,7 @@ async def test_an_address_that_only_a_form_is_sent_to_leads_back_to_its_page(own
         "/console/connections/link": "/console/connections",
         "/console/connections/999/test": "/console/connections/999",
         "/console/settings/redirect-hosts": "/console/settings",
-        "/console/settings/webhooks/ep_1/secret": "/console/settings/webhooks/ep_1",
+        "/console/settings/webhooks/ep_1/test": "/console/settings/webhooks/ep_1",
         "/console/start/run": "/console/start",
         "/console/runs/run_1/replay": "/console/runs/run_1",
         "/console/sign-out": "/console",

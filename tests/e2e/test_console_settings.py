@@ -96,6 +96,7 @@ async def test_people_are_added_by_a_link_given_roles_and_removed(house: Served,
     assert "A link for" not in text_of(await owner.get("/console/settings/people"))
     assert (await owner.post(path + "/remove", {"confirm": "grace@team.example"})).status == 422
     assert (await owner.post(path + "/remove", {"confirm": "ada@team.example"})).status == 303
+    assert "ada@team.example is removed." in text_of(await owner.get("/console/settings/people"))
     assert "ada@team.example" not in text_of(await owner.get("/console/settings/people"))
 
 
@@ -209,10 +210,11 @@ async def test_an_oauth_app_is_kept_masked_and_deleted_by_its_partners_name(hous
 async def test_the_audit_log_says_who_did_it_in_words_is_verified_and_exported(owner: Browsing):
     await owner.post("/console/settings/keys", {"title": "Audited", "scope.catalog:read": "1"})
     log = text_of(await owner.get("/console/settings/audit"))
-    verified = text_of(await owner.get("/console/settings/audit/verify"))
+    verified = text_of(await owner.follow(await owner.post("/console/settings/audit/verify")))
     exported = await owner.get("/console/settings/audit/export")
 
-    assert re.search(r"owner@example.com\s+Console\s+Make an API key", log)
+    assert re.search(r"owner@example.com\s+Console\s+Made an API key\s+Audited", log)
+    assert "The log is as it was written" not in text_of(await owner.get("/console/settings/audit"))
     assert "The log is as it was written" in verified
     assert exported.headers["content-disposition"].startswith("attachment")
     actions = [json.loads(line)["action"] for line in exported.content.splitlines()]
@@ -227,13 +229,13 @@ async def test_the_audit_log_says_which_entry_was_changed_afterwards(tmp_path: P
     async with running_server(tmp_path) as served:
         owner = Browsing(served=served)
         await owner.sign_in()
-        assert "The log is as it was written: 1 entry." in text_of(await owner.get("/console/settings/audit/verify"))
+        assert "The log is as it was written: 1 entry." in text_of(await owner.follow(await owner.post("/console/settings/audit/verify")))
         for title in ("First", "Second"):
             await owner.post("/console/settings/keys", {"title": title, "scope.catalog:read": "1"})
         with opened_file(tmp_path / "data" / "polyport.db") as other:
             other.execute("UPDATE audit_entries SET actor_name = 'Nobody' WHERE sequence = 2")
             assert other.changes() == 1
-        assert "The log was changed: entry 2 is not as it was written." in text_of(await owner.get("/console/settings/audit/verify"))
+        assert "The log was changed: entry 2 is not as it was written." in text_of(await owner.follow(await owner.post("/console/settings/audit/verify")))
 
 
 async def imported(owner: Browsing, found: Reply) -> str:
@@ -252,7 +254,8 @@ async def test_a_description_becomes_a_partner_with_versions_that_is_deprecated_
     partner = (await house.fetch("GET", "/partners/own")).json["data"][0]
     path = f"/console/settings/partners/{partner['partnerId']}"
     report = text_of(await owner.get(path + "/versions/1"))
-    assert "What the importer says" in report
+    assert "What came of the description" in report
+    assert "1 operation described, 1 action, 0 triggers, 0 lists." in report
     changed = {**PETS, "paths": {"/pets": {"post": {"operationId": "addPet", "responses": {"200": {"description": "A pet"}}}}}}
     draft = await imported(owner, await owner.post("/console/settings/partners", {"slug": "pets", "document": json.dumps(changed)}))
     assert "is a draft" in draft

@@ -114,6 +114,7 @@ async def put(call: Call) -> Answer:
 async def delete(call: Call) -> Answer:
     """DELETE /oauth-apps/{partnerId}."""
     partner = await _partner(call)
+    call.thing = partner.file.title
     await call.engine.runtime.apps.delete(call.principal.account_id, partner.file.id)
     call.engine.desk.forget()
     return Answer()

@@ -72,12 +72,14 @@ async def patch(call: Call) -> Answer:
     """PATCH /console-users/{consoleUserId}."""
     known = await _user(call)
     user = await change_role(call.engine.runtime.repo, known.account_id, known.user_id, call.body(RoleBody).role)
+    call.change = f"{known.role} to {user.role}"
     call.services.access.forget()
     return Answer(data=shown_user(user))
 
 
 async def delete(call: Call) -> Answer:
     """DELETE /console-users/{consoleUserId}."""
+    call.thing = (await _user(call)).email
     await remove_user(call.engine.runtime.repo, call.principal.account_id, call.id("consoleUserId"))
     call.services.access.forget()
     return Answer()
@@ -92,7 +94,9 @@ async def link(call: Call) -> Answer:
 async def sign_out(call: Call) -> Answer:
     """POST /console-users/{consoleUserId}/sign-out."""
     call.body(Body)
-    await call.engine.runtime.repo.tokens.revoke_sessions((await _user(call)).user_id)
+    user = await _user(call)
+    call.thing = user.email
+    await call.engine.runtime.repo.tokens.revoke_sessions(user.user_id)
     call.services.access.forget()
     return Answer()
 

@@ -209,6 +209,7 @@ async def _patch(call: Call, record: Connection, body: PatchBody) -> None:
 async def delete(call: Call) -> Answer:
     """DELETE /credentials/{credentialId}."""
     record = await _record(call)
+    call.thing = record.title if record.external_user_id is None else ""
     try:
         await erase_connection(call.engine.desk, record)
     except Stale:

@@ -166,6 +166,8 @@ async def patch(call: Call) -> Answer:
         reason=None if status is not EndpointStatus.DISABLED else found.reason,
     )
     await _update(runtime, changed)
+    if status is not found.status:
+        call.change = f"{found.status} to {status}"
     if status is EndpointStatus.ACTIVE and found.status is not EndpointStatus.ACTIVE:
         await _resume(runtime, found.endpoint_id)
     return await read(call)
@@ -174,6 +176,7 @@ async def patch(call: Call) -> Answer:
 async def delete(call: Call) -> Answer:
     """DELETE /event-endpoints/{endpointId}."""
     runtime, found = call.engine.runtime, await _endpoint(call)
+    call.thing = found.title
     try:
         await runtime.repo.endpoints.delete(found.account_id, found.endpoint_id)
     except Stale:
@@ -186,6 +189,7 @@ async def delete(call: Call) -> Answer:
 async def rotate(call: Call) -> Answer:
     """POST /event-endpoints/{endpointId}/rotate-secret."""
     runtime, found = call.engine.runtime, await _endpoint(call)
+    call.thing = found.title
     keep_ms = call.body(RotateBody).keep_for * 1000
     secrets = rotated(await runtime.events.endpoint_secrets(found), keep_ms=keep_ms, now=runtime.now_ms())
     await _update(runtime, replace(found, secrets=await runtime.events.seal_secrets(found.account_id, found.endpoint_id, secrets)))
@@ -196,6 +200,7 @@ async def test(call: Call) -> Answer:
     """POST /event-endpoints/{endpointId}/test."""
     runtime, found = call.engine.runtime, await _endpoint(call)
     call.body(Body)
+    call.thing = found.title
     if found.status is not EndpointStatus.ACTIVE:
         raise Conflict(f"This endpoint is {found.status}: set its status to active first.")
     event = await runtime.events.test(found)

@@ -159,6 +159,7 @@ async def put_live(call: Call) -> Answer:
     """POST /partners/{partnerId}/versions/{number}/publish."""
     partner, body = await _partner(call), call.body(PublishBody)
     chosen, runtime = await _version(call, partner), call.engine.runtime
+    call.change = f"version {partner.live} to {chosen.number}" if partner.live is not None else f"version {chosen.number}"
     found = await publish(runtime, partner, chosen.number, by=who(call.principal), accept_breaking=body.accept == "breaking")
     return Answer(data=_item(call, await _partner(call)) | {"changes": shown_changes(found)})
 
@@ -180,7 +181,9 @@ async def delete_deprecation(call: Call) -> Answer:
 
 async def delete(call: Call) -> Answer:
     """DELETE /partners/{partnerId}."""
-    await remove(call.engine.runtime, await _partner(call))
+    partner = await _partner(call)
+    call.thing = partner.title
+    await remove(call.engine.runtime, partner)
     return Answer()
 
 

@@ -25,7 +25,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from polyport.audit import AuditLog
+from polyport.audit import AuditLog, Target, name_of
 from polyport.engine.links import Reconnects
 from polyport.engine.rereading import Rereader
 from polyport.engine.run import Engine
@@ -396,7 +396,7 @@ async def note(call: Call, endpoint: Endpoint, answer: Answer | None, via: str =
             via=via,
             actor=await _actor(call, caller),
             action=f"{endpoint.method} {endpoint.path}" + (f" ({told.part})" if told.part else ""),
-            target=target,
+            target=Target(target, call.thing or name_of(endpoint.path, answer.data if answer is not None else None), call.change),
             status=told.status or (answer.status if answer is not None else 200),
             came=(call.address, call.request_id),
         )

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
-from polyport.errors import Fault, NotFound, ValidationFailed
+from polyport.errors import Fault, NotFound, Unauthenticated, ValidationFailed
 from polyport.kinds.fields import coerce_datetime, unix_number
 from polyport.passwords import TokenPrefix, new_token
 from polyport.server.access import SCOPES, SignedIn
@@ -86,7 +86,19 @@ def _tokens(signed: SignedIn) -> Answer:
 async def sign_in(call: Call) -> Answer:
     """POST /user/auth."""
     body = call.body(SignInBody)
-    return _tokens(await call.services.access.sign_in(body.email, body.password, call.address))
+    try:
+        return _tokens(await call.services.access.sign_in(body.email, body.password, call.address))
+    except Unauthenticated:
+        await note_failed(call, body.email, "POST /user/auth", "api")
+        raise
+
+
+async def note_failed(call: Call, email: str, action: str, via: str) -> None:
+    """Note in the audit log that somebody did not get in as a user that there is."""
+    user = await call.engine.runtime.repo.accounts.user_by_email(email)
+    if user is not None:
+        came = (call.address, call.request_id)
+        call.services.audit.failed(user.account_id, user.user_id, via=via, name=user.email, action=action, came=came)
 
 
 async def refresh(call: Call) -> Answer:
@@ -168,6 +180,8 @@ async def read_key(call: Call) -> Answer:
 
 async def delete_key(call: Call) -> Answer:
     """DELETE /api-keys/{id}."""
+    found = await call.engine.runtime.repo.tokens.api_key(call.principal.account_id, call.id("id"))
+    call.thing = found.title if found is not None else ""
     try:
         await call.engine.runtime.repo.tokens.revoke_api_key(call.principal.account_id, call.id("id"))
     except Stale:

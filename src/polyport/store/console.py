@@ -37,6 +37,7 @@ class ConsoleSession:
 class AuditEntry:
     """One entry of an account's audit log: ``actor`` did ``action`` to ``target``, and it ended with an HTTP ``status``.
 
+    ``target_name`` is what the target was called then, ``change`` what became of it, where that is told.
     ``via`` is ``api``, ``console`` or ``command``. ``prior`` is the hash of the entry before, ``hash`` that of this one.
     """
 
@@ -48,11 +49,64 @@ class AuditEntry:
     actor_name: str
     action: str
     target: str
+    target_name: str
+    change: str
     status: int
     address: str
     request_id: str
     prior: bytes
     hash: bytes
+
+
+STRETCH: Final = 20_000  # entries that one statement looks at
+LOOKED_AT_MOST: Final = 200_000  # and all of those for one page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which entries are looked for; ``None`` means any. ``action`` is one with all that could be changed by it; ``target`` is a path and what is below it, or with ``*`` at its end all that begin so. Times are unix milliseconds, ``until`` is the first that is not meant."""
+
+    actor: str | None = None
+    action: str | None = None
+    target: str | None = None
+    since: int | None = None
+    until: int | None = None
+    refused: bool | None = None
+
+    def fits(self, entry: AuditEntry) -> bool:
+        """Whether an entry is one of them."""
+        return (
+            self.actor in {None, entry.actor}
+            and (self.action is None or entry.action == self.action or entry.action.startswith(f"{self.action} ("))
+            and (self.since is None or entry.at >= self.since)
+            and (self.until is None or entry.at < self.until)
+            and self.refused in {None, entry.status >= 400}
+            and (self.target is None or entry.target == self.target or self.below[0] < entry.target < self.below[1])
+        )
+
+    @property
+    def below(self) -> tuple[str, str]:
+        """What targets below the one that is meant lie between."""
+        told = self.target or ""
+        return (told[:-1], told[:-1] + "\U0010ffff") if told.endswith("*") else (f"{told}/", f"{told}0")
+
+    @property
+    def params(self) -> dict[str, object]:
+        """As statements take it."""
+        low, high = self.below
+        named = {"actor": self.actor, "action": self.action, "target": (self.target or "").removesuffix("*"), "low": low, "high": high}
+        return {**named, "since": self.since, "until": self.until, "refused": None if self.refused is None else int(self.refused)}
+
+
+ALL: Final = AuditFilter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """Entries that were found. ``floor`` is where looking stopped although there are older ones that were not looked at."""
+
+    entries: list[AuditEntry]
+    floor: int | None = None
 
 
 def _entry(row: DbRow) -> AuditEntry:
@@ -171,12 +225,19 @@ class AuditEntries:
         """Add the next entry. Raises ``Duplicate`` when another process has added one of its number."""
         await self.database.write(Statement(query="insert_audit_entry", params=params(entry)))
 
-    async def before(self, account_id: int, sequence: int, *, limit: int, target: str | None = None) -> list[AuditEntry]:
-        """Entries before one of them, the latest first; with a target those about it and what is below it."""
-        given = {"account_id": account_id, "before": sequence, "limit": limit}
-        if target is None:
-            return self._made(await self.database.read("audit_entries", given))
-        return self._made(await self.database.read("audit_entries_of_target", {**given, "target": target}))
+    async def before(self, account_id: int, sequence: int, *, limit: int, wanted: AuditFilter = ALL) -> Looked:
+        """Entries that fit before one of them, the latest first; those of a target by its index, others by looking through the chain, so far and no further."""
+        given = {"account_id": account_id, "limit": limit, **wanted.params}
+        if wanted.target is not None:
+            return Looked(entries=self._made(await self.database.read("audit_entries_of_target", {**given, "before": sequence})))
+        last = await self.last(account_id)
+        top = lowest = min(sequence, last.sequence + 1 if last is not None else 1)
+        found: list[AuditEntry] = []
+        while lowest > 1 and len(found) < limit and top - lowest < LOOKED_AT_MOST:
+            stretch = {"before": lowest, "floor": max(1, lowest - STRETCH), "limit": limit - len(found)}
+            found += self._made(await self.database.read("audit_entries", {**given, **stretch}))
+            lowest = stretch["floor"]
+        return Looked(entries=found, floor=lowest if lowest > 1 and len(found) < limit else None)
 
     async def after(self, account_id: int, sequence: int, *, limit: int) -> list[AuditEntry]:
         """Entries after one of them, in order."""

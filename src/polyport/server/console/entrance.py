@@ -15,6 +15,7 @@ from polyport.server.console.show import LOOK_COOKIE, LOOKS, PAGE_HEADERS, curso
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 from polyport.server.sign_ins import PASSWORD_LEAST, PASSWORD_MOST
+from polyport.server.users import note_failed
 from polyport.store.records import User
 
 PER_PAGE: Final = 20
@@ -53,6 +54,7 @@ async def sign_in(call: Call) -> Answer:
     try:
         user = await call.services.access.check_password(email[:320], given.get("password", "")[:PASSWORD_MOST], call.address)
     except Unauthenticated as error:
+        await note_failed(call, email[:320], "console sign-in", "console")
         return _sign_in(call, following=following, email=email, fault=error.message, status=401)
     except RateLimited as error:
         return _sign_in(call, following=following, email=email, fault=_too_many(error), status=429)

@@ -62,7 +62,7 @@ def _told(call: Call, each: Mapping[str, Any]) -> dict[str, Any]:
             "why": each["reason"] or "",
         }
     action, status = each["action"], each["status"]
-    what = _DEEDS.get(action) or f"did this: {deed(call, action)}"
+    what = _DEEDS.get(action) or deed(action)
     told = {"at": each["at"], "who": each["actorName"], "what": what, "sign": "", "label": "", "why": "", "via": each["via"]}
     if status == Forbidden().status:
         return told | {"sign": "failed", "label": "Not allowed"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from polyport.errors import NotFound
 from polyport.server.console.member import Member
@@ -66,8 +67,88 @@ class Names:
         return found
 
 
-def deed(call: Call, action: str) -> str:
-    """What an entry of the audit log says was done, in the words of the API's description."""
-    method, _, path = action.partition(" (")[0].partition(" ")  # in parentheses is what of the thing was changed
-    endpoint = call.services.endpoints.get((method, path))
-    return endpoint.summary if endpoint is not None else action.removeprefix("console ").capitalize()
+# What was done, by what entries of the audit log call it: as it is told afterwards, and as what somebody was not let do.
+DEEDS: Final[Mapping[str, tuple[str, str]]] = {
+    action: (f"{past} {rest}".strip(), f"{bare} {rest}".strip())
+    for action, past, bare, rest in (
+        ("POST /user/auth", "signed in", "sign in", "at the API"),
+        ("POST /user/logout", "signed out", "sign out", "at the API"),
+        ("POST /user/password", "changed", "change", "the own password"),
+        ("POST /api-keys", "made", "make", "an API key"),
+        ("DELETE /api-keys/{id}", "deleted", "delete", "an API key"),
+        ("PATCH /account", "changed", "change", "the connect page or where customers are led back to"),
+        ("PUT /account/partners", "limited", "limit", "the account to some partners"),
+        ("DELETE /account/partners", "took", "take", "the limit to some partners away"),
+        ("POST /console-users", "added", "add", "a person"),
+        ("PATCH /console-users/{consoleUserId}", "changed", "change", "the role of a person"),
+        ("DELETE /console-users/{consoleUserId}", "removed", "remove", "a person"),
+        ("POST /console-users/{consoleUserId}/link", "made", "make", "a link for a person to come in by"),
+        ("POST /console-users/{consoleUserId}/sign-out", "signed", "sign", "a person out everywhere"),
+        ("GET /audit/export", "exported", "export", "the audit log"),
+        ("POST /users", "made", "make", "an end user known"),
+        ("PATCH /users/{userId}", "changed", "change", "an end user"),
+        ("DELETE /users/{userId}", "deleted", "delete", "an end user with everything"),
+        ("POST /users/{userId}/token", "made", "make", "a token for an end user"),
+        ("POST /partners/import", "imported", "import", "a description as a partner"),
+        ("POST /partners/imports/{importId}/answer", "answered", "answer", "what an import asked"),
+        ("DELETE /partners/imports/{importId}", "cancelled", "cancel", "an import"),
+        ("POST /partners/{partnerId}/versions/{number}/publish", "let", "let", "a version of a partner serve"),
+        ("PUT /partners/{partnerId}/deprecation", "deprecated", "deprecate", "a partner"),
+        ("DELETE /partners/{partnerId}/deprecation", "took", "take", "a deprecation back"),
+        ("DELETE /partners/{partnerId}", "removed", "remove", "a partner"),
+        ("POST /credentials", "made", "make", "a connection"),
+        ("PATCH /credentials/{credentialId}", "changed", "change", "a connection"),
+        ("PATCH /credentials/{credentialId} (title)", "renamed", "rename", "a connection"),
+        ("PATCH /credentials/{credentialId} (fields)", "gave", "give", "a connection new credentials"),
+        ("PATCH /credentials/{credentialId} (externalUserId)", "gave", "give", "a connection to another external user"),
+        ("PATCH /credentials/{credentialId} (metadata)", "changed", "change", "the metadata of a connection"),
+        ("DELETE /credentials/{credentialId}", "deleted", "delete", "a connection"),
+        ("POST /credentials/{credentialId}/test", "tested", "test", "a connection"),
+        ("POST /credentials/{partnerId}/{credentialId}/update-user-data", "read", "read", "the lists and fields of a connection again"),
+        ("POST /credentials/grant-access-sharing", "made", "make", "a link to connect by"),
+        ("PUT /credentials/grant-access-sharing/{linkId}", "gave", "give", "a link another address"),
+        ("DELETE /credentials/grant-access-sharing/{linkId}", "revoked", "revoke", "a link"),
+        ("POST /credentials/{credentialId}/reconnect", "made", "make", "a link to connect a connection again"),
+        ("PUT /oauth-apps/{partnerId}", "set", "set", "an OAuth app"),
+        ("DELETE /oauth-apps/{partnerId}", "deleted", "delete", "an OAuth app"),
+        ("POST /partners/trigger-actions/{id}/run/sync", "ran", "run", "an operation"),
+        ("POST /partners/trigger-actions/{id}/run/async", "queued", "queue", "a run"),
+        ("POST /runs/{runId}/cancel", "cancelled", "cancel", "a run"),
+        ("POST /runs/{runId}/replay", "replayed", "replay", "a run"),
+        ("POST /runs/batch", "queued", "queue", "many runs"),
+        ("POST /runs/{runId}/case", "saved", "save", "a run as a case"),
+        ("POST /proxy/{credentialId}/{path:path}", "sent", "send", "a request of one's own to a partner"),
+        ("POST /files", "kept", "keep", "a file"),
+        ("DELETE /files/{fileId}", "deleted", "delete", "a file"),
+        ("POST /event-endpoints", "made", "make", "a webhook"),
+        ("PATCH /event-endpoints/{endpointId}", "changed", "change", "a webhook"),
+        ("DELETE /event-endpoints/{endpointId}", "deleted", "delete", "a webhook"),
+        ("POST /event-endpoints/{endpointId}/rotate-secret", "gave", "give", "a webhook another secret"),
+        ("POST /event-endpoints/{endpointId}/test", "sent", "send", "a webhook a test"),
+        ("POST /account/callback-secret/rotate", "gave", "give", "callbacks another secret"),
+        ("POST /events/{eventId}/replay", "sent", "send", "an event again"),
+        ("POST /events/replay", "sent", "send", "dead letters again"),
+        ("console sign-in", "signed in", "sign in", "to the console"),
+        ("console sign-out", "signed out", "sign out", "of the console"),
+        ("console sign-out everywhere", "signed out", "sign out", "everywhere"),
+        ("console welcome", "came in", "come in", "by a link and set a password"),
+        ("console password", "changed", "change", "the own password"),
+        ("console-user add", "added", "add", "a person"),
+        ("console-user link", "made", "make", "a link for a person to come in by"),
+        ("console-user role", "changed", "change", "the role of a person"),
+        ("console-user remove", "removed", "remove", "a person"),
+        ("catalog allow", "changed", "change", "which partners the account is limited to"),
+        ("partners import", "imported", "import", "a description as a partner"),
+        ("partners publish", "let", "let", "a version of a partner serve"),
+        ("partners deprecate", "deprecated", "deprecate", "a partner"),
+        ("partners undeprecate", "took", "take", "a deprecation back"),
+        ("partners remove", "removed", "remove", "a partner"),
+    )
+}
+
+
+def deed(action: str, *, refused: bool = False) -> str:
+    """What an entry of the audit log says was done, after the name of who did it."""
+    # In parentheses is what of the thing was changed.
+    done, bare = DEEDS.get(action) or DEEDS.get(action.partition(" (")[0], (action, action))
+    return f"was not let {bare}" if refused and bare != action else done

@@ -145,7 +145,13 @@ def moved(call: Call, path: str, *, said: Said = NOTHING, headers: Mapping[str, 
 
 FAILED: Final = "That did not work"
 OLD_PAGE: Final = "This page is too old"
-_HEADINGS: Final = {401: "You are signed out", 403: "This is not yours to do", 404: "Not found", 413: "This is too much at once", 503: "Not now"}
+_HEADINGS: Final = {
+    401: "You are signed out",
+    403: "This is not yours to do",
+    404: "Not found",
+    413: "This is too much at once",
+    503: "Not now",
+}
 
 
 def problem(call: Call, member: Member | None, error: PolyportError) -> Answer:
@@ -161,7 +167,11 @@ def problem(call: Call, member: Member | None, error: PolyportError) -> Answer:
         status=error.status,
         headers=headers,
         error=error,
-        heading="This page of the list is not there" if lost_place else OLD_PAGE if error.message == OLD else _HEADINGS.get(error.status, FAILED),
+        heading="This page of the list is not there"
+        if lost_place
+        else OLD_PAGE
+        if error.message == OLD
+        else _HEADINGS.get(error.status, FAILED),
         lost_place=lost_place,
         request_id=call.request_id,
         came_from=_came_from(call),

@@ -76,7 +76,7 @@ async def delete(call: Call, member: Member) -> Answer:
     if not typed(call, key["title"]) and not typed(call, key["prefix"]):
         return await _keys(call, member, filled=not_typed())
     await ask(call, member, "DELETE /api-keys/{id}", id=key_id)
-    words = f"The key “{plain_name(key['title'])}” ({key['prefix']}…) is deleted."
+    words = f"The key “{plain_name(key['title'])}” is deleted."
     return moved(call, _AT, said=Said(words=words), cursor=call.http.query_params.get("cursor"))
 
 

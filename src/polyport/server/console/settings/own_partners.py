@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 from typing import Any, Final
 
 from polyport.errors import Conflict, NotFound, PayloadTooLarge, PolyportError
+from polyport.server.connect.forms import FIELDS_MOST
 from polyport.server.console.asked import BLANK, TOLD, Filled, not_typed, of_another_form, refused, taken, typed
 from polyport.server.console.member import Member
-from polyport.server.connect.forms import FIELDS_MOST
 from polyport.server.console.said import Said
 from polyport.server.console.screen import FORM_LIMIT, form, screen
 from polyport.server.console.show import chosen, cursor, moved, options, page, pager, plain_name
@@ -43,7 +42,15 @@ STEPS: Final = {
 _AT: Final = "/settings/partners"
 _IMPORT: Final = "/partners/imports/{importId}"
 _PARTNER: Final = "/partners/{partnerId}"
-_FIELDS: Final = {"slug": "slug", "url": "url", "document": "document", "files": "document", "baseUrl": "baseUrl", "hosts": "hosts", "overlay": "overlay"}
+_FIELDS: Final = {
+    "slug": "slug",
+    "url": "url",
+    "document": "document",
+    "files": "document",
+    "baseUrl": "baseUrl",
+    "hosts": "hosts",
+    "overlay": "overlay",
+}
 _TOLD: Final = (*TOLD, PayloadTooLarge)
 
 
@@ -76,7 +83,7 @@ async def start(call: Call, member: Member) -> Answer:
     told = form(call)
     body: dict[str, Any] = {"slug": "", "publish": bool(told.get("publish"))} | ({"accept": "breaking"} if told.get("breaking") else {})
     body |= taken(told, ("slug", "url", "document", "baseUrl", "overlay"), ("hosts",))
-    if beside := {name: text for name, text in _beside(told)}:
+    if beside := dict(_beside(told)):
         body["files"] = beside
     try:
         made = (await ask(call, member, "POST /partners/import", body=body)).data
@@ -160,7 +167,9 @@ async def cancel(call: Call, member: Member) -> Answer:
         await ask(call, member, f"DELETE {_IMPORT}", importId=call.text("importId"))
     except Conflict as error:
         return await _import(call, member, of_another_form(call, error))
-    return moved(call, f"/settings/partners/imports/{call.text('importId')}", said=Said(words="The import is cancelled: nothing came of it."))
+    return moved(
+        call, f"/settings/partners/imports/{call.text('importId')}", said=Said(words="The import is cancelled: nothing came of it.")
+    )
 
 
 async def show_partner(call: Call, member: Member) -> Answer:
@@ -190,7 +199,6 @@ async def _partner(call: Call, member: Member, filled: Filled = BLANK) -> Answer
         partner=partner,
         versions=versions.data,
         pager=pager(call, versions.meta or {}, f"{_AT}/{partner['partnerId']}"),
-        today=date.fromtimestamp(call.engine.runtime.now_ms() / 1000).isoformat(),
         filled=filled,
     )
 
@@ -249,7 +257,8 @@ def _counts(report: Mapping[str, Any]) -> list[tuple[int, str]]:
         ("leftOut", "operation left out", "operations left out"),
         ("withJson", "with a field for JSON", "with a field for JSON"),
     )
-    return [(number, one if number == 1 else many) for name, one, many in words for number in (report["counts"].get(name, 0),)]
+    found = [(report["counts"].get(name, 0), one, many) for name, one, many in words]
+    return [(number, one if number == 1 else many) for place, (number, one, many) in enumerate(found) if number or place < 2]
 
 
 def _left(left: Sequence[Mapping[str, str]]) -> list[tuple[str, list[Mapping[str, str]]]]:
@@ -299,9 +308,7 @@ _ONE: Final = _AT + "/{partnerId}"
 
 SCREENS: Final = (
     screen("GET", _AT, show, "Partners of your own", scope="admin"),
-    screen(
-        "POST", _AT, start, "Import an API description", scope="admin", limit=_limit, fields_most=FIELDS_MOST + 2 * FILES_MOST
-    ),
+    screen("POST", _AT, start, "Import an API description", scope="admin", limit=_limit, fields_most=FIELDS_MOST + 2 * FILES_MOST),
     screen("GET", _AT + "/imports", show_imports, "Imports of descriptions", scope="admin"),
     screen("GET", _AT + "/imports/{importId}", show_import, "An import", scope="admin"),
     screen("POST", _AT + "/imports/{importId}/answer", answer, "Answer what an import asks", scope="admin"),

@@ -54,7 +54,7 @@ CREATE TABLE console_links (
     expires_at INTEGER NOT NULL
 );
 
--- Who did what, one chain for each account: hash is the SHA-256 of the entry with the hash of the entry before it (prior) in it.
+-- Who did what, one chain for each account (target_name is what that was called, change what became of it where that is told): hash is the SHA-256 of the entry with the hash of the entry before it (prior) in it.
 CREATE TABLE audit_entries (
     account_id INTEGER NOT NULL REFERENCES accounts (account_id) ON DELETE CASCADE,
     sequence   INTEGER NOT NULL,
@@ -64,6 +64,8 @@ CREATE TABLE audit_entries (
     actor_name TEXT    NOT NULL,
     action     TEXT    NOT NULL,
     target     TEXT    NOT NULL,
+    target_name TEXT   NOT NULL,
+    change     TEXT    NOT NULL,
     status     INTEGER NOT NULL,
     address    TEXT    NOT NULL,
     request_id TEXT    NOT NULL,

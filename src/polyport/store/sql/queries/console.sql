@@ -77,30 +77,34 @@ DELETE FROM console_links WHERE link_hash = :link_hash AND expires_at > :now;
 
 -- name: last_audit_entry
 -- The end of an account's chain.
-SELECT account_id, sequence, at, via, actor, actor_name, action, target, status, address, request_id, prior, hash FROM audit_entries
+SELECT account_id, sequence, at, via, actor, actor_name, action, target, target_name, change, status, address, request_id, prior, hash FROM audit_entries
 WHERE account_id = :account_id ORDER BY sequence DESC LIMIT 1;
 
 -- name: insert_audit_entry
 -- The next entry of a chain.
-INSERT INTO audit_entries (account_id, sequence, at, via, actor, actor_name, action, target, status, address, request_id, prior, hash)
-VALUES (:account_id, :sequence, :at, :via, :actor, :actor_name, :action, :target, :status, :address, :request_id, :prior, :hash);
+INSERT INTO audit_entries (account_id, sequence, at, via, actor, actor_name, action, target, target_name, change, status, address, request_id, prior, hash)
+VALUES (:account_id, :sequence, :at, :via, :actor, :actor_name, :action, :target, :target_name, :change, :status, :address, :request_id, :prior, :hash);
+
+-- part: fits
+-- What entries are looked for by, beside the thing.
+(:actor IS NULL OR actor = :actor) AND (:action IS NULL OR action = :action OR substr(action, 1, length(:action) + 2) = :action || ' (') AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
+    AND (:refused IS NULL OR (status >= 400) = :refused)
 
 -- name: audit_entries
--- Entries of a chain before one of them, the latest first.
-SELECT account_id, sequence, at, via, actor, actor_name, action, target, status, address, request_id, prior, hash FROM audit_entries
-WHERE account_id = :account_id AND sequence < :before ORDER BY sequence DESC LIMIT :limit;
+-- Entries of one stretch of a chain that fit, the latest first.
+SELECT account_id, sequence, at, via, actor, actor_name, action, target, target_name, change, status, address, request_id, prior, hash FROM audit_entries
+WHERE account_id = :account_id AND sequence < :before AND sequence >= :floor AND {fits} ORDER BY sequence DESC LIMIT :limit;
 
 -- name: audit_entries_of_target
--- Entries about one thing, and what was done to it, before one of them, the latest first.
-SELECT account_id, sequence, at, via, actor, actor_name, action, target, status, address, request_id, prior, hash FROM audit_entries
-WHERE account_id = :account_id AND sequence < :before AND sequence IN (
+-- Entries about one thing and what is below it that fit, before one of them, the latest first.
+SELECT account_id, sequence, at, via, actor, actor_name, action, target, target_name, change, status, address, request_id, prior, hash FROM audit_entries
+WHERE account_id = :account_id AND sequence < :before AND {fits} AND sequence IN (
     SELECT sequence FROM audit_entries INDEXED BY audit_entries_by_target WHERE account_id = :account_id AND target = :target
     UNION ALL
-    SELECT sequence FROM audit_entries INDEXED BY audit_entries_by_target
-    WHERE account_id = :account_id AND target > :target || '/' AND target < :target || '0'
+    SELECT sequence FROM audit_entries INDEXED BY audit_entries_by_target WHERE account_id = :account_id AND target > :low AND target < :high
 ) ORDER BY sequence DESC LIMIT :limit;
 
 -- name: audit_entries_from
 -- Entries of a chain after one of them, in order: to verify and to export.
-SELECT account_id, sequence, at, via, actor, actor_name, action, target, status, address, request_id, prior, hash FROM audit_entries
+SELECT account_id, sequence, at, via, actor, actor_name, action, target, target_name, change, status, address, request_id, prior, hash FROM audit_entries
 WHERE account_id = :account_id AND sequence > :after ORDER BY sequence LIMIT :limit;
