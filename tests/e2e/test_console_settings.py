@@ -235,7 +235,9 @@ async def test_the_audit_log_says_which_entry_was_changed_afterwards(tmp_path: P
         with opened_file(tmp_path / "data" / "polyport.db") as other:
             other.execute("UPDATE audit_entries SET actor_name = 'Nobody' WHERE sequence = 2")
             assert other.changes() == 1
-        assert "The log was changed: entry 2 is not as it was written." in text_of(await owner.follow(await owner.post("/console/settings/audit/verify")))
+        assert "The log was changed: entry 2 is not as it was written." in text_of(
+            await owner.follow(await owner.post("/console/settings/audit/verify"))
+        )
 
 
 async def imported(owner: Browsing, found: Reply) -> str:

@@ -47,7 +47,9 @@ class AppAnswer(Body):
     """With which OAuth app customers sign in at a partner; secrets only masked. Times are unix seconds.
 
     ``owner`` says whose app it is: ``account``, ``installation``, or null where there is none yet. ``redirectUri`` is what to register at the partner, to the
-    letter; ``missing`` is what has to be set before customers can sign in.
+    letter; ``missing`` is what has to be set before customers can sign in. ``scopes`` and ``scopeChoices`` are what counts, ``ownScopes`` and
+    ``ownScopeChoices`` what the app itself sets of that, null where the partner's are taken; ``scopesOffered`` are those of which customers could be offered
+    some. ``docs`` is where the partner describes its API.
     """
 
     partner_id: int
@@ -63,6 +65,10 @@ class AppAnswer(Body):
     key_id: str | None
     scopes: list[str]
     scope_choices: list[ScopeAnswer]
+    own_scopes: list[str] | None
+    own_scope_choices: list[str] | None
+    scopes_offered: list[ScopeAnswer]
+    docs: str | None
     created_at: int | None
     updated_at: int | None
 
@@ -149,6 +155,10 @@ def _item(call: Call, partner: Partner, app: OAuthApp | None) -> dict[str, Any]:
         "keyId": None if theirs else shown.get("key_id"),
         "scopes": json.loads(app.scopes) if app is not None and app.scopes is not None else usual,
         "scopeChoices": [{"scope": scope, "allows": choices[scope]} for scope in offered if scope in choices],
+        "ownScopes": json.loads(app.scopes) if owner == "account" and app is not None and app.scopes is not None else None,
+        "ownScopeChoices": offered if owner == "account" and app is not None and app.scope_choices is not None else None,
+        "scopesOffered": [{"scope": scope, "allows": text} for scope, text in choices.items()],
+        "docs": partner.file.docs,
         "createdAt": app.created_at // 1000 if app is not None else None,
         "updatedAt": app.updated_at // 1000 if app is not None else None,
     }

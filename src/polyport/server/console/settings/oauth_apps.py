@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from polyport.server.console.asked import BLANK, TOLD, Filled, not_typed, refused, taken, typed
 from polyport.server.console.member import Member
+from polyport.server.console.said import Said
 from polyport.server.console.screen import form, screen
-from polyport.server.console.show import cursor, moved, page, pager
+from polyport.server.console.show import cursor, moved, page, pager, plain_name
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
 
@@ -48,19 +49,23 @@ async def _app(call: Call, member: Member, filled: Filled = BLANK) -> Answer:
         app=found,
         ways=[("", "All of them"), *((name, name) for name in found["authChoices"])],
         filled=filled,
-        saved=call.http.query_params.get("saved") == "1",
+        register=found["docs"] if (found["docs"] or "").startswith("https://") else None,
     )
 
 
 async def change(call: Call, member: Member) -> Answer:
     """POST /console/settings/oauth-apps/{partnerId}."""
     told, partner_id = form(call), call.id("partnerId")
-    body = {"clientId": ""} | taken(told, ("clientId", "clientSecret", "privateKey", "keyId", "auth"), ("scopes", "scopeChoices"))
+    body: dict[str, Any] = {"clientId": ""} | taken(told, ("clientId", "clientSecret", "privateKey", "keyId", "auth"), ("scopes",))
+    offered = [each["scope"] for each in (await ask(call, member, f"GET {_ONE}", partnerId=partner_id)).data["scopesOffered"]]
+    added = [scope for scope in offered if told.get(f"choice.{scope}")]
+    if added != offered:  # all of them are what the partner's folder says, whatever it comes to say
+        body["scopeChoices"] = added
     try:
         await ask(call, member, f"PUT {_ONE}", partnerId=partner_id, body=body)
     except TOLD as error:
         return await _app(call, member, refused(call, error, _FIELDS))
-    return moved(call, f"/settings/oauth-apps/{partner_id}", saved="1")
+    return moved(call, f"/settings/oauth-apps/{partner_id}", said=Said(words="Saved."))
 
 
 async def delete(call: Call, member: Member) -> Answer:
@@ -70,7 +75,7 @@ async def delete(call: Call, member: Member) -> Answer:
     if not typed(call, found["partnerTitle"]):
         return await _app(call, member, not_typed())
     await ask(call, member, f"DELETE {_ONE}", partnerId=partner_id)
-    return moved(call, "/settings/oauth-apps")
+    return moved(call, "/settings/oauth-apps", said=Said(words=f"Your app for {plain_name(found['partnerTitle'])} is deleted."))
 
 
 SCREENS: Final = (
