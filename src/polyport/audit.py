@@ -149,7 +149,12 @@ _NAMES: Final = ("title", "email", "slug", "partnerTitle")
 
 def name_of(path: str, data: Any) -> str:
     """What the thing is called that an answer tells of; "" for what belongs to an end user, whose data can be erased from everywhere else."""
-    if not path.startswith(_NAMED_BELOW) or path.startswith(_LINKS) or not isinstance(data, Mapping) or data.get("externalUserId") is not None:
+    if (
+        not path.startswith(_NAMED_BELOW)
+        or path.startswith(_LINKS)
+        or not isinstance(data, Mapping)
+        or data.get("externalUserId") is not None
+    ):
         return ""
     return next((name for key in _NAMES if isinstance(name := data.get(key), str) and name), "")
 
