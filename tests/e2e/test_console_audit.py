@@ -146,6 +146,6 @@ async def test_who_did_not_get_in_is_noted_once_a_minute_and_nobody_else_is(tmp_
 
 async def settled(served: Served, count: int) -> list[dict[str, Any]]:
     async with asyncio.timeout(30):
-        while len(found := await entries(served, "result=refused")) < count:  # it is written beside the answer
+        while len(found := await entries(served, "result=refused")) < count:  # noqa: ASYNC110  it is written beside the answer, which signals nothing
             await asyncio.sleep(0.01)
     return found

@@ -65,7 +65,7 @@ async def read_many(call: Call) -> Answer:
 
 async def read(call: Call) -> Answer:
     """GET /console-users/{consoleUserId}."""
-    return Answer(data=_item(await _user(call)))
+    return Answer(data=shown_user(await _user(call)))
 
 
 async def patch(call: Call) -> Answer:

@@ -72,7 +72,10 @@ DEEDS: Final[Mapping[str, tuple[str, str]]] = {
     action: (f"{past} {rest}".strip(), f"{bare} {rest}".strip())
     for action, past, bare, rest in (
         ("POST /user/auth", "signed in", "sign in", "at the API"),
-        ("POST /user/logout", "signed out", "sign out", "at the API"),
+        ("POST /user/logout", "signed out", "sign out", ""),
+        ("POST /user/logout-everywhere", "signed out", "sign out", "everywhere"),
+        ("DELETE /user/sessions/{id}", "signed", "sign", "one of the own browsers out"),
+        ("POST /user/welcome", "came in", "come in", "by a link and set a password"),
         ("POST /user/password", "changed", "change", "the own password"),
         ("POST /api-keys", "made", "make", "an API key"),
         ("DELETE /api-keys/{id}", "deleted", "delete", "an API key"),
@@ -129,10 +132,7 @@ DEEDS: Final[Mapping[str, tuple[str, str]]] = {
         ("POST /events/{eventId}/replay", "sent", "send", "an event again"),
         ("POST /events/replay", "sent", "send", "dead letters again"),
         ("console sign-in", "signed in", "sign in", "to the console"),
-        ("console sign-out", "signed out", "sign out", "of the console"),
-        ("console sign-out everywhere", "signed out", "sign out", "everywhere"),
-        ("console welcome", "came in", "come in", "by a link and set a password"),
-        ("console password", "changed", "change", "the own password"),
+        ("console e-mail address", "took", "take", "another e-mail address"),
         ("console-user add", "added", "add", "a person"),
         ("console-user link", "made", "make", "a link for a person to come in by"),
         ("console-user role", "changed", "change", "the role of a person"),
