@@ -47,7 +47,7 @@ async def test_a_key_is_shown_once(house: Served):
     listed = next(item for item in answer["data"] if item["id"] == made["id"])
     assert made["key"].startswith(made["prefix"])
     assert made["key"].startswith("ppk_")
-    assert set(listed) == {"id", "title", "prefix", "scopes", "createdAt", "expiresAt", "lastUsedAt"}
+    assert set(listed) == {"id", "title", "prefix", "scopes", "createdAt", "createdBy", "expiresAt", "lastUsedAt"}
     assert made["key"] not in str(answer)
     assert listed["scopes"] == ["catalog:read", "runs:read"]
     assert (listed["expiresAt"], listed["lastUsedAt"]) == (None, None)

@@ -76,7 +76,7 @@ async def test_a_description_is_fetched_and_becomes_a_partner_of_the_account(hou
     _status, _headers, report = await house.call("GET", found["reportUrl"].removeprefix(house.origin))
     assert report["data"]["report"]["leftOut"] == []
     assert "operations" not in report["data"]["report"]
-    assert report["data"]["text"][0] == "Pets 1.2: 3 operations described, 3 actions, 1 triggers, 1 lists."
+    assert report["data"]["text"][0] == "Pets 1.2: 3 operations described, 3 actions, 1 trigger, 1 list."
 
 
 def with_schemas(**schemas: Any) -> dict[str, Any]:
@@ -540,7 +540,7 @@ async def test_a_deprecated_partner_is_marked_with_all_its_operations(house: Ser
     assert (await house.fetch("PUT", f"{path}/deprecation", {"message": 'Use "Pets 2": 😀\n<b>now</b>', "on": "2027-01-01"})).status == 200
 
     _status, _headers, item = await house.call("GET", path)
-    assert (item["data"]["deprecated"], item["data"]["deprecation"]) == (True, {"message": 'Use "Pets 2": 😀 now', "on": "2027-01-01"})
+    assert (item["data"]["deprecated"], item["data"]["deprecation"]) == (True, {"message": 'Use "Pets 2": 😀 <b>now</b>', "on": "2027-01-01"})
     _status, _headers, listed = await house.call("GET", f"/partners/trigger-actions/info?filter[partnerId]={mine.partner_id}")
     assert {one["deprecated"] for one in listed["data"]} == {True}
     shop.files["/v1/pets"] = b'{"name": "Rex"}'

@@ -137,7 +137,7 @@ def test_rules_that_only_the_service_keeps_to_are_named() -> None:
     found = imported(taking(schema)).report
     assert found["rules"] == {"make": ["a (not)", "body (if, dependentRequired)", "rows (uniqueItems)"]}
     shown = lines_of(found)
-    assert shown[shown.index("Rules that the service alone keeps to (in 1 operations):") + 1].startswith("  make: a (not)")
+    assert shown[shown.index("Rules that the service alone keeps to (in 1 operation):") + 1].startswith("  make: a (not)")
 
 
 async def test_two_demands_in_one_schema_are_both_kept_to() -> None:
