@@ -540,7 +540,10 @@ async def test_a_deprecated_partner_is_marked_with_all_its_operations(house: Ser
     assert (await house.fetch("PUT", f"{path}/deprecation", {"message": 'Use "Pets 2": 😀\n<b>now</b>', "on": "2027-01-01"})).status == 200
 
     _status, _headers, item = await house.call("GET", path)
-    assert (item["data"]["deprecated"], item["data"]["deprecation"]) == (True, {"message": 'Use "Pets 2": 😀 <b>now</b>', "on": "2027-01-01"})
+    assert (item["data"]["deprecated"], item["data"]["deprecation"]) == (
+        True,
+        {"message": 'Use "Pets 2": 😀 <b>now</b>', "on": "2027-01-01"},
+    )
     _status, _headers, listed = await house.call("GET", f"/partners/trigger-actions/info?filter[partnerId]={mine.partner_id}")
     assert {one["deprecated"] for one in listed["data"]} == {True}
     shop.files["/v1/pets"] = b'{"name": "Rex"}'

@@ -9,7 +9,7 @@ from polyport.items import seconds
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import PER_PAGE, PER_PAGE_MOST, known_filters, read_list_query
 from polyport.store.connections import Change
-from polyport.store.console import AuditEntry
+from polyport.store.console import AuditEntry, AuditFilter
 from polyport.store.records import ConnectionStatus
 
 NEWEST: Final = 2**53
@@ -42,8 +42,8 @@ async def read_many(call: Call) -> Answer:
     limit = query.per_page
     deeds: list[AuditEntry] = []
     if call.principal.kind != "end_user":  # the names of the account's people are not for its customers
-        target = f"/credentials/{record.connection_id}"
-        deeds = await repo.audit.before(account_id, sequence, limit=limit + 1, target=target)
+        wanted = AuditFilter(target=f"/credentials/{record.connection_id}")
+        deeds = (await repo.audit.before(account_id, sequence, limit=limit + 1, wanted=wanted)).entries
     changes = await repo.connections.changes(record.connection_id, change_id, limit=limit + 1)
     both: list[AuditEntry | Change] = sorted([*deeds, *changes], key=lambda each: each.at, reverse=True)
     shown, more = both[:limit], len(both) > limit

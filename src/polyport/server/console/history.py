@@ -44,14 +44,14 @@ async def history(call: Call, member: Member, item: Mapping[str, Any]) -> tuple[
         query={"per-page": SHOWN, "cursor": call.http.query_params.get("cursor")},
         credentialId=item["credentialId"],
     )
-    found = [_told(call, each) for each in answer.data]
+    found = [_told(each) for each in answer.data]
     following = (answer.meta or {})["nextCursor"]
     if following is None and not any(each["action"] == MADE for each in answer.data):
         found.append({"at": item["createdAt"], "who": "", "what": "It was connected", "sign": "", "label": "", "why": ""})
     return found, following
 
 
-def _told(call: Call, each: Mapping[str, Any]) -> dict[str, Any]:
+def _told(each: Mapping[str, Any]) -> dict[str, Any]:
     if each["becomes"] is not None:
         return {
             "at": each["at"],
