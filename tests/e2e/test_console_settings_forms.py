@@ -157,7 +157,7 @@ async def test_a_choice_that_was_taken_back_stays_so_after_an_error(house: Serve
     await house.call("PATCH", "/account", {"branding": {"name": "Acme", "color": "#aa3300"}})
     found = (await owner.post("/console/settings/connect-page", {"name": "x" * 101, "color": "#aa3300"})).content.decode()
     assert re.search(r'name="colored" value="1">', found)
-    assert "This is too long: 100 characters at most." in found
+    assert "This is too long: at most 100 characters." in found
 
 
 async def test_the_preview_is_the_page_itself_and_can_be_shown_here_alone(house: Served, owner: Browsing):
@@ -265,7 +265,7 @@ async def test_pages_of_lists_and_forms_that_cannot_be_are_told_in_words(owner: 
     )
     assert "This is no form as browsers send it" in text_of(body)
     long = await owner.post("/console/settings/keys", {"title": "x" * 201, "scope.runs:read": "1"})
-    assert "This is too long: 200 characters at most." in text_of(long)
+    assert "This is too long: at most 200 characters." in text_of(long)
 
 
 async def test_what_customers_may_allow_is_chosen_where_there_is_a_choice_and_kept(house: Served, owner: Browsing):

@@ -24,7 +24,7 @@ WORDS: Final = {
     "too_short": "Choose at least one.",
 }
 # What has a measure in it: the API's sentence says how much.
-MEASURED: Final = {"string_too_long": "This is too long: {most} characters at most.", "too_long": "These are too many: {most} at most."}
+MEASURED: Final = {"string_too_long": "This is too long: at most {most} characters.", "too_long": "These are too many: at most {most}."}
 _MOST: Final = re.compile(r"at most ([0-9]+)")
 NOT_TYPED: Final = "That was not the name: nothing was changed."
 
