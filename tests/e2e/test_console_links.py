@@ -169,4 +169,4 @@ async def test_what_is_no_cursor_of_a_list_is_told(owner: Browsing, path: str):
     found = await owner.get(f"{path}?cursor=x")
 
     assert found.status == 422
-    assert "no cursor of this list" in text_of(found)
+    assert "This page of the list is not there" in text_of(found)

@@ -31,7 +31,7 @@ class CreateBody(Body):
     """
 
     partner_id: int = Field(ge=1, le=2**53)
-    title: Annotated[str, Seen] = Field(min_length=1, max_length=300)
+    title: Annotated[str, Field(min_length=1, max_length=300), Seen]
     simulated: bool = Field(default=False, strict=True)
     fields: dict[str, Any] | None = Field(default=None, validate_default=True)
     auth: str | None = Field(default=None, max_length=100)
@@ -50,7 +50,7 @@ class CreateBody(Body):
 class PatchBody(Body):
     """What changes; what is left out stays. New ``fields`` are proved before they replace the old ones, field by field."""
 
-    title: Annotated[str, Seen] | None = Field(default=None, min_length=1, max_length=300)
+    title: Annotated[str, Field(min_length=1, max_length=300), Seen] | None = None
     metadata: dict[str, Any] | None = None
     external_user_id: ExternalUserId | None = None
     fields: dict[str, Any] | None = None

@@ -42,7 +42,7 @@ class EndpointBody(Body):
     """A new endpoint. ``eventTypes`` are types or patterns: ``connection.*``, ``*``."""
 
     url: str = Field(min_length=1, max_length=URL_LONGEST, examples=["https://example.com/hooks/polyport"])
-    title: Annotated[str, Seen] = Field(default="", max_length=200)
+    title: Annotated[str, Field(max_length=200), Seen] = ""
     event_types: EventTypes = Field(default_factory=lambda: ["*"])
 
 
@@ -50,7 +50,7 @@ class EndpointPatch(Body):
     """What changes; what is left out stays. While an endpoint is ``paused`` its events wait; ``active`` also brings a disabled one back."""
 
     url: str | None = Field(default=None, min_length=1, max_length=URL_LONGEST)
-    title: Annotated[str, Seen] | None = Field(default=None, max_length=200)
+    title: Annotated[str, Field(max_length=200), Seen] | None = None
     event_types: EventTypes | None = None
     status: Literal["active", "paused"] | None = None
 

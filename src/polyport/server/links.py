@@ -48,7 +48,7 @@ class LinkBody(_Leading):
     """A new link. ``title``, ``externalUserId`` and ``metadata`` are those of the connection that it leads to."""
 
     partner_id: int = Field(ge=1, le=2**53)
-    title: Annotated[str, Seen] = Field(min_length=1, max_length=300)
+    title: Annotated[str, Field(min_length=1, max_length=300), Seen]
     external_user_id: ExternalUserId | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
 

@@ -40,7 +40,7 @@ class PublishBody(Body):
 class DeprecationBody(Body):
     """What users of the partner are told, and from when on it may be gone."""
 
-    message: Annotated[str, Seen] = Field(min_length=1, max_length=1_000, examples=["Use Pets 2 instead."])
+    message: Annotated[str, Field(min_length=1, max_length=1_000, examples=["Use Pets 2 instead."]), Seen]
     on: date | None = None
 
 

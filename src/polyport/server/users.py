@@ -49,7 +49,7 @@ class TokensAnswer(Body):
 class KeyBody(Body):
     """A new API key. ``expiresAt``: unix seconds or ISO 8601 with a zone."""
 
-    title: Annotated[str, Seen] = Field(min_length=1, max_length=200)
+    title: Annotated[str, Field(min_length=1, max_length=200), Seen]
     scopes: list[str] = Field(min_length=1, max_length=20, examples=[["catalog:read", "runs:write"]])
     expires_at: Annotated[
         int | None, BeforeValidator(lambda value: None if value is None else _moment(value), json_schema_input_type=int | str | None)
