@@ -144,7 +144,8 @@ ENDPOINTS: Final = (
             Param(name="cursor", description="meta.nextCursor of the page before."),
             *_FILTERS,
         ),
-        description=f"One answer looks at {LOOKED_AT_MOST:,} entries at most: with filters a page may have fewer entries than it could, or none, and a nextCursor all the same.",
+        description="Every change of the account: through the API, in the console and from the command line, never what was in a body. "
+        f"One answer looks at {LOOKED_AT_MOST:,} entries at most: with filters a page may have fewer entries than it could, or none, and a nextCursor all the same.",
     ),
     Endpoint(
         method="GET", path="/audit/verify", handler=verify, tag=_TAG, summary="Verify the chain of the audit log", scope="admin", answer=VerdictAnswer
