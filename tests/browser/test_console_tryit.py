@@ -137,7 +137,7 @@ async def test_form_json_and_the_call_beside_them_keep_in_step(watched: Watched,
     await named(page, "k:d.visible_to").select_option(label="Entire company")
     await expect(page.locator("#preview .json")).to_contain_text('"visible_to"')
     assert '"runnerData":{"name":"Bo","visible_to":"3"}' in await preview(page)
-    assert "Bo" in await page.locator("details.snippet pre").first.text_content()
+    assert "Bo" in str(await page.get_by_label("The call for curl").text_content())
 
     await press(page, "json")
     text = page.locator("#text")

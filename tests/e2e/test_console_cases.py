@@ -41,9 +41,9 @@ async def owner(anyio_backend: str, served: Served) -> Browsing:
 
 async def ran(served: Served, owner: Browsing, partner_id: int, name: str) -> tuple[str, str]:
     """Where an operation is tried, and the id of a run of it."""
-    await served.connect(partner_id, PIPEDRIVE_FIELDS)
+    connection = await served.connect(partner_id, PIPEDRIVE_FIELDS)
     operation = int(f"{partner_id}0101")
-    form = {"s:d.name": name, "rows:d.email": "1", "s:d.email[0].value": "case@example.com", "do": "run"}
+    form = {"connection": connection, "s:d.name": name, "rows:d.email": "1", "s:d.email[0].value": "case@example.com", "do": "run"}
     found = await owner.post(f"/console/try/{operation}", form)
     assert found.status == 200, text_of(found)
     listed = (await served.call("GET", "/runs"))[2]["data"]
@@ -94,7 +94,8 @@ async def test_runs_of_partners_that_nobody_works_on_are_no_cases(served: Served
 
     assert (status, answer["error"]["code"]) == (409, "conflict")
     assert "POLYPORT_DEVELOPMENT" in answer["error"]["message"]
-    found = await owner.post(CREATE_PERSON, {"s:d.name": "Elsewhere", "do": "run"})
+    connection = await served.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
+    found = await owner.post(CREATE_PERSON, {"connection": connection, "s:d.name": "Elsewhere", "do": "run"})
     assert "Save as a case" not in text_of(found)
 
 
@@ -105,12 +106,16 @@ async def test_only_an_owner_saves_cases(served: Served, owner: Browsing, workpl
 
     assert found.status == 403
     assert not (workplace / "cases" / "create_person" / "by_a_developer.yaml").exists()
-    assert "Save as a case" not in text_of(await developer.post(path, {"s:d.name": "Bo", "do": "run"}))
+    connection = await served.connect(777, PIPEDRIVE_FIELDS)
+    assert "Save as a case" not in text_of(await developer.post(path, {"connection": connection, "s:d.name": "Bo", "do": "run"}))
 
 
 async def test_a_refusal_of_the_partner_is_a_case_too(served: Served, owner: Browsing, workplace: Path):
-    await served.connect(777, PIPEDRIVE_FIELDS)
-    await owner.post("/console/try/7770101", {"s:d.name": "Bo", "n:d.owner_id": "424242", "how:d.owner_id": "typed", "do": "run"})
+    connection = await served.connect(777, PIPEDRIVE_FIELDS)
+    await owner.post(
+        "/console/try/7770101",
+        {"connection": connection, "s:d.name": "Bo", "n:d.owner_id": "424242", "how:d.owner_id": "typed", "do": "run"},
+    )
     run = (await served.call("GET", "/runs"))[2]["data"][0]
     status, _headers, answer = await served.call("POST", f"/runs/{run['runId']}/case", {"name": "as_it_ended", "title": "As it ended"})
 

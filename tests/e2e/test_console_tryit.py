@@ -10,13 +10,15 @@ import shutil
 import sys
 from html import unescape
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from e2e.console import Browsing, member, text_of
-from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Served
+from e2e.served import PIPEDRIVE, PIPEDRIVE_FIELDS, Reply, Served
 from html_forms import sent_of
 from polyport.server.console.sharing import packed, unpacked
+from polyport.server.console.tryit import file_most
 
 pytestmark = pytest.mark.anyio
 
@@ -319,18 +321,51 @@ async def test_a_trigger_is_read_within_its_window_page_by_page(owner: Browsing,
     assert "limit" in text_of(wrong)
 
 
-async def test_a_file_is_kept_and_its_id_comes_back(owner: Browsing, house: Served):
-    found = await owner.post(f"{CREATE_PERSON}/files", {"name": "a.txt", "contentType": "text/plain", "base64": "aGVsbG8="})
+async def send_file(owner: Browsing, content: bytes, proof: str | None = None, **headers: str) -> Reply:
+    """What the page's script sends for a file."""
+    sent = {
+        "Content-Type": "application/octet-stream",
+        "Cookie": owner.cookie,
+        "Origin": owner.served.origin,
+        "X-CSRF-Token": await owner.proof() if proof is None else proof,
+        **headers,
+    }
+    return await owner.served.fetch("POST", f"{CREATE_PERSON}/files", content=content, token=None, headers=sent)
 
-    assert found.status == 200
-    status, _headers, kept = await house.call("GET", f"/files/{found.json['fileId']}")
-    assert (status, kept["data"]["name"], kept["data"]["size"]) == (200, "a.txt", 5)
+
+async def test_a_file_is_kept_and_comes_back_by_its_name(owner: Browsing, house: Served, connection: int):
+    name = "Grüße & \u202e.txt"
+    found = await send_file(owner, b"hello", **{"X-File-Name": quote(name), "X-File-Type": "text/plain"})
+    assert found.status == 200, found.content
+    kept = (await house.call("GET", f"/files/{found.json['fileId']}"))[2]["data"]
+    assert (kept["name"], kept["contentType"], kept["size"]) == ("Grüße & _.txt", "text/plain", 5)
+
+    given = await owner.get(f"/console/files/{found.json['fileId']}")
+    assert (given.status, given.content) == (200, b"hello")
+    assert given.headers["content-disposition"].startswith("attachment;")
+    assert (await owner.get("/console/files/file_0")).status == 404
+    stranger = await Browsing(served=house).get(f"/console/files/{found.json['fileId']}")
+    assert stranger.status == 303
+
+
+async def test_a_file_is_taken_up_to_what_the_api_takes_and_from_nobody_without_proof(owner: Browsing, house: Served):
+    most = file_most(house.runtime.settings)
+    assert (await send_file(owner, b"x" * most, **{"X-File-Name": "large.bin"})).status == 200
+    large = await send_file(owner, b"x" * (most + 1), **{"X-File-Name": "large.bin"})
+    assert large.status == 413
+    assert f"The file is larger than {most / 1_000_000:.1f} MB." in text_of(large)
+    assert (await send_file(owner, b"hello", proof="wrong", **{"X-File-Name": "a.txt"})).status == 403
+    assert (await send_file(owner, b"hello", **{"X-File-Name": "a.txt", "Origin": "https://evil.example"})).status == 403
+    assert (await send_file(owner, b"", **{"X-File-Name": ""})).status == 422
+    # Who is not signed in is told so before the bytes are looked at, however many they are.
+    assert (await send_file(Browsing(served=house, cookie="polyport_console=x"), b"x" * (most + 1), proof="x")).status == 401
 
 
 async def test_the_code_for_a_shell_for_python_and_for_javascript_runs(owner: Browsing, house: Served, connection: int):
     given = {"connection": connection, "s:d.name": 'O\'Hara $HOME `id` "x" \u00e9\U0001f600', "n:d.add_time": "1700000000"}
     html = (await owner.post(CREATE_PERSON, given | {"do": "preview"})).content.decode()
-    code = {language: unescape(found) for language, found in re.findall(r"aria-label=\"The call for (\w+)\".*?data-copies=\"([^\"]*)\"", html, re.DOTALL)}  # fmt: skip
+    panes = re.findall(r'aria-label="The call for (\w+)"><code>(.*?)</code>', html, re.DOTALL)
+    code = {language: unescape(re.sub(r"<[^>]+>", "", found)) for language, found in panes}
     assert set(code) == {"curl", "Python", "JavaScript"}
     programs = [[sys.executable, "-c", code["Python"]]]
     if shutil.which("curl"):

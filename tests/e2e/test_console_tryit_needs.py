@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from html import unescape
@@ -62,15 +63,16 @@ def holding(folder: Path, text: str) -> list[Path]:
 
 async def test_of_very_many_connections_the_newest_are_offered_and_others_are_searched(owner: Browsing):
     first = await owner.get(PAGE)
-    assert (len(offered(first)), offered(first)[0]) == (LISTED_MOST, f"*Customer {MANY - 1} · user-{MANY - 1}")
+    assert offered(first)[:2] == ["Choose a connection…", f"Customer {MANY - 1} · user-{MANY - 1}"]
+    assert len(offered(first)) == LISTED_MOST + 1
     assert f"{MANY} connections, the newest {LISTED_MOST} are listed" in text_of(first)
 
     found = await owner.post(PAGE, {"seek": "customer 3", "do": "seek", "s:d.email": "a@example.com"})
     assert found.status == 200
     assert "Customer 3 · user-3" in "".join(offered(found))
-    assert f"{len(offered(found))} found" in text_of(found)
-    assert dict(sent_of(found.content.decode()))["s:d.email"] == "a@example.com"
-    assert offered(await owner.post(PAGE, {"seek": "user-2", "do": "seek"})) == ["*Customer 2 · user-2"]
+    assert f"{len(offered(found)) - 1} found" in text_of(found)
+    assert json.loads(dict(sent_of(found.content.decode()))["more:d"]) == {"email": "a@example.com"}
+    assert offered(await owner.post(PAGE, {"seek": "user-2", "do": "seek"})) == ["Choose a connection…", "Customer 2 · user-2"]
 
 
 async def test_the_connection_that_is_chosen_stays_whatever_is_searched_and_however_old_it_is(owner: Browsing, connections: list[int]):
@@ -88,19 +90,20 @@ async def test_a_connection_that_is_gone_or_of_another_partner_gives_way_and_tha
     for told in (str(gone), "999999", "x", "9" * 30):
         found = await owner.get(f"{PAGE}?connection={told}")
         assert found.status == 200
-        assert "not there any more: another one is chosen" in text_of(found)
+        assert "not there any more: choose another one" in text_of(found)
 
 
-async def test_what_is_needed_instead_of_what_is_said_before_anything_is_typed(owner: Browsing):
-    found = await owner.post(PAGE, {"do": "add:d.copies"})
+async def test_what_is_needed_instead_of_what_is_said_before_anything_is_typed(owner: Browsing, connections: list[int]):
+    found = await owner.post(PAGE, {"connection": connections[0], "do": "add:d.copies"})
     text = text_of(found)
     assert NEEDED in text
     assert IN_A_COPY in text
     assert marked(found) == []
 
 
-async def test_what_is_lacking_is_marked_at_its_level_and_only_there(owner: Browsing):
-    form = {"s:d.phone": "1", "rows:d.copies": "2", "s:d.copies[0].to": "x", "do": "dry"}
+async def test_what_is_lacking_is_marked_at_its_level_and_only_there(owner: Browsing, connections: list[int]):
+    one = {"connection": str(connections[0])}
+    form = one | {"s:d.phone": "1", "rows:d.copies": "2", "s:d.copies[0].to": "x", "do": "dry"}
     found = await owner.post(PAGE, form)
     assert found.status == 422
     assert marked(found) == [NEEDED, IN_A_COPY]
@@ -108,12 +111,12 @@ async def test_what_is_lacking_is_marked_at_its_level_and_only_there(owner: Brow
     first, second = re.findall(r'<div class="row".*?(?=<div class="row"|</fieldset>)', found.content.decode(), re.DOTALL)
     assert ("error demand" in first, "error demand" in second) == (False, True)
 
-    as_json = await owner.post(PAGE, {"view": "json", "text": '{"copies": [{}]}', "do": "dry"})
+    as_json = await owner.post(PAGE, one | {"view": "json", "text": '{"copies": [{}]}', "do": "dry"})
     assert as_json.status == 422
     assert NEEDED in text_of(as_json)
     assert "copies[0] : " + IN_A_COPY in " ".join(text_of(as_json).split())
 
-    met = await owner.post(PAGE, {"s:d.phone": "1", "s:d.country": "de", "do": "dry"})
+    met = await owner.post(PAGE, one | {"s:d.phone": "1", "s:d.country": "de", "do": "dry"})
     assert (met.status, marked(met)) == (200, [])
 
 
@@ -136,7 +139,7 @@ async def test_text_that_is_no_json_comes_back_to_who_typed_it_and_gets_nowhere_
     assert holding(Path(house.runtime.settings.data), canary) == []
 
 
-async def test_a_secret_that_is_no_json_is_not_shown_again_in_its_own_field(owner: Browsing):
-    found = await owner.post(PAGE, {"how:d.pin": "json", "j:d.pin": '{"canary-42-Lk5', "do": "refresh"})
+async def test_a_secret_that_is_no_json_is_not_shown_again_in_its_own_field(owner: Browsing, connections: list[int]):
+    found = await owner.post(PAGE, {"connection": connections[0], "how:d.pin": "json", "j:d.pin": '{"canary-42-Lk5', "do": "refresh"})
     assert "canary-42" not in found.content.decode()
     assert "This is not valid JSON" in text_of(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,8 +18,9 @@ from polyport.engine.schema import Schema, build_schema, describe_schema
 from polyport.errors import Fault
 from polyport.kinds.fields import TYPES
 from polyport.manifest.model import Action
-from polyport.server.console.controls import at_their_fields, id_of, level_of, selectors_of
+from polyport.server.console.controls import id_of, level_of, selectors_of
 from polyport.server.console.filled import Filled, change_rows, json_value, read_filled
+from polyport.server.console.placing import at_their_fields
 from polyport.server.console.show import _environment
 from polyport.server.wire import encode
 from polyport.testing.inputs import JSON, inputs, open_lists
@@ -30,7 +32,8 @@ in_order = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 
 
 def html_of(level: Any) -> str:
-    return str(_environment().get_template("try_fields.html").module.level(level, "/console/try/1"))
+    around = {"trial": SimpleNamespace(kept={}), "url": str, "may": bool, "file_most": 1}
+    return str(_environment().get_template("try_fields.html").make_module(around).level(level, "/console/try/1"))
 
 
 def through_a_form(told: dict[str, Any], data: dict[str, Any]) -> Filled:

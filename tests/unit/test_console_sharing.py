@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from bounds import examples
 from polyport.server.console.filled import json_value
-from polyport.server.console.outcomes import bars, flat
+from polyport.server.console.outcomes import bars
 from polyport.server.console.painted import as_json, painted
-from polyport.server.console.sharing import INFLATED_MOST, packed, shared, unpacked
+from polyport.server.console.results import shown_result
+from polyport.server.console.sharing import INFLATED_MOST, left_out, packed, shared, unpacked
 from polyport.server.console.snippets import SECRET, curl, javascript, python_literal, without_secrets
 from polyport.server.wire import encode
 from polyport.testing.inputs import JSON
@@ -56,7 +57,18 @@ def test_with_texts_a_link_still_holds_no_secret_and_nothing_that_is_named_like_
 
     assert found["text"] == "private"
     assert found["rows"] == [{"text": "private", "yes": False}]
-    assert not found.keys() & {"key", "choice_and_secret", "odd", "json"}
+    assert not found.keys() & {"key", "choice_and_secret", "json"}
+    assert left_out(DATA, found) == ["json", "key", "choice_and_secret", "rows[0].key"]
+
+
+def test_members_that_the_schema_does_not_know_are_texts_and_held_unless_they_are_secret_by_name():
+    data = {"odd": {"deep": 1, "pin": "p"}, "password": "p", "pin": "p", "rows": "no rows"}
+    found = shared(SHOWN, data, texts=True, hidden=frozenset({"pin"}))
+
+    assert found == {"odd": {"deep": 1}, "rows": "no rows"}
+    assert left_out(data, found) == ["odd.pin", "password", "pin"]
+    assert shared(SHOWN, data, texts=False, hidden=frozenset({"pin"})) == {}
+    assert left_out([1, 2], [1], "list") == ["list"]
 
 
 @pytest.mark.parametrize("given", [{"choice": "typed by hand"}, {"choices": ["a", "typed"]}, {"yes": {"a": "typed"}}, {"day": "x" * 100}])
@@ -147,24 +159,64 @@ def test_a_body_that_is_json_is_shown_in_lines_all_others_as_they_are():
 def test_a_time_line_has_the_run_what_was_ours_and_each_exchange():
     exchange = {"step": "call", "startedAt": 100.02, "durationMs": 30, "request": {"method": "GET"}, "reply": {"status": 200}}
     lost = {"step": "again", "startedAt": 100.06, "durationMs": 40, "request": {"method": "GET"}}
-    found = bars({"durationMs": 100}, [{"exchanges": [exchange, lost]}])
+    found = bars({"durationMs": 100}, [{"number": 1, "exchanges": [exchange, lost]}])
 
     assert [(bar.label, bar.detail, round(bar.start_ms), round(bar.took_ms)) for bar in found] == [
         ("Whole run", "1 attempt", 0, 100),
         ("Polyport", "checks, lists, records", 0, 20),
         ("call", "GET, 200", 20, 30),
-        ("again", "GET, no answer", 60, 40),
+        ("again", "GET, no answer, failed", 60, 40),
     ]
     assert all(bar.left >= 0 and bar.width > 0 for bar in found)
     assert bars({}, []) == []
 
 
-def test_a_result_is_shown_field_by_field_up_to_a_bound():
-    assert flat({"a": 1, "b": [{"c": None}, {"c": "x"}], "d": [1, 2], "e": {}}) == [
-        ("a", 1),
-        ("b[0].c", None),
-        ("b[1].c", "x"),
-        ("d", [1, 2]),
-        ("e", {}),
+def test_what_failed_and_what_was_waited_for_stand_in_the_time_line():
+    def told(step, at, took, status=None):
+        reply = {"reply": {"status": status}} if status else {}
+        return {"step": step, "startedAt": at, "durationMs": took, "request": {"method": "GET"}} | reply
+
+    attempts = [{"number": 1, "exchanges": [told("call", 1.0, 100, 503)]}, {"number": 2, "exchanges": [told("call", 1.6, 100, 200)]}]
+    found = bars({"durationMs": 700}, attempts)
+
+    assert [(bar.label, bar.detail, bar.kind, round(bar.start_ms), round(bar.took_ms)) for bar in found] == [
+        ("Whole run", "2 attempts", "whole", 0, 700),
+        ("call", "attempt 1, GET, 503, failed", "failed", 0, 100),
+        ("Wait", "before attempt 2", "wait", 100, 500),
+        ("call", "attempt 2, GET, 200", "partner", 600, 100),
     ]
-    assert len(flat({str(number): number for number in range(5_000)})) == 200
+
+
+FIELDS = {
+    "variables": [{"name": "at", "type": 5}, {"name": "n", "type": 2}],
+    "rowSections": [{"name": "rows", "variables": [{"name": "due", "type": 5}]}],
+}
+
+
+def test_a_result_is_shown_field_by_field_up_to_a_bound():
+    found = shown_result({"a": 1, "b": [{"c": None}], "d": [1, 2], "e": {}, "at": 17, "n": 18}, FIELDS)
+
+    assert [(path, cell.value, cell.moment) for path, cell in found.rows] == [
+        ("a", 1, None),
+        ("b[0].c", None, None),
+        ("d", [1, 2], None),
+        ("e", {}, None),
+        ("at", 17, 17.0),
+        ("n", 18, None),
+    ]
+    assert not found.more
+    many = shown_result({str(number): number for number in range(5_000)}, {})
+    assert (len(many.rows), many.more) == (200, True)
+
+
+def test_lists_of_objects_are_tables_that_say_what_they_leave_out():
+    found = shown_result({"rows": [{"due": 5, "x": "file_" + "a" * 32}, {"y": 2}] + [{}] * 200, "nextCursor": None}, FIELDS)
+
+    (table,) = found.tables
+    assert (table.path, table.columns, table.more_rows, table.more_columns) == ("rows", ["due", "x", "y"], 102, 0)
+    assert [cell and (cell.moment, cell.file) for cell in table.rows[0]] == [(5.0, None), (None, "file_" + "a" * 32), None]
+    assert [path for path, _cell in found.rows] == ["nextCursor"]
+    paged = shown_result({"items": [{"at": 3}, {"at": 4}]}, FIELDS).tables[0]
+    assert [row[0].moment for row in paged.rows] == [3.0, 4.0]
+    wide = shown_result([{str(number): 1 for number in range(40)}] * 2, {}).tables[0]
+    assert (wide.path, len(wide.columns), wide.more_columns) == ("", 24, 16)

@@ -277,7 +277,8 @@ class Endpoint:
     changed; ``media`` is the type of an answer that is bytes alone; ``also`` are other successes, by status, with the model of their ``data`` (``None``: no
     body). A page for people takes a
     form of so many bytes (``form_limit``, a number or what finds it out) in place of JSON, and shows its errors as pages (``show_error``, which gives ``None`` for those that are answered
-    as everywhere; ``before_error`` finds what such a page needs to know). ``body_limit`` gives the largest body where that is another than everywhere.
+    as everywhere; ``before_error`` finds what such a page needs to know). ``body_limit`` gives the largest body where that is another than everywhere;
+    with ``reads_itself`` the handler reads it.
     """
 
     method: str
@@ -300,6 +301,7 @@ class Endpoint:
     media: str | None = None
     form_limit: int | Callable[[Call], Awaitable[int]] | None = None
     body_limit: Callable[[Settings], int] | None = None
+    reads_itself: bool = False
     show_error: Callable[[Call, PolyportError], Answer | None] | None = None
     before_error: Callable[[Call], Awaitable[None]] | None = None
 
@@ -321,7 +323,7 @@ def bind(endpoint: Endpoint, services: Services, taken: Collection[str] = ()) ->
     settings = services.engine.runtime.settings
     opened = endpoint.public_catalog and settings.catalog.public
     limit = _body_limit(endpoint, settings)
-    reads_body = endpoint.method in {"POST", "PUT", "PATCH", "DELETE"}
+    reads_body = endpoint.method in {"POST", "PUT", "PATCH", "DELETE"} and not endpoint.reads_itself
     answered = services.requests.of(endpoint.method, endpoint.path)
     work = partial(_noted, endpoint) if endpoint.audited else endpoint.handler
 

@@ -13,9 +13,9 @@ from datetime import date
 from typing import Any, Final
 
 from polyport.engine.demands import Demand
-from polyport.errors import Fault
+from polyport.engine.schema import CUSTOM_PREFIX
 from polyport.paths import MISSING, Path, format_path
-from polyport.server.console.filled import Filled, shown_json, written
+from polyport.server.console.filled import CARRIED_MOST, Filled, shown_json, unnumbered, written
 from polyport.server.wire import encode
 
 STRING, INTEGER, DECIMAL, BOOLEAN, DATETIME, PHONE, FILE, DATE, NULLABLE, OBJECT, LISTS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100
@@ -45,7 +45,7 @@ class Control:
     """One field of the form. ``kind`` says how its text is read, ``how`` in which way the value is given, ``hows`` which ways there are.
 
     ``widget``: ``text``, ``date``, ``secret``, ``area``, ``json``, ``select``, ``checks`` or ``file``. ``decides``: others depend on it. ``told`` is the field as
-    the API describes it.
+    the API describes it. ``lacks`` is what its list waits for; ``carried`` the choices that the page has to remember; ``called`` a name that is not made of the path.
     """
 
     path: str
@@ -60,6 +60,9 @@ class Control:
     decides: bool = False
     applies: bool = True
     error: str | None = None
+    lacks: str | None = None
+    carried: str | None = None
+    called: str | None = None
 
     @property
     def ways(self) -> list[tuple[str, str]]:
@@ -70,7 +73,7 @@ class Control:
     @property
     def name(self) -> str:
         """The name of the control in the form."""
-        return f"{self.kind}:{self.path}"
+        return self.called or f"{self.kind}:{self.path}"
 
     @property
     def id(self) -> str:
@@ -83,9 +86,40 @@ class Control:
         return str(self.told["label"])
 
     @property
+    def api_name(self) -> str:
+        """What the API calls it; selectors have places instead of names."""
+        return "" if "position" in self.told else str(self.told.get("name", ""))
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a field that the account itself has made at the partner."""
+        return self.api_name.startswith(CUSTOM_PREFIX)
+
+    @property
     def required(self) -> bool:
-        """Whether it has to be given."""
-        return bool(self.told.get("isRequired"))
+        """Whether it has to be given: what has a default is there anyway."""
+        return bool(self.told.get("isRequired")) and "default" not in self.told
+
+    @property
+    def usual(self) -> str | None:
+        """What is taken when nothing is given, in words."""
+        if "default" not in self.told:
+            return None
+        default = self.told["default"]
+        if isinstance(default, bool):
+            return "yes" if default else "no"
+        labels = {encode(each["key"]): str(each["label"]) for each in self.told.get("data", ())}
+        given = default if isinstance(default, list) else [default]
+        return ", ".join(labels.get(encode(each), str(each)) for each in given)
+
+    @property
+    def empty(self) -> str:
+        """Why a list has no choices."""
+        if self.lacks is not None:
+            return f"Choose {self.lacks} first."
+        if self.searched is None:
+            return "There are no choices."
+        return "Nothing fits." if self.searched else "Search to see choices."
 
     @property
     def type(self) -> str:
@@ -143,6 +177,7 @@ class _Making:
     deciding: frozenset[str]
     rows: int = ROWS_SHOWN
     top: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def id_of(path: str) -> str:
@@ -152,15 +187,36 @@ def id_of(path: str) -> str:
 
 def level_of(shown: Mapping[str, Any], filled: Filled, found: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> Level:
     """The form of an operation as ``run/info`` describes it, with what is filled in. ``found`` are choices that were searched for, by path."""
-    making = _Making(filled=filled, found=found or {}, deciding=_deciding(shown), top=filled.data)
+    making = _Making(filled=filled, found=found or {}, deciding=_deciding(shown), top=known_of(shown, filled), labels=labels_of(shown))
     return _level(making, shown, ("d",), filled.data)
 
 
 def selectors_of(shown: Mapping[str, Any], filled: Filled, found: Mapping[str, Sequence[Mapping[str, Any]]] | None = None) -> list[Control]:
     """The controls of the operation's selectors: all others depend on them."""
-    making = _Making(filled=filled, found=found or {}, deciding=frozenset())
+    making = _Making(filled=filled, found=found or {}, deciding=frozenset(), top=known_of(shown, filled), labels=labels_of(shown))
     told = [each for each in shown["credentialData"] if each["position"] != "0"]
     return [replace(_control(making, each, ("c", each["position"]), filled.select), decides=True) for each in told]
+
+
+def labels_of(shown: Mapping[str, Any]) -> dict[str, str]:
+    """What fields are called, by the names that others depend on; the selectors have their names there too."""
+    found: dict[str, str] = {}
+    pending: list[Mapping[str, Any]] = [shown]
+    while pending:
+        level = pending.pop()
+        for each in (*level.get("variables", ()), *level.get("credentialData", ())):
+            if "name" in each:
+                found.setdefault(str(each["name"]), str(each["label"]))
+        pending.extend(level.get("rowSections", ()))
+    return found
+
+
+def known_of(shown: Mapping[str, Any], filled: Filled) -> dict[str, Any]:
+    """What is chosen outside of rows, by the names that fields depend on."""
+    selected = {
+        str(each["name"]): filled.select[each["position"]] for each in shown.get("credentialData", ()) if each["position"] in filled.select
+    }
+    return selected | filled.data
 
 
 def _deciding(shown: Mapping[str, Any]) -> frozenset[str]:
@@ -276,7 +332,12 @@ def _control(making: _Making, told: Mapping[str, Any], place: Path, data: Mappin
         error=making.filled.faults.get(path), decides=str(place[-1]) in making.deciding,
     )  # fmt: skip
     if widget in {"select", "checks"}:
-        control = replace(control, choices=_choices(told, making.found.get(path), MISSING), searched=_searched(making, told, path))
+        control = replace(
+            control,
+            choices=_choices(making, told, path, MISSING),
+            searched=_searched(making, told, path),
+            lacks=_lacks(making, told, data),
+        )
     if raw is not None and told.get("isSecret"):  # it is typed again: a secret is not shown, not even one that could not be read
         return replace(_as(control, "json") if raw[0] == "j" else control, text="")
     if raw is not None:
@@ -319,7 +380,8 @@ def _shown(making: _Making, control: Control, value: Any) -> Control:
     if control.told.get("isSecret"):
         return replace(control, widget="secret", text="")
     if control.widget in {"select", "checks"}:
-        return replace(control, choices=_choices(control.told, making.found.get(control.path), value))
+        choices = _choices(making, control.told, control.path, value)
+        return replace(control, choices=choices, carried=_carried(control, choices))
     if control.widget == "date" and not _is_day(control.text):
         return replace(control, widget="text")
     if control.widget == "text" and (len(control.text) > LONG or "\n" in control.text):
@@ -370,60 +432,38 @@ def _searched(making: _Making, told: Mapping[str, Any], path: str) -> str | None
     return making.filled.finds.get(path, "") if told.get("search") else None
 
 
-def _choices(told: Mapping[str, Any], found: Sequence[Mapping[str, Any]] | None, value: Any) -> tuple[Choice, ...]:
+def _lacks(making: _Making, told: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
+    """What has to be chosen before the list can be read."""
+    if "data" in told:
+        return None
+    chosen = {**making.top, **data}
+    names = [name for name in told.get("dependsOn", ()) if chosen.get(name) in (None, "", []) and name in making.labels]
+    return " and ".join(making.labels[name] for name in names) or None
+
+
+def _carried(control: Control, choices: Sequence[Choice]) -> str | None:
+    """The choices that came of a search, for the page to remember: what they are called is known from there alone."""
+    if control.searched is None:
+        return None
+    usual = {encode(each["key"]).decode() for each in control.told.get("data", ())}
+    kept = [[each.text, each.label] for each in choices if (each.chosen or control.searched) and each.text not in usual]
+    return encode(kept[:CARRIED_MOST]).decode() if kept else None
+
+
+def _choices(making: _Making, told: Mapping[str, Any], path: str, value: Any) -> tuple[Choice, ...]:
     """The choices there are to see, what is chosen among them. Those of a list keep the order in which they were chosen."""
     if told["type"] in {BOOLEAN, NULLABLE}:
         return tuple(Choice(text=text, label=label, chosen=value is (text == "true")) for text, label in (("true", "Yes"), ("false", "No")))
-    offered = {encode(each["key"]).decode(): str(each["label"]) for each in (*(found if found is not None else told.get("data", ())),)}
+    usual = {encode(each["key"]).decode(): str(each["label"]) for each in told.get("data", ())}
+    carried = making.filled.labels.get(unnumbered(path), {})
+    found = making.found.get(path)
+    if found is not None:
+        offered = {encode(each["key"]).decode(): str(each["label"]) for each in found}
+    else:
+        offered = dict(carried) if carried and path in making.filled.finds else usual
     given = [] if value is MISSING else value if told["type"] >= LISTS else [value]
     chosen = [encode(each).decode() for each in given]
-    labels = {encode(each["key"]).decode(): str(each["label"]) for each in told.get("data", ())} | offered
+    labels = usual | carried | offered
     shown = [text for text in offered if text in chosen]
     order = list(offered) if shown == chosen else [*chosen, *(text for text in offered if text not in chosen)]
     return tuple(Choice(text=text, label=labels.get(text, text.strip('"')), chosen=text in chosen) for text in order)
-
-
-def at_their_fields(level: Level, selectors: Sequence[Control], faults: Sequence[Fault]) -> tuple[dict[str, str], list[Fault]]:
-    """Which fault belongs to which path of the form, and those that belong to none."""
-    known = {control.path for control in selectors}
-    levels: dict[str, Level] = {}
-    pending = [level]
-    while pending:
-        each = pending.pop()
-        levels[each.path] = each
-        known.update(control.path for control in each.controls)
-        known.update(rows.path for rows in each.sections)
-        if each.more is not None:
-            known.add(f"more:{each.path}")
-        pending.extend(inner for rows in each.sections for inner in rows.levels)
-    placed: dict[str, str] = {}
-    rest: list[Fault] = []
-    for fault in faults:
-        path = _form_path(fault.path)
-        if path in levels and fault.message in levels[path].demands:
-            placed[f"level:{path}"] = " ".join((*filter(None, [placed.get(f"level:{path}")]), levels[path].demands[fault.message]))
-            continue
-        own = next((found for found in _upwards(path) if found in known or f"more:{found}" in known), None)
-        if own is None:
-            rest.append(fault)
-            continue
-        inside = fault.path if own != path else ""
-        sentence = f"{inside}: {fault.message}" if inside else fault.message
-        key = own if own in known else f"more:{own}"
-        placed[key] = f"{placed[key]} {sentence}" if key in placed else sentence
-    return placed, rest
-
-
-def _form_path(path: str) -> str:
-    if path.startswith("credentialData."):
-        return "c." + path.removeprefix("credentialData.").removesuffix(".value")
-    return "d" + path.removeprefix("runnerData") if path.startswith("runnerData") else ""
-
-
-def _upwards(path: str) -> list[str]:
-    """The path and those around it, the nearest first."""
-    found = [path]
-    while (cut := max(path.rfind("."), path.rfind("["))) > 0:
-        path = path[:cut]
-        found.append(path)
-    return found

@@ -2,7 +2,7 @@
 
 The name of a control says how its text is read and where the value stands: ``s:d.email[0].value``. The part before the colon is one of ``KINDS``, ``d`` is
 ``runnerData`` and ``c`` the selectors of ``credentialData``. Beside the controls a form has ``how:PATH`` (given in another way: see ``HOWS``),
-``rows:PATH`` (how many rows a section has) and ``more:PATH`` (JSON of what no control stands for). A control that is empty leaves no trace in the input.
+``rows:PATH`` (how many rows a section has) and ``more:PATH`` (JSON of what no control stands for) and ``labels:PATH`` (what choices that were searched for are called). A control that is empty leaves no trace in the input.
 So a form is read without its schema, and an input that was put into a form comes back as it was.
 """
 
@@ -24,6 +24,10 @@ KINDS: Final = frozenset({"s", "n", "b", "k", "j", "u", "f", "ls", "ln", "lk"})
 HOWS: Final[Mapping[str, Any]] = {"null": None, "empty": "", "none": []}
 ROWS_MOST: Final = 2_000
 DEPTH: Final = 64
+CARRIED_MOST: Final = 100
+LABELS_MOST: Final = 500
+LABELS_LONGEST: Final = 60_000
+_ROW: Final = re.compile(r"\[\d+\]")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,399})(?:\.\d{1,399})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
@@ -32,7 +36,8 @@ class Filled:
     """What a form was filled in with.
 
     ``data`` and ``select`` are the input and the selectors by position. ``hows`` are the ways that were chosen, by path. What could not be read is in
-    ``raw`` (kind and text), and in ``faults`` why. ``finds`` is what was looked for in lists.
+    ``raw`` (kind and text), and in ``faults`` why. ``finds`` is what was looked for in lists, ``labels`` what the choices that were found there are called, by
+    their JSON; rows of a section share them.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
@@ -41,6 +46,7 @@ class Filled:
     raw: dict[str, tuple[str, str]] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     finds: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def root(self) -> dict[str, Any]:
@@ -135,10 +141,28 @@ def read_filled(pairs: Iterable[tuple[str, str]]) -> Filled:
             more[steps] = text
         elif prefix == "find" and text.strip():
             found.finds[place] = text.strip()[:500]
+        elif prefix == "labels":
+            _take_labels(found, place, text)
     _place_rows(found, rows)
     _place_values(found, texts, others)
     _place_more(found, more)
     return found
+
+
+def unnumbered(path: str) -> str:
+    """A path without the numbers of rows: what is the same in all of them."""
+    return _ROW.sub("", path)
+
+
+def _take_labels(found: Filled, place: str, text: str) -> None:
+    try:
+        pairs = msgspec.json.decode(text[:LABELS_LONGEST], type=list[tuple[str, str]])
+    except msgspec.MsgspecError:
+        return
+    kept = found.labels.setdefault(unnumbered(place), {})
+    for key, label in pairs[:CARRIED_MOST]:
+        if len(kept) < LABELS_MOST:
+            kept[key] = label
 
 
 def _steps(place: str) -> Path | None:

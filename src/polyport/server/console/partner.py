@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from polyport.server.console.asked import id_of
 from polyport.server.console.member import Member
 from polyport.server.console.notes import notes
 from polyport.server.console.partner_words import AUTH_NAMES, GROUPS, KINDS, MEANT, VERIFIED, category, limit
 from polyport.server.console.said import Said
-from polyport.server.console.screen import screen
+from polyport.server.console.screen import form, screen
 from polyport.server.console.show import chosen, cursor, moved, options, page, pager, plain_name
 from polyport.server.console.within import ask
 from polyport.server.routing import Answer, Call
@@ -76,12 +77,15 @@ def _groups(operations: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[s
 
 
 async def practice(call: Call, member: Member) -> Answer:
-    """POST /console/catalogue/{partnerId}/practice: a connection to a simulator of the partner."""
+    """POST /console/catalogue/{partnerId}/practice: a connection to a simulator of the partner; on to the ``operation`` that it is to be tried with."""
     partner_id = call.id("partnerId")
     title = plain_name((await ask(call, member, _PARTNER, partnerId=partner_id)).data["title"])
     body = {"partnerId": partner_id, "title": f"Simulated {title}", "simulated": True}
     made = (await ask(call, member, "POST /credentials", body=body)).data
     words = f"A simulated {title} is connected: run whatever you like with it, nothing leaves this server."
+    operation = id_of(form(call).get("operation", ""))
+    if operation is not None:
+        return moved(call, f"/try/{operation}", said=Said(words=words), connection=made["credentialId"])
     return moved(call, f"/connections/{made['credentialId']}", said=Said(words=words))
 
 

@@ -46,7 +46,10 @@ class Picking:
 
 
 async def pick(call: Call, member: Member, partner_id: int, told: str, sought: str) -> Picking:
-    """What is offered when ``told`` was chosen and ``sought`` was looked for: a part of a title, or an external user. Else the first one that works is chosen."""
+    """What is offered when ``told`` was chosen and ``sought`` was looked for: a part of a title, or an external user.
+
+    By itself only the one is chosen that is the only one: with the newest of several, somebody would run for the wrong customer.
+    """
     sought = sought.strip()[:SOUGHT_MOST]
     found, total = await _list(call, member, partner_id, {"filter[title][like]": sought})
     if sought and not found:
@@ -58,7 +61,8 @@ async def pick(call: Call, member: Member, partner_id: int, told: str, sought: s
             known = {each["credentialId"] for each in found}
             return replace(picking, offered=[*([] if one["credentialId"] in known else [one]), *found], chosen=one["credentialId"])
         picking = replace(picking, gone=True)
-    return replace(picking, chosen=next((each["credentialId"] for each in found if each["status"] == "active"), None))
+    only = found[0] if len(found) == 1 and not sought and found[0]["status"] == "active" else None
+    return replace(picking, chosen=only["credentialId"] if only is not None else None)
 
 
 async def _list(call: Call, member: Member, partner_id: int, narrowed: Mapping[str, str]) -> tuple[Sequence[Mapping[str, Any]], int]:

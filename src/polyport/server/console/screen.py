@@ -42,16 +42,17 @@ def screen(
     *,
     scope: str,
     fields_most: int = FIELDS_MOST,
-    limit: int | Callable[[Settings], int] = FORM_LIMIT,
+    limit: int | Callable[[Settings], int] | None = FORM_LIMIT,
 ) -> Screen:
     """A page for people who are signed in; a form of at most so many fields and bytes is read into ``call.http.state.form`` (``form(call)``).
 
-    Where the ``limit`` depends on settings, only who may send the form at all sends more than forms have elsewhere.
+    Where the ``limit`` depends on settings, only who may send the form at all sends more than forms have elsewhere. Without a ``limit``
+    what is sent is no form: the handler reads it, once it is known who sends it, and the proof stands in the header.
     """
 
     async def most(call: Call) -> int:
-        if isinstance(limit, int):
-            return limit
+        if not callable(limit):
+            return FORM_LIMIT
         await _find_reader(call)
         member: Member | None = getattr(call.http.state, "member", None)
         return limit(call.engine.runtime.settings) if member is not None and member.may(scope) else FORM_LIMIT
@@ -67,16 +68,17 @@ def screen(
             raise Forbidden(f"You are signed in as a {member.user.role}. This is for {' and '.join(f'{role}s' for role in able)}.")
         if method != "GET":
             check_origin(call)
-            # What takes long to read holds up nobody else.
-            call.http.state.form = (
-                read_form(call.content, fields_most)
-                if len(call.content) <= FORM_LIMIT
-                else await anyio.to_thread.run_sync(read_form, call.content, fields_most)
-            )
+            if limit is not None:
+                # What takes long to read holds up nobody else.
+                call.http.state.form = (
+                    read_form(call.content, fields_most)
+                    if len(call.content) <= FORM_LIMIT
+                    else await anyio.to_thread.run_sync(read_form, call.content, fields_most)
+                )
             check_proof(member, call.http.headers.get(HEADER) or form(call).get(FIELD, ""))
         return await handler(call, member)
 
-    return Screen(endpoint=_endpoint(method, path, enter, summary, limit if isinstance(limit, int) else most), scope=scope)
+    return Screen(endpoint=_endpoint(method, path, enter, summary, most if callable(limit) else limit), scope=scope)
 
 
 def open_screen(method: str, path: str, handler: OpenHandler, summary: str) -> Screen:
@@ -122,7 +124,7 @@ def _show_error(call: Call, error: PolyportError) -> Answer:
 
 
 def _endpoint(
-    method: str, path: str, handler: OpenHandler, summary: str, limit: int | Callable[[Call], Awaitable[int]] = FORM_LIMIT
+    method: str, path: str, handler: OpenHandler, summary: str, limit: int | Callable[[Call], Awaitable[int]] | None = FORM_LIMIT
 ) -> Endpoint:
     return Endpoint(
         method=method,
@@ -133,6 +135,7 @@ def _endpoint(
         scope=None,
         raw=True,
         form_limit=limit if method != "GET" else None,
+        reads_itself=limit is None,
         show_error=_show_error,
         before_error=_find_reader,
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 from polyport.redaction import MASK, Redactor
 from polyport.server.console.controls import BOOLEAN, DATE, DATETIME, LISTS, NULLABLE
 from polyport.server.console.filled import json_value
+from polyport.server.console.snippets import without_secrets
 from polyport.server.wire import encode
 
 LONGEST: Final = 6_000
@@ -19,20 +20,38 @@ _HARMLESS: Final = frozenset({BOOLEAN, NULLABLE, DATE, DATETIME})
 _NAMED: Final = Redactor(())
 
 
-def shared(shown: Mapping[str, Any], data: Mapping[str, Any], *, texts: bool) -> dict[str, Any]:
-    """The part of an input that a link may hold. Choices, yes and no, days and times; with ``texts`` all else as well, but what is called a secret."""
+def shared(shown: Mapping[str, Any], data: Mapping[str, Any], *, texts: bool, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The part of an input that a link may hold. Choices, yes and no, days and times; with ``texts`` all else as well, but what is called a secret.
+
+    ``hidden`` are the names of inputs that are secrets, wherever they stand: also in what the schema does not know.
+    """
     variables = {told["name"]: told for told in shown["variables"] if told["isEditable"]}
     sections = {told["name"]: told for told in shown.get("rowSections", ())}
     found: dict[str, Any] = {}
     for name, value in data.items():
         told, inner = variables.get(name), sections.get(name)
         if inner is not None and isinstance(value, list):
-            found[name] = [shared(inner, row, texts=texts) for row in value if isinstance(row, dict)]
-        elif told is not None and not told.get("isSecret") and (texts or _is_harmless(told, value)):
-            clean = _NAMED.value({name: value})
-            if MASK not in encode(clean).decode():
-                found[name] = value
+            found[name] = [shared(inner, row, texts=texts, hidden=hidden) for row in value if isinstance(row, dict)]
+        elif name in hidden or (told is not None and told.get("isSecret")):
+            continue
+        elif texts or (told is not None and _is_harmless(told, value)):
+            bare = without_secrets(hidden, value, None) if hidden else value
+            if MASK not in encode(_NAMED.value({name: bare})).decode():
+                found[name] = bare
     return found
+
+
+def left_out(data: Any, kept: Any, path: str = "") -> list[str]:
+    """The paths of what a link does not hold of an input."""
+    if isinstance(data, dict) and isinstance(kept, dict):
+        found: list[str] = []
+        for name, value in data.items():
+            place = f"{path}.{name}" if path else str(name)
+            found += left_out(value, kept[name], place) if name in kept else [place]
+        return found
+    if isinstance(data, list) and isinstance(kept, list) and len(data) == len(kept):
+        return [place for index, each in enumerate(data) for place in left_out(each, kept[index], f"{path}[{index}]")]
+    return [] if encode(data) == encode(kept) else [path]
 
 
 def _is_harmless(told: Mapping[str, Any], value: Any) -> bool:

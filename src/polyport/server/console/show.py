@@ -52,7 +52,7 @@ _STATIC: Final = {
     "console.js": ("htmx.min.js", "console.js"),
     "charts.js": ("charts.js",),
     "try.css": ("try.css",),
-    "try.js": ("try.js",),
+    "try.js": ("try.js", "try_files.js", "try_kept.js"),
     "docs.css": ("docs.css",),
     "settings.css": ("settings.css",),
     "settings.js": ("settings.js",),
@@ -158,7 +158,8 @@ def problem(call: Call, member: Member | None, error: PolyportError) -> Answer:
     """An error as a page; for a part of a page, as a notice in it."""
     part = bool(call.http.headers.get("hx-request"))
     lost_place = [fault.path for fault in error.details.fields] == ["cursor"]
-    headers = {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"} if part else {}
+    # What asked may look for a part of its page in the answer: it is told to take the notice instead, or it would take nothing and show nothing.
+    headers = {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML", "HX-Reselect": "[data-notice]"} if part else {}
     return page(
         call,
         member,

@@ -40,17 +40,20 @@ def curl(url: str, body: Mapping[str, Any]) -> str:
 
 
 def python(url: str, body: Mapping[str, Any]) -> str:
-    """For Python as it comes."""
+    """For Python as it comes. What was refused is shown with what the server says of it."""
     return (
-        "import json\nimport os\nfrom urllib.request import Request, urlopen\n\n"
+        "import json\nimport os\nimport sys\nfrom urllib.error import HTTPError\nfrom urllib.request import Request, urlopen\n\n"
         f"body = {python_literal(body)}\n"
         "request = Request(\n"
         f'    "{url}",\n'
         "    data=json.dumps(body).encode(),\n"
         f'    headers={{"Authorization": f"Bearer {{os.environ[\'{TOKEN}\']}}", "Content-Type": "application/json"}},\n'
         ")\n"
-        "with urlopen(request) as answer:\n"
-        '    print(json.load(answer)["data"])\n'
+        "try:\n"
+        "    with urlopen(request) as answer:\n"
+        "        print(json.dumps(json.load(answer), indent=2))\n"
+        "except HTTPError as error:\n"
+        '    sys.exit(f"{error.code}: {error.read().decode()}")\n'
     )
 
 
@@ -62,7 +65,8 @@ def javascript(url: str, body: Mapping[str, Any]) -> str:
         f'  headers: {{ Authorization: `Bearer ${{process.env.{TOKEN}}}`, "Content-Type": "application/json" }},\n'
         f"  body: JSON.stringify({_indented(shown_json(body))}),\n"
         "});\n"
-        "console.log(await answer.json());\n"
+        "console.log(JSON.stringify(await answer.json(), null, 2));\n"
+        "if (!answer.ok) process.exitCode = 1;\n"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,19 +11,29 @@ from typing import Any, Final
 
 from polyport.errors import Fault, NotFound, PolyportError, ValidationFailed
 from polyport.server.connect.forms import read_pairs
-from polyport.server.console.controls import Control, Level, at_their_fields, level_of, selectors_of
+from polyport.server.console.controls import DATETIME, INTEGER, STRING, Control, Level, level_of, selectors_of
 from polyport.server.console.filled import Filled, json_value, read_filled, shown_json
 from polyport.server.console.member import Member
 from polyport.server.console.picking import Picking, pick
+from polyport.server.console.placing import READING, at_their_fields, drop_stale
 from polyport.server.console.sharing import unpacked
 from polyport.server.console.show import chosen
 from polyport.server.console.snippets import without_secrets
 from polyport.server.console.within import ask
 from polyport.server.routing import Call
+from polyport.server.wire import encode
 
 FIELDS_MOST: Final = 10_000
 NOTHING: Final[Mapping[str, Any]] = {"variables": [], "rowSections": [], "credentialData": []}
-RANGE: Final = ("from", "to", "cursor", "limit")
+FILES_MOST: Final = 20
+TABS: Final = frozenset({"body", "curl", "Python", "JavaScript"})
+# What a trigger is read by: each a field as the API would describe it.
+_READING: Final[Mapping[str, Mapping[str, Any]]] = {
+    "from": {"label": "From", "type": DATETIME},
+    "to": {"label": "To", "type": DATETIME},
+    "limit": {"label": "At most", "type": INTEGER, "sample": 100, "hint": "How many items a page has."},
+    "cursor": {"label": "Cursor", "type": STRING, "hint": "nextCursor of the page before."},
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +41,7 @@ class Trial:
     """A trial on its way from what was asked to the page.
 
     ``hidden`` are the names of inputs that are secrets. ``shown`` is the operation for the connection as ``run/info`` describes it, ``fault`` why there is none. ``text`` is the JSON as it was typed, in the
-    view for JSON. ``reading`` is the window, cursor and limit of a trigger.
+    view for JSON. ``reading`` is the window, cursor and limit of a trigger; ``kept`` are the files that are named by their ids.
     """
 
     operation: Mapping[str, Any]
@@ -45,7 +57,9 @@ class Trial:
     fault: PolyportError | None = None
     warnings: list[str] = field(default_factory=list)
     found: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    kept: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     rest: list[Fault] = field(default_factory=list)
+    tab: str = "body"
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -57,6 +71,17 @@ class Trial:
     def connection_id(self) -> int | None:
         """The connection that is chosen."""
         return self.picking.chosen
+
+    @property
+    def chosen(self) -> Mapping[str, Any] | None:
+        """The connection that is chosen, as the API tells it."""
+        return next((each for each in self.picking.offered if each["credentialId"] == self.connection_id), None)
+
+    @property
+    def unshown_labels(self) -> dict[str, str]:
+        """What choices are called, for a view that shows no lists."""
+        shows_lists = self.view == "form" and self.fault is None
+        return {} if shows_lists else {path: encode(list(pairs.items())).decode() for path, pairs in self.filled.labels.items()}
 
     @property
     def needs_connection(self) -> bool:
@@ -72,6 +97,23 @@ class Trial:
     def selectors(self) -> list[Control]:
         """The selectors of the form."""
         return selectors_of(self.shown, self.filled, self.found)
+
+    @property
+    def ranges(self) -> list[Control]:
+        """The controls of what a trigger is read by."""
+        faults = self.filled.faults
+        return [
+            Control(
+                path=f"r.{name}", kind="s", how="", widget="text", text=self.reading.get(name, ""), told=told, called=name,
+                error=faults.get(f"r.{name}"),
+            )
+            for name, told in _READING.items()
+        ]  # fmt: skip
+
+    @property
+    def mark(self) -> str:
+        """What tells one input from another; secrets have no part in it."""
+        return hashlib.sha256(encode(self.shown_body())).hexdigest()[:16]
 
     @property
     def broken(self) -> bool:
@@ -111,7 +153,11 @@ class Trial:
 
     def tell(self, error: ValidationFailed) -> None:
         """Put faults at their fields."""
-        placed, self.rest = at_their_fields(self.level, self.selectors, error.details.fields)
+        others = [
+            *(["c.0"] if self.needs_connection else []),
+            *([f"r.{name}" for name in READING] if self.operation["kind"] == "apiTrigger" else []),
+        ]
+        placed, self.rest = at_their_fields(self.level, self.selectors, error.details.fields, others)
         for path, message in placed.items():
             self.filled.faults.setdefault(path, message)
 
@@ -146,7 +192,7 @@ async def from_link(call: Call, member: Member, trial: Trial) -> None:
     if isinstance(content.get("c"), dict):
         trial.filled.select = {name: value for name, value in content["c"].items() if name != "0"}
     if isinstance(content.get("r"), dict):
-        trial.reading = {name: str(content["r"][name])[:500] for name in RANGE if name in content["r"]}
+        trial.reading = {name: str(content["r"][name])[:500] for name in READING if name in content["r"]}
 
 
 async def from_form(call: Call, member: Member, trial: Trial) -> Mapping[str, str]:
@@ -156,7 +202,8 @@ async def from_form(call: Call, member: Member, trial: Trial) -> Mapping[str, st
     trial.filled = read_filled(pairs)
     await _choose(call, member, trial, own)
     trial.view = "json" if own.get("view") == "json" else "form"
-    trial.reading = {name: own[name].strip()[:2_000] for name in RANGE if own.get(name, "").strip()}
+    trial.tab = own["as"] if own.get("as") in TABS else "body"
+    trial.reading = {name: own[name].strip()[:2_000] for name in READING if own.get(name, "").strip()}
     nonce = own.get("nonce", "")
     if nonce.isalnum() and len(nonce) <= 32:
         trial.nonce = nonce
@@ -175,12 +222,12 @@ async def from_form(call: Call, member: Member, trial: Trial) -> Mapping[str, st
 
 
 async def _choose(call: Call, member: Member, trial: Trial, given: Mapping[str, str]) -> None:
-    """The connection that was chosen; else the first one that works."""
+    """The connection that was chosen; else the only one that works."""
     if not trial.needs_connection:
         return
     trial.picking = await pick(call, member, int(trial.operation["partnerId"]), given.get("connection", ""), given.get("seek", ""))
     if trial.picking.gone:
-        other = ": another one is chosen" if trial.picking.chosen is not None else ""
+        other = ": another one is chosen" if trial.picking.chosen is not None else ": choose another one"
         trial.warnings.append(f"The connection that was chosen is not there any more{other}.")
 
 
@@ -206,6 +253,34 @@ async def describe(call: Call, member: Member, trial: Trial) -> None:
         return
     trial.shown = answer.data["triggerAction"]
     trial.warnings += [str(each["message"]) for each in trial.shown.get("warnings", ())]
+
+
+async def settle(call: Call, member: Member, trial: Trial, changed: str | None) -> None:
+    """Take away what does not stand any more since ``changed`` was chosen anew, and what depended on that in turn."""
+    for _turn in range(5):
+        said = drop_stale(trial.shown, trial.level, trial.selectors, trial.filled, changed)
+        if not said:
+            return
+        warnings, trial.warnings = [*trial.warnings, *said], []
+        await describe(call, member, trial)
+        trial.warnings = list(dict.fromkeys([*warnings, *trial.warnings]))
+        changed = None
+
+
+async def look_up_files(call: Call, member: Member, trial: Trial) -> None:
+    """Read what the files are called that the input names by their ids."""
+    pending: list[Any] = [trial.filled.data]
+    while pending and len(trial.kept) < FILES_MOST:
+        each = pending.pop()
+        if (
+            isinstance(each, dict)
+            and isinstance(file_id := each.get("fileId"), str)
+            and file_id.isascii()
+            and file_id.replace("_", "").isalnum()
+        ):
+            with contextlib.suppress(PolyportError):
+                trial.kept[file_id] = (await ask(call, member, "GET /files/{fileId}", fileId=file_id)).data
+        pending += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
 
 
 async def _without_selectors(call: Call, member: Member, trial: Trial, error: ValidationFailed) -> None:

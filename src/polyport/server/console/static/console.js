@@ -65,15 +65,18 @@
     return said ? said.textContent : `${list?.querySelectorAll("tbody tr, .tile, .found > li").length ?? 0} shown`;
   };
 
+  // What a button copies: a text of its own, or the code that is seen in a part of the page.
+  const seen = (button) => [...document.querySelectorAll(`#${button.dataset.copiesFrom} code`)].find((each) => each.checkVisibility());
   const copy = async (button) => {
     const before = button.dataset.says || (button.dataset.says = button.textContent);
+    const from = button.dataset.copiesFrom ? seen(button) : null;
     let said = "Copied";
     try {
-      await navigator.clipboard.writeText(button.dataset.copies);
+      await navigator.clipboard.writeText(from ? from.textContent : button.dataset.copies);
       tell("Copied.");
     } catch {
       // The browser lets no page copy here: the text is selected, and the person copies.
-      const code = button.parentElement.querySelector("code");
+      const code = from || button.parentElement.querySelector("code");
       if (code) getSelection().selectAllChildren(code);
       said = "Selected: press Ctrl+C";
       tell("Your browser does not let pages copy. The text is selected: copy it with Ctrl+C, or Cmd+C.");
@@ -213,9 +216,9 @@
   };
 
   document.addEventListener("click", (event) => {
-    const at = event.target.closest("[data-copies], [data-opens], [data-closes]");
+    const at = event.target.closest("[data-copies], [data-copies-from], [data-opens], [data-closes]");
     if (!at) return;
-    if (at.dataset.copies !== undefined) copy(at);
+    if (at.dataset.copies !== undefined || at.dataset.copiesFrom) copy(at);
     if (at.dataset.opens) document.getElementById(at.dataset.opens).showModal();
     if (at.dataset.closes !== undefined) at.closest("dialog").close();
   });
@@ -254,10 +257,37 @@
     const typed = event.detail.requestConfig?.triggeringEvent?.target;
     if (typed?.matches?.("form[data-filters] input")) event.detail.history.type = "replace";
   });
+  // What the server says to an error stands in its answer, as a notice. What is no answer of a page (of a server that has no room, of a proxy) would leave nothing where
+  // a part of the page stood: it is told in words instead.
+  const WORDS = {
+    401: "You are signed out: nothing was done. Sign in in another tab, come back and press again.",
+    403: "You may not do this: nothing was done.",
+    404: "This is not there any more.",
+    413: "This is too large: nothing was done.",
+  };
+  const inWordsOf = (xhr) => {
+    const { status } = xhr;
+    const wait = Number(xhr.getResponseHeader("Retry-After"));
+    if (status === 429) return `Too much was asked for at once: nothing was done. ${wait > 0 ? `Wait ${wait} ${wait === 1 ? "second" : "seconds"}` : "Wait a moment"}, then press again.`;
+    const request = xhr.getResponseHeader("X-Request-Id");
+    return WORDS[status] || `${status >= 500 ? "The server could not do this" : "The server refused this"} (${status}${request ? `, request ${request}` : ""}).`;
+  };
+  const isPart = (xhr, elt) => {
+    const wanted = elt.closest("[hx-select]")?.getAttribute("hx-select");
+    return !wanted || new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector(wanted) !== null;
+  };
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const notice = document.getElementById("notice");
-    if (notice) notice.replaceChildren();
+    const { isError, xhr, requestConfig } = event.detail;
+    if (!isError || xhr.getResponseHeader("HX-Retarget") || isPart(xhr, requestConfig.elt)) return;
+    event.detail.shouldSwap = false;
+    warn(inWordsOf(xhr));
+  });
+  document.addEventListener("htmx:responseError", () => document.getElementById("notice")?.scrollIntoView({ block: "nearest" }));
+  document.addEventListener("htmx:beforeSwap", (event) => {
     const { target, requestConfig, shouldSwap } = event.detail;
+    const notice = document.getElementById("notice");
+    // What is asked for by itself, as one types, takes no word away.
+    if (notice && shouldSwap && !requestConfig.elt.hasAttribute("data-quiet")) notice.replaceChildren();
     if (shouldSwap && target && requestConfig.elt === target) leave(target);
   });
   const complete = () => { for (const each of document.querySelectorAll(".later:not(.whole)")) each.classList.add("whole"); };
@@ -279,6 +309,10 @@
   addEventListener("pageshow", () => { for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent"); });
   const begin = () => {
     document.documentElement.classList.add("scripted");
+    // What pages keep of what was typed is for who is signed in, in this tab: nobody else finds it here.
+    try {
+      if (!document.body.dataset.member) for (const name of Object.keys(sessionStorage)) if (name.startsWith("polyport.")) sessionStorage.removeItem(name);
+    } catch { /* A browser that keeps nothing. */ }
     // On a narrow screen the tabs are a strip; elsewhere to ask where they are would have the browser lay the page out once more.
     if (matchMedia("(max-width: 68rem)").matches) {
       for (const here of document.querySelectorAll(".tabs [aria-current]")) {

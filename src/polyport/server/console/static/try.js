@@ -1,4 +1,4 @@
-// The page "Try it": uploads of files, and a guard for what is typed while the form is on its way. Without script files are given by address, the rest by buttons.
+// The page "Try it": presses in their order, and a guard for what is typed while the form is on its way. Without script all of it goes by buttons.
 (() => {
   "use strict";
   const form = () => document.querySelector("form[data-trial]");
@@ -6,28 +6,35 @@
 
   // What is pressed is done in order, each press with the form that the one before it left: two at once would leave only what the later one did. What a choice or a
   // letter asks for of itself needs no order: the answer to a press has the form anew as well.
-  const own = new Set(["refresh", "preview", "seek"]);
+  const own = new Set(["refresh", "preview", "seek", "restore"]);
+  const RUNS = new Set(["run", "dry", "next"]);
   let pending = null;  // what was pressed and is under way: its action, its request, whether its answer is put into the page now
   let waiting = [];  // what was pressed since
   const stop = () => { pending = null; waiting = []; };
-  const press = (action) => [...document.querySelectorAll("#work button[name=do]")].find((each) => each.value === action && !each.disabled)?.click();
-  const goOn = () => { while (waiting.length && !pending) { const action = waiting.shift(); passing = true; press(action); passing = false; } };
+  const press = (action) => [...document.querySelectorAll("main button[name=do]")].find((each) => each.value === action && !each.disabled)?.click();
+  let uploads = 0;  // files that are on their way: what would run without them waits
+  const waits = (action) => uploads > 0 && RUNS.has(action);
+  const goOn = () => { while (waiting.length && !pending && !waits(waiting[0])) { const action = waiting.shift(); passing = true; press(action); passing = false; } };
   let passing = false;
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form[data-trial]")) return;
     const action = event.submitter?.value || "refresh";
-    if (passing || !(pending || waiting.length)) {
+    if (passing || !(pending || waiting.length || waits(action))) {
       if (!own.has(action)) pending = { action };
       return;
     }
     event.preventDefault();
     event.stopImmediatePropagation();
-    const last = waiting.length ? waiting[waiting.length - 1] : pending.action;
+    const last = waiting.length ? waiting[waiting.length - 1] : pending?.action;
+    if (waits(action)) say("Waiting for the file…");
     if (!own.has(action) && (last !== action || action.includes(":"))) waiting.push(action);  // to press "Run" twice is to run once
   }, true);
   document.addEventListener("htmx:confirm", (event) => {
-    if (pending && event.detail.elt.closest("[data-decides]")) event.preventDefault();
+    // What asks for the whole form by itself would take the place of the answer to the press.
+    if (pending && event.detail.elt.closest("[data-decides], #texts")) event.preventDefault();
   });
+  document.addEventListener("polyport:uploading", () => { uploads += 1; });
+  document.addEventListener("polyport:uploaded", () => { uploads -= 1; if (!uploads && waiting.length) { say(""); goOn(); } });
   document.addEventListener("polyport:refused", stop);
   document.addEventListener("htmx:swapError", stop);
 
@@ -59,8 +66,9 @@
 
   // Whoever types while the form is on its way would lose it with the old form: then the answer is thrown away, and asked for once more with what is typed by then.
   // What may be done once only, a run, keeps its answer, and what was typed is put into the new form.
-  const once = new Set(["run", "case"]);
+  const once = new Set(["run", "next", "case"]);
   let typed = 0;
+  let shown = 0;  // what of it the call beside the form shows
   const touched = new Map();
   let carried = null;
   document.addEventListener("input", (event) => {
@@ -68,11 +76,17 @@
     typed += 1;
     if (event.target.name && event.target.type !== "file") touched.set(event.target.name, typed);
   }, true);
+  // Buttons that stand apart from the form, below what came of a run, press it as those in it do.
+  document.addEventListener("htmx:configRequest", (event) => {
+    const pressed = event.detail.triggeringEvent?.submitter;
+    if (pressed?.name === "do" && event.detail.elt === form()) event.detail.parameters.do = pressed.value;
+  });
   document.addEventListener("htmx:beforeRequest", (event) => {
     const { xhr, target, requestConfig } = event.detail;
     const action = requestConfig.parameters.do || "";
     xhr.typed = typed;
     if (target && target.id === "work" && !own.has(action)) pending = { action, xhr };
+    if (target && target.id === "work" && RUNS.has(action)) begin(action, xhr);
   });
   const fieldsOf = (name) => [...form().elements].filter((each) => each.name === name);
   const carry = (since) => {
@@ -106,6 +120,7 @@
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     const { xhr, requestConfig } = event.detail;
+    end(xhr);
     if (pending && pending.xhr === xhr && pending.lands) return;
     if (pending && pending.xhr === xhr) pending = null;
     else if (!xhr.again) return;
@@ -121,7 +136,12 @@
 
   // Where to go on after a row was added or moved, or a run has come back; after faults, the first of them.
   document.addEventListener("htmx:afterSettle", (event) => {
-    if (!event.detail.target || event.detail.target.id !== "work") return;
+    const { target, xhr } = event.detail;
+    if (!target || !["work", "preview"].includes(target.id)) return;
+    shown = Math.max(shown, xhr.typed ?? 0);
+    compare();
+    if (target.id !== "work" || xhr.settled) return;  // it is told of each part that was put in its place
+    xhr.settled = true;
     const done = pending && pending.lands ? pending.action : null;
     const typing = carried && carried.at;
     if (done !== null) {
@@ -139,35 +159,14 @@
       (last || buttons.find((each) => each.value === `add:${removed[1]}`))?.focus();
       return;
     }
-    const next = document.querySelector("#work [data-focus]") || document.querySelector("#work [aria-invalid=true], #work [data-fault]");
+    const next = document.querySelector("#work [data-focus], #case[data-focus], #outcome[data-focus]") || document.querySelector("#work [aria-invalid=true], #work [data-fault]");
     if (!next) return;
+    next.removeAttribute("data-focus");  // what came of a run stays in the page: one is led there once
     const inside = next.matches(".row") ? next.querySelector("input:not([type=hidden]), select:not(.ways), textarea") : null;
     (inside || next).focus({ preventScroll: true });
     next.scrollIntoView({ block: next.matches("[aria-invalid], [data-fault]") ? "center" : "start" });
   });
 
-  const upload = async (field) => {
-    const file = field.files[0];
-    const place = field.dataset.uploads;
-    const text = field.closest(".field").querySelector("input[name]");
-    if (!file || !text) return;
-    const told = field.closest("label");
-    const say = (words) => { let said = told.querySelector("span"); if (!said) { said = document.createElement("span"); said.setAttribute("role", "status"); told.append(said); } said.textContent = words; };
-    say("Uploading…");
-    const bytes = new Uint8Array(await file.arrayBuffer());
-    let binary = "";
-    for (let at = 0; at < bytes.length; at += 32768) binary += String.fromCharCode(...bytes.subarray(at, at + 32768));
-    const body = new URLSearchParams({ name: file.name, contentType: file.type || "application/octet-stream", base64: btoa(binary) });
-    const answer = await fetch(form().dataset.files, { method: "POST", body, headers: proof(), credentials: "same-origin" }).catch(() => null);
-    if (!answer || !answer.ok) { say(answer && answer.status === 413 ? "The file is too large." : "That did not work."); return; }
-    const { fileId } = await answer.json();
-    const ways = document.getElementsByName("how:" + place)[0];
-    text.name = "f:" + place;
-    text.value = fileId;
-    if (ways) ways.value = "fileId";
-    say(`${file.name} is kept as ${fileId}.`);
-    text.dispatchEvent(new Event("input", { bubbles: true }));
-  };
   // JSON in colours while it is typed: the same text under the box, part by part. What is very long stays plain.
   const parts = /("(?:[^"\\\n]|\\.)*"?)(\s*:)?|-?\d[\d.eE+-]*|\b(?:true|false|null)\b/g;
   const paint = (box) => {
@@ -208,11 +207,82 @@
     place.dispatchEvent(new Event("input", { bubbles: true }));
     place.focus();
   });
-  document.addEventListener("change", (event) => { if (event.target.matches("input[type=file][data-uploads]")) upload(event.target); });
+  // A run that takes its time says so, and can be cancelled.
+  let ticking = null;
+  const say = (words) => {
+    const place = document.getElementById("running");
+    if (!place) return;
+    place.hidden = !words;
+    place.querySelector("[role=status]").textContent = words;
+    if (!words) place.querySelector(".seconds").textContent = "";
+  };
+  const begin = (action, xhr) => {
+    end();
+    const began = Date.now();
+    say(action === "dry" ? "Running dry…" : "Running…");
+    const cancel = document.getElementById("cancel");
+    if (cancel) Object.assign(cancel, { hidden: action === "dry", disabled: false, textContent: "Cancel" });
+    form()?.setAttribute("aria-busy", "true");
+    const tick = () => {
+      const place = document.querySelector("#running .seconds");
+      if (place) place.textContent = `${Math.round((Date.now() - began) / 1000)} s`;
+    };
+    ticking = { xhr, timer: setInterval(tick, 1000) };
+  };
+  const end = (xhr) => {
+    if (!ticking || (xhr && ticking.xhr !== xhr)) return;
+    clearInterval(ticking.timer);
+    ticking = null;
+    form()?.removeAttribute("aria-busy");
+    say("");
+  };
+  document.addEventListener("click", async (event) => {
+    if (event.target.id !== "cancel") return;
+    Object.assign(event.target, { disabled: true, textContent: "Cancelling…" });
+    const body = new URLSearchParams({ nonce: form().elements.nonce.value });
+    await fetch(form().dataset.cancels, { method: "POST", body, headers: proof(), credentials: "same-origin" }).catch(() => null);
+  });
 
-  // Ctrl or Cmd with Enter runs dry.
+  // Where nobody knows whether it ran, it is said where one sees that.
+  const mayHaveRun = (event) => {
+    const { xhr, requestConfig } = event.detail;
+    if (!["run", "next"].includes(requestConfig.parameters.do) || (xhr.status > 0 && xhr.status < 500)) return;
+    const link = Object.assign(document.createElement("a"), { href: form().dataset.runs, textContent: "see Runs" });
+    const words = document.createElement("p");
+    words.append("It may have run: ", link, " before you press again.");
+    (document.querySelector("#notice .note") || document.getElementById("notice")).append(words);
+  };
+  document.addEventListener("htmx:responseError", mayHaveRun);
+  document.addEventListener("htmx:sendError", (event) => { mayHaveRun(event); document.getElementById("notice").scrollIntoView({ block: "nearest" }); });
+
+  // What came of another input than the one that is there now says so.
+  const compare = () => {
+    const word = document.getElementById("before");
+    if (word) word.hidden = document.getElementById("outcome").dataset.of === document.getElementById("preview")?.dataset.mark;
+  };
+
+  // The call is copied as it is typed: where it lags behind, once it has caught up.
+  let caught = null;
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copies-from]");
+    if (!button || shown === typed || caught === button) return;
+    event.stopImmediatePropagation();
+    caught = button;
+    const after = Date.now() + 4000;
+    const look = () => {
+      if (shown !== typed && Date.now() < after) { setTimeout(look, 50); return; }
+      (document.getElementById(button.id) || button).click();
+      caught = null;
+    };
+    look();
+  }, true);
+
+  // Ctrl or Cmd with Enter runs dry. In the fields of a case Enter presses its button: in a form of many buttons it would press the first of them.
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !event.target.closest("form[data-trial]")) return;
+    if (event.key !== "Enter") return;
+    const save = event.target.closest("#case")?.querySelector("button[value=case]");
+    if (save && event.target.matches("input")) { event.preventDefault(); save.click(); return; }
+    if (!(event.ctrlKey || event.metaKey) || !event.target.closest("form[data-trial]")) return;
     const dry = document.getElementById("dry");
     if (dry) { event.preventDefault(); dry.click(); }
   });
