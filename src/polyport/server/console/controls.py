@@ -338,6 +338,7 @@ def _control(making: _Making, told: Mapping[str, Any], place: Path, data: Mappin
             searched=_searched(making, told, path),
             lacks=_lacks(making, told, data),
         )
+        control = replace(control, carried=_carried(control, control.choices))
     if raw is not None and told.get("isSecret"):  # it is typed again: a secret is not shown, not even one that could not be read
         return replace(_as(control, "json") if raw[0] == "j" else control, text="")
     if raw is not None:
