@@ -14,6 +14,7 @@ from e2e.served import Asked, Handler, Served, Upstream, answer, running_server,
 SHOP: Final = 900030
 ORDER: Final = 90003001
 LATEST: Final = 90003002
+PATIENT: Final = 90003003
 STAGES: Final = {"1": [("11", "First"), ("12", "Second")], "2": [("21", "Other")]}
 
 _LIST: Final = 'items: ""\nkey: id\nlabel: "{{item.name}}"\n'
@@ -64,6 +65,15 @@ call:
   timeout: 2
 result: {{fields: [{{name: ok, type: boolean, label: Fine}}]}}
 """,
+    "actions/patient_order.yaml": f"""
+id: {PATIENT}
+name: patient_order
+title: Place an order and wait
+idempotent: false
+fields: [{{name: title, type: string, label: Title}}]
+call: {{method: POST, path: /orders, body: {{title: "{{{{title}}}}"}}, timeout: 60}}
+result: {{fields: [{{name: ok, type: boolean, label: Fine}}]}}
+""",
     "triggers/latest.yaml": f"""
 id: {LATEST}
 name: latest
@@ -110,7 +120,7 @@ async def open_shop(folder: Path, handler: Handler = usual, **settings: Any) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     async with upstream(handler) as there:
-        given = {"partner_oddshop_base_url": there.origin} | settings
+        given = {"partner_oddshop_base_url": there.origin, "partner_breaker_failures": 0} | settings
         async with running_server(folder, connectors=str(folder / "partners"), **given) as served:
             await served.connect(SHOP, {"key": "k"}, verify=False)
             yield served, there

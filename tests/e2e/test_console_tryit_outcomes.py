@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from e2e.console import Browsing, text_of
-from e2e.odd_shop import LATEST, ORDER, open_shop, usual
+from e2e.odd_shop import LATEST, ORDER, PATIENT, open_shop, usual
 from e2e.served import Asked, Handler, Served, Upstream, answer
 from html_forms import sent_of
 
@@ -235,22 +235,22 @@ async def test_the_choice_of_an_operation_keeps_the_connection(house: Served, ow
 
 
 async def test_a_long_run_is_cancelled_through_the_form_it_came_from(shop: tuple[Served, Upstream], house: Served, owner: Browsing):
-    arrived = asyncio.Event()
+    arrived, go = asyncio.Event(), asyncio.Event()
 
     async def slow(asked: Asked) -> bytes:
         arrived.set()
-        await asyncio.sleep(1.5)
-        return answer(503, {})
+        await go.wait()
+        return await usual(asked)
 
     shop[1].handler = only_orders(slow)
-    nonce = "abcd1234abcd1234"
-    running = asyncio.create_task(owner.post(PAGE, {"s:d.title": "Slow", "nonce": nonce, "do": "run"}))
+    path, nonce = f"/console/try/{PATIENT}", "abcd1234abcd1234"
+    running = asyncio.create_task(owner.post(path, {"s:d.title": "Slow", "nonce": nonce, "do": "run"}))
     await arrived.wait()
-    assert (await owner.post(f"{PAGE}/cancel", {"nonce": "0" * 16})).json == {"cancelled": 0}
-    assert (await owner.post(f"{PAGE}/cancel", {"nonce": nonce})).json == {"cancelled": 1}
-    found = await running
-    assert found.status == 200
-    assert (await owner.post(f"{PAGE}/cancel", {"nonce": nonce})).json == {"cancelled": 0}
+    assert (await owner.post(f"{path}/cancel", {"nonce": "0" * 16})).json == {"cancelled": 0}
+    assert (await owner.post(f"{path}/cancel", {"nonce": nonce})).json == {"cancelled": 1}
+    go.set()
+    assert (await running).status == 200
+    assert (await owner.post(f"{path}/cancel", {"nonce": nonce})).json == {"cancelled": 0}
 
 
 async def test_a_refusal_to_a_part_of_a_page_is_a_notice_that_a_script_can_take(house: Served, owner: Browsing):

@@ -240,7 +240,10 @@
     if (event.target.id !== "cancel") return;
     Object.assign(event.target, { disabled: true, textContent: "Cancelling…" });
     const body = new URLSearchParams({ nonce: form().elements.nonce.value });
-    await fetch(form().dataset.cancels, { method: "POST", body, headers: proof(), credentials: "same-origin" }).catch(() => null);
+    const asked = fetch(form().dataset.cancels, { method: "POST", body, headers: proof(), credentials: "same-origin" });
+    const found = await asked.then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+    // Not accepted yet, or the server could not do it: it may be pressed again.
+    if (!found?.cancelled) Object.assign(event.target, { disabled: false, textContent: "Cancel" });
   });
 
   // Where nobody knows whether it ran, it is said where one sees that.
