@@ -70,6 +70,20 @@ async def test_without_a_connection_it_says_what_to_do(owner: Browsing, house: S
     assert "No connection yet" in text_of(found)
 
 
+async def test_without_a_connection_a_simulated_one_is_a_press_away(owner: Browsing, house: Served):
+    operation = await operation_id(house, "append_row", 334)
+    path = f"/console/try/{operation}"
+    empty = await owner.get(path)
+    assert "Practice with a simulated Google Sheets" in text_of(empty)
+
+    made = await owner.post("/console/catalogue/334/practice", {"operation": str(operation)})
+    assert made.headers["location"].startswith(f"{path}?connection=")
+    shown = await owner.follow(made)
+    assert "A simulated Google Sheets is connected" in text_of(shown)
+    assert "(simulated)" in text_of(shown)
+    assert dict(sent_of(shown.content.decode()))["connection"] == made.headers["location"].partition("=")[2]
+
+
 async def test_the_form_has_every_field_that_may_be_sent_the_accounts_own_as_well(owner: Browsing, connection: int):
     html = (await owner.get(f"{CREATE_PERSON}?connection={connection}")).content.decode()
     names = {name for name, _text in sent_of(html)}
