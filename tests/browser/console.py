@@ -114,6 +114,8 @@ async def assert_looks(page: Page, name: str, *, of: str = "html", looks: Sequen
     for viewport, scheme in reversed(looks):
         await page.set_viewport_size(viewport)
         await page.emulate_media(color_scheme=scheme)
+        # What sticks to the edge of the screen lies over something everywhere but at the end of the page.
+        await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
         await shot(page, name, viewport, scheme)
         faults = await violations(page, of=of, colours_alone=scheme == "dark")
         found[f"{viewport['width']} {scheme}"] = [*faults, *(["too wide"] if await too_wide(page) else [])]
