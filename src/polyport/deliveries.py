@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import time
 from collections import Counter
@@ -42,6 +43,7 @@ FAULT_SECONDS: Final = 1.0
 ANSWER_MOST: Final = 16 * 1024  # what is read of an answer, so that its connection can be used again; nothing of it is kept
 ANSWER_SECONDS: Final = 1.0
 ERROR_LONGEST: Final = 500
+DELIVERIES_KEPT: Final = 10  # of each event
 DAY_MS: Final = 24 * 3_600_000
 TIDY_ROUNDS: Final = 20
 
@@ -64,11 +66,14 @@ class Outcome:
     slow: bool = False
 
 
-def settled(event: OutgoingEvent, outcome: Outcome, *, now: int, jitter: float) -> OutgoingEvent:
-    """The event after an attempt: delivered, due again, parked, or dead. ``jitter`` is a random number in [-1, 1]."""
-    told = replace(event, owner=None, last_status=outcome.status, last_error=outcome.error and outcome.error[:ERROR_LONGEST])
+def settled(event: OutgoingEvent, outcome: Outcome, *, now: int, jitter: float, ms: int = 0) -> OutgoingEvent:
+    """The event after an attempt: delivered, due again, parked, or dead. ``jitter`` is a random number in [-1, 1]; ``ms`` is how long the attempt took."""
     if outcome.parked:
-        return replace(told, attempts=event.attempts - 1, due_at=PARKED, last_status=event.last_status, last_error=event.last_error)
+        return replace(event, owner=None, attempts=event.attempts - 1, due_at=PARKED)
+    error = outcome.error and outcome.error[:ERROR_LONGEST]
+    before = json.loads(event.deliveries)[1 - DELIVERIES_KEPT :]
+    deliveries = json.dumps([*before, {"at": now - ms, "ms": ms, "status": outcome.status, "error": error}])
+    told = replace(event, owner=None, last_status=outcome.status, last_error=error, deliveries=deliveries)
     if outcome.error is None:
         return replace(told, status=EventStatus.DELIVERED, ended_at=now)
     if outcome.final or event.attempts >= ATTEMPTS:
@@ -176,7 +181,8 @@ class Courier:
 
     async def _deliver(self, event: OutgoingEvent) -> None:
         """One attempt, recorded."""
-        ends_at = time.monotonic() + self._limits.timeout + LEASE_SLACK_MS / 1000
+        began = time.monotonic()
+        ends_at = began + self._limits.timeout + LEASE_SLACK_MS / 1000
         try:
             outcome = await self._attempt(event)
         except (StoreFault, Overloaded) as fault:
@@ -188,7 +194,8 @@ class Courier:
         (self._slow.add if outcome.slow else self._slow.discard)(event.lane)
         if len(self._slow) > 10_000:
             self._slow.clear()
-        after = settled(event, outcome, now=self._runtime.now_ms(), jitter=random.uniform(-1, 1))  # noqa: S311  it spreads retries
+        ms, jitter = round((time.monotonic() - began) * 1000), random.uniform(-1, 1)  # noqa: S311  it spreads retries
+        after = settled(event, outcome, now=self._runtime.now_ms(), jitter=jitter, ms=ms)
         if after.status is EventStatus.DEAD:
             _log.warning(
                 "an event was given up", event_id=event.event_id, type=event.type, attempts=event.attempts, reason=after.last_error

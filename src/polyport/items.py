@@ -57,9 +57,12 @@ def link_item(link: Link, *, token: str | None = None, url: str | None = None) -
 
 
 def run_item(
-    run: Run, *, now: int, most: int = 1, result: Any = None, raw: Any = None, error: PolyportError | None = None
+    run: Run, *, now: int, most: int = 1, behind: int | None = None, result: Any = None, raw: Any = None, error: PolyportError | None = None
 ) -> dict[str, Any]:
-    """A run at the time ``now``; result and error are there when they are known. ``most`` is how many attempts it may have."""
+    """A run at the time ``now``; result and error are there when they are known. ``most`` is how many attempts it may have.
+
+    ``behind`` is until when those are held back that are before it.
+    """
     shown: dict[str, Any] = {
         "runId": run.run_id,
         "status": run.status,
@@ -78,7 +81,7 @@ def run_item(
         "durationMs": duration_ms(run),
         "upstreamMs": run.upstream_ms,
         "timings": _timings(run, now),
-        "next": _next(run, most, now),
+        "next": _next(run, most, now, behind),
         "replayOf": run.replay_of,
         "idempotencyKey": run.idempotency_key,
         "settled": json.loads(run.settled) if run.settled is not None else None,
@@ -101,7 +104,12 @@ def held_until(run: Run) -> int | None:
     """Until when a run is held back of which nothing was sent, if it is (unix milliseconds)."""
     if run.status is not RunStatus.WAITING or run.error is None:
         return None
-    until: int | None = json.loads(run.error).get("until")
+    return held_until_by(run.error)
+
+
+def held_until_by(error: str) -> int | None:
+    """Until when a run is held back, as the record of its error says."""
+    until: int | None = json.loads(error).get("until")
     return until
 
 
@@ -125,7 +133,7 @@ _ENDS: Final = {
 }
 
 
-def _next(run: Run, most: int, now: int) -> dict[str, Any]:
+def _next(run: Run, most: int, now: int, behind: int | None = None) -> dict[str, Any]:
     if run.probe_at is not None:
         return {
             "action": "probe",
@@ -139,7 +147,7 @@ def _next(run: Run, most: int, now: int) -> dict[str, Any]:
             return {"action": "stop", "at": None, "note": "It stops before its next request; one that is under way is not undone."}
         return {"action": "answer", "at": None, "note": f"Attempt {run.attempts} is under way."}
     held = held_until(run)
-    goes_on = max(run.due_at, held or 0, now)
+    goes_on = max(run.due_at, held or 0, behind or 0, now)
     if run.deadline_at is not None and run.deadline_at <= goes_on:
         return {"action": "stop", "at": seconds(run.deadline_at), "note": "Its time is over before it can go on: it fails then."}
     if held is not None:
@@ -148,6 +156,8 @@ def _next(run: Run, most: int, now: int) -> dict[str, Any]:
         note = f"Attempt {run.attempts + 1} of at most {most}; the one before failed as the error says."
     elif run.due_at > now:
         note = "It is not to start before that time."
+    elif behind is not None:
+        note = "It waits behind other runs of its connection and operation: their partner takes no calls until then."
     else:
         note = "It starts as soon as a worker is free."
     return {"action": "attempt", "at": seconds(goes_on), "note": note}
@@ -157,6 +167,11 @@ def _after_failure(run: Run) -> str:
     if run.error is not None and json.loads(run.error).get("retryable"):
         return "No further attempt is made on its own. Running it again does no harm: POST /runs/{runId}/replay."
     return "No further attempt is made: the error says what to change."
+
+
+def told_item(event: OutgoingEvent) -> dict[str, Any]:
+    """An outgoing event with what came of its last attempts, the oldest first; without what it tells."""
+    return event_item(event) | {"deliveries": [{**each, "at": seconds(each["at"])} for each in json.loads(event.deliveries)]}
 
 
 def event_item(event: OutgoingEvent) -> dict[str, Any]:

@@ -23,6 +23,16 @@ def _in_sections(schema: Schema, sections: Sequence[InputSection], place: Place)
         yield from _in_sections(schema, section.sections, within)
 
 
+def without_hidden(names: frozenset[str], data: Any, stand_in: str) -> Any:
+    """An input with a stand-in for what is given under these names, at any depth."""
+    if isinstance(data, dict):
+        return {
+            name: stand_in if name in names and value not in (None, "") else without_hidden(names, value, stand_in)
+            for name, value in data.items()
+        }
+    return [without_hidden(names, each, stand_in) for each in data] if isinstance(data, list) else data
+
+
 def hidden_values(names: frozenset[str], data: Any, *, inside: bool = False) -> frozenset[str]:
     """What stands under these names in an input, in whatever shape it was given."""
     if not names:

@@ -16,7 +16,7 @@ from msgspec import structs
 from pydantic import Field
 
 from polyport.engine.desk import Bench, read_positions
-from polyport.engine.hidden import hidden_names
+from polyport.engine.hidden import hidden_names, without_hidden
 from polyport.engine.operation import DirectLists, Program, select, understand
 from polyport.engine.record import decode
 from polyport.errors import Conflict, Fault, NotFound, PolyportError, ValidationFailed
@@ -131,16 +131,10 @@ def _find(root: Path, partner_id: int) -> _Workplace | None:
 def _given(title: str, program: Program, content: Mapping[str, Any]) -> dict[str, Any]:
     """What a case says of how it is run; secrets of the input are made up."""
     selectors = read_positions(program, content["credentialData"]).selectors
-    given: dict[str, Any] = {"title": title, "input": _without(hidden_names(program.schema), content["runnerData"] or {})}
+    given: dict[str, Any] = {"title": title, "input": without_hidden(hidden_names(program.schema), content["runnerData"] or {}, SECRET)}
     if selectors:
         given["selectors"] = [selectors.get(position) for position in range(1, max(selectors) + 1)]
     return given | {name: content[name] for name in ("window", "cursor", "limit") if content.get(name) is not None}
-
-
-def _without(names: frozenset[str], data: Any) -> Any:
-    if isinstance(data, dict):
-        return {name: SECRET if name in names and value not in (None, "") else _without(names, value) for name, value in data.items()}
-    return [_without(names, each) for each in data] if isinstance(data, list) else data
 
 
 async def _lists(call: Call, program: Program, content: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from polyport.errors import Conflict, Fault, NotFound, ValidationFailed
 from polyport.events import EVENT_TYPES, TEST
-from polyport.items import event_item
+from polyport.items import event_item, told_item
 from polyport.server.routing import Answer, Body, Call, Endpoint, Param
 from polyport.server.wire import PER_PAGE, PER_PAGE_MOST, known_filters, read_list_query
 from polyport.store.base import Stale
@@ -22,14 +22,23 @@ REPLAY_MOST: Final = 10_000
 TYPES: Final = (*EVENT_TYPES, TEST)
 _NAMES: Final = ("type", "status", "endpointId")
 _ID: Final = re.compile(r"evt_[0-9a-f]{32}", re.ASCII)
-_PENDING: Final = "This event is on its way: it can be replayed once it was delivered or given up."
+_PENDING: Final = "This event is being sent right now, or waits for an endpoint that is paused."
+
+
+class Delivery(Body):
+    """What came of one attempt: when it began (unix seconds), how long it took (milliseconds), the receiver's status if it answered, the error unless it went well."""
+
+    at: int
+    ms: int
+    status: int | None
+    error: str | None
 
 
 class EventAnswer(Body):
     """An event for one receiver. ``nextAttemptAt`` is there while it is pending, unless it is being sent or its endpoint is paused.
 
     Times are unix seconds.
-    ``payload`` is what is sent; lists do not have it.
+    ``payload`` is what is sent, ``deliveries`` are its last ten attempts, the oldest first; ``GET /events`` has neither.
     """
 
     event_id: str
@@ -44,6 +53,7 @@ class EventAnswer(Body):
     created_at: int
     delivered_at: int | None
     ended_at: int | None
+    deliveries: list[Delivery] | None = None
     payload: dict[str, Any] | None = None
 
 
@@ -90,7 +100,7 @@ async def read(call: Call) -> Answer:
         payload = json.loads(await call.engine.runtime.events.body(event))
     except VaultFault:
         payload = None
-    return Answer(data=event_item(event) | {"payload": payload})
+    return Answer(data=told_item(event) | {"payload": payload})
 
 
 async def replay(call: Call) -> Answer:
@@ -102,7 +112,7 @@ async def replay(call: Call) -> Answer:
     except Stale:
         raise Conflict(_PENDING) from None
     runtime.events.announce()
-    return Answer(data=event_item(await _event(call)), status=202)
+    return Answer(data=told_item(await _event(call)), status=202)
 
 
 async def replay_many(call: Call) -> Answer:
@@ -153,9 +163,12 @@ ENDPOINTS: Final = (
     ),
     Endpoint(method="GET", path=_PATH + "/{eventId}", handler=read, tag=_TAG, summary="Read an event with what it tells", scope="admin", answer=EventAnswer),
     Endpoint(
-        method="POST", path=_PATH + "/{eventId}/replay", handler=replay, tag=_TAG, summary="Send an event anew, from its first attempt",
+        method="POST", path=_PATH + "/{eventId}/replay", handler=replay, tag=_TAG, summary="Send an event anew, or now",
         scope="admin", body=Body, answer=EventAnswer, status=202, errors=("conflict",),
-        description="Its id stays: a receiver that has it already can tell.",
+        description=(
+            "One that was delivered or given up is sent anew, from its first attempt; one that waits for another attempt is sent now. Its id stays: a receiver that has it already can tell. "
+            "Refused (409) while it is being sent, and while its endpoint is paused."
+        ),
     ),
     Endpoint(
         method="POST", path=_PATH + "/replay", handler=replay_many, tag=_TAG, summary="Send dead letters anew", scope="admin",

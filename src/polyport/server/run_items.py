@@ -14,7 +14,7 @@ from polyport.store.records import RunStatus
 class RunTimings(Body):
     """What a run took, in milliseconds.
 
-    ``queueMs``: it was due and no worker was free. ``waitMs``: it was not to be tried yet (``notBefore``, between attempts). ``upstreamMs``: the partner's time. ``oursMs``: all else, known
+    ``queueMs``: it was due, and no worker was free or its partner took no calls. ``waitMs``: it was not to be tried yet (``notBefore``, between attempts). ``upstreamMs``: the partner's time. ``oursMs``: all else, known
     at the end.
     """
 
@@ -75,7 +75,7 @@ class RunAnswer(Body):
     error: dict[str, Any] | None = None
 
 
-def shown_run(done: Done, runtime: Runtime) -> dict[str, Any]:
-    """A run as it stands on the wire; result and error are there when they are known."""
+def shown_run(done: Done, runtime: Runtime, *, behind: int | None = None) -> dict[str, Any]:
+    """A run as it stands on the wire; result and error are there when they are known. ``behind``: until when those before it are held back."""
     most = runtime.settings.runs.attempts
-    return run_item(done.run, now=runtime.now_ms(), most=most, result=done.result, raw=done.raw, error=done.error)
+    return run_item(done.run, now=runtime.now_ms(), most=most, behind=behind, result=done.result, raw=done.raw, error=done.error)

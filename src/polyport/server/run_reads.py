@@ -7,8 +7,8 @@ from typing import Final
 
 from polyport.connections import is_usable
 from polyport.engine.record import Done, from_cursor, to_cursor
-from polyport.errors import ConnectionInvalid, Fault, NotFound, ValidationFailed
-from polyport.items import event_item
+from polyport.errors import BY_CODE, ConnectionInvalid, Fault, NotFound, ValidationFailed
+from polyport.items import held_until_by, told_item
 from polyport.kinds.fields import ValueFault, coerce_datetime, unix_number
 from polyport.server.events import EventAnswer
 from polyport.server.routing import Answer, Call, Endpoint, Param, reconnectable
@@ -24,7 +24,16 @@ async def read(call: Call) -> Answer:
     if isinstance(done.error, ConnectionInvalid) and await _is_out_of_use(call, done.run):
         done.error.details = replace(done.error.details, connection_id=done.run.connection_id)
         await reconnectable(done.error, call)
-    return Answer(data=shown_run(done, call.engine.runtime))
+    return Answer(data=shown_run(done, call.engine.runtime, behind=await _behind(call, done.run)))
+
+
+async def _behind(call: Call, run: Run) -> int | None:
+    """Until when a run waits that is due, because those that are before it in its lane are held back: their partner takes no calls."""
+    now = call.engine.runtime.now_ms()
+    if run.status is not RunStatus.QUEUED or run.due_at > now:
+        return None
+    untils = [held_until_by(error) or 0 for error in await call.engine.runtime.repo.runs.lane_held(run, now)]
+    return max(untils) if untils and max(untils) > now else None
 
 
 async def _is_out_of_use(call: Call, run: Run) -> bool:
@@ -46,7 +55,7 @@ async def read_callbacks(call: Call) -> Answer:
     """GET /runs/{runId}/callbacks."""
     done = await _done(call)
     found = await call.engine.runtime.repo.outbox.of_subject(done.run.account_id, done.run.run_id)
-    return Answer(data=[event_item(event) for event in found], meta={"page": 1, "totalPages": 1, "totalItemsCount": len(found)})
+    return Answer(data=[told_item(event) for event in found], meta={"page": 1, "totalPages": 1, "totalItemsCount": len(found)})
 
 
 async def _done(call: Call) -> Done:
@@ -59,24 +68,31 @@ async def _done(call: Call) -> Done:
 async def read_many(call: Call) -> Answer:
     """GET /runs."""
     params = call.http.query_params
-    names = ("status", "partnerId", "triggerActionId", "credentialId", "externalUserId", "from", "to")
+    names = ("status", "partnerId", "triggerActionId", "credentialId", "externalUserId", "error", "idempotencyKey", "from", "to")
     query = read_list_query(params, names, numbered=False)
     known_filters(query.filters, [(name, "eq") for name in names])
     given = {name: query.filters.get((name, "eq")) for name in names}
     faults: list[Fault] = []
     if given["status"] is not None and given["status"] not in list(RunStatus):
         faults.append(Fault(path="status", code="unknown_option", message=f"A status is one of: {', '.join(RunStatus)}."))
+    if given["error"] is not None and given["error"] not in BY_CODE:
+        faults.append(Fault(path="error", code="unknown_option", message=f"A code of an error is one of: {', '.join(sorted(BY_CODE))}."))
     start, end = (_boundary(given[name], name, faults) for name in ("from", "to"))
     if faults:
         raise ValidationFailed.of(*faults)
     cursor = params.get("cursor")
     before = min(from_cursor(cursor) if cursor else LAST, end or LAST)
+    if given["idempotencyKey"] is not None:
+        key = await call.engine.runtime.repo.runs.key(call.principal.account_id, given["idempotencyKey"])
+        run_id = key.run_id if key is not None else ""  # the key of a batch has none
+        start, before = max(start or FIRST, run_id), min(before, f"{run_id}~" if run_id else FIRST)  # from one run to itself
     wanted = RunFilter(
         status=given["status"],
         partner_id=id_filter(given["partnerId"], "partnerId"),
         operation_id=id_filter(given["triggerActionId"], "triggerActionId"),
         connection_id=id_filter(given["credentialId"], "credentialId"),
         external_user_id=given["externalUserId"],
+        error=given["error"],
         before=before,
         after=start or FIRST,
     )
@@ -123,6 +139,12 @@ ENDPOINTS: Final = (
             Param(name="triggerActionId", description="The operation's id.", schema={"type": "integer"}),
             Param(name="credentialId", description="The connection's id.", schema={"type": "integer"}),
             Param(name="externalUserId", description="Your user's id."),
+            Param(
+                name="error",
+                description="The code of the error that it ended with, or waits for.",
+                schema={"type": "string", "enum": sorted(BY_CODE)},
+            ),
+            Param(name="idempotencyKey", description="The key that it was started under, as long as keys are remembered: one run at most."),
             Param(name="from", description="Accepted at or after: unix seconds or ISO 8601 with a zone."),
             Param(name="to", description="Accepted before: unix seconds or ISO 8601 with a zone."),
         ),

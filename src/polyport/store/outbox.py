@@ -112,8 +112,8 @@ class Outbox:
         await self.database.write(Statement(query="settle_event", params=given, expect=1))
 
     async def replay(self, account_id: int, event_id: str, now: int) -> None:
-        """Send an ended event anew. Raises ``Stale`` for one that is pending or not there."""
-        given = {"account_id": account_id, "event_id": event_id, "now": now}
+        """Send an ended event anew, and one that waits for another attempt now. Raises ``Stale`` for one that is being sent, waits for its endpoint or is not there."""
+        given = {"account_id": account_id, "event_id": event_id, "now": now, "parked": PARKED}
         await self.database.write(Statement(query="replay_event", params=given, expect=1))
 
     async def replay_dead(self, account_id: int, wanted: EventFilter, *, before: int, now: int) -> int:

@@ -467,7 +467,7 @@ class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     ``lane`` is the account and the receiver's origin, which share bounds. ``attempts`` counts those that were begun. ``due_at`` is when it is sent next,
     or when the lease of its ``owner`` is over. ``last_status`` is the receiver's last HTTP status. ``sealed`` is the body under the account's key.
-    ``subject`` is the run that it tells of, if it does.
+    ``subject`` is the run that it tells of, if it does. ``deliveries`` is the JSON of its last attempts.
     """
 
     event_id: str
@@ -485,5 +485,6 @@ class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     created_at: int
     ended_at: int | None
+    deliveries: str = "[]"
     sealed: bytes
     subject: str | None = None

@@ -33,6 +33,7 @@ class RunFilter:
     operation_id: int | None = None
     connection_id: int | None = None
     external_user_id: str | None = None
+    error: str | None = None
     before: str = LAST
     after: str = FIRST
 
@@ -52,6 +53,7 @@ class RunPage:
 _LEADS: Final[tuple[tuple[str, str], ...]] = (
     ("connection_id", "places_by_connection"),
     ("external_user_id", "places_by_user"),
+    ("error", "places_by_error"),
     ("status", "places_by_status"),
     ("operation_id", "places_by_operation"),
     ("partner_id", "places_by_partner"),
@@ -221,6 +223,12 @@ class Runs:
                 break
         return RunPage(runs=found, following=before)
 
+    async def lane_held(self, run: Run, now: int) -> list[str]:
+        """What the first runs of a run's lane were told of why they wait: the JSON of each error."""
+        place = run.connection_id if run.connection_id is not None else -run.partner_id
+        told = {"account_id": run.account_id, "place": place, "operation_id": run.operation_id, "now": now}
+        return [row[0] for row in await self.database.read("why_a_lane_waits", told) if row[0] is not None]
+
     async def key(self, account_id: int, key: str) -> IdempotencyKey | None:
         """A remembered idempotency key."""
         return build(IdempotencyKey, await self.database.read("idempotency_key", {"account_id": account_id, "key": key}))
@@ -288,5 +296,5 @@ def _pairs(places: Sequence[DbRow]) -> str:
 
 def _leads(wanted: RunFilter) -> Sequence[tuple[str, str]]:
     """The indexes in the order of how few runs they leave."""
-    status = _LEADS[2]
+    status = next(lead for lead in _LEADS if lead[0] == "status")
     return (*(lead for lead in _LEADS if lead is not status), status) if wanted.status == RunStatus.SUCCEEDED else _LEADS

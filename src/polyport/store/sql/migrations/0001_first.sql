@@ -341,6 +341,7 @@ CREATE TABLE runs (
     sealed_result    BLOB,
     sealed_attempts  BLOB,
     place            INTEGER NOT NULL GENERATED ALWAYS AS (COALESCE(connection_id, -partner_id)) VIRTUAL,
+    error_code       TEXT GENERATED ALWAYS AS (error ->> '$.code') VIRTUAL,
     PRIMARY KEY (account_id, run_id)
 );
 CREATE INDEX runs_by_connection ON runs (account_id, connection_id, run_id) WHERE connection_id IS NOT NULL;
@@ -348,6 +349,8 @@ CREATE INDEX runs_by_user ON runs (account_id, external_user_id, run_id) WHERE e
 CREATE INDEX runs_by_status ON runs (account_id, status, run_id);
 CREATE INDEX runs_by_operation ON runs (account_id, operation_id, run_id);
 CREATE INDEX runs_by_partner ON runs (account_id, partner_id, run_id);
+-- Those with an error alone: a run that succeeds has no entry here.
+CREATE INDEX runs_by_error ON runs (account_id, error_code, run_id) WHERE error IS NOT NULL;
 -- Runs that ended, those with their payloads apart from those without, in the order of their end: what retention goes by.
 CREATE INDEX runs_ended ON runs ((sealed_input IS NULL), finished_at) WHERE finished_at IS NOT NULL;
 -- Runs that wait, by lane: what one account waits for with one connection (place) and one operation. Claims take turns over the lanes.
@@ -522,7 +525,7 @@ CREATE TABLE callback_secrets (
     updated_at INTEGER NOT NULL
 );
 
--- subject is the id of the run that an event tells of, if it does.
+-- subject is the id of the run that an event tells of, if it does. deliveries is the JSON of its last ten attempts.
 -- One row for each event and each receiver, written in the unit of the change that it tells. A row that a process sends has its owner and is due again
 -- when the lease is over. lane is what shares a bound: the account and the receiver's origin. An endpoint's rows outlive it: they say what was not told.
 CREATE TABLE outbox (
@@ -541,6 +544,7 @@ CREATE TABLE outbox (
     last_error  TEXT,
     created_at  INTEGER NOT NULL,
     ended_at    INTEGER,
+    deliveries  TEXT    NOT NULL DEFAULT '[]',
     sealed      BLOB    NOT NULL,
     subject     TEXT
 );

@@ -1,21 +1,21 @@
 -- name: insert_event
 -- An event for one receiver; none when its endpoint is gone or disabled, or when the connection that it tells of stands so already.
 INSERT INTO outbox (event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at,
-    sealed, subject)
+    deliveries, sealed, subject)
 SELECT :event_id, :account_id, :external_user_id, :type, :endpoint_id, :url, :lane, :status, :attempts, :due_at, :owner, :last_status, :last_error, :created_at, :ended_at,
-    :sealed, :subject
+    :deliveries, :sealed, :subject
 WHERE (:endpoint_id IS NULL OR EXISTS (SELECT 1 FROM event_endpoints WHERE endpoint_id = :endpoint_id AND status <> 'disabled'))
     AND (:becomes IS NULL OR EXISTS (
         SELECT 1 FROM connections WHERE connection_id = :connection_id AND generation = :generation AND status <> :becomes));
 
 -- name: event
 -- One event of an account.
-SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, sealed, subject
+SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, deliveries, sealed, subject
 FROM outbox WHERE event_id = :event_id AND account_id = :account_id;
 
 -- name: events
 -- A page of an account's events, newest first, without what they tell.
-SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, x'', subject
+SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, '[]', x'', subject
 FROM outbox
 WHERE account_id = :account_id AND event_id < :before
     AND (:type IS NULL OR type = :type)
@@ -31,7 +31,7 @@ ORDER BY event_id DESC LIMIT :limit;
 
 -- name: events_of_status
 -- A page of an account's events that stand at one status, newest first, without what they tell.
-SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, x'', subject
+SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, '[]', x'', subject
 FROM outbox
 WHERE account_id = :account_id AND status = :status AND event_id < :before
     AND (:type IS NULL OR type = :type)
@@ -40,7 +40,7 @@ ORDER BY event_id DESC LIMIT :limit;
 
 -- name: events_of_subject
 -- The events of an account that tell of one run, in order, without what they tell. Where the account is told is nothing for who reaches one end user's things alone.
-SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, x'', subject
+SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, deliveries, x'', subject
 FROM outbox INDEXED BY outbox_by_subject
 WHERE account_id = :account_id AND subject = :subject AND :only_user IS NULL ORDER BY event_id LIMIT 100;
 
@@ -72,7 +72,7 @@ SELECT lane FROM firsts WHERE due_at <= :now ORDER BY due_at;
 -- Take due events of one lane, oldest first: nobody else can take them until the lease is over.
 UPDATE outbox SET owner = :owner, attempts = attempts + 1, due_at = :leased_until
 WHERE event_id IN (SELECT event_id FROM outbox WHERE status = 'pending' AND lane = :lane AND due_at <= :now ORDER BY due_at LIMIT :limit)
-RETURNING event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, sealed, subject;
+RETURNING event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, deliveries, sealed, subject;
 
 -- name: mend_due_events
 -- Draw events near whose time was told by a clock that was ahead, a few at once; see mend_due_runs. Those that wait for their endpoint are due never.
@@ -87,13 +87,13 @@ WHERE event_id IN (
 -- name: settle_event
 -- What came of an attempt, by the process that holds the lease of this very attempt.
 UPDATE outbox SET status = :status, attempts = :attempts, due_at = :due_at, owner = NULL, last_status = :last_status, last_error = :last_error,
-    ended_at = :ended_at
+    ended_at = :ended_at, deliveries = :deliveries
 WHERE event_id = :event_id AND status = 'pending' AND owner = :owner AND attempts = :attempt;
 
 -- name: replay_event
--- An ended event is sent anew, from its first attempt.
-UPDATE outbox SET status = 'pending', attempts = 0, due_at = :now, owner = NULL, ended_at = NULL
-WHERE event_id = :event_id AND account_id = :account_id AND status <> 'pending';
+-- An ended event is sent anew, from its first attempt; one that waits for another attempt is due now. What is being sent, or waits for its endpoint, is left.
+UPDATE outbox SET status = 'pending', attempts = CASE status WHEN 'pending' THEN attempts ELSE 0 END, due_at = :now, owner = NULL, ended_at = NULL
+WHERE event_id = :event_id AND account_id = :account_id AND (status <> 'pending' OR (owner IS NULL AND due_at < :parked));
 
 -- name: replay_dead_events
 -- Dead letters that ended before a time are sent anew, a few at once.

@@ -123,6 +123,12 @@ SELECT rowid, run_id FROM runs
 WHERE account_id = :account_id AND partner_id = :partner_id AND :only_user IS NULL AND run_id < :before AND run_id >= :after
 ORDER BY run_id DESC LIMIT :limit;
 
+-- name: places_by_error
+-- Where an account's runs are that met an error with a code, newest first; read from the index alone.
+SELECT rowid, run_id FROM runs
+WHERE account_id = :account_id AND error_code = :error AND error IS NOT NULL AND :only_user IS NULL AND run_id < :before AND run_id >= :after
+ORDER BY run_id DESC LIMIT :limit;
+
 -- name: places_that_fit
 -- Those of some places, each a pair of row and run, that further filters fit too: told from the index of each filter, in a stretch of it that lies together.
 -- To read rows that lie anywhere in a large table costs ten times as much.
@@ -134,6 +140,8 @@ WHERE (:external_user_id IS NULL OR EXISTS (
         SELECT 1 FROM runs INDEXED BY runs_by_status WHERE account_id = :account_id AND status = :status AND run_id = place.value ->> 1))
     AND (:operation_id IS NULL OR EXISTS (
         SELECT 1 FROM runs INDEXED BY runs_by_operation WHERE account_id = :account_id AND operation_id = :operation_id AND run_id = place.value ->> 1))
+    AND (:error IS NULL OR EXISTS (
+        SELECT 1 FROM runs INDEXED BY runs_by_error WHERE account_id = :account_id AND error_code = :error AND error IS NOT NULL AND run_id = place.value ->> 1))
     AND (:partner_id IS NULL OR EXISTS (
         SELECT 1 FROM runs INDEXED BY runs_by_partner WHERE account_id = :account_id AND partner_id = :partner_id AND run_id = place.value ->> 1));
 
@@ -150,7 +158,15 @@ WHERE rowid IN (SELECT value FROM json_each(:places))
     AND (:operation_id IS NULL OR operation_id = :operation_id)
     AND (:connection_id IS NULL OR connection_id = :connection_id)
     AND (:external_user_id IS NULL OR external_user_id = :external_user_id)
+    AND (:error IS NULL OR error_code = :error)
 ORDER BY run_id DESC LIMIT :limit;
+
+-- name: why_a_lane_waits
+-- Why the first runs of a lane wait that are due, one of each priority, if they were told.
+SELECT (SELECT error FROM runs INDEXED BY runs_by_lane
+    WHERE status IN ('queued', 'waiting') AND account_id = :account_id AND place = :place AND operation_id = :operation_id
+        AND priority = told.value AND due_at <= :now ORDER BY due_at, run_id LIMIT 1)
+FROM json_each('[0, 1, 2]') AS told;
 
 -- name: standings_of_runs
 -- How some runs stand; each is named as [account, run].
