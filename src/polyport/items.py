@@ -134,22 +134,24 @@ _ENDS: Final = {
 
 
 def _next(run: Run, most: int, now: int, behind: int | None = None) -> dict[str, Any]:
+    action, at, waits_for, note = _next_of(run, most, now, behind)
+    return {"action": action, "at": seconds(at), "waitsFor": waits_for, "note": note}
+
+
+def _next_of(run: Run, most: int, now: int, behind: int | None) -> tuple[str, int | None, str | None, str]:
     if run.probe_at is not None:
-        return {
-            "action": "probe",
-            "at": seconds(run.probe_at),
-            "note": "The partner is asked whether it took effect; nothing is sent again.",
-        }
+        return "probe", run.probe_at, None, "The partner is asked whether it took effect; nothing is sent again."
     if run.status in FINAL:
-        return {"action": "nothing", "at": None, "note": _ENDS.get(run.status) or _after_failure(run)}
+        return "nothing", None, None, _ENDS.get(run.status) or _after_failure(run)
     if run.status is RunStatus.RUNNING:
         if run.cancel_at is not None:
-            return {"action": "stop", "at": None, "note": "It stops before its next request; one that is under way is not undone."}
-        return {"action": "answer", "at": None, "note": f"Attempt {run.attempts} is under way."}
+            return "stop", None, None, "It stops before its next request; one that is under way is not undone."
+        return "answer", None, None, f"Attempt {run.attempts} is under way."
     held = held_until(run)
     goes_on = max(run.due_at, held or 0, behind or 0, now)
     if run.deadline_at is not None and run.deadline_at <= goes_on:
-        return {"action": "stop", "at": seconds(run.deadline_at), "note": "Its time is over before it can go on: it fails then."}
+        return "stop", run.deadline_at, None, "Its time is over before it can go on: it fails then."
+    waits_for = "partner" if held is not None or behind is not None else "time" if run.due_at > now else "worker"
     if held is not None:
         note = "Nothing of it was sent yet: it goes on when the partner takes calls again, as the error says. Its turn is kept."
     elif run.status is RunStatus.WAITING:
@@ -160,7 +162,7 @@ def _next(run: Run, most: int, now: int, behind: int | None = None) -> dict[str,
         note = "It waits behind other runs of its connection and operation: their partner takes no calls until then."
     else:
         note = "It starts as soon as a worker is free."
-    return {"action": "attempt", "at": seconds(goes_on), "note": note}
+    return "attempt", goes_on, waits_for, note
 
 
 def _after_failure(run: Run) -> str:

@@ -28,11 +28,13 @@ class RunNext(Body):
     """What happens next without anybody's doing, and ``at`` which unix second if that is known.
 
     ``action`` is ``attempt`` (a first or another one), ``answer`` (a request is under way), ``stop`` (it was asked to, or its time is over before it can go on), ``probe`` (the partner is asked what became of it) or ``nothing`` (it ended). ``note`` says it
-    in a sentence, and what a caller can do.
+    in a sentence, and what a caller can do. ``waitsFor`` says of an ``attempt`` what it waits for: its ``time`` (``notBefore``, between attempts), its ``partner`` (which takes no calls for
+    now; told of a run that is read, not in lists, where the runs before it wait for that) or a ``worker``.
     """
 
     action: str
     at: int | None
+    waits_for: str | None
     note: str
 
 

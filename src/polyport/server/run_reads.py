@@ -47,7 +47,7 @@ async def read_attempts(call: Call) -> Answer:
     done = await _done(call)
     found = await call.engine.ledger.attempts(done.run)
     if done.run.sending:
-        found = [*found, {"number": done.run.attempts, "exchanges": [], "note": "under way: no answer is known yet"}]
+        found = [*found, {"number": done.run.attempts, "exchanges": [], "note": "It is under way: there is no answer yet."}]
     return Answer(data=found, meta={"page": 1, "totalPages": 1, "totalItemsCount": len(found)})
 
 

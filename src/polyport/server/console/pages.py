@@ -16,6 +16,7 @@ from polyport.server.console import (
     links,
     overview,
     partner,
+    run,
     runs,
     tryit,
 )
@@ -35,6 +36,7 @@ PAGES: Final[tuple[ModuleType, ...]] = (
     links,
     connections,
     runs,
+    run,
     tryit,
     start,
     keys,

@@ -54,6 +54,7 @@ _STATIC: Final = {
     "try.css": ("try.css",),
     "try.js": ("try.js", "try_files.js", "try_kept.js"),
     "docs.css": ("docs.css",),
+    "runs.css": ("runs.css",),
     "settings.css": ("settings.css",),
     "settings.js": ("settings.js",),
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from polyport.errors import Fault, NotFound, PolyportError, ValidationFailed
+from polyport.redaction import MASK
 from polyport.server.connect.forms import read_pairs
 from polyport.server.console.controls import DATETIME, INTEGER, STRING, Control, Level, level_of, selectors_of
 from polyport.server.console.filled import Filled, json_value, read_filled, shown_json
@@ -177,7 +178,9 @@ async def open_trial(call: Call, member: Member) -> Trial:
 
 async def from_link(call: Call, member: Member, trial: Trial) -> None:
     """Fill a trial in with what stands in the address."""
-    given = chosen(call, "connection", "view", "input")
+    given = chosen(call, "connection", "view", "input", "run")
+    if "run" in given:
+        given |= await _from_run(call, member, trial, given["run"])
     await _choose(call, member, trial, given)
     trial.view = "json" if given.get("view") == "json" else "form"
     if "input" not in given:
@@ -193,6 +196,34 @@ async def from_link(call: Call, member: Member, trial: Trial) -> None:
         trial.filled.select = {name: value for name, value in content["c"].items() if name != "0"}
     if isinstance(content.get("r"), dict):
         trial.reading = {name: str(content["r"][name])[:500] for name in READING if name in content["r"]}
+
+
+async def _from_run(call: Call, member: Member, trial: Trial, run_id: str) -> dict[str, str]:
+    """Fill a trial in with what a run was asked with, secrets left out; the connection it ran with."""
+    try:
+        run = (await ask(call, member, "GET /runs/{runId}", runId=run_id)).data
+        content = (await ask(call, member, "GET /runs/{runId}/input", runId=run_id)).data
+    except PolyportError as error:
+        trial.warnings.append(f"The form is empty. {error.message}")
+        return {}
+    if run["triggerActionId"] != trial.id:
+        trial.warnings.append("The run in this link is one of another operation: the form is empty.")
+        return {}
+    trial.filled.data = _unmasked(without_secrets(trial.hidden, content["runnerData"], None))
+    if trial.filled.data != content["runnerData"]:
+        trial.warnings.append("The secrets of the run's input are not shown again: fill them in anew.")
+    positions = {name: given["value"] if isinstance(given, dict) else given for name, given in content["credentialData"].items()}
+    trial.filled.select = {name: value for name, value in positions.items() if name != "0"}
+    reading = {**(content.get("window") or {}), "cursor": content.get("cursor"), "limit": content.get("limit")}
+    trial.reading = {name: str(reading[name])[:500] for name in RANGE if reading.get(name) is not None}
+    return {"connection": str(run["credentialId"])} if run["credentialId"] is not None else {}
+
+
+def _unmasked(data: Any) -> Any:
+    """An input without what was masked in it."""
+    if isinstance(data, dict):
+        return {name: _unmasked(value) for name, value in data.items() if value != MASK}
+    return [_unmasked(each) for each in data if each != MASK] if isinstance(data, list) else data
 
 
 async def from_form(call: Call, member: Member, trial: Trial) -> Mapping[str, str]:

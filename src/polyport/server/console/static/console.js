@@ -6,7 +6,7 @@
   const made = {};
   const written = (look, moment) => (made[look] || (made[look] = new Intl.DateTimeFormat(undefined, looks[look]))).format(moment);
   const later = window.requestIdleCallback ? (work) => requestIdleCallback(work, { timeout: 1000 }) : (work) => setTimeout(work, 50);
-  const steps = [["sec.", 60], ["min.", 60], ["hr.", 24], ["day", 7]];
+  const steps = [["sec", 60], ["min", 60], ["hr", 24], ["day", 7]];
 
   // Words for a time within a week of now; "" for others.
   const inWords = (moment) => {
@@ -14,7 +14,7 @@
     for (const [unit, size] of steps) {
       if (Math.abs(left) < size) {
         const many = Math.abs(Math.round(left));
-        if (unit === "sec.") return left <= 0 ? "just now" : "in a moment";  // to count seconds is no help to who reads
+        if (unit === "sec") return left <= 0 ? "just now" : "in a moment";  // to count seconds is no help to who reads
         if (unit === "day" && many === 1) return left < 0 ? "yesterday" : "tomorrow";
         const words = `${many} ${unit}${unit === "day" ? "s" : ""}`;
         return left < 0 ? `${words} ago` : `in ${words}`;
@@ -29,8 +29,9 @@
       const moment = new Date(each.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
       const words = inWords(moment);
-      if (words && each.dataset.time !== "both") each.textContent = words;
-      shown.push([each, moment, words]);
+      const both = each.dataset.time === "both";
+      if (words && !both && each.textContent !== words) each.textContent = words;
+      if (!words || both || !each.dataset.told) shown.push([each, moment, words]);
     }
     if (!shown.length) return;
     later(() => {
@@ -38,6 +39,7 @@
         if (each.dataset.time === "both") each.textContent = written("day", moment) + (words ? ` (${words.replaceAll(" ", "\u00a0")})` : "");
         else if (!words) each.textContent = written("day", moment);
         each.title = written("exact", moment);
+        each.dataset.told = "";
       }
     });
   };
@@ -69,7 +71,7 @@
   const seen = (button) => [...document.querySelectorAll(`#${button.dataset.copiesFrom} code`)].find((each) => each.checkVisibility());
   const copy = async (button) => {
     const before = button.dataset.says || (button.dataset.says = button.textContent);
-    const from = button.dataset.copiesFrom ? seen(button) : null;
+    const from = button.dataset.copiesFrom ? seen(button) : document.getElementById(button.dataset.copiesOf);
     let said = "Copied";
     try {
       await navigator.clipboard.writeText(from ? from.textContent : button.dataset.copies);
@@ -113,13 +115,14 @@
     notice.replaceChildren(told);
     told.scrollIntoView({ block: "nearest" });
   };
-  const renew = async () => {
+  // Whether who opened the page is still signed in; if so its forms carry the proof of now. ``lost`` is what is said of what is not done.
+  const isSignedIn = async (lost, other = lost) => {
     const { proof, member } = document.body.dataset;
     const answer = await fetch(proof, { credentials: "same-origin", redirect: "manual" }).catch(() => null);
     if (answer && answer.ok) {
       const found = await answer.json();
       if (found.member !== member) {
-        refuse("Somebody else is signed in now", `Nothing was sent. ${found.member} signed in in this browser. To go on as ${member}:`, "sign in again in another tab");
+        refuse("Somebody else is signed in now", `${other} ${found.member} signed in in this browser. To go on as ${member}:`, "sign in again in another tab");
         return false;
       }
       for (const field of document.querySelectorAll("input[name=csrf]")) field.value = found.proof;
@@ -131,12 +134,20 @@
       document.querySelector("#notice .note.bad")?.remove();
       return true;
     }
-    if (answer && answer.type === "opaqueredirect") refuse("You are signed out", "Nothing was sent, and what you typed is still here:", "sign in in another tab");
-    else refuse("The server does not answer", "Nothing was sent, and what you typed is still here. Press again in a moment.");
+    if (answer && answer.type === "opaqueredirect") refuse("You are signed out", lost, "sign in in another tab");
+    else refuse("The server does not answer", `${lost.replace(/:$/, "")}. Press again in a moment.`);
     return false;
   };
+  const renew = () => isSignedIn("Nothing was sent, and what you typed is still here:", "Nothing was sent.");
 
   const arm = (root) => {
+    // Fields for a time hold that of UTC: from here on the viewer's.
+    for (const field of root.querySelectorAll("[data-utc]:not([data-own])")) {
+      field.dataset.own = "";
+      if (!field.value) continue;
+      const moment = new Date(`${field.value}Z`);
+      field.value = new Date(moment - moment.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+    }
     for (const field of root.querySelectorAll("[data-confirms]")) {
       const button = field.form.querySelector("button.solid");
       const look = () => {  // the rest of a name that is shown cut may be typed as well: the server looks at it
@@ -183,42 +194,177 @@
     (same[same.length - back] || same[0] || document.getElementById("main")).focus({ preventScroll: true });
   };
 
-  // A list that lives: whenever the server says that it changed, it is read again, once nobody has text selected in it. An older page of it does not.
+  // A part of a page that lives: whenever the server says that it changed, it is read again, once nobody has text selected in it or a button pressed there.
+  const living = () => document.querySelector("[data-live]");
   let stale = false;
+  let pressed = false;
+  let paused = false;
   const changed = () => {
-    const now = document.querySelector("[data-live]");
+    const now = living();
+    if (!now || paused) return;
     const selection = getSelection();
-    stale = Boolean(now && !selection.isCollapsed && now.contains(selection.anchorNode));
-    if (now && !stale) htmx.trigger(now, "changed");
+    stale = pressed || Boolean(!selection.isCollapsed && now.contains(selection.anchorNode));
+    if (!stale) htmx.trigger(now, "changed");
   };
   document.addEventListener("selectionchange", () => { if (stale) changed(); });
-  let source = null;
-  const follow = () => {
-    const place = document.querySelector("[data-live]");
-    const url = place && place.dataset.live;
-    if (source && source.told === url) return;
-    if (source) source.close();
-    source = null;
-    if (!url || !window.EventSource) return;
-    source = new EventSource(url);
-    source.told = url;
+  document.addEventListener("pointerdown", (event) => { pressed = Boolean(living()?.contains(event.target)); }, true);
+  // The press is over once its click was heard: what it was on stays until then.
+  for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => setTimeout(() => { pressed = false; if (stale) changed(); }));
+
+  // Rows that come in would move those below them: while the page is scrolled, or the pointer or the keyboard is in the list, they wait for a press.
+  const mouse = matchMedia("(hover: hover)");
+  const atWork = (list) => scrollY > 8 || (mouse.matches && list.matches(":hover")) || Boolean(list.querySelector(":focus-visible"));
+  let fresh = 0;
+  const offer = (count, whole) => {
+    const place = document.querySelector(".fresh");
+    if (!place) return;
+    const words = `${count}${whole ? "" : " or more"} new ${count === 1 ? "run" : "runs"}`;
+    if (count && !fresh) tell(`${words}: show them with the button above the list.`);
+    fresh = count;
+    place.hidden = !count;
+    place.firstElementChild.textContent = `${words}: show`;
+  };
+  const showFresh = () => {
+    scrollTo(0, 0);
+    offer(0, true);
+    document.getElementById("main").focus({ preventScroll: true });  // the button is gone, and who is nowhere in the list sees it grow again
+    const list = living();
+    if (list) { list.dataset.take = ""; htmx.trigger(list, "changed"); }
+  };
+  // What is known already is brought up to date where it stands; what is new is counted.
+  const merge = (list, html) => {
+    const read = new DOMParser().parseFromString(html, "text/html");
+    const rows = [...read.querySelectorAll("#list [data-row]")];
+    const known = new Map([...list.querySelectorAll("[data-row]")].map((row) => [row.dataset.row, row]));
+    const first = rows.findIndex((row) => known.has(row.dataset.row));
+    for (const row of rows) {
+      const mine = known.get(row.dataset.row);
+      if (!mine) continue;
+      const cells = mine.querySelectorAll("[data-lives]");
+      row.querySelectorAll("[data-lives]").forEach((cell, at) => {
+        if (cells[at].textContent === cell.textContent) return;
+        cells[at].className = cell.className;
+        cells[at].replaceChildren(...cell.childNodes);
+      });
+    }
+    offer(first < 0 ? rows.length : first, first >= 0);
+  };
+  const goOn = () => { const list = living(); if (fresh && list && !paused && !atWork(list)) { offer(0, true); changed(); } };
+  for (const name of ["scrollend", "pointerout", "focusout"]) document.addEventListener(name, () => { if (fresh) setTimeout(goOn, 100); });
+
+  // Where it hears of changes. A browser has six connections to a server for all its tabs together: a page that is not seen holds none, and of those that are
+  // seen at a time three do; the others ask now and then.
+  const SEATS = 3;
+  const ASK = 5000;
+  let source = null;  // what is followed: its url, and what ends it
+  const stand = (is, words) => {
+    document.body.dataset.liveIs = is;
+    const says = document.querySelector("[data-live-says]");
+    if (says && says.textContent !== words) says.textContent = words;
+    const button = document.querySelector("[data-pauses]");
+    if (button) button.textContent = is === "lost" ? "Try again" : is === "paused" ? "Go on" : "Pause";
+  };
+  const seat = async (mine) => {
+    if (!navigator.locks) return true;  // a page that is not served safely has none: then it is as good as alone
+    for (let number = 0; number < SEATS; number += 1) {
+      const given = await new Promise((resolve) => {
+        navigator.locks.request(`polyport-live-${number}`, { ifAvailable: true }, (lock) => {
+          resolve(Boolean(lock));
+          return lock ? new Promise((leave) => { mine.leave = leave; if (mine.over) leave(); }) : null;
+        }).catch(() => resolve(false));
+      });
+      if (given) return true;
+    }
+    return false;
+  };
+  const end = (mine) => {
+    mine.over = true;
+    mine.events?.close();
+    clearInterval(mine.timer);
+    mine.leave?.();
+    if (source === mine) source = null;
+  };
+  const listen = (mine) => {
+    const events = mine.events = new EventSource(mine.url);
     let last = null;
     for (const name of ["changed", "queued", "running", "waiting", "succeeded", "failed", "uncertain", "cancelled"]) {
-      source.addEventListener(name, (event) => {
+      events.addEventListener(name, (event) => {
         const first = last === null && name !== "changed";  // how a run stands at first is on the page already, unless it has moved on
         const same = first && document.querySelector(`[data-live] .status`)?.textContent.trim().toLowerCase() === name;
         last = event.lastEventId || name;
         if (!same) changed();
       });
     }
-    source.onopen = () => document.body.setAttribute("data-following", "");
-    source.onerror = () => document.body.removeAttribute("data-following");
+    events.onopen = () => {
+      stand("live", "Live");
+      document.body.setAttribute("data-following", "");
+      if (mine.lost) catchUp();
+      mine.lost = false;
+    };
+    events.onerror = () => {
+      if (mine.over) return;
+      document.body.removeAttribute("data-following");
+      mine.lost = true;
+      if (events.readyState !== EventSource.CLOSED) { stand("wait", "Not live: the server does not answer"); return; }
+      if (document.querySelector("[data-live-says]")) stayOrLeave(mine);  // it was refused: the browser does not ask again
+    };
   };
+  const stayOrLeave = async (mine) => {
+    const there = await isSignedIn("What is shown may be out of date:");
+    if (mine.over) return;
+    if (there) { look(mine); return; }
+    end(mine);
+    stand("lost", "Not live");
+  };
+  const look = (mine) => {
+    mine.events?.close();
+    mine.events = null;
+    stand("live", "Live");
+    document.body.setAttribute("data-following", "");
+    mine.timer = mine.timer || setInterval(changed, ASK);
+  };
+  // The server was away: what was chosen meanwhile may have been lost on the way.
+  const catchUp = () => {
+    const form = document.querySelector("form[data-filters]");
+    const told = new URLSearchParams(location.search);
+    const lost = form && [...new FormData(form)].some(([name, value]) => !form.querySelector(`[name="${name}"][data-utc]`) && value !== (told.get(name) ?? ""));
+    if (lost) form.requestSubmit();
+    else changed();
+  };
+  const follow = () => {
+    const url = living()?.dataset.live;
+    const wanted = url && !document.hidden && !paused && window.EventSource ? url : null;
+    if (source && source.url === wanted) return;
+    if (source) end(source);
+    document.body.removeAttribute("data-following");
+    if (!wanted) return;
+    const mine = source = { url: wanted };
+    seat(mine).then((given) => {
+      if (mine.over) return;
+      if (given) listen(mine);
+      else look(mine);
+    });
+  };
+  const press = (button) => {
+    paused = !paused && document.body.dataset.liveIs !== "lost";
+    if (paused) stand("paused", "Paused");
+    else stand("wait", "Live");
+    tell(paused ? "Paused: the list stays as it is." : "The list goes on.");
+    follow();
+    if (!paused) changed();
+  };
+  document.addEventListener("visibilitychange", () => {
+    const before = source;
+    follow();
+    if (!document.hidden && !paused && source && source !== before) changed();
+  });
 
   document.addEventListener("click", (event) => {
-    const at = event.target.closest("[data-copies], [data-copies-from], [data-opens], [data-closes]");
+    const at = event.target.closest("[data-copies], [data-copies-from], [data-copies-of], [data-opens], [data-closes], [data-pauses], [data-shows]");
     if (!at) return;
-    if (at.dataset.copies !== undefined || at.dataset.copiesFrom) copy(at);
+    if (at.dataset.copies !== undefined || at.dataset.copiesFrom || at.dataset.copiesOf) copy(at);
+    if (at.dataset.pauses !== undefined) press(at);
+    if (at.dataset.shows !== undefined) showFresh();
     if (at.dataset.opens) document.getElementById(at.dataset.opens).showModal();
     if (at.dataset.closes !== undefined) at.closest("dialog").close();
   });
@@ -250,8 +396,15 @@
     const form = event.detail.elt.closest("form[data-filters]");
     if (!form) return;
     const given = event.detail.parameters;
+    for (const each of form.querySelectorAll("[data-utc]")) if (each.value) given[each.name] = Math.floor(new Date(each.value) / 1000);
     for (const name of Object.keys(given)) if (given[name] === "") delete given[name];
   });
+  // Since when, or between which times: the one takes the other away.
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("form[data-filters]");
+    const others = event.target.matches("[data-utc]") ? "[name=since]" : event.target.name === "since" ? "[data-utc]" : "";
+    if (form && others && event.target.value) for (const each of form.querySelectorAll(others)) each.value = "";
+  }, true);
   // What one types in a search changes the address, and is no step back each time.
   document.addEventListener("htmx:beforeHistoryUpdate", (event) => {
     const typed = event.detail.requestConfig?.triggeringEvent?.target;
@@ -284,11 +437,19 @@
   });
   document.addEventListener("htmx:responseError", () => document.getElementById("notice")?.scrollIntoView({ block: "nearest" }));
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const { target, requestConfig, shouldSwap } = event.detail;
+    const { target, requestConfig, shouldSwap, serverResponse } = event.detail;
     const notice = document.getElementById("notice");
     // What is asked for by itself, as one types, takes no word away.
     if (notice && shouldSwap && !requestConfig.elt.hasAttribute("data-quiet")) notice.replaceChildren();
-    if (shouldSwap && target && requestConfig.elt === target) leave(target);
+    if (!shouldSwap || !target) return;
+    if (requestConfig.elt !== target) { offer(0, true); return; }
+    if (target.matches("[data-rows]") && target.dataset.take === undefined && target.querySelector("[data-row]") && atWork(target)) {
+      event.detail.shouldSwap = false;
+      merge(target, serverResponse);
+      return;
+    }
+    offer(0, true);
+    leave(target);
   });
   const complete = () => { for (const each of document.querySelectorAll(".later:not(.whole)")) each.classList.add("whole"); };
   document.addEventListener("htmx:afterSettle", (event) => {
@@ -326,7 +487,7 @@
     document.querySelector("main [aria-invalid=true]")?.focus();  // a form that was not taken: to the first field that is why
     if (document.readyState === "complete") later(complete);
     else addEventListener("load", () => later(complete), { once: true });
-    setInterval(() => showTimes(document), 20000);
+    setInterval(() => { if (!document.hidden) showTimes(document); }, 5000);
   };
   begin();
 })();
