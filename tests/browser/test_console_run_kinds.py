@@ -8,14 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser
 
-from browser.console import assert_quiet, look_at, sign_in, signed_in_state
+from browser.console import look_at, signed_in_state
 from browser.watched import opened
-from e2e.console import member
 from e2e.depot import ASK, CREATE, SECRET, Bay, open_bay, open_depot
-from e2e.receiver import make_endpoint, open_receiver
-from e2e.served import PASSWORD, Asked, answer
+from e2e.served import Asked, answer
 
 pytestmark = pytest.mark.anyio
 

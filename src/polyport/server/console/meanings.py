@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from polyport.errors import BY_CODE
 from polyport.server.console.show import took
 from polyport.store.records import FINAL
 
@@ -60,7 +61,9 @@ def meaning_of(run: Mapping[str, Any]) -> dict[str, str | None] | None:
         advice = told if told and not any(mark in told for mark in _FOR_PROGRAMS) else advice
         if run["status"] not in FINAL:
             advice = _BY_ITSELF
-    said = error["message"] if error is not None and error["message"] != means else None
+    kind = BY_CODE.get((error or {}).get("code", ""))
+    general = {means, kind.__doc__ if kind is not None else None}  # an error that has nothing of its own to say says what its kind is
+    said = error["message"] if error is not None and error["message"] not in general else None
     wait = (error or {}).get("retryAfterMs")
     return {"means": means, "said": said, "advice": advice or None, "wait": f"It asked to wait {took(wait)}." if wait else None}
 

@@ -321,6 +321,8 @@
     mine.events = null;
     stand("live", "Live");
     document.body.setAttribute("data-following", "");
+    if (mine.lost) catchUp();
+    mine.lost = false;
     mine.timer = mine.timer || setInterval(changed, ASK);
   };
   // The server was away: what was chosen meanwhile may have been lost on the way.
@@ -331,14 +333,14 @@
     if (lost) form.requestSubmit();
     else changed();
   };
-  const follow = () => {
+  const follow = (returned = false) => {
     const url = living()?.dataset.live;
     const wanted = url && !document.hidden && !paused && window.EventSource ? url : null;
     if (source && source.url === wanted) return;
     if (source) end(source);
     document.body.removeAttribute("data-following");
     if (!wanted) return;
-    const mine = source = { url: wanted };
+    const mine = source = { url: wanted, lost: returned };
     seat(mine).then((given) => {
       if (mine.over) return;
       if (given) listen(mine);
@@ -350,13 +352,15 @@
     if (paused) stand("paused", "Paused");
     else stand("wait", "Live");
     tell(paused ? "Paused: the list stays as it is." : "The list goes on.");
-    follow();
-    if (!paused) changed();
+    follow(true);
   };
-  document.addEventListener("visibilitychange", () => {
-    const before = source;
-    follow();
-    if (!document.hidden && !paused && source && source !== before) changed();
+  document.addEventListener("visibilitychange", () => follow(true));
+  // Who is signed out meanwhile is told so: the page does not go away by itself.
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    const { requestConfig, xhr } = event.detail;
+    if (!requestConfig.elt.matches("[data-live]") || !xhr.getResponseHeader("HX-Redirect")) return;
+    event.preventDefault();
+    if (source) stayOrLeave(source);
   });
 
   document.addEventListener("click", (event) => {
