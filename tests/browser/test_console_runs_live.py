@@ -242,12 +242,16 @@ async def test_times_of_a_filter_are_those_of_the_viewer(browser: Browser, house
         await expect(field).to_have_value("")
 
 
-async def test_chips_say_what_narrows_the_list_and_each_is_taken_away(browser: Browser, house: Served, state: dict[str, Any], connection: int):
+async def test_chips_say_what_narrows_the_list_and_each_is_taken_away(
+    browser: Browser, house: Served, state: dict[str, Any], connection: int
+):
     path = f"/console/runs?triggerActionId={CREATE}&credentialId={connection}&error=partner_error&externalUserId=customer-17"
     async with opened(browser, house.origin + path, storage_state=state) as watched:
         page = watched.page
         chips = page.get_by_role("list", name="Narrowed to").get_by_role("listitem")
-        await expect(chips).to_have_text([re.compile(each) for each in ("Operation: Create a person", "Connection: ", "customer-17", "partner_error")])
+        await expect(chips).to_have_text(
+            [re.compile(each) for each in ("Operation: Create a person", "Connection: ", "customer-17", "partner_error")]
+        )
         await assert_looks(page, "runs-chips")
         await page.get_by_label("Status").select_option("failed")
         await expect(page).to_have_url(re.compile("status=failed.*externalUserId=customer-17"))
@@ -258,7 +262,9 @@ async def test_chips_say_what_narrows_the_list_and_each_is_taken_away(browser: B
         await expect(page).to_have_url(house.origin + "/console/runs?status=failed")
 
 
-async def test_an_id_that_is_pasted_leads_on_and_one_that_is_typed_stays(browser: Browser, house: Served, state: dict[str, Any], connection: int):
+async def test_an_id_that_is_pasted_leads_on_and_one_that_is_typed_stays(
+    browser: Browser, house: Served, state: dict[str, Any], connection: int
+):
     run_id = (await ran(house, connection, CREATE, {"name": "Found"}))[2]["data"]["runId"]
     async with opened(browser, house.origin + "/console/runs", storage_state=state) as watched:
         page = watched.page
