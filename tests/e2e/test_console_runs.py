@@ -93,7 +93,64 @@ async def test_a_run_id_in_the_search_leads_to_the_run(owner: Browsing, failed: 
     found = await owner.get(f"/console/runs?q={failed}")
 
     assert (found.status, found.headers["location"]) == (303, f"/console/runs/{failed}")
-    assert (await owner.get("/console/runs?q=run_%0d%0aSet-Cookie:x")).status == 200
+    assert (await owner.get(f"/console/runs?q=%20{failed.upper()}%20")).headers["location"] == f"/console/runs/{failed}"
+    for part in ("run_", failed[:-1], "run_%0d%0aSet-Cookie:x"):
+        stays = await owner.get(f"/console/runs?q={part}")
+        assert (stays.status, "No run fits" in text_of(stays)) == (200, True)
+    none = await owner.get(f"/console/runs?q=run_{'0' * 32}&triggerActionId=x")
+    assert (none.status, "No run has this id" in text_of(none)) == (200, True)
+
+
+async def test_a_key_in_the_search_finds_its_run(house: Served, owner: Browsing, connection: int):
+    body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": "Keyed"}}
+    made = await house.call("POST", "/partners/trigger-actions/2250101/run/sync", body, headers={"Idempotency-Key": "order-1027"})
+    content = (await owner.get("/console/runs?q=order-1027")).content.decode()
+
+    assert re.findall(r'data-row="(run_\w+)"', content) == [made[2]["data"]["runId"]]
+
+
+async def test_times_of_the_address_narrow_the_list_however_they_are_written(house: Served, owner: Browsing, failed: str):
+    now = house.runtime.now_ms() // 1000
+    for query, there in (
+        (f"from={now - 60}&to={now + 60}", True),
+        (f"to={now - 3600}", False),
+        ("from=2020-01-01T00:00&to=2020-01-02T00:00", False),
+        ("from=2020-01-01T00:00:00%2B09:00", True),
+        ("from=nonsense", True),
+        (f"from={now - 60}&since=30d&error=partner_error", True),
+        ("error=partner_timeout", False),
+    ):
+        page = await owner.get(f"/console/runs?{query}")
+        assert (page.status, f"/console/runs/{failed}" in page.content.decode()) == (200, there), query
+
+
+async def test_what_cannot_be_replayed_says_why_and_what_cannot_be_done_is_said_on_the_page(house: Served, owner: Browsing):
+    gone = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
+    run_id = await run(house, gone, GET, {"id": 999})
+    assert (await house.call("DELETE", f"/credentials/{gone}"))[0] == 200
+    assert "It cannot be replayed. The connection of this run is gone." in text_of(await owner.get(f"/console/runs/{run_id}"))
+    refused = await owner.post(f"/console/runs/{run_id}/replay")
+    assert 400 <= refused.status < 500
+    assert "The partner read the request and refused it." in text_of(refused)
+
+
+async def test_the_whole_of_a_body_is_downloaded(house: Served, owner: Browsing, failed: str):
+    found = await owner.get(f"/console/runs/{failed}/attempts/1/1/reply")
+    assert found.headers["content-type"] == "text/plain; charset=utf-8"
+    assert found.headers["content-disposition"] == f'attachment; filename="{failed}-1-1-answer.txt"'
+    assert b"Person not found" in found.content
+    for part in ("1/2/reply", "2/1/reply", "1/1/other", "1/0/reply", "1/1/request"):
+        assert (await owner.get(f"/console/runs/{failed}/attempts/{part}")).status == 404, part
+
+
+async def test_the_form_of_an_operation_is_filled_in_with_what_a_run_was_asked_with(house: Served, owner: Browsing, connection: int):
+    run_id = await run(house, connection, CREATE, {"name": "Ada of the run"})
+    content = (await owner.get(f"/console/try/{CREATE}?run={run_id}")).content.decode()
+    assert 'value="Ada of the run"' in content
+    assert f'<option value="{connection}" selected' in content
+    other = text_of(await owner.get(f"/console/try/{GET}?run={run_id}"))
+    assert "The run in this link is one of another operation: the form is empty." in other
+    assert "There is no run with this id." in text_of(await owner.get(f"/console/try/{CREATE}?run=run_0"))
 
 
 async def test_the_list_is_paged_by_cursor_and_keeps_its_filters(house: Served, owner: Browsing, connection: int):
@@ -197,8 +254,8 @@ async def test_who_was_told_of_a_run_is_told_with_it_and_told_again_on_request(h
     assert "Callbacks" in page
     assert "http://127.0.0.1:9/hook" in page
     assert "On its way" in page
-    again = await owner.post(f"/console/runs/{run_id}/callbacks/{told[0]['eventId']}/replay")
-    assert (again.status, "on its way" in text_of(again)) == (409, True)
+    again = await owner.follow(await owner.post(f"/console/runs/{run_id}/callbacks/{told[0]['eventId']}/replay"))
+    assert "The receiver is told now." in text_of(again)
     _user, own = await house.end_user("told-nothing")
     assert (await house.fetch("GET", f"/runs/{run_id}/callbacks", token=own)).status == 404
     other = await run(house, connection, CREATE, {"name": "Untold"})
@@ -216,7 +273,8 @@ async def test_a_callback_that_was_delivered_says_so_and_is_sent_again_by_who_pr
         body = {"credentialData": {"0": {"value": connection}}, "runnerData": {"name": "Told"}, "callbackUrl": receiver.origin + "/hook"}
         run_id = (await house.call("POST", "/partners/trigger-actions/2250101/run/sync", body))[2]["data"]["runId"]
         page = await shown_with(owner, run_id, "Delivered")
-        assert re.search(r"Delivered\s+http://127\.0\.0\.1:\d+/hook\s+Callback of the run\s+1 attempt\s+last answer 200", text_of(page))
+        said = r"Delivered\s+Callback of the run\s+http://127\.0\.0\.1:\d+/hook\s+1 attempt\s+delivered .+?Taken\s+Answered 200\s+\d+ ms"
+        assert re.search(said, text_of(page), re.DOTALL)
         pressed = re.search(r'action="(/console/runs/[^"]+/callbacks/[^"]+/replay)"', page.content.decode())
         assert pressed is not None
         assert (await owner.post(pressed[1])).status == 303

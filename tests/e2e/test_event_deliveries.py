@@ -164,13 +164,38 @@ async def test_dead_letters_are_replayed_together(timed: Timed):
     assert wrong[0] == 422
 
 
-async def test_what_is_on_its_way_is_not_replayed(timed: Timed):
+async def test_what_waits_for_another_attempt_is_sent_now_and_goes_on_counting(timed: Timed):
     async with open_receiver(answering(500)) as receiver:
         event_id = await send(timed.served, await make_endpoint(timed.served, receiver.url))
         await until(timed.served, event_id, attempted(1))
-        status, _headers, found = await timed.served.call("POST", f"/events/{event_id}/replay")
+        receiver.wire.handler = fine
+        status, _headers, _found = await timed.served.call("POST", f"/events/{event_id}/replay")
+        event = await until(timed.served, event_id, "delivered")
 
-    assert (status, found["error"]["code"]) == (409, "conflict")
+    assert (status, event["attempts"]) == (202, 2)
+    assert [(each["status"], each["error"]) for each in event["deliveries"]] == [
+        (500, "The receiver answered with status 500."),
+        (204, None),
+    ]
+    assert all(each["ms"] >= 0 and each["at"] > 0 for each in event["deliveries"])
+
+
+async def test_what_is_being_sent_and_what_waits_for_its_endpoint_is_not_sent_now(timed: Timed):
+    let_go = asyncio.Event()
+
+    async def wait(_asked: Asked) -> bytes:
+        await let_go.wait()
+        return answer(204)
+
+    async with open_receiver(wait) as receiver:
+        endpoint = await make_endpoint(timed.served, receiver.url, "run.finished")
+        event_id = await send(timed.served, endpoint)
+        await receiver.arrived()
+        sending = await timed.served.call("POST", f"/events/{event_id}/replay")
+        let_go.set()
+        await until(timed.served, event_id, "delivered")
+
+    assert (sending[0], sending[2]["error"]["code"]) == (409, "conflict")
 
 
 @pytest.mark.parametrize(("told", "least", "most"), [("3600", 3600, 3600), ("1", 4, 6), ("200000", DAY, DAY), ("soon", 4, 6), ("-5", 4, 6)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_what_follows_from_an_attempt(event: OutgoingEvent, outcome: Outcome, ex
 
     assert {name: getattr(after, name) for name in expected} == expected
     assert after.owner is None
+
+
+def test_the_last_ten_attempts_are_kept_with_what_came_of_them() -> None:
+    event = EVENT
+    for number in range(12):
+        event = settled(
+            with_changes(event, attempts=1), Outcome(error=f"no {number}", status=500), now=number * 1_000 + 50, jitter=0, ms=50
+        )
+    parked = settled(event, Outcome(parked=True), now=20_000, jitter=0)
+
+    assert json.loads(event.deliveries) == [
+        {"at": number * 1_000, "ms": 50, "status": 500, "error": f"no {number}"} for number in range(2, 12)
+    ]
+    assert parked.deliveries == event.deliveries  # nothing was sent
 
 
 def test_the_waits_vary_by_a_tenth_in_either_direction() -> None:

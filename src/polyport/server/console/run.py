@@ -94,7 +94,7 @@ async def _receivers(call: Call, member: Member, callbacks: Sequence[Mapping[str
     if not member.may("admin") or not any(each["endpointId"] for each in callbacks):
         return {}
     endpoints = (await ask(call, member, "GET /event-endpoints")).data
-    return {each["endpointId"]: each["title"] or each["url"] for each in endpoints}
+    return {each["endpointId"]: each["title"] or "A webhook" for each in endpoints}
 
 
 def _attempts(attempts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
