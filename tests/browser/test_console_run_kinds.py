@@ -13,7 +13,7 @@ from playwright.async_api import Browser, expect
 
 from browser.console import assert_quiet, look_at, signed_in_state
 from browser.watched import copied, opened
-from e2e.console import member
+from e2e.console import Browsing, member, text_of
 from e2e.depot import ASK, CREATE, SECRET, Bay, open_bay, open_depot
 from e2e.receiver import make_endpoint, open_receiver
 from e2e.served import Asked, answer
@@ -114,6 +114,10 @@ async def test_each_kind_of_run_says_what_it_is_in_every_look(
 async def test_a_run_in_doubt_is_replayed_only_with_its_name_typed(
     browser: Browser, bay: Bay, state: dict[str, Any], kinds: dict[str, str]
 ):
+    owner = Browsing(served=bay.served)
+    await owner.sign_in()
+    refused = await owner.post(f"/console/runs/{kinds['uncertain']}/replay", {"confirm": "something else"})
+    assert (refused.status, "nothing was replayed" in text_of(refused)) == (422, True)
     path = f"{bay.served.origin}/console/runs/{kinds['uncertain']}"
     async with opened(browser, path, storage_state=state) as watched:
         page = watched.page

@@ -243,12 +243,14 @@ async def test_what_happens_while_an_endpoint_is_paused_waits_for_it(clean: Bay,
     (event,) = await events_of(clean.served, f"&endpointId={made['endpointId']}")
     parked = await until(clean.served, event["eventId"], is_parked)
     refused = await clean.served.call("POST", f"{path}/test")
+    not_now = await clean.served.call("POST", f"/events/{event['eventId']}/replay")
     assert receiver.asked == []
     await clean.served.call("PATCH", path, {"status": "active", "title": "Back"})
     await receiver.arrived()
 
     assert (parked["status"], parked["attempts"]) == ("pending", 0)
     assert (refused[0], refused[2]["error"]["code"]) == (409, "conflict")
+    assert (not_now[0], not_now[2]["error"]["code"]) == (409, "conflict")
     assert (await until(clean.served, event["eventId"], "delivered"))["attempts"] == 1
 
 

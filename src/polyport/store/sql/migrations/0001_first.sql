@@ -336,12 +336,12 @@ CREATE TABLE runs (
     callback_url     TEXT,
     metadata         TEXT    NOT NULL,
     error            TEXT,
+    error_code       TEXT GENERATED ALWAYS AS (error ->> '$.code') VIRTUAL,
     counting         INTEGER NOT NULL DEFAULT 0,
     sealed_input     BLOB,
     sealed_result    BLOB,
     sealed_attempts  BLOB,
     place            INTEGER NOT NULL GENERATED ALWAYS AS (COALESCE(connection_id, -partner_id)) VIRTUAL,
-    error_code       TEXT GENERATED ALWAYS AS (error ->> '$.code') VIRTUAL,
     PRIMARY KEY (account_id, run_id)
 );
 CREATE INDEX runs_by_connection ON runs (account_id, connection_id, run_id) WHERE connection_id IS NOT NULL;
@@ -350,7 +350,7 @@ CREATE INDEX runs_by_status ON runs (account_id, status, run_id);
 CREATE INDEX runs_by_operation ON runs (account_id, operation_id, run_id);
 CREATE INDEX runs_by_partner ON runs (account_id, partner_id, run_id);
 -- Those with an error alone: a run that succeeds has no entry here.
-CREATE INDEX runs_by_error ON runs (account_id, error_code, run_id) WHERE error IS NOT NULL;
+CREATE INDEX runs_by_error ON runs (account_id, error_code, run_id) WHERE error_code IS NOT NULL;
 -- Runs that ended, those with their payloads apart from those without, in the order of their end: what retention goes by.
 CREATE INDEX runs_ended ON runs ((sealed_input IS NULL), finished_at) WHERE finished_at IS NOT NULL;
 -- Runs that wait, by lane: what one account waits for with one connection (place) and one operation. Claims take turns over the lanes.

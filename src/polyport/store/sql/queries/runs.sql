@@ -126,7 +126,7 @@ ORDER BY run_id DESC LIMIT :limit;
 -- name: places_by_error
 -- Where an account's runs are that met an error with a code, newest first; read from the index alone.
 SELECT rowid, run_id FROM runs
-WHERE account_id = :account_id AND error_code = :error AND error IS NOT NULL AND :only_user IS NULL AND run_id < :before AND run_id >= :after
+WHERE account_id = :account_id AND error_code = :error AND :only_user IS NULL AND run_id < :before AND run_id >= :after
 ORDER BY run_id DESC LIMIT :limit;
 
 -- name: places_that_fit
@@ -141,7 +141,7 @@ WHERE (:external_user_id IS NULL OR EXISTS (
     AND (:operation_id IS NULL OR EXISTS (
         SELECT 1 FROM runs INDEXED BY runs_by_operation WHERE account_id = :account_id AND operation_id = :operation_id AND run_id = place.value ->> 1))
     AND (:error IS NULL OR EXISTS (
-        SELECT 1 FROM runs INDEXED BY runs_by_error WHERE account_id = :account_id AND error_code = :error AND error IS NOT NULL AND run_id = place.value ->> 1))
+        SELECT 1 FROM runs INDEXED BY runs_by_error WHERE account_id = :account_id AND error_code = :error AND run_id = place.value ->> 1))
     AND (:partner_id IS NULL OR EXISTS (
         SELECT 1 FROM runs INDEXED BY runs_by_partner WHERE account_id = :account_id AND partner_id = :partner_id AND run_id = place.value ->> 1));
 
