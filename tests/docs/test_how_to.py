@@ -123,9 +123,9 @@ def test_the_commands_of_the_page_on_events_work(connected_reader):
     answers = connected_reader("how-to/receive-events")
     refused = [answer["error"]["code"] for answer in answers if not answer["success"]]
     types = {answer["data"].get("type") for answer in answers if isinstance(answer.get("data"), dict)}
-    assert refused == ["conflict"]  # what is on its way is not replayed
+    assert set(refused) <= {"conflict"}  # what is being sent at this moment is not sent anew
     assert "endpoint.test" in types
-    assert len(answers) == 11
+    assert len(answers) == 12
 
 
 def test_the_partner_of_the_page_has_no_faults_and_passes_its_case(tmp_path):

@@ -306,7 +306,7 @@
       document.body.removeAttribute("data-following");
       mine.lost = true;
       if (events.readyState !== EventSource.CLOSED) { stand("wait", "Not live: the server does not answer"); return; }
-      if (document.querySelector("[data-live-says]")) stayOrLeave(mine);  // it was refused: the browser does not ask again
+      stayOrLeave(mine);  // it was refused: the browser does not ask again
     };
   };
   const stayOrLeave = async (mine) => {
