@@ -17,7 +17,7 @@ from polyport.testing.leaks import find_leaks
 
 pytestmark = pytest.mark.anyio
 
-STREAMS = {"/console/runs/stream", "/console/runs/{runId}/stream"}
+STREAMS = {"/console/runs/stream", "/console/runs/{runId}/stream", "/console/runs/{runId}/callbacks/stream"}
 INPUT = {"name": "Ada", "pin": CANARIES["secret input"], "rows": [{"seal": CANARIES["secret in a row"]}]}
 
 
@@ -102,6 +102,8 @@ async def plant(found: Planted, partner: Partner) -> None:
         "name": ["console.js"],
         "importId": ["imp_none"],
         "number": [1],
+        "index": [1],
+        "part": ["request", "reply"],
     }
 
 
