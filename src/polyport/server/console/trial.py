@@ -215,7 +215,7 @@ async def _from_run(call: Call, member: Member, trial: Trial, run_id: str) -> di
     positions = {name: given["value"] if isinstance(given, dict) else given for name, given in content["credentialData"].items()}
     trial.filled.select = {name: value for name, value in positions.items() if name != "0"}
     reading = {**(content.get("window") or {}), "cursor": content.get("cursor"), "limit": content.get("limit")}
-    trial.reading = {name: str(reading[name])[:500] for name in RANGE if reading.get(name) is not None}
+    trial.reading = {name: str(reading[name])[:500] for name in READING if reading.get(name) is not None}
     return {"connection": str(run["credentialId"])} if run["credentialId"] is not None else {}
 
 
