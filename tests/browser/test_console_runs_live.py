@@ -116,7 +116,7 @@ async def test_the_offer_has_no_barrier(browser: Browser, house: Served, state: 
         await expect(page.get_by_role("button", name="1 new run: show")).to_be_visible()
         await page.get_by_role("button", name="Pause").click()
         await page.evaluate("scrollTo(0, 0)")  # it is paused: nothing comes in at the top either
-        await assert_looks(page, "runs-offer")
+        await assert_looks(page, "runs-offer", of=".fresh")
 
 
 async def test_what_is_new_comes_in_once_it_is_asked_for(browser: Browser, house: Served, state: dict[str, Any], connection: int):

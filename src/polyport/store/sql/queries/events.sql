@@ -23,7 +23,7 @@ ORDER BY event_id DESC LIMIT :limit;
 
 -- name: events_of_endpoint
 -- A page of the events of one endpoint, newest first, without what they tell.
-SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, x'', subject
+SELECT event_id, account_id, external_user_id, type, endpoint_id, url, lane, status, attempts, due_at, owner, last_status, last_error, created_at, ended_at, '[]', x'', subject
 FROM outbox INDEXED BY outbox_by_endpoint
 WHERE account_id = :account_id AND endpoint_id = :endpoint_id AND event_id < :before
     AND (:type IS NULL OR type = :type)
