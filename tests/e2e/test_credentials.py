@@ -363,3 +363,11 @@ async def test_updating_under_another_partner_is_not_found(house: Served):
     connection = await house.connect(PIPEDRIVE, PIPEDRIVE_FIELDS)
 
     assert (await house.call("POST", f"/credentials/{HUBSPOT}/{connection}/update-user-data"))[0] == 404
+
+
+async def test_where_there_is_nothing_to_ask_a_test_asks_nothing_and_notes_nothing(house: Served):
+    connection = await house.connect(2, {"base_url": "https://api.example.com", "token": "t0ken-of-http"}, auth="bearer")
+    status, _headers, found = await house.call("POST", f"/credentials/{connection}/test")
+
+    assert (status, found["data"]["ok"], found["data"]["asked"]) == (200, True, False)
+    assert found["data"]["credential"]["lastVerifiedAt"] is None
