@@ -21,7 +21,7 @@ from polyport.store.records import RunStatus
 
 ENTRY: Final = Entry(title="Runs", path="/runs", icon="runs", place=50, scope="runs:read")
 PER_PAGE: Final = 25
-SINCE: Final = {"1h": ("Last hour", 3600), "24h": ("Last day", 86_400), "7d": ("Last week", 604_800), "30d": ("Last month", 2_592_000)}
+SINCE: Final = {"1h": ("Last hour", 3600), "24h": ("Last day", 86_400), "7d": ("Last week", 604_800), "30d": ("Last 30 days", 2_592_000)}
 _TIMES: Final = ("from", "to")
 _FILTERS: Final = (
     "status",
