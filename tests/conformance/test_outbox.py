@@ -214,9 +214,9 @@ async def test_events_are_listed_newest_first_by_type_status_and_endpoint(repo: 
 
 
 async def test_ended_events_are_replayed_from_their_first_attempt(repo: Repo, account_id: int) -> None:
-    dead, pending = stored.event(account_id, status=EventStatus.DEAD, attempts=8, ended_at=5_000), stored.event(account_id)
-    await repo.outbox.insert(dead, pending)
-    for wrong in ((account_id, pending.event_id), (account_id + 1, dead.event_id)):
+    dead, parked = stored.event(account_id, status=EventStatus.DEAD, attempts=8, ended_at=5_000), stored.event(account_id, due_at=PARKED)
+    await repo.outbox.insert(dead, parked)
+    for wrong in ((account_id, parked.event_id), (account_id + 1, dead.event_id)):
         with pytest.raises(Stale):
             await repo.outbox.replay(*wrong, now=6_000)
     await repo.outbox.replay(account_id, dead.event_id, now=6_000)
@@ -224,6 +224,22 @@ async def test_ended_events_are_replayed_from_their_first_attempt(repo: Repo, ac
     held = await repo.outbox.get(account_id, dead.event_id)
     assert held is not None
     assert (held.status, held.attempts, held.due_at, held.ended_at) == (EventStatus.PENDING, 0, 6_000, None)
+
+
+async def test_an_event_that_waits_is_due_now_and_keeps_its_attempts_and_one_that_is_being_sent_is_left(
+    repo: Repo, account_id: int
+) -> None:
+    waiting = stored.event(account_id, attempts=3, due_at=90_000)
+    await repo.outbox.insert(waiting)
+    await repo.outbox.replay(account_id, waiting.event_id, now=6_000)
+    held = await repo.outbox.get(account_id, waiting.event_id)
+    assert held is not None
+    assert (held.status, held.attempts, held.due_at) == (EventStatus.PENDING, 3, 6_000)
+
+    (taken,) = await repo.outbox.claim({waiting.lane: 1}, "me", now=6_000, leased_until=60_000)
+    assert taken.event_id == waiting.event_id
+    with pytest.raises(Stale):
+        await repo.outbox.replay(account_id, waiting.event_id, now=7_000)
 
 
 async def test_dead_letters_are_replayed_together_those_of_one_account_alone(repo: Repo, account_id: int) -> None:
