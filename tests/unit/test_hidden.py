@@ -3,7 +3,7 @@
 import pytest
 
 from polyport.engine.caller import hiding, open_caller
-from polyport.engine.hidden import hidden_names, hidden_values
+from polyport.engine.hidden import hidden_names, hidden_values, without_hidden
 from samples import action, field, partner, schema_of
 
 NAMES = frozenset({"pin", "code"})
@@ -34,6 +34,20 @@ def test_the_names_of_secret_fields_are_found_at_any_depth():
 )
 def test_the_values_under_these_names_are_found(data, values):
     assert hidden_values(NAMES, data) == values
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        ({"pin": "1234", "name": "Ada"}, {"pin": "-", "name": "Ada"}),
+        ({"pin": {"deep": ["x-9"]}}, {"pin": "-"}),
+        ({"rows": [{"code": "c-1", "plain": 7}, {"code": None}, "text"]}, {"rows": [{"code": "-", "plain": 7}, {"code": None}, "text"]}),
+        ({"pin": "", "code": True}, {"pin": "", "code": "-"}),
+        (None, None),
+    ],
+)
+def test_an_input_is_shown_with_a_stand_in_for_what_is_given_under_these_names(data, shown):
+    assert without_hidden(NAMES, data, "-") == shown
 
 
 def test_without_secret_fields_nothing_is_looked_for():
