@@ -116,6 +116,7 @@
       return;
     }
     carried = xhr.typed === typed ? null : carry(xhr.typed);
+    xhr.landed = typed;
     pending = { action, xhr, lands: true };  // until it has settled, the form in the page is half the old one
   });
   document.addEventListener("htmx:afterRequest", (event) => {
@@ -148,7 +149,9 @@
       pending = null;
       follow(done);
     }
+    const unheard = [...touched].filter(([, at]) => at > xhr.landed).map(([name]) => name);  // until it has settled nobody hears what is done in the new form
     if (carried) { bring(carried); carried = null; }
+    for (const each of unheard.flatMap(fieldsOf)) for (const type of ["input", "change"]) each.dispatchEvent(new Event(type, { bubbles: true }));
     if (waiting.length) { goOn(); return; }
     if (typing) return;
     // What was pressed is gone with its row: one goes on at the last row there is, or where rows are added.
