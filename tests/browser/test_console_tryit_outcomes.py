@@ -367,6 +367,7 @@ async def test_the_next_page_of_a_trigger_is_one_press_away_and_can_be_reached_b
     await press(page, "run")
     cell = page.locator("table.items tbody tr td").first
     await expect(cell).to_have_text("10")
+    await expect(page.locator("#outcome")).to_be_focused()  # one is led to what came of it first
     await page.locator("#next-page").focus()
     await page.keyboard.press("Enter")
     await expect(cell).to_have_text("20")

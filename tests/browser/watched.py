@@ -61,7 +61,8 @@ async def violations(page: Page, *, of: str = "html", colours_alone: bool = Fals
         await page.evaluate(AXE_SCRIPT)
     rules = ["color-contrast", "link-in-text-block"]
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    asked = {"runOnly": rules if colours_alone else tags, "resultTypes": ["violations"], "iframes": False}  # what passes need not be described, and a frame is a page that is looked at by itself
+    # What passes need not be described, and a frame is a page that is looked at by itself.
+    asked = {"runOnly": rules if colours_alone else tags, "resultTypes": ["violations"], "iframes": False}
     found = await page.evaluate("([of, asked]) => axe.run(of, asked).then(found => found.violations)", [of, asked])
     return [f"{each['id']}: {node['html']} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
