@@ -270,7 +270,7 @@ async def _look(port: int, cookie: str, times: int) -> None:
     print(f"\n{'in Chromium, p50 of':24} {'paint ms':>9} {'load ms':>9} {'least':>9} {'CPU ms':>9}")
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"])
-        for title, path in PAGES[:1] + PAGES[3:4]:
+        for title, path in [each for each in PAGES if each[1] in {"/console/overview", "/console/catalogue"}]:
             found = [await _opened(browser, origin, path, {"name": name, "value": value, "url": origin}) for _time in range(times)]
             half = [sorted(each)[times // 2] for each in zip(*found, strict=True)]
             quick = min(loaded for _painted, loaded, _cpu in found)
