@@ -5,28 +5,16 @@ from __future__ import annotations
 import pytest
 
 from e2e.console import Browsing, member, text_of
-from e2e.served import Served, running_server
+from e2e.served import Served
 from polyport.server.console.pages import SCREENS
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-async def house(anyio_backend, tmp_path_factory):
-    async with running_server(tmp_path_factory.mktemp("said")) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-async def signed_in(anyio_backend, house: Served) -> Browsing:
-    found = Browsing(served=house)
-    await found.sign_in()
-    return found
-
-
 @pytest.fixture
-def owner(house: Served, signed_in: Browsing) -> Browsing:
-    return Browsing(served=house, cookie=signed_in.cookie)
+def owner(house: Served, owner: Browsing) -> Browsing:
+    """The owner in a browser that has nothing to say yet."""
+    return Browsing(served=house, cookie=owner.cookie)
 
 
 async def made_key(owner: Browsing, title: str) -> None:

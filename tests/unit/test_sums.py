@@ -37,11 +37,13 @@ LATE = timedelta(milliseconds=LATE_MS + 5)
 
 
 def test_a_sum_is_drawn_into_each_grain_for_the_partner_and_for_all():
-    found = spread([Ends(1, 7, 60, "status", "failed", 2), Ends(1, 7, 120, "status", "failed", 3), Ends(1, 8, 960, "own", "5", 1)])
+    ends = [Ends(1, 7, 60, "status", "failed", 2), Ends(1, 7, 120, "status", "failed", 3), Ends(1, 8, 960, "own", "5", 1)]
+    found = spread(ends, 1_000)
     assert Row(1, 60, "status", 7, 60, "failed", 2) in found
     assert Row(1, 900, "status", 7, 0, "failed", 5) in found
     assert Row(1, 21_600, "status", ALL, 0, "failed", 5) in found
     assert Row(1, 900, "own", ALL, 900, "5", 1) in found
+    assert {row.grain for row in spread(ends, 3 * 3_600)} == {900, 21_600}, "minutes of three hours ago are drawn nowhere"
 
 
 async def test_what_ended_is_summed_late_and_once(bench: Bench):

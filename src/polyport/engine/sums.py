@@ -55,7 +55,7 @@ class RunSummer:
                 return
             until = min(first + self._stretch, end)
             found = await self._sums.of_ends(first, until)
-            await self._sums.move(seen, until, spread(found))
+            await self._sums.move(seen, until, spread(found, now // 1000))
             seen = until
 
     async def _note_waiting(self, now: int) -> None:
@@ -72,12 +72,14 @@ class RunSummer:
             await self._sums.add(rows)
 
 
-def spread(found: Iterable[Ends]) -> list[Row]:
-    """Sums by minute as what they add to the slots of all grains, for the partner and for all partners."""
+def spread(found: Iterable[Ends], now: int) -> list[Row]:
+    """Sums by minute as what they add to the slots of all grains that are still kept, for the partner and for all partners."""
     added: Counter[tuple[int, int, str, int, int, str]] = Counter()
     for each in found:
         for grain in GRAINS:
             slot = each.slot // grain * grain
+            if slot < now - KEPT[grain]:  # after a time off: it would be dropped at once
+                continue
             for partner_id in (ALL, each.partner_id):
                 added[each.account_id, grain, each.what, partner_id, slot, each.key] += each.n
     return [Row(*where, n) for where, n in added.items()]

@@ -93,8 +93,9 @@ def piled(kept: Iterable[Sum], ends: Iterable[Ends], first: int, width: Width) -
 def under_way(ends: Iterable[Ends], slots: Mapping[int, Pile], width: Width) -> None:
     """Note with each slot how many runs were accepted and had not ended at its end: ``came`` and ``went`` of some runs, told by minute."""
     change: Counter[int] = Counter()
+    first = min(slots)
     for end in ends:
-        change[max(end.slot // width.grain * width.grain, min(slots))] += end.n if end.what == "came" else -end.n
+        change[max(end.slot // width.grain * width.grain, first)] += end.n if end.what == "came" else -end.n
     standing = 0
     for at, pile in slots.items():
         standing += change[at]
